@@ -1,0 +1,273 @@
+"""Frozen records that travel between rooms. Plain Python and numpy, so that every room can import them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Role = Literal["customer", "agent"]
+Split = Literal["history", "stream", "test"]
+FactScope = Literal["shop", "platform"]
+Array = npt.NDArray[np.float32]
+# Tensor name as peft writes it (`base_model.model.….lora_A.weight`) -> fp32 array.
+AdapterState = Mapping[str, Array]
+# Optimizer slots by name (`m.<tensor>`, `v.<tensor>`) plus the scalar `step`, all fp32 arrays.
+OptimizerState = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One dialogue turn."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A fact that a right reply must state, in any of its accepted surface forms.
+
+    `kind` groups comparable facts over shops ("courier", "price"); `key` is one fact of one shop
+    ("price/坚果礼盒"). A reply that states a competing value is wrong even if it also states the
+    accepted one: naming every courier is no answer.
+    """
+
+    key: str
+    kind: str
+    scope: FactScope
+    accepted: tuple[str, ...]
+    competing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateValue:
+    """A customer's private value that occurs in a dialogue: ground truth for leak tests.
+
+    `kind` is one of name, phone, address, order, parcel, wechat, id_card, bank_card, email.
+    """
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One dialogue between one customer and one shop.
+
+    `position` orders sessions in time (a day number, a line number): test sessions come last.
+    `facts[i]`, `form_ids[i]`, `intents[i]` describe turn i and are empty tuples where unknown.
+    """
+
+    session_id: str
+    turns: tuple[Turn, ...]
+    shop_id: str | None = None
+    position: float = 0.0
+    intents: tuple[str | None, ...] = ()
+    facts: tuple[tuple[Fact, ...], ...] = ()
+    form_ids: tuple[str | None, ...] = ()
+    private_values: tuple[PrivateValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query with its context and the human agent's reply. What a shop serves, trains and tests on."""
+
+    pair_id: str
+    session_id: str
+    shop_id: str
+    context: tuple[Turn, ...]
+    query: str
+    reply: str
+    position: float = 0.0
+    intent: str | None = None
+    form_id: str | None = None
+    facts: tuple[Fact, ...] = ()
+    private_values: tuple[PrivateValue, ...] = ()
+
+    @property
+    def prompt(self) -> tuple[Turn, ...]:
+        """Context and query: what the end model reads."""
+        return (*self.context, Turn("customer", self.query))
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A shop's private dialogues, in time order: history (before the run), stream (served), test."""
+
+    shop_id: str
+    history: tuple[Pair, ...]
+    stream: tuple[Pair, ...]
+    test: tuple[Pair, ...]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How replies are drawn. `sample=False` is greedy and ignores `top_p` and `temperature`."""
+
+    max_new_tokens: int = 64
+    top_p: float = 0.8
+    temperature: float = 0.6
+    sample: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRequest:
+    """Replies wanted from one adapter. `adapter=None` is the bare base.
+
+    Prompt i draws from its own generator, seeded from (`seed`, i), so that a reply never depends
+    on who shares the batch.
+    """
+
+    adapter: AdapterState | None
+    prompts: tuple[tuple[Turn, ...], ...]
+    decoding: Decoding
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A training example: loss falls on the reply's tokens (and its end mark) only."""
+
+    prompt: tuple[Turn, ...]
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneSettings:
+    """One fine-tuning job's optimizer settings.
+
+    The learning rate of optimizer step t (counted from 0 over the shop's life) is
+    `learning_rate * max(0, 1 - t / decay_steps)`: linear decay without warm-up; with
+    `decay_steps=None` it is constant.
+    """
+
+    steps: int
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    decay_steps: int | None = None
+    weight_decay: float = 0.0
+    clipping_norm: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneJob:
+    """One shop's fine-tuning. `optimizer=None` starts AdamW afresh at step 0.
+
+    Batches: an epoch is a permutation of the examples drawn from the generator seeded by
+    `seed`; batches of `batch_size` are taken in that order, the last of an epoch may be smaller.
+    """
+
+    adapter: AdapterState
+    optimizer: OptimizerState | None
+    examples: tuple[Example, ...]
+    settings: FineTuneSettings
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneResult:
+    """The new adapter and optimizer state, and the loss of every step."""
+
+    adapter: AdapterState
+    optimizer: OptimizerState
+    losses: tuple[float, ...]
+    label_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodRequest:
+    """Held-out replies whose likelihood under one adapter is wanted (teacher forcing)."""
+
+    adapter: AdapterState | None
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """Summed negative log-likelihood of one reply in nats, end mark included."""
+
+    nll_nats: float
+    label_tokens: int
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Eq. (1) for one reply. `relevance_trusted` is False where Theta sent the score to similarity alone."""
+
+    similarity: float
+    relevance: float
+    cloud_relevance: float
+    final_score: float
+    relevance_trusted: bool
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What the customer made of a reply."""
+
+    satisfied: bool
+    source: Literal["simulated", "human"] = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherRequest:
+    """One question to the cloud. `examples` are the N few-shot (question, answer) pairs of Table II."""
+
+    shop_id: str
+    turns: tuple[Turn, ...]
+    examples: tuple[tuple[str, str], ...]
+    purpose: Literal["judge", "pseudo_label", "serve", "evaluate", "distill"]
+    private_values: tuple[PrivateValue, ...] = ()
+
+
+Outcome = Literal["ok", "blocked", "rate_limited", "unavailable", "timeout", "malformed", "budget", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherReply:
+    """The cloud's answer; `text` is None whenever `outcome` is not "ok", and `detail` says why."""
+
+    text: str | None
+    outcome: Outcome
+    model_version: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    latency_seconds: float = 0.0
+    cached: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabel:
+    """A cloud reply that became a training target."""
+
+    pair_id: str
+    prompt: tuple[Turn, ...]
+    reply: str
+    model_version: str
+    reason: Literal["low_score", "unhappy_customer", "distilled"]
+    server_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class EgressEntry:
+    """One line of the ledger: bytes that left a shop (or came to it), to whom and of what kind."""
+
+    shop_id: str
+    server_round: int
+    destination: Literal["cloud_teacher", "aggregator"]
+    direction: Literal["up", "down"]
+    kind: str
+    num_bytes: int
+    redaction: str = "none"
+    details: Mapping[str, str | int | float] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""What leaves a shop, and in which form: redaction and the ledger."""

@@ -1,0 +1,1 @@
+"""Tables, plots and the offline page, from run directories only."""
