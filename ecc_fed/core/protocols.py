@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ecc_fed.core.records import (
     AdapterState,
     Array,
     EgressEntry,
+    EvaluationReport,
     Feedback,
     FineTuneJob,
     FineTuneResult,
@@ -21,6 +22,7 @@ from ecc_fed.core.records import (
     Shop,
     TeacherReply,
     TeacherRequest,
+    TrainReport,
     Turn,
 )
 
@@ -144,5 +146,29 @@ class Corpus(Protocol):
 
         Raises:
             CorpusError: nothing readable, or too little for the shops asked for.
+        """
+        ...
+
+
+class Device(Protocol):
+    """The shops of one host. Each call concerns one shop and persists that shop's state whole or not at all."""
+
+    shop_ids: tuple[str, ...]
+
+    def train(self, shop_id: str, server_round: int, incoming: AdapterState | None) -> TrainReport:
+        """One round of evolution: serve, judge, label, fine-tune, remember.
+
+        `incoming` is the server's adapter; None means the shop goes on with its own (or, in its
+        first round, with a fresh one).
+        """
+        ...
+
+    def evaluate(
+        self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: Literal["base", "final"]
+    ) -> EvaluationReport:
+        """Answers and scores the shop's test pairs; rows are kept with the shop's state.
+
+        `phase="base"` evaluates the bare base; `phase="final"` evaluates `incoming`, or the
+        shop's own adapter if `incoming` is None.
         """
         ...
