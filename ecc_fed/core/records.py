@@ -220,13 +220,19 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class TeacherRequest:
-    """One question to the cloud. `examples` are the N few-shot (question, answer) pairs of Table II."""
+    """One question to the cloud. `examples` are the N few-shot (question, answer) pairs of Table II, oldest first.
+
+    `private_values` are what the device knows of this customer, `example_private_values[i]` of the
+    customer of example i (empty: nothing known of any), so that redaction finds both.
+    """
 
     shop_id: str
     turns: tuple[Turn, ...]
     examples: tuple[tuple[str, str], ...]
     purpose: Literal["judge", "pseudo_label", "serve", "evaluate", "distill"]
     private_values: tuple[PrivateValue, ...] = ()
+    server_round: int = 0
+    example_private_values: tuple[tuple[PrivateValue, ...], ...] = ()
 
 
 Outcome = Literal["ok", "blocked", "rate_limited", "unavailable", "timeout", "malformed", "budget", "error"]
