@@ -1,0 +1,103 @@
+"""Relevance of a reply to a query by a cross encoder: RocketQA (Qu et al., 2021) in the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+import transformers
+
+from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.records import Array
+from ecc_fed.judging.loading import check_limits, choose_device, length_sorted_batches, load_pretrained, resolve_folder
+
+Activation = Literal["softmax_1", "sigmoid"]
+_LABELS = {"softmax_1": 2, "sigmoid": 1}
+
+
+def activate(logits: torch.Tensor, activation: Activation) -> torch.Tensor:
+    """(pairs, labels) logits -> (pairs,) in 0..1: softmax's second entry, or the sigmoid of the only one."""
+    if activation == "softmax_1":
+        return torch.softmax(logits, dim=-1)[:, 1]
+    return torch.sigmoid(logits[:, 0])
+
+
+class CrossEncoderRelevance:
+    """`RelevanceModel` over one sequence classifier that reads (query, reply) together, in fp32.
+
+    Args:
+        path: a transformers folder, a hub name, or "embedded" for the tiny cross encoder of the package.
+        activation: "softmax_1" for two labels (RocketQA's cross encoder), "sigmoid" for one (bge, bce).
+        batch_size: pairs a forward pass; changes speed and memory, not scores.
+        max_tokens: longer pairs are cut, the longer text first.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        ModelError: the folder is incomplete, has no trained classifier, or another number of labels.
+        ConfigError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        path: str = "embedded",
+        activation: Activation = "sigmoid",
+        batch_size: int = 64,
+        max_tokens: int = 192,
+        device: str = "auto",
+    ) -> None:
+        if activation not in get_args(Activation):
+            raise ConfigError(
+                f"judge relevance activation {activation!r} is unknown: use one of {get_args(Activation)}"
+            )
+        self.activation: Activation = activation
+        self.batch_size, self.max_tokens = batch_size, max_tokens
+        self.device = choose_device(device)
+        folder = resolve_folder(path, "relevance")
+        self._tokenizer, self._model, missing = load_pretrained(
+            transformers.AutoModelForSequenceClassification, folder, "relevance", self.device
+        )
+        if missing:
+            raise ModelError(
+                f"the relevance model {folder} lacks the weights {missing[:3]}: it is no trained cross encoder; "
+                "take a sequence classifier trained on (query, reply) pairs"
+            )
+        labels = self._model.config.num_labels
+        if labels != _LABELS[activation]:
+            raise ModelError(
+                f"the relevance model {folder} has {labels} label(s), activation {activation} needs "
+                f"{_LABELS[activation]}: use softmax_1 with two labels, sigmoid with one"
+            )
+        check_limits(max_tokens, batch_size, self._model, "relevance", folder)
+
+    def relevance(self, queries: Sequence[str], replies: Sequence[str]) -> Array:
+        """(pairs,), each in 0..1. Equal pairs are scored once.
+
+        Raises:
+            ValueError: `queries` and `replies` differ in length.
+        """
+        if len(queries) != len(replies):
+            raise ValueError(f"relevance needs as many queries as replies, got {len(queries)} and {len(replies)}")
+        pairs = list(zip(queries, replies, strict=True))
+        unique = list(dict.fromkeys(pairs))
+        scores = np.zeros(len(unique), dtype=np.float32)
+        if unique:
+            encoded = self._tokenizer(
+                [query for query, _ in unique],
+                [reply for _, reply in unique],
+                truncation="longest_first",
+                max_length=self.max_tokens,
+            )
+            for rows in length_sorted_batches([len(ids) for ids in encoded["input_ids"]], self.batch_size):
+                scores[rows] = self._score_batch(
+                    {name: [column[row] for row in rows] for name, column in encoded.items()}
+                )
+        place = {pair: row for row, pair in enumerate(unique)}
+        return scores[[place[pair] for pair in pairs]]
+
+    @torch.inference_mode()
+    def _score_batch(self, columns: dict[str, list[list[int]]]) -> Array:
+        batch = self._tokenizer.pad(columns, return_tensors="pt").to(self.device)
+        scores: Array = activate(self._model(**batch).logits.float(), self.activation).cpu().numpy()
+        return scores

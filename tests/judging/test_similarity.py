@@ -1,0 +1,121 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer, BertModel
+
+from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.judging.similarity import EncoderSimilarity, Pooling, cosine_to_similarity
+
+TEXTS = ["亲您好", "请问发什么快递", "发中通快递哦", "价格是 12 元", "好", "价格是多少钱呢请问您好"]
+
+
+def _load(folder: Path, pooling: Pooling, **arguments: Any) -> EncoderSimilarity:
+    return EncoderSimilarity(str(folder), pooling, **{"max_tokens": 48, **arguments})
+
+
+def _by_hand(folder: Path, text: str, pooling: str) -> np.ndarray:
+    """One text alone, no padding, formula written out."""
+    model = BertModel.from_pretrained(folder, dtype=torch.float32).eval()
+    ids = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        output = model(ids)
+    states = output.last_hidden_state[0].numpy()
+    weight, bias = model.pooler.dense.weight.detach().numpy(), model.pooler.dense.bias.detach().numpy()
+    vector = {
+        "cls": states[0],
+        "mean": states.mean(0),
+        "cls_dense": weight @ states[0] + bias,
+        "pooler_tanh": output.pooler_output[0].numpy(),
+    }[pooling]
+    return vector / np.sqrt((vector**2).sum())
+
+
+@pytest.mark.parametrize("pooling", ["cls_dense", "cls", "mean", "pooler_tanh"])
+def test_pooling_equals_the_formula_by_hand(encoder_folder: Path, pooling: Pooling) -> None:
+    vectors = _load(encoder_folder, pooling, batch_size=4).encode(TEXTS)
+    expected = np.stack([_by_hand(encoder_folder, text, pooling) for text in TEXTS])
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, expected, atol=2e-6)
+    np.testing.assert_allclose((vectors**2).sum(1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["cls_dense", "mean"])
+def test_a_vector_does_not_depend_on_its_batch(encoder_folder: Path, pooling: Pooling) -> None:
+    model = _load(encoder_folder, pooling, batch_size=6)
+    together = model.encode(TEXTS)
+    np.testing.assert_allclose(together, np.concatenate([model.encode([text]) for text in TEXTS]), atol=2e-6)
+    np.testing.assert_allclose(together[::-1], model.encode(TEXTS[::-1]), atol=2e-6)
+    assert np.array_equal(together, model.encode(TEXTS))  # and the same call repeats bit by bit
+    assert np.array_equal(model.encode([*TEXTS, *TEXTS])[: len(TEXTS)], together)  # equal texts are encoded once
+
+
+def test_similarity_is_the_mapped_cosine(encoder_folder: Path) -> None:
+    model = _load(encoder_folder, "cls", cosine_low=-1.0, cosine_high=1.0)
+    left, right = model.encode(TEXTS[:3]), model.encode(TEXTS[3:])
+    np.testing.assert_allclose(model.similarity(TEXTS[:3], TEXTS[3:]), ((left * right).sum(1) + 1) / 2, atol=1e-6)
+    np.testing.assert_allclose(model.similarity(TEXTS, TEXTS), 1.0, atol=1e-6)
+    assert model.similarity([], []).shape == (0,)
+    assert model.encode([]).shape == (0, 16)
+
+
+def test_cosine_range_clips_at_both_ends() -> None:
+    cosine = np.array([-0.2, 0.2, 0.5, 0.8, 1.0], dtype=np.float32)
+    np.testing.assert_allclose(cosine_to_similarity(cosine, 0.2, 0.8), [0, 0, 0.5, 1, 1], atol=1e-6)
+
+
+def test_long_texts_are_cut_at_the_end(encoder_folder: Path) -> None:
+    model = _load(encoder_folder, "mean", max_tokens=8)
+    assert np.array_equal(model.encode(["亲您好请问发" + "价" * 40]), model.encode(["亲您好请问发元元"]))
+
+
+def test_unequal_lengths_are_refused(encoder_folder: Path) -> None:
+    with pytest.raises(ValueError, match="got 2 and 1"):
+        _load(encoder_folder, "cls").similarity(["a", "b"], ["a"])
+
+
+def test_missing_pooler_is_named_and_mean_still_works(encoder_folder: Path) -> None:
+    model = AutoModel.from_pretrained(encoder_folder, add_pooling_layer=False)
+    model.save_pretrained(encoder_folder)
+    with pytest.raises(ModelError, match=r"lacks the weights.*pooler.*set pooling to cls or mean"):
+        _load(encoder_folder, "cls_dense")
+    assert _load(encoder_folder, "mean").encode(["亲"]).shape == (1, 16)
+
+
+def test_broken_folders_name_folder_and_remedy(encoder_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nowhere does not exist: download"):
+        EncoderSimilarity(str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"empty has no config\.json: point it"):
+        EncoderSimilarity(str(tmp_path / "empty"))
+    (encoder_folder / "model.safetensors").write_bytes(b"version https://git-lfs")
+    with pytest.raises(ModelError, match=r"cannot be loaded .*complete"):
+        EncoderSimilarity(str(encoder_folder))
+    (encoder_folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"has no weights .*download the checkpoint completely"):
+        EncoderSimilarity(str(encoder_folder))
+
+
+def test_mixed_files_of_two_models_are_refused(encoder_folder: Path) -> None:
+    config = json.loads((encoder_folder / "config.json").read_text())
+    (encoder_folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 40}))
+    with pytest.raises(ModelError, match="similarity model"):
+        EncoderSimilarity(str(encoder_folder))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pooling": "max"}, "pooling 'max' is unknown"),
+        ({"cosine_low": 0.9, "cosine_high": 0.2}, r"cosine range \(0.9, 0.2\)"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"max_tokens": 49}, "max_tokens is 49: .* takes 8 to 48"),
+        ({"device": "gpu0"}, "device 'gpu0' is unknown"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(encoder_folder: Path, arguments: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EncoderSimilarity(str(encoder_folder), **{"max_tokens": 48, **arguments})
