@@ -1,0 +1,104 @@
+"""From overrides to a checked `RunConfig`; every mistake becomes one clear message."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import ecc_fed
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.errors import ConfigError, EccError
+
+
+def conf_dir() -> Path:
+    """Where the shipped YAML lies: inside the installed package, or beside it in a source tree."""
+    package = Path(ecc_fed.__file__).parent
+    inside, beside = package / "conf", package.parent / "conf"
+    return inside if inside.is_dir() else beside
+
+
+def register_schema() -> None:
+    """Puts the typed root where Hydra finds it as `run_schema`."""
+    ConfigStore.instance().store(name="run_schema", node=RunConfig)
+
+
+def _keys(node: Any, prefix: str = "") -> list[str]:
+    if not isinstance(node, Mapping):
+        return []
+    found = []
+    for key, value in node.items():
+        found += [f"{prefix}{key}", *_keys(value, f"{prefix}{key}.")]
+    return found
+
+
+def _explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
+    """Hydra's message, with the nearest name where a key does not exist."""
+    chain = [str(error), str(error.__cause__ or "")]
+    lines = [line.strip() for message in chain for line in message.splitlines() if line.strip()]
+    text = " ".join(
+        line for line in lines if not line.startswith(("Config search path", "provider=", "full_key", "object_"))
+    )
+    unknown = re.search(r"Could not override '([^']+)'", text)
+    if unknown:
+        name = unknown.group(1)
+        known = _keys(OmegaConf.to_container(_compose([]), resolve=False))
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "`ecc-fed run --cfg job` prints every setting."
+        return ConfigError(f"There is no setting {name}. {hint}")
+    return ConfigError(f"The settings {' '.join(overrides) or '(none)'} do not compose: {text}")
+
+
+def _compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> DictConfig:
+    register_schema()
+    search = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in config_dirs)}]"] if config_dirs else []
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("run", overrides=[*overrides, *search])
+
+
+def compose_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> DictConfig:
+    """Composes one run.
+
+    Raises:
+        ConfigError: an override that cannot be parsed, names nothing, or has a value of the wrong type.
+    """
+    try:
+        return _compose(overrides, config_dirs)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise _explain(error, overrides) from error
+
+
+def to_run_config(composed: DictConfig) -> RunConfig:
+    """Typed and range-checked.
+
+    Raises:
+        ConfigError: a missing or out-of-range value.
+    """
+    missing = sorted(OmegaConf.missing_keys(composed))
+    if missing:
+        raise ConfigError(f"{missing[0]} has no value. Set {missing[0]}=VALUE.")
+    try:
+        return cast(RunConfig, OmegaConf.to_object(composed))
+    except EccError:
+        raise
+    except OmegaConfBaseException as error:
+        cause = error.__cause__
+        if isinstance(cause, EccError):
+            raise cause from error
+        key = getattr(error, "full_key", None)
+        raise ConfigError(f"{key or 'settings'}: {str(error).splitlines()[0]}") from error
+
+
+def to_yaml(composed: DictConfig) -> str:
+    """The resolved config, without Hydra's own part."""
+    return OmegaConf.to_yaml(composed, resolve=True)

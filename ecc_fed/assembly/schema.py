@@ -1,0 +1,240 @@
+"""What a run is made of: one typed dataclass a conf group.
+
+Hydra holds names and types when it composes; ranges are checked in `__post_init__`, which runs when
+`OmegaConf.to_object` makes the objects. Groups with a `_target_` (corpus, partition, teacher, judge,
+feedback, redaction, strategy) are classes named in YAML; `build` checks them against the
+target's signature, so that a user's own class needs no edit here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ecc_fed.core.errors import ConfigError
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name}={value} is out of range: {expected}.")
+
+
+@dataclass
+class ArmConfig:
+    """Who learns from what."""
+
+    name: str = "local"
+    # Shops evolve at all.
+    evolve: bool = True
+    # The server averages adapters after each round.
+    aggregate: bool = False
+    # The last so many server rounds each shop goes on by itself.
+    personal_rounds: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.personal_rounds >= 0, "arm.personal_rounds", self.personal_rounds, "0 or more rounds")
+
+
+@dataclass
+class EndModelConfig:
+    """The frozen base of every shop."""
+
+    # "embedded", a Hugging Face hub id, or a local folder.
+    path: str = "embedded"
+    # none | bf16 | int8 | nf4
+    quantization: str = "none"
+    # auto | cpu | cuda
+    device: str = "auto"
+    max_prompt_tokens: int = 256
+    max_reply_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        _require(
+            self.quantization in ("none", "bf16", "int8", "nf4"),
+            "end_model.quantization",
+            self.quantization,
+            "one of none, bf16, int8, nf4",
+        )
+        _require(self.device in ("auto", "cpu", "cuda"), "end_model.device", self.device, "one of auto, cpu, cuda")
+        _require(self.max_prompt_tokens >= 8, "end_model.max_prompt_tokens", self.max_prompt_tokens, "8 or more")
+        _require(self.max_reply_tokens >= 2, "end_model.max_reply_tokens", self.max_reply_tokens, "2 or more")
+
+
+@dataclass
+class AdapterConfig:
+    """The shop's own part."""
+
+    rank: int = 8
+    lora_alpha: float = 32.0
+    lora_dropout: float = 0.1
+    # "all-linear", or names of linear layers such as [q_proj, k_proj, v_proj].
+    target_modules: Any = "all-linear"
+
+    def __post_init__(self) -> None:
+        _require(self.rank >= 1, "adapter.rank", self.rank, "1 or more")
+        _require(self.lora_alpha > 0, "adapter.lora_alpha", self.lora_alpha, "above 0")
+        _require(0 <= self.lora_dropout < 1, "adapter.lora_dropout", self.lora_dropout, "0 up to, not including, 1")
+
+
+@dataclass
+class FineTuneConfig:
+    """One cycle's fine-tuning; `linear_decay` runs over the whole run's steps."""
+
+    steps: int = 50
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    linear_decay: bool = True
+    weight_decay: float = 0.0
+    clipping_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 0, "finetune.steps", self.steps, "0 or more")
+        _require(self.batch_size >= 1, "finetune.batch_size", self.batch_size, "1 or more")
+        _require(0 < self.learning_rate < 1, "finetune.learning_rate", self.learning_rate, "between 0 and 1")
+        _require(self.weight_decay >= 0, "finetune.weight_decay", self.weight_decay, "0 or more")
+        _require(self.clipping_norm > 0, "finetune.clipping_norm", self.clipping_norm, "above 0")
+
+
+@dataclass
+class DecodingConfig:
+    """How replies are drawn."""
+
+    max_new_tokens: int = 64
+    top_p: float = 0.8
+    temperature: float = 0.6
+    sample: bool = True
+
+    def __post_init__(self) -> None:
+        _require(self.max_new_tokens >= 1, "decoding.max_new_tokens", self.max_new_tokens, "1 or more")
+        _require(0 < self.top_p <= 1, "decoding.top_p", self.top_p, "above 0, at most 1")
+        _require(self.temperature > 0, "decoding.temperature", self.temperature, "above 0 (greedy: sample=false)")
+
+
+@dataclass
+class EvolutionConfig:
+    """The loop of a shop."""
+
+    server_rounds: int = 4
+    cycles: int = 1
+    pseudo_share: float = 0.3
+    human_share: float = 0.5
+    # always | sampled | gated: which replies the cloud is asked about (judge.reference sets it).
+    teacher_examples: int = 500
+
+    def __post_init__(self) -> None:
+        _require(self.server_rounds >= 0, "evolution.server_rounds", self.server_rounds, "0 or more")
+        _require(self.cycles >= 1, "evolution.cycles", self.cycles, "1 or more")
+        _require(0 <= self.pseudo_share <= 1, "evolution.pseudo_share", self.pseudo_share, "0 to 1")
+        _require(0 <= self.human_share <= 1, "evolution.human_share", self.human_share, "0 to 1")
+        _require(self.teacher_examples >= 0, "evolution.teacher_examples", self.teacher_examples, "0 or more")
+
+
+@dataclass
+class JudgeConfig:
+    """Eq. (1) and its cost knob. Thresholds stand beside the two models they belong to."""
+
+    similarity: dict[str, Any] = field(default_factory=dict)
+    relevance: dict[str, Any] = field(default_factory=dict)
+    score_alpha: float = 0.8
+    relevance_floor: float = 0.2
+    accept_score: float = 0.6
+    reference: str = "always"
+    reference_rate: float = 0.2
+    gate_relevance: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("score_alpha", "relevance_floor", "accept_score", "reference_rate", "gate_relevance"):
+            _require(0 <= getattr(self, name) <= 1, f"judge.{name}", getattr(self, name), "0 to 1")
+        _require(
+            self.reference in ("always", "sampled", "gated"),
+            "judge.reference",
+            self.reference,
+            "one of always, sampled, gated",
+        )
+
+
+@dataclass
+class GatewayConfig:
+    """The one way to the cloud."""
+
+    cache_path: str | None = None
+    max_requests: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+    timeout_seconds: float = 60.0
+    max_retries: int = 3
+    max_parallel: int = 8
+    language: str = "zh"
+
+    def __post_init__(self) -> None:
+        for name in ("max_requests", "max_tokens", "max_cost_usd"):
+            value = getattr(self, name)
+            _require(value is None or value >= 0, f"gateway.{name}", value, "0 or more, or null for no limit")
+        _require(self.timeout_seconds > 0, "gateway.timeout_seconds", self.timeout_seconds, "above 0")
+        _require(self.max_retries >= 0, "gateway.max_retries", self.max_retries, "0 or more")
+        _require(self.max_parallel >= 1, "gateway.max_parallel", self.max_parallel, "1 or more")
+
+
+@dataclass
+class RuntimeConfig:
+    """Where the work runs."""
+
+    # Cohort hosts: one a core group or GPU; 0 lets the machine decide.
+    hosts: int = 0
+    threads_per_host: int = 1
+    # peft (one job after another, the reference) | shared (all shops of a host in one batch)
+    engine: str = "peft"
+    # Joins this Ray cluster; null starts Ray here.
+    ray_address: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.hosts >= 0, "runtime.hosts", self.hosts, "0 (automatic) or more")
+        _require(self.threads_per_host >= 1, "runtime.threads_per_host", self.threads_per_host, "1 or more")
+        _require(self.engine in ("peft", "shared"), "runtime.engine", self.engine, "one of peft, shared")
+
+
+@dataclass
+class StudyConfig:
+    """What `ecc-fed study` runs: every variant of every arm at every seed."""
+
+    arms: list[str] = field(default_factory=lambda: ["none", "local", "aggregated", "personalized"])
+    seeds: list[int] = field(default_factory=lambda: [0])
+    # name -> overrides, such as {no_platform_facts: ["corpus.platform_share=0"]}
+    variants: dict[str, list[str]] = field(default_factory=lambda: {"default": []})
+
+    def __post_init__(self) -> None:
+        _require(bool(self.arms), "study.arms", self.arms, "at least one arm")
+        _require(bool(self.seeds), "study.seeds", self.seeds, "at least one seed")
+        _require(bool(self.variants), "study.variants", self.variants, "at least one variant")
+
+
+@dataclass
+class RunConfig:
+    """A whole run."""
+
+    seed: int = 0
+    arm: ArmConfig = field(default_factory=ArmConfig)
+    corpus: dict[str, Any] = field(default_factory=dict)
+    partition: dict[str, Any] = field(default_factory=dict)
+    end_model: EndModelConfig = field(default_factory=EndModelConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    teacher: dict[str, Any] = field(default_factory=dict)
+    gateway: GatewayConfig = field(default_factory=GatewayConfig)
+    redaction: dict[str, Any] = field(default_factory=dict)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    feedback: dict[str, Any] = field(default_factory=dict)
+    evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
+    strategy: dict[str, Any] = field(default_factory=dict)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    study: StudyConfig = field(default_factory=StudyConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.seed >= 0, "seed", self.seed, "0 or more")
+        _require(
+            self.arm.personal_rounds <= self.evolution.server_rounds,
+            "arm.personal_rounds",
+            self.arm.personal_rounds,
+            f"at most evolution.server_rounds={self.evolution.server_rounds}",
+        )

@@ -1,0 +1,185 @@
+"""The shops of one host: each call is about one shop, and leaves that shop's state on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ecc_fed.core.records import (
+    AdapterState,
+    EgressEntry,
+    EvaluationReport,
+    Pair,
+    Shop,
+    TeacherReply,
+    TrainReport,
+)
+from ecc_fed.core.run_directory import write_jsonl
+from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.evolution.evaluation import ValuesOfShops, evaluate_pairs
+from ecc_fed.evolution.experience import Experience
+from ecc_fed.evolution.loop import Learned, Served, learn, serve
+from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state, save_state
+from ecc_fed.privacy.ledger import entry_to_json
+
+
+def human_answered(shop: Shop, human_share: float, seed: int) -> frozenset[str]:
+    """Ids of the streamed pairs that a human agent answered as well, the same in every arm."""
+    draws = derive_rng(seed, "human_answered", shop.shop_id).random(len(shop.stream))
+    return frozenset(pair.pair_id for pair, draw in zip(shop.stream, draws, strict=True) if draw < human_share)
+
+
+def natural_pairs(shop: Shop, human_share: float, seed: int) -> tuple[Pair, ...]:
+    """All pairs of the shop that its device may learn from as they are, in time order."""
+    human = human_answered(shop, human_share, seed)
+    return (*shop.history, *(pair for pair in shop.stream if pair.pair_id in human))
+
+
+def stream_part(shop: Shop, part: int, num_parts: int) -> tuple[Pair, ...]:
+    """Part `part` (from 0) of the stream cut into `num_parts` consecutive, nearly equal parts."""
+    bounds = np.linspace(0, len(shop.stream), num_parts + 1).round().astype(int)
+    return shop.stream[bounds[part] : bounds[part + 1]]
+
+
+class ShopDevices:
+    """Satisfies `core.protocols.Device` for the shops of one host.
+
+    Args:
+        shops: this host's shops.
+        values: whose value a wrong answer states, over all shops of the run.
+        services: resident models and gateway.
+        settings: the loop.
+        folder: `shops/` of the run directory.
+        seed: the run's seed.
+    """
+
+    def __init__(
+        self,
+        shops: Sequence[Shop],
+        values: ValuesOfShops,
+        services: Services,
+        settings: EvolutionSettings,
+        folder: Path,
+        seed: int,
+    ) -> None:
+        self.shop_ids = tuple(shop.shop_id for shop in shops)
+        self._shops = {shop.shop_id: shop for shop in shops}
+        self._values = values
+        self._services = services
+        self._settings = settings
+        self._folder = folder
+        self._seed = seed
+
+    def _state(self, shop: Shop, server_round: int) -> ShopState:
+        """The shop before `server_round`; a round that it missed leaves it where it was."""
+        rounds = [done for done in finished_rounds(self._folder / shop.shop_id) if done < server_round]
+        if rounds:
+            return load_state(self._folder / shop.shop_id, rounds[-1])
+        adapter = self._services.end_model.new_adapter(derive_seed(self._seed, "adapter"))
+        return ShopState(shop.shop_id, 0, adapter, natural_ids=tuple(pair.pair_id for pair in shop.history))
+
+    def train(self, shop_id: str, server_round: int, incoming: AdapterState | None) -> TrainReport:
+        """One server round: `cycles` cycles over this round's parts of the stream."""
+        shop, settings = self._shops[shop_id], self._settings
+        state = self._state(shop, server_round)
+        adapter = state.adapter if incoming is None else incoming
+        optimizer, rows, num_examples = state.optimizer, list(state.metrics), 0
+        human = human_answered(shop, settings.human_share, self._seed)
+        by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
+        experience = Experience(tuple(by_id[i] for i in state.natural_ids), state.pseudo_labels)
+        self._services.ledger.drain(shop_id)  # what an aborted round left behind
+        num_parts = settings.server_rounds * settings.cycles
+        served_count = state.served
+        for cycle in range(settings.cycles):
+            part = stream_part(shop, (server_round - 1) * settings.cycles + cycle, num_parts)
+            seed = derive_seed(self._seed, "cycle", shop_id, server_round, cycle)
+            examples = tuple((p.query, p.reply) for p in experience.natural[-settings.teacher_examples :])
+            served = serve(part, adapter, examples, settings, self._services, server_round, seed)
+            grown = [pair for pair in part if pair.pair_id in human]
+            experience = experience.grown(grown, served.pseudo_labels)
+            learned = learn(experience, adapter, optimizer, settings, self._services, seed)
+            adapter, optimizer = learned.adapter, learned.optimizer
+            num_examples += learned.num_examples
+            served_count += len(part)
+            rows.append(_metrics_row(shop_id, server_round, cycle, served, learned, len(grown)))
+        new = ShopState(
+            shop_id,
+            server_round,
+            adapter,
+            optimizer,
+            served_count,
+            tuple(pair.pair_id for pair in experience.natural),
+            experience.pseudo_labels,
+            tuple(rows),
+            (*state.egress, *self._services.ledger.drain(shop_id)),
+        )
+        save_state(self._folder / shop_id, new)
+        return TrainReport(adapter, num_examples)
+
+    def evaluate(
+        self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: Literal["base", "final"]
+    ) -> EvaluationReport:
+        """Scores the test pairs and keeps rows and egress beside the shop's state."""
+        shop, settings = self._shops[shop_id], self._settings
+        adapter = incoming
+        if phase == "final" and incoming is None:
+            state = self._state(shop, server_round + 1)
+            adapter = state.adapter if state.server_round else None  # never trained: the bare base
+        self._services.ledger.drain(shop_id)
+        training = natural_pairs(shop, settings.human_share, self._seed)
+        rows = evaluate_pairs(
+            shop.test,
+            None if phase == "base" else adapter,
+            phase,
+            server_round,
+            training,
+            self._values,
+            settings,
+            self._services,
+            derive_seed(self._seed, "evaluate", shop_id),
+        )
+        entries: list[EgressEntry] = [
+            replace(entry, details={**entry.details, "purpose": "evaluate"})
+            for entry in self._services.ledger.drain(shop_id)
+        ]
+        folder = self._folder / shop_id
+        folder.mkdir(parents=True, exist_ok=True)
+        write_jsonl(folder / f"evaluation_{phase}.jsonl", rows)
+        write_jsonl(folder / f"evaluation_{phase}_egress.jsonl", [entry_to_json(entry) for entry in entries])
+        return EvaluationReport(len(rows))
+
+
+def _metrics_row(
+    shop_id: str, server_round: int, cycle: int, served: Served, learned: Learned, num_natural: int
+) -> dict[str, Any]:
+    """A row of `metrics.jsonl`."""
+    scores = [judgement.final_score for judgement in served.judgements if judgement is not None]
+    asked: list[TeacherReply] = [answer for answer in served.cloud if answer is not None]
+    return {
+        "server_round": server_round,
+        "cycle": cycle,
+        "shop_id": shop_id,
+        "split": "stream",
+        "served": len(served.replies),
+        "escalated": served.escalated,
+        "unhappy": sum(verdict is not None and not verdict.satisfied for verdict in served.feedback),
+        "mean_score": sum(scores) / len(scores) if scores else None,
+        "pseudo_labels": len(served.pseudo_labels),
+        "natural_pairs": num_natural,
+        "train_loss": sum(learned.losses) / len(learned.losses) if learned.losses else None,
+        "steps": len(learned.losses),
+        "teacher_requests": len(asked),
+        "teacher_cached": sum(answer.cached for answer in asked),
+        "teacher_failed": sum(answer.text is None for answer in asked),
+        "teacher_errors": sorted({f"{answer.outcome}: {answer.detail}" for answer in asked if answer.text is None}),
+        "input_tokens": sum(answer.input_tokens for answer in asked if not answer.cached),
+        "output_tokens": sum(answer.output_tokens for answer in asked if not answer.cached),
+        "cost_usd": sum(answer.cost_usd for answer in asked if not answer.cached),
+        "serve_seconds": served.seconds,
+        "train_seconds": learned.seconds,
+    }

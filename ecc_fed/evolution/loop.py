@@ -1,0 +1,195 @@
+"""One cycle of one shop: serve -> judge -> pseudo-label -> fine-tune (paper, section III and Fig. 1).
+
+Plain, sequential code about one shop. Where many shops run at once, their calls to the services
+meet and run as one batch; nothing here knows of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecc_fed.core.records import (
+    AdapterState,
+    Feedback,
+    FineTuneJob,
+    Judgement,
+    OptimizerState,
+    Pair,
+    PseudoLabel,
+    ReplyRequest,
+    TeacherReply,
+    TeacherRequest,
+)
+from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.evolution.experience import Experience, draw_examples
+from ecc_fed.evolution.settings import EvolutionSettings, Services
+
+
+@dataclass(frozen=True)
+class Served:
+    """What became of a part of the stream: replies, verdicts, and the pseudo-labels they led to."""
+
+    replies: tuple[str, ...]
+    judgements: tuple[Judgement | None, ...]
+    feedback: tuple[Feedback | None, ...]
+    cloud: tuple[TeacherReply | None, ...]
+    pseudo_labels: tuple[PseudoLabel, ...]
+    escalated: int
+    seconds: float
+
+
+def ask_cloud(
+    pairs: Sequence[Pair],
+    examples: tuple[tuple[str, str], ...],
+    purpose: str,
+    server_round: int,
+    services: Services,
+) -> list[TeacherReply]:
+    """The cloud's replies to the pairs' prompts, through the gateway."""
+    return services.teacher.answer(
+        [
+            TeacherRequest(
+                shop_id=pair.shop_id,
+                turns=pair.prompt,
+                examples=examples,
+                purpose=purpose,  # type: ignore[arg-type]
+                private_values=pair.private_values,
+                server_round=server_round,
+            )
+            for pair in pairs
+        ]
+    )
+
+
+def judge_replies(
+    pairs: Sequence[Pair], replies: Sequence[str], cloud: Sequence[TeacherReply | None], services: Services
+) -> list[Judgement | None]:
+    """Eq. (1) where the cloud answered; None where there is no reference to judge against."""
+    known = [i for i, answer in enumerate(cloud) if answer is not None and answer.text is not None]
+    judged = services.judge.judge(
+        [pairs[i].query for i in known],
+        [replies[i] for i in known],
+        [answer.text for i in known if (answer := cloud[i]) is not None and answer.text is not None],
+    )
+    result: list[Judgement | None] = [None] * len(pairs)
+    for i, judgement in zip(known, judged, strict=True):
+        result[i] = judgement
+    return result
+
+
+def _asked(
+    pairs: Sequence[Pair],
+    replies: Sequence[str],
+    feedback: Sequence[Feedback | None],
+    settings: EvolutionSettings,
+    services: Services,
+    rng: np.random.Generator,
+) -> list[bool]:
+    """Which replies go to the cloud for a reference; an unhappy customer's always does."""
+    unhappy = [verdict is not None and not verdict.satisfied for verdict in feedback]
+    if settings.reference == "always":
+        return [True] * len(pairs)
+    if settings.reference == "sampled":
+        return [
+            sad or draw < settings.reference_rate for sad, draw in zip(unhappy, rng.random(len(pairs)), strict=True)
+        ]
+    relevance = services.judge.relevance([pair.query for pair in pairs], replies)
+    return [sad or bool(score < settings.gate_relevance) for sad, score in zip(unhappy, relevance, strict=True)]
+
+
+def serve(
+    pairs: Sequence[Pair],
+    adapter: AdapterState,
+    examples: tuple[tuple[str, str], ...],
+    settings: EvolutionSettings,
+    services: Services,
+    server_round: int,
+    seed: int,
+) -> Served:
+    """Answers a part of the stream and turns what went badly into pseudo-labels.
+
+    Args:
+        pairs: queries to serve, one shop's, in time order.
+        adapter: the shop's adapter.
+        examples: few-shot pairs for the cloud.
+        settings: the shop's loop.
+        services: models and gateway.
+        server_round: for the records.
+        seed: the cycle's seed.
+    """
+    started = time.perf_counter()
+    if not pairs:
+        return Served((), (), (), (), (), 0, 0.0)
+    prompts = tuple(pair.prompt for pair in pairs)
+    replies = services.end_model.reply([ReplyRequest(adapter, prompts, settings.decoding, derive_seed(seed, "reply"))])[
+        0
+    ]
+    feedback = services.feedback.feedback(pairs, replies, derive_seed(seed, "feedback"))
+    asked = _asked(pairs, replies, feedback, settings, services, derive_rng(seed, "reference"))
+    answers = iter(
+        ask_cloud([p for p, ask in zip(pairs, asked, strict=True) if ask], examples, "judge", server_round, services)
+    )
+    cloud = [next(answers) if ask else None for ask in asked]
+    judgements = judge_replies(pairs, replies, cloud, services)
+    labels: list[PseudoLabel] = []
+    escalated = 0
+    for pair, verdict, judgement, answer in zip(pairs, feedback, judgements, cloud, strict=True):
+        unhappy = verdict is not None and not verdict.satisfied
+        low = judgement is not None and not judgement.accepted
+        escalated += unhappy or low
+        if (unhappy or low) and answer is not None and answer.text is not None:
+            labels.append(
+                PseudoLabel(
+                    pair_id=pair.pair_id,
+                    prompt=pair.prompt,
+                    reply=answer.text,
+                    model_version=answer.model_version,
+                    reason="low_score" if low else "unhappy_customer",
+                    server_round=server_round,
+                )
+            )
+    return Served(
+        tuple(replies),
+        tuple(judgements),
+        tuple(feedback),
+        tuple(cloud),
+        tuple(labels),
+        escalated,
+        time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The adapter after fine-tuning, with its optimizer and losses."""
+
+    adapter: AdapterState
+    optimizer: OptimizerState | None
+    losses: tuple[float, ...]
+    num_examples: int
+    seconds: float
+
+
+def learn(
+    experience: Experience,
+    adapter: AdapterState,
+    optimizer: OptimizerState | None,
+    settings: EvolutionSettings,
+    services: Services,
+    seed: int,
+) -> Learned:
+    """Fine-tunes on a fresh draw from the shop's experience; without any, nothing changes."""
+    started = time.perf_counter()
+    tuning = settings.fine_tune
+    examples = draw_examples(
+        experience, tuning.steps * tuning.batch_size, settings.pseudo_share, derive_rng(seed, "examples")
+    )
+    if not examples:
+        return Learned(adapter, optimizer, (), 0, 0.0)
+    job = FineTuneJob(adapter, optimizer, examples, tuning, derive_seed(seed, "fine_tune"))
+    result = services.end_model.fine_tune([job])[0]
+    return Learned(result.adapter, result.optimizer, result.losses, len(examples), time.perf_counter() - started)
