@@ -1,0 +1,129 @@
+"""The ledger: every byte that leaves a shop, to whom, of what kind, redacted how.
+
+Entries carry no clock time, so that the same run writes the same ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.records import EgressEntry
+
+_FIELDS = tuple(field.name for field in fields(EgressEntry))
+_VALUES = {"destination": ("cloud_teacher", "aggregator"), "direction": ("up", "down")}
+_PARTIES = {"cloud_teacher": "teacher", "aggregator": "adapter"}
+
+
+class MemoryLedger:
+    """Collects entries until their shop's state is saved. Safe under threads."""
+
+    def __init__(self) -> None:
+        self._entries: list[EgressEntry] = []
+        self._lock = threading.Lock()
+
+    def record(self, entry: EgressEntry) -> None:
+        """Appends one entry."""
+        with self._lock:
+            self._entries.append(entry)
+
+    def entries(self, shop_id: str | None = None) -> list[EgressEntry]:
+        """The entries of one shop, or of all, in the order of recording; they stay in the ledger."""
+        with self._lock:
+            return [entry for entry in self._entries if shop_id is None or entry.shop_id == shop_id]
+
+    def drain(self, shop_id: str) -> list[EgressEntry]:
+        """Takes the shop's entries out of the ledger, in the order of recording."""
+        with self._lock:
+            taken = [entry for entry in self._entries if entry.shop_id == shop_id]
+            self._entries = [entry for entry in self._entries if entry.shop_id != shop_id]
+        return taken
+
+
+def entry_to_json(entry: EgressEntry) -> str:
+    """One line of JSON, without the line break; equal entries give equal lines."""
+    return json.dumps(asdict(entry) | {"details": dict(sorted(entry.details.items()))}, ensure_ascii=False)
+
+
+def entry_from_json(line: str) -> EgressEntry:
+    """The entry that `entry_to_json` wrote.
+
+    Raises:
+        ValueError: not JSON, a missing or unknown field, or a value of the wrong type.
+    """
+    row = json.loads(line)
+    if not isinstance(row, dict) or set(row) != set(_FIELDS):
+        raise ValueError(f"a ledger line holds exactly the fields {', '.join(_FIELDS)}")
+    for name, allowed in _VALUES.items():
+        if row[name] not in allowed:
+            raise ValueError(f"{name} is {row[name]!r}, not one of {', '.join(allowed)}")
+    for name in ("num_bytes", "server_round"):
+        if type(row[name]) is not int or row[name] < 0:
+            raise ValueError(f"{name} is {row[name]!r}, not a whole number from 0")
+    for name in ("shop_id", "kind", "redaction"):
+        if not isinstance(row[name], str):
+            raise ValueError(f"{name} is {row[name]!r}, not a text")
+    if not isinstance(row["details"], dict):
+        raise ValueError(f"details is {row['details']!r}, not an object")
+    return EgressEntry(**row)
+
+
+def write_ledger(path: Path, entries: Iterable[EgressEntry]) -> None:
+    """Writes a JSONL ledger whole or not at all: aside first, then renamed.
+
+    Raises:
+        RunDirectoryError: the file cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with aside.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(entry_to_json(entry) + "\n" for entry in entries)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"The ledger {path} cannot be written ({error}): free space or make its folder writable, then run again"
+        ) from error
+
+
+def read_ledger(path: Path) -> list[EgressEntry]:
+    """Every entry of a JSONL ledger.
+
+    Raises:
+        RunDirectoryError: the file cannot be read, or a line of it is no ledger entry.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryError(
+            f"The ledger {path} cannot be read ({error}): check the path, or restore the file from a copy"
+        ) from error
+    entries = []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            entries.append(entry_from_json(line))
+        except ValueError as error:
+            raise RunDirectoryError(
+                f"Line {number} of the ledger {path} is no ledger entry ({error}): "
+                "restore the file from a copy, or run again in a fresh directory"
+            ) from error
+    return entries
+
+
+def traffic_totals(entries: Iterable[EgressEntry]) -> dict[str, int]:
+    """Bytes by party and direction: `adapter_up_bytes`, `adapter_down_bytes`, `teacher_up_bytes`, `teacher_down_bytes`."""
+    totals = {f"{party}_{direction}_bytes": 0 for party in ("adapter", "teacher") for direction in ("up", "down")}
+    for entry in entries:
+        totals[f"{_PARTIES[entry.destination]}_{entry.direction}_bytes"] += entry.num_bytes
+    return totals

@@ -1,0 +1,82 @@
+"""A run's budget for the cloud: requests, tokens and money, held back before anything is sent."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from ecc_fed.core.errors import BudgetExceeded, ConfigError
+
+# Sums of prices carry rounding errors; a billionth of a dollar never decides.
+_USD_SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was used: every attempt is a request."""
+
+    requests: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Budget:
+    """Upper limits for one gateway; None is no limit. Safe under threads.
+
+    A call first reserves what it may use at most and settles afterwards at what it used, so calls
+    under way together never pass a limit together.
+    """
+
+    def __init__(
+        self, max_requests: int | None = None, max_tokens: int | None = None, max_cost_usd: float | None = None
+    ) -> None:
+        for name, value in (
+            ("max_requests", max_requests),
+            ("max_tokens", max_tokens),
+            ("max_cost_usd", max_cost_usd),
+        ):
+            if value is not None and not value >= 0:
+                raise ConfigError(f"budget.{name} is {value}: give a number from 0, or null for no limit")
+        self.max_requests, self.max_tokens, self.max_cost_usd = max_requests, max_tokens, max_cost_usd
+        self._spent = Spending()
+        self._lock = threading.Lock()
+
+    @property
+    def spent(self) -> Spending:
+        """What was used so far, reservations included."""
+        with self._lock:
+            return self._spent
+
+    def restore(self, spent: Spending) -> None:
+        """Goes on from what an earlier part of the same run used."""
+        with self._lock:
+            self._spent = spent
+
+    def reserve(self, tokens: int, cost_usd: float) -> None:
+        """Holds back one request with at most `tokens` and `cost_usd`.
+
+        Raises:
+            BudgetExceeded: a limit would be passed; nothing is held back.
+        """
+        with self._lock:
+            after = Spending(self._spent.requests + 1, self._spent.tokens + tokens, self._spent.cost_usd + cost_usd)
+            for name, limit, wanted in (
+                ("max_requests", self.max_requests, after.requests),
+                ("max_tokens", self.max_tokens, after.tokens),
+                ("max_cost_usd", self.max_cost_usd, after.cost_usd - _USD_SLACK),
+            ):
+                if limit is not None and wanted > limit:
+                    raise BudgetExceeded(
+                        f"The teacher's budget is used up: {name} is {limit} and the next call may reach {wanted:.6g}; "
+                        f"raise {name}, or ask the teacher less often"
+                    )
+            self._spent = after
+
+    def settle(self, reserved_tokens: int, reserved_usd: float, tokens: int, cost_usd: float) -> None:
+        """Replaces a reservation by what the call used; the request itself stays counted."""
+        with self._lock:
+            self._spent = Spending(
+                self._spent.requests,
+                self._spent.tokens - reserved_tokens + tokens,
+                self._spent.cost_usd - reserved_usd + cost_usd,
+            )

@@ -1,0 +1,181 @@
+"""The few-shot prompt of the paper's Table II: a fixed part with the shop's N examples, then the dialogue.
+
+The fixed part comes first and is the same for every query of a shop, so that providers can cache
+it. Two things differ from Table II: a closing line parts the examples from the customer who is
+waiting, and the dialogue may hold several turns. Every text is brought onto one line, so that no
+customer can write a line that reads as another speaker's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from ecc_fed.core.records import Role, Turn
+
+Language = Literal["zh", "en"]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Table II in one language."""
+
+    role: str
+    examples_follow: str
+    dialogue_follows: str
+    speakers: dict[Role, str]
+
+
+TEMPLATES: dict[Language, Template] = {
+    "zh": Template(
+        role=(
+            "假设你是一名电商客服，精通电商领域的专业知识，服务意识强，能够妥善处理顾客的各种诉求。"
+            "请你以电商客服的身份接待下面的顾客。"
+        ),
+        examples_follow="以下是一些供你参考的示例。",
+        dialogue_follows="现在顾客来了，请只回复客服要说的话。",
+        speakers={"customer": "顾客：", "agent": "客服："},
+    ),
+    "en": Template(
+        role=(
+            "Assuming that you are an e-commerce customer service agent who is able to answer the specialized "
+            "knowledge in e-commerce, has good service consciousness, and is able to deal with the customer's "
+            "request properly, you are asked to play the role of an e-commerce customer service agent in order to "
+            "deal with the customers in the following."
+        ),
+        examples_follow="Here are some examples for your reference.",
+        dialogue_follows="The customer is waiting now: reply with the words of the customer service only.",
+        speakers={"customer": "Customer: ", "agent": "Customer Service: "},
+    ),
+}
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, encodable as UTF-8: runs of white space become one space, lone surrogates "?"."""
+    return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens by rule of thumb: one a character beyond ASCII, one for every four ASCII characters begun."""
+    ascii_characters = sum(character.isascii() for character in text)
+    return len(text) - ascii_characters + -(-ascii_characters // 4)
+
+
+@dataclass(frozen=True)
+class FewShotPart:
+    """The fixed part of a shop's prompts: `head` + `examples_text` + `tail`."""
+
+    language: Language
+    examples: tuple[tuple[str, str], ...]
+    head: str
+    examples_text: str
+    tail: str
+
+    @cached_property
+    def text(self) -> str:
+        """The whole fixed part, as sent."""
+        return self.head + self.examples_text + self.tail
+
+    @cached_property
+    def instruction_bytes(self) -> int:
+        """UTF-8 bytes of our own words."""
+        return len((self.head + self.tail).encode())
+
+    @cached_property
+    def examples_bytes(self) -> int:
+        """UTF-8 bytes of the shop's dialogues."""
+        return len(self.examples_text.encode())
+
+    @cached_property
+    def tokens(self) -> int:
+        """Estimated tokens (`estimate_tokens`)."""
+        return estimate_tokens(self.text)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the fixed part, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TeacherPrompt:
+    """What one call sends: the fixed part, then the dialogue with the customer who is waiting."""
+
+    few_shot: FewShotPart
+    turns: tuple[Turn, ...]
+
+    @cached_property
+    def dialogue(self) -> str:
+        """The turns as text, ending in the agent's name for the model to go on from."""
+        speakers = TEMPLATES[self.few_shot.language].speakers
+        return "".join(f"{speakers[turn.role]}{turn.text}\n" for turn in self.turns) + speakers["agent"].rstrip()
+
+    @property
+    def text(self) -> str:
+        """The rendered prompt. Chat interfaces send `few_shot.text` as the system text and `turns` as messages."""
+        return self.few_shot.text + self.dialogue
+
+    @cached_property
+    def query_bytes(self) -> int:
+        """UTF-8 bytes of the dialogue."""
+        return len(self.dialogue.encode())
+
+    @property
+    def num_bytes(self) -> int:
+        """UTF-8 bytes of the rendered prompt."""
+        return self.few_shot.instruction_bytes + self.few_shot.examples_bytes + self.query_bytes
+
+    @property
+    def tokens(self) -> int:
+        """Estimated tokens of the rendered prompt."""
+        return self.few_shot.tokens + estimate_tokens(self.dialogue)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 in hex that stands for the rendered prompt (its fixed part is hashed once a shop)."""
+        return hashlib.sha256(f"{self.few_shot.digest}\n{self.dialogue}".encode()).hexdigest()
+
+
+def few_shot_part(
+    examples: Sequence[tuple[str, str]], max_examples: int = 500, language: Language = "zh"
+) -> FewShotPart:
+    """The fixed part with the `max_examples` (N; the paper's is 500) most recent different examples.
+
+    `examples` are (question, answer), oldest first, and stay in that order; of equal pairs the most
+    recent stays, pairs without a question or an answer are left out. A question whose answer
+    changed stays with both answers.
+    """
+    template = TEMPLATES[language]
+    pairs = [(one_line(question), one_line(answer)) for question, answer in examples]
+    newest_first = dict.fromkeys(pair for pair in reversed(pairs) if all(pair))
+    kept = tuple(reversed(list(newest_first)[: max(0, max_examples)]))
+    customer, agent = template.speakers["customer"], template.speakers["agent"]
+    return FewShotPart(
+        language=language,
+        examples=kept,
+        head=f"{template.role}\n" + (f"{template.examples_follow}\n" if kept else ""),
+        examples_text="".join(f"{customer}{question}\n{agent}{answer}\n" for question, answer in kept),
+        tail=f"{template.dialogue_follows}\n",
+    )
+
+
+def prompt_after(few_shot: FewShotPart, turns: Sequence[Turn]) -> TeacherPrompt:
+    """The prompt for one dialogue behind a fixed part; empty turns are left out.
+
+    Raises:
+        ValueError: no turn says anything.
+    """
+    said = tuple(Turn(turn.role, text) for turn in turns if (text := one_line(turn.text)))
+    if not said:
+        raise ValueError("a request to the teacher needs at least one turn with text")
+    return TeacherPrompt(few_shot, said)
+
+
+def build_prompt(
+    examples: Sequence[tuple[str, str]], turns: Sequence[Turn], max_examples: int = 500, language: Language = "zh"
+) -> TeacherPrompt:
+    """Table II for one dialogue: `few_shot_part`, then the turns."""
+    return prompt_after(few_shot_part(examples, max_examples, language), turns)
