@@ -1,0 +1,155 @@
+"""The reference engine: peft over one resident base, one job after another.
+
+Slow and plain on purpose: it is what `SharedBase` must equal, and it takes any causal LM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from peft import get_peft_model
+
+from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.records import (
+    AdapterState,
+    Example,
+    FineTuneJob,
+    FineTuneResult,
+    Likelihood,
+    LikelihoodRequest,
+    ReplyRequest,
+)
+from ecc_fed.end_model.adapters import LoraSettings, check_adapter, fresh_adapter
+from ecc_fed.end_model.base import Base, load_base
+from ecc_fed.end_model.finetune import EncodedExample, check_job, encode_example, label_logits, train
+from ecc_fed.end_model.generation import generate
+from ecc_fed.end_model.prompting import decode_reply, encode_prompt, encode_text
+from ecc_fed.end_model.sampling import make_rows, split_by_length
+
+
+class PeftEngine:
+    """An `EndModel` with one peft adapter, whose weights are swapped in for every job.
+
+    `path` is a local model folder or a hub id. `batch_tokens` bounds rows times length of a batch
+    in generation and likelihood; a training batch is never split.
+
+    Raises:
+        ModelError: the base cannot be loaded, or has none of the target modules.
+        ConfigError: a setting out of range.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        rank: int = 8,
+        lora_alpha: float = 32.0,
+        lora_dropout: float = 0.1,
+        target_modules: str | Sequence[str] = "all-linear",
+        max_prompt_tokens: int = 256,
+        max_reply_tokens: int = 512,
+        quantization: str = "none",
+        device: str = "auto",
+        batch_tokens: int = 4096,
+    ) -> None:
+        for name, value in (("max_prompt_tokens", max_prompt_tokens), ("max_reply_tokens", max_reply_tokens)):
+            if value < 1:
+                raise ConfigError(f"{name}={value} is out of range; it must be at least 1")
+        self.settings = LoraSettings.of(rank, lora_alpha, lora_dropout, target_modules)
+        self.max_prompt_tokens = max_prompt_tokens
+        self.max_reply_tokens = max_reply_tokens
+        self.batch_tokens = batch_tokens
+        self.base: Base = load_base(path, quantization, device)
+        self.tokenizer = self.base.tokenizer
+        # peft draws a first adapter from the global generator; it is overwritten before any use.
+        with torch.random.fork_rng(devices=[]):
+            try:
+                self.model = get_peft_model(self.base.model, self.settings.peft_config())
+            except ValueError as error:
+                raise ModelError(
+                    f"{path} cannot bear a LoRA adapter on target_modules={target_modules!r}: {error}"
+                ) from error
+        self.model.eval()
+        self.parameters = {
+            name.replace(".default.", "."): parameter
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        }
+        self.shapes = {name: tuple(parameter.shape) for name, parameter in self.parameters.items()}
+
+    def new_adapter(self, seed: int) -> AdapterState:
+        """A fresh adapter from `seed` alone; B = 0 leaves the base's output unchanged."""
+        return fresh_adapter(self.shapes, seed)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text`, without special tokens."""
+        return len(encode_text(self.tokenizer, text))
+
+    def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:
+        """One text for every prompt of every request."""
+        return [self._reply(request) for request in requests]
+
+    def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:
+        """One result for every job, run one after another.
+
+        A job that diverges is not stopped: its losses are not finite, and so is its adapter.
+
+        Raises:
+            ConfigError: settings out of range, or steps without examples.
+            ModelError: an adapter or optimizer state of another shape.
+        """
+        for job in jobs:
+            check_job(job)
+            check_adapter(job.adapter, self.shapes)
+        return [self._fine_tune(job) for job in jobs]
+
+    def likelihood(self, requests: Sequence[LikelihoodRequest]) -> list[list[Likelihood]]:
+        """Teacher-forced likelihood of every example of every request."""
+        return [self._likelihood(request) for request in requests]
+
+    def _reply(self, request: ReplyRequest) -> list[str]:
+        prompts = [encode_prompt(self.tokenizer, turns, self.max_prompt_tokens) for turns in request.prompts]
+        rows = make_rows(prompts, request.decoding, request.seed)
+        replies = [""] * len(rows)
+        with self._adapter(request.adapter):
+            for batch in split_by_length([row.total_tokens for row in rows], self.batch_tokens):
+                generated = generate(self.model, [rows[index] for index in batch], self.base.end_ids, self.base.device)
+                for index, ids in zip(batch, generated, strict=True):
+                    replies[index] = decode_reply(self.tokenizer, ids)
+        return replies
+
+    def _fine_tune(self, job: FineTuneJob) -> FineTuneResult:
+        examples = [self._encode(example) for example in job.examples]
+        with self._adapter(job.adapter):
+            return train(self.model, self.parameters, examples, job, self.base.device)
+
+    @torch.inference_mode()
+    def _likelihood(self, request: LikelihoodRequest) -> list[Likelihood]:
+        examples = [self._encode(example) for example in request.examples]
+        results: list[Likelihood] = [Likelihood(0.0, 0, 0)] * len(examples)
+        with self._adapter(request.adapter):
+            for batch in split_by_length([len(example.ids) for example in examples], self.batch_tokens):
+                logits, targets = label_logits(self.model, [examples[index] for index in batch], self.base.device)
+                losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none").double()
+                counts = [examples[index].label_tokens for index in batch]
+                for index, nll in zip(batch, torch.split(losses, counts), strict=True):
+                    characters = len(request.examples[index].reply)
+                    results[index] = Likelihood(float(nll.sum()), examples[index].label_tokens, characters)
+        return results
+
+    def _encode(self, example: Example) -> EncodedExample:
+        return encode_example(self.tokenizer, example, self.max_prompt_tokens, self.max_reply_tokens)
+
+    @contextmanager
+    def _adapter(self, state: AdapterState | None) -> Iterator[None]:
+        """Swaps an adapter's weights in; without one the base answers alone."""
+        if state is None:
+            with self.model.disable_adapter():
+                yield
+            return
+        check_adapter(state, self.shapes)
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(torch.tensor(state[name]))
+        yield

@@ -1,0 +1,162 @@
+"""Dialogues to token ids and back.
+
+A customer may type anything, `<|user|>` and `<|end|>` too. So a chat template is rendered around
+placeholders, and what people wrote is encoded apart from it, with special tokens split into plain
+pieces: text never becomes control. Models without a chat template get a declared plain format.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+
+from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.records import Turn
+
+PLAIN_LABELS = {"customer": "客户：", "agent": "客服："}
+_TEMPLATE_ROLES = {"customer": "user", "agent": "assistant"}
+# Some templates print today's date; a run must not depend on the day it is started.
+_FIXED_DATE = datetime.datetime(2024, 7, 26)
+# Private-use characters, which no template trims or escapes.
+_PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
+# A fast tokenizer keeps "split special tokens" as state, so two threads must not encode at once.
+_ENCODING = threading.Lock()
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Ids of what somebody wrote: no special token is added, and none is recognised in it."""
+    if not text:
+        return []
+    with _ENCODING:
+        return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+
+def encode_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> list[int]:
+    """The ids that an agent's reply continues: the latest turns that fit, and the agent's opening.
+
+    Successive turns of one role are merged (many templates insist on alternation). Whole oldest
+    turns are dropped first; a last turn that is still too long loses its beginning.
+
+    Raises:
+        ConfigError: `max_tokens` does not even hold the template around an empty turn.
+        ModelError: the chat template refuses a customer's turn or mangles the text given to it.
+    """
+    merged = _merge(turns)
+    while True:
+        pieces = _pieces(tokenizer, tuple(turn.role for turn in merged))
+        texts = [encode_text(tokenizer, _clean(tokenizer, turn.text)) for turn in merged]
+        ids = _assemble(pieces, texts)
+        excess = len(ids) - max_tokens
+        if excess <= 0:
+            return ids
+        if len(merged) == 1:
+            break
+        merged = merged[1:]
+    room = len(texts[0]) - excess
+    if room < 1:
+        raise ConfigError(
+            f"a prompt limit of {max_tokens} tokens is too small: the model's chat template alone takes "
+            f"{len(ids) - len(texts[0])}; raise max_prompt_tokens"
+        )
+    return _assemble(pieces, [texts[0][-room:]])
+
+
+def encode_reply(tokenizer: Any, text: str, max_tokens: int) -> list[int]:
+    """Ids of a reply with the end mark after it; a reply that is too long is cut and has no end mark."""
+    ids = encode_text(tokenizer, text)
+    return [*ids, int(tokenizer.eos_token_id)] if len(ids) < max_tokens else ids[:max_tokens]
+
+
+def decode_reply(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The text of generated ids, special tokens left out."""
+    text: str = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text.strip()
+
+
+def _merge(turns: Sequence[Turn]) -> list[Turn]:
+    if not turns:
+        raise ValueError("a prompt needs at least one turn")
+    merged: list[Turn] = []
+    for turn in turns:
+        if merged and merged[-1].role == turn.role:
+            merged[-1] = Turn(turn.role, f"{merged[-1].text}\n{turn.text}")
+        else:
+            merged.append(turn)
+    return merged
+
+
+def _clean(tokenizer: Any, text: str) -> str:
+    # In the plain format a line break ends a turn, so a customer could type an agent's turn.
+    return text if tokenizer.chat_template else " ".join(text.splitlines())
+
+
+def _pieces(tokenizer: Any, roles: tuple[str, ...]) -> list[list[int] | int]:
+    """Template ids (lists) and the positions of the turns' texts (ints), in order."""
+    rendered = _render(tokenizer, roles) if tokenizer.chat_template else _plain(tokenizer, roles)
+    parts = _PLACEHOLDER.split(rendered)
+    found = [int(part) for part in parts[1::2]]
+    # A template may leave out leading agent turns, never the customer's last one.
+    if not found or found != list(range(found[0], len(roles))):
+        raise ModelError(
+            "the model's chat template does not print every turn once and in order; "
+            "give the tokenizer another chat_template, or remove it to use the plain format"
+        )
+    pieces: list[list[int] | int] = []
+    for position, part in enumerate(parts):
+        pieces.append(int(part) if position % 2 else _encode_template(tokenizer, part))
+    return pieces
+
+
+def _encode_template(tokenizer: Any, text: str) -> list[int]:
+    if not text:
+        return []
+    with _ENCODING:
+        return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=False))
+
+
+def _render(tokenizer: Any, roles: tuple[str, ...]) -> str:
+    skip = 0
+    while True:
+        messages = [
+            {"role": _TEMPLATE_ROLES[role], "content": f"\ue000{index}\ue001"}
+            for index, role in enumerate(roles)
+            if index >= skip
+        ]
+        try:
+            rendered: str = tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=False,
+                date_string=_FIXED_DATE.strftime("%d %b %Y"),
+                strftime_now=_FIXED_DATE.strftime,
+            )
+            return rendered
+        except TemplateError as error:
+            # Some templates want the customer to speak first.
+            if skip == 0 and roles[0] == "agent" and len(roles) > 1:
+                skip = 1
+                continue
+            raise ModelError(
+                f"the model's chat template refuses a dialogue of {', '.join(roles)}: {error}; "
+                "give the tokenizer another chat_template, or remove it to use the plain format"
+            ) from error
+
+
+def _plain(tokenizer: Any, roles: tuple[str, ...]) -> str:
+    bos = tokenizer.bos_token_id
+    opening = tokenizer.bos_token if bos is not None and tokenizer.encode("")[:1] == [bos] else ""
+    lines = "".join(f"{PLAIN_LABELS[role]}\ue000{index}\ue001\n" for index, role in enumerate(roles))
+    return f"{opening}{lines}{PLAIN_LABELS['agent']}"
+
+
+def _assemble(pieces: list[list[int] | int], texts: list[list[int]]) -> list[int]:
+    ids: list[int] = []
+    for piece in pieces:
+        ids += texts[piece] if isinstance(piece, int) else piece
+    return ids
