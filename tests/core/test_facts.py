@@ -1,0 +1,86 @@
+"""A reply is right when it states the fact and no competing value; substring traps stay shut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecc_fed.core.facts import competing_values, find_form, states_all, states_fact
+from ecc_fed.core.records import Fact
+
+
+def fact(accepted, competing=()):
+    return Fact("k", "kind", "shop", tuple(accepted), tuple(competing))
+
+
+courier = fact(["顺丰", "顺丰速运"], ["圆通", "中通"])
+price = fact(["9.9元", "9.9"], ["19.9元", "19.9", "99元"])
+
+
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [
+        ("亲,默认发顺丰哦", True),
+        ("亲,默认发圆通哦", False),
+        ("顺丰、圆通、中通都有的", False),
+        ("亲,稍等帮您看下", False),
+        ("", False),
+    ],
+)
+def test_naming_every_courier_is_wrong(reply, right):
+    assert states_fact(reply, courier) is right
+
+
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [
+        ("一共9.9元", True),
+        ("一共19.9元", False),
+        ("原价19.9元,现在9.9元", False),
+        ("一共9.95元", False),
+        ("一共29.9元", False),
+        ("型号A.9.9", True),
+    ],
+)
+def test_a_number_inside_a_longer_number_is_not_stated(reply, right):
+    assert states_fact(reply, price) is right
+
+
+def test_a_competing_form_inside_an_accepted_one_does_not_compete():
+    day = fact(["48小时内"], ["8小时内", "48小时"])
+    assert competing_values("我们48小时内发货", day) == []
+    assert states_fact("我们48小时内发货", day)
+    assert competing_values("48小时内发货,最迟48小时", day) == ["48小时"]
+
+
+def test_latin_words_are_whole():
+    size = fact(["XL"], ["L", "XXL"])
+    assert states_fact("建议XL码", size)
+    assert not states_fact("建议XXL码", size)
+    assert find_form("建议XXL码", "XL") == []
+    assert competing_values("建议XL码,L码偏小", size) == ["L"]
+
+
+def test_repeated_characters_give_every_span():
+    assert find_form("亲亲亲", "亲亲") == [(0, 2), (1, 3)]
+
+
+def test_all_facts_are_needed():
+    assert states_all("顺丰发货,一共9.9元", [courier, price])
+    assert not states_all("顺丰发货", [courier, price])
+    with pytest.raises(ValueError, match="at least one fact"):
+        states_all("顺丰", [])
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_chinese_values_are_found_in_any_surrounding(before, after):
+    reply = f"{before}顺丰{after}"
+    assert find_form(reply, "顺丰")
+    assert states_fact(reply, courier) == (not {"圆通", "中通"} & set(competing_values(reply, courier)))
+
+
+@given(st.from_regex(r"[1-9][0-9]{0,3}", fullmatch=True), st.from_regex(r"[0-9]{1,3}", fullmatch=True))
+def test_a_number_never_matches_with_more_digits_on_a_side(number, more):
+    for text in (number + more, more + number, f"{more}.{number}", f"{number}.{more}"):
+        spans = find_form(text, number)
+        assert all(text[start:end] == number for start, end in spans)
+        assert (0, len(number)) not in spans or text == number

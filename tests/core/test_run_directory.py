@@ -1,0 +1,196 @@
+"""Files are whole or absent, errors name file, line and remedy."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.run_directory import (
+    RunDirectory,
+    append_jsonl,
+    read_json,
+    read_jsonl,
+    read_text,
+    replacing,
+    write_bytes,
+    write_json,
+    write_jsonl,
+    write_text,
+)
+
+
+def test_paths_and_shop_folders(tmp_path):
+    run = RunDirectory(tmp_path)
+    names = ("run", "samples", "metrics", "egress", "summary", "report", "config")
+    assert [getattr(run, name).relative_to(tmp_path).as_posix() for name in names] == [
+        "run.json",
+        "samples.jsonl",
+        "metrics.jsonl",
+        "egress.jsonl",
+        "summary.json",
+        "report.html",
+        ".hydra/config.yaml",
+    ]
+    assert run.shop("shop_03").name == "shop_03"
+    assert run.shop("坚果铺").name == "坚果铺"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shop_id", ["../x", "a/b", "..", ".", "", ".hidden", "a\x00b", "%", "a b", "\ud83d"])
+def test_no_shop_id_leaves_the_shops_folder(tmp_path, shop_id):
+    run = RunDirectory(tmp_path)
+    folder = run.shop(shop_id)
+    assert folder.parent == run.shops
+    assert folder.name not in ("", ".", "..")
+    folder.mkdir(parents=True)
+
+
+def test_shop_ids_never_share_a_folder(tmp_path):
+    ids = ["a/b", "a%2Fb", "..", ".", "", "%", "%2E", "%2E.", "%25", "a b", "a_b"]
+    assert len({RunDirectory(tmp_path).shop(shop_id) for shop_id in ids}) == len(ids)
+
+
+def test_json_round_trip(tmp_path):
+    path = tmp_path / "new" / "folder" / "x.json"
+    write_json(path, {"b": [1, 2.5, None], "a": "亲"})
+    assert read_json(path) == {"a": "亲", "b": [1, 2.5, None]}
+    assert path.read_text().index('"a"') < path.read_text().index('"b"')
+    assert [entry.name for entry in path.parent.iterdir()] == ["x.json"]
+
+
+def test_lone_surrogates_survive_in_json_and_not_in_text(tmp_path):
+    write_jsonl(tmp_path / "x.jsonl", [{"text": "\ud83d亲"}])
+    assert read_jsonl(tmp_path / "x.jsonl") == [{"text": "\ud83d亲"}]
+    write_text(tmp_path / "x.html", "\ud83d亲")
+    assert read_text(tmp_path / "x.html") == "?亲"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_json_cannot_hold_are_refused_by_name(tmp_path, value):
+    path = tmp_path / "metrics.jsonl"
+    write_jsonl(path, [{"ok": 1}])
+    with pytest.raises(RunDirectoryError, match=r"metrics.jsonl: rows.1.train_loss is .*finetune.learning_rate"):
+        write_jsonl(path, [{"ok": 2}, {"rows": [{}, {"train_loss": value}]}])
+    assert read_jsonl(path) == [{"ok": 1}]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "summary.json"
+    write_json(path, {"kept": True})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunDirectoryError, match=r"cannot write .*summary.json: the disk is full.*hydra.run.dir"):
+        write_json(path, {"kept": False})
+    assert json.loads(path.read_text()) == {"kept": True}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_an_error_of_the_writer_passes_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "adapter.safetensors"
+    write_bytes(path, b"old")
+    with pytest.raises(RuntimeError, match="mine"), replacing(path) as aside:
+        aside.write_bytes(b"half")
+        raise RuntimeError("mine")
+    assert path.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(RunDirectoryError, match=r"cannot write .*x.json: .*(file stands|folder)"):
+        write_json(tmp_path / "run" / "x.json", {})
+    (tmp_path / "x.json").mkdir()
+    with pytest.raises(RunDirectoryError, match="folder stands where a file is needed"):
+        write_json(tmp_path / "x.json", {})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunDirectoryError, match="permission denied"):
+        write_json(tmp_path / "x.json", {})
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG, errno.EIO])
+def test_every_refusal_names_the_path(tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(RunDirectoryError, match=r"cannot write .*x.json: \w+"):
+        write_json(tmp_path / "x.json", {})
+
+
+def test_jsonl_keeps_unusual_line_separators(tmp_path):
+    rows = [{"text": "a\u2028b\x85c\r\nd"}, {"text": ""}]
+    write_jsonl(tmp_path / "x.jsonl", rows)
+    assert read_jsonl(tmp_path / "x.jsonl") == rows
+
+
+def test_a_broken_row_is_named_by_file_and_line(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    path.write_bytes(b'{"a": 1}\n\n{"a": \n{"a": 3}\n')
+    with pytest.raises(RunDirectoryError, match=r"samples.jsonl, line 3: not JSON"):
+        read_jsonl(path)
+    path.write_bytes(b'{"a": 1}\n[1]\n')
+    with pytest.raises(RunDirectoryError, match=r"line 2: a JSON object is needed, this is list"):
+        read_jsonl(path)
+    path.write_bytes(b'{"a": "\xff"}\n')
+    with pytest.raises(RunDirectoryError, match="line 1: not JSON"):
+        read_jsonl(path)
+
+
+def test_a_torn_tail_is_an_error_unless_asked_for(tmp_path):
+    path = tmp_path / "egress.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": 2')
+    with pytest.raises(RunDirectoryError, match=r"line 2: cut off"):
+        read_jsonl(path)
+    assert read_jsonl(path, torn_tail=True) == [{"a": 1}]
+    path.write_bytes(b'{"a"\n{"a": 2}\n')
+    with pytest.raises(RunDirectoryError, match="line 1"):
+        read_jsonl(path, torn_tail=True)
+
+
+def test_append(tmp_path):
+    path = tmp_path / "runs" / "egress.jsonl"
+    append_jsonl(path, [{"a": 1}])
+    append_jsonl(path, [])
+    append_jsonl(path, [{"a": 2}, {"a": 3}])
+    assert read_jsonl(path) == [{"a": 1}, {"a": 2}, {"a": 3}]
+    with path.open("ab") as file:
+        file.write(b'{"torn')
+    with pytest.raises(RunDirectoryError, match="torn"):
+        append_jsonl(path, [{"a": 4}])
+
+
+def test_a_failed_append_cuts_the_file_back(tmp_path, monkeypatch):
+    path = tmp_path / "egress.jsonl"
+    append_jsonl(path, [{"a": 1}])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunDirectoryError, match="the disk is full"):
+        append_jsonl(path, [{"a": 2}])
+    assert read_jsonl(path) == [{"a": 1}]
+
+
+def test_missing_and_misplaced_files(tmp_path):
+    with pytest.raises(RunDirectoryError, match=r"run.json is missing"):
+        read_json(tmp_path / "run.json")
+    with pytest.raises(RunDirectoryError, match="cannot read"):
+        read_jsonl(tmp_path)
+    (tmp_path / "run.json").write_text('{\n"a": }')
+    with pytest.raises(RunDirectoryError, match=r"run.json, line 2: not JSON"):
+        read_json(tmp_path / "run.json")
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(RunDirectoryError, match="a JSON object is needed"):
+        read_json(tmp_path / "run.json")
