@@ -122,7 +122,7 @@ def read_ledger(path: Path) -> list[EgressEntry]:
 
 
 def traffic_totals(entries: Iterable[EgressEntry]) -> dict[str, int]:
-    """Bytes by party and direction: `adapter_up_bytes`, `adapter_down_bytes`, `teacher_up_bytes`, `teacher_down_bytes`."""
+    """Bytes under `adapter_up_bytes`, `adapter_down_bytes`, `teacher_up_bytes` and `teacher_down_bytes`."""
     totals = {f"{party}_{direction}_bytes": 0 for party in ("adapter", "teacher") for direction in ("up", "down")}
     for entry in entries:
         totals[f"{_PARTIES[entry.destination]}_{entry.direction}_bytes"] += entry.num_bytes

@@ -1,1 +1,1 @@
-"""Real cloud models by their providers' own interfaces. Each is a `teacher.backend.Backend`; SDKs are imported here only."""
+"""Real cloud models by their providers' own interfaces, each a `teacher.backend.Backend`. SDKs stay in here."""

@@ -1,0 +1,42 @@
+"""A lexical text encoder that needs no weights: hashed character bigrams."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecc_fed.core.records import Array
+from ecc_fed.teacher.ranges import require_range
+
+# Multipliers of a multiplicative hash (odd, near 2^64 / golden ratio and 2^64 / sqrt 2).
+_FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xB504F333F9DE6485)
+
+
+def _plain(text: str) -> str:
+    """Letters and digits only, full-width and case folded, between two boundary marks."""
+    folded = unicodedata.normalize("NFKC", text).lower()
+    return "\x02" + "".join(character for character in folded if character.isalnum()) + "\x03"
+
+
+class BigramEncoder:
+    """Counts of character bigrams, hashed to `dimensions` buckets, of unit L2 norm (a `TextEncoder`).
+
+    Sees spelling, not meaning: two texts are close when they share characters in order.
+    """
+
+    def __init__(self, dimensions: int = 1024) -> None:
+        require_range("encoder.dimensions", dimensions, 16, 65536)
+        self.dimensions = dimensions
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """(texts, dimensions), rows of unit L2 norm, fp32. A row depends on its own text only."""
+        rows = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            codes = np.array([ord(character) for character in _plain(text)], dtype=np.uint64)
+            mixed = codes[:-1] * _FIRST + codes[1:] * _SECOND  # wraps modulo 2^64
+            buckets = (mixed >> np.uint64(32)) % np.uint64(self.dimensions)
+            np.add.at(row, buckets.astype(np.intp), 1.0)
+            row /= np.linalg.norm(row)
+        return rows
