@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,14 +17,14 @@ from ecc_fed.core.records import (
     TeacherReply,
     TrainReport,
 )
-from ecc_fed.core.run_directory import write_jsonl
+from ecc_fed.core.run_directory import RunDirectory, write_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.evaluation import ValuesOfShops, evaluate_pairs
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, learn, serve
 from ecc_fed.evolution.settings import EvolutionSettings, Services
-from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state, save_state
-from ecc_fed.privacy.ledger import entry_to_json
+from ecc_fed.evolution.shop_state import ShopState, WriteAdapter, finished_rounds, load_state, save_state
+from ecc_fed.privacy.ledger import write_ledger
 
 
 def human_answered(shop: Shop, human_share: float, seed: int) -> frozenset[str]:
@@ -54,7 +53,8 @@ class ShopDevices:
         values: whose value a wrong answer states, over all shops of the run.
         services: resident models and gateway.
         settings: the loop.
-        folder: `shops/` of the run directory.
+        directory: the run's; states go under `shops/`.
+        write_adapter: writes an adapter folder in peft's format.
         seed: the run's seed.
     """
 
@@ -64,7 +64,8 @@ class ShopDevices:
         values: ValuesOfShops,
         services: Services,
         settings: EvolutionSettings,
-        folder: Path,
+        directory: RunDirectory,
+        write_adapter: WriteAdapter,
         seed: int,
     ) -> None:
         self.shop_ids = tuple(shop.shop_id for shop in shops)
@@ -72,14 +73,15 @@ class ShopDevices:
         self._values = values
         self._services = services
         self._settings = settings
-        self._folder = folder
+        self._directory = directory
+        self._write_adapter = write_adapter
         self._seed = seed
 
     def _state(self, shop: Shop, server_round: int) -> ShopState:
         """The shop before `server_round`; a round that it missed leaves it where it was."""
-        rounds = [done for done in finished_rounds(self._folder / shop.shop_id) if done < server_round]
+        rounds = [done for done in finished_rounds(self._directory.shop(shop.shop_id)) if done < server_round]
         if rounds:
-            return load_state(self._folder / shop.shop_id, rounds[-1])
+            return load_state(self._directory.shop(shop.shop_id), rounds[-1])
         adapter = self._services.end_model.new_adapter(derive_seed(self._seed, "adapter"))
         return ShopState(shop.shop_id, 0, adapter, natural_ids=tuple(pair.pair_id for pair in shop.history))
 
@@ -118,7 +120,7 @@ class ShopDevices:
             tuple(rows),
             (*state.egress, *self._services.ledger.drain(shop_id)),
         )
-        save_state(self._folder / shop_id, new)
+        save_state(self._directory.shop(shop_id), new, self._write_adapter)
         return TrainReport(adapter, num_examples)
 
     def evaluate(
@@ -147,10 +149,9 @@ class ShopDevices:
             replace(entry, details={**entry.details, "purpose": "evaluate"})
             for entry in self._services.ledger.drain(shop_id)
         ]
-        folder = self._folder / shop_id
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._directory.shop(shop_id)
         write_jsonl(folder / f"evaluation_{phase}.jsonl", rows)
-        write_jsonl(folder / f"evaluation_{phase}_egress.jsonl", [entry_to_json(entry) for entry in entries])
+        write_ledger(folder / f"evaluation_{phase}_egress.jsonl", entries)
         return EvaluationReport(len(rows))
 
 

@@ -1,7 +1,7 @@
 """What a shop remembers between rounds, on disk, whole or not at all.
 
     shops/<shop_id>/round_0003/      state after server round 3, complete once the folder has its name
-        adapter.safetensors          tensors under peft's names
+        adapter/                     peft's own files, so that peft and vLLM open it
         optimizer.safetensors
         state.json                   round, dialogues learned from, pseudo-labels
         metrics.jsonl egress.jsonl   rows so far
@@ -14,21 +14,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
-from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.errors import ModelError, RunDirectoryError
 from ecc_fed.core.records import AdapterState, EgressEntry, OptimizerState, PseudoLabel, Turn
-from ecc_fed.core.run_directory import read_jsonl, write_json, write_jsonl, writing
-from ecc_fed.privacy.ledger import entry_from_json, entry_to_json
+from ecc_fed.core.run_directory import read_jsonl, write_bytes, write_json, write_jsonl
+from ecc_fed.end_model.adapters import load_adapter
+from ecc_fed.privacy.ledger import read_ledger, write_ledger
 
 _KEPT_ROUNDS = 2
+
+WriteAdapter = Callable[[Path, AdapterState], None]
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,6 @@ class ShopState:
     egress: tuple[EgressEntry, ...] = field(default=())
 
 
-def _contiguous(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: np.ascontiguousarray(tensor, dtype=np.float32) for name, tensor in tensors.items()}
-
-
 def _label_row(label: PseudoLabel) -> dict[str, Any]:
     return asdict(replace(label, prompt=())) | {"prompt": [asdict(turn) for turn in label.prompt]}
 
@@ -63,35 +62,39 @@ def finished_rounds(folder: Path) -> list[int]:
     return sorted(int(path.name.removeprefix("round_")) for path in folder.glob("round_[0-9]*") if path.is_dir())
 
 
-def save_state(folder: Path, state: ShopState) -> None:
+def save_state(folder: Path, state: ShopState, write_adapter: WriteAdapter) -> None:
     """Writes `state` as a new round of the shop's folder, then drops rounds no resume needs.
+
+    Args:
+        folder: the shop's.
+        state: what to keep.
+        write_adapter: writes an adapter folder in peft's format.
 
     Raises:
         RunDirectoryError: the disk is full or the folder cannot be written.
     """
     final = folder / f"round_{state.server_round:04d}"
     aside = folder / f".round_{state.server_round:04d}.partial"
-    with writing(final):
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        save_file(_contiguous(state.adapter), aside / "adapter.safetensors")
-        if state.optimizer is not None:
-            save_file(_contiguous(state.optimizer), aside / "optimizer.safetensors")
-        write_jsonl(aside / "metrics.jsonl", state.metrics)
-        write_jsonl(aside / "egress.jsonl", [entry_to_json(entry) for entry in state.egress])
-        write_json(
-            aside / "state.json",
-            {
-                "shop_id": state.shop_id,
-                "server_round": state.server_round,
-                "served": state.served,
-                "natural_ids": list(state.natural_ids),
-                "pseudo_labels": [_label_row(label) for label in state.pseudo_labels],
-            },
-        )
-        if final.exists():  # a resumed run does the round again
-            shutil.rmtree(final)
-        aside.rename(final)
+    shutil.rmtree(aside, ignore_errors=True)
+    write_adapter(aside / "adapter", state.adapter)
+    if state.optimizer is not None:
+        tensors = {name: np.asarray(tensor, order="C") for name, tensor in state.optimizer.items()}
+        write_bytes(aside / "optimizer.safetensors", save(tensors))
+    write_jsonl(aside / "metrics.jsonl", state.metrics)
+    write_ledger(aside / "egress.jsonl", state.egress)
+    write_json(
+        aside / "state.json",
+        {
+            "shop_id": state.shop_id,
+            "server_round": state.server_round,
+            "served": state.served,
+            "natural_ids": list(state.natural_ids),
+            "pseudo_labels": [_label_row(label) for label in state.pseudo_labels],
+        },
+    )
+    if final.exists():  # a round done again
+        shutil.rmtree(final)
+    aside.rename(final)
     for old in finished_rounds(folder)[:-_KEPT_ROUNDS]:
         shutil.rmtree(folder / f"round_{old:04d}", ignore_errors=True)
 
@@ -109,17 +112,17 @@ def load_state(folder: Path, server_round: int) -> ShopState:
         return ShopState(
             shop_id=state["shop_id"],
             server_round=state["server_round"],
-            adapter=load_file(path / "adapter.safetensors"),
+            adapter=load_adapter(path / "adapter")[0],
             optimizer=load_file(optimizer) if optimizer.exists() else None,
             served=state["served"],
             natural_ids=tuple(state["natural_ids"]),
             pseudo_labels=tuple(_label(row) for row in state["pseudo_labels"]),
             metrics=tuple(read_jsonl(path / "metrics.jsonl")),
-            egress=tuple(entry_from_json(row) for row in read_jsonl(path / "egress.jsonl")),
+            egress=tuple(read_ledger(path / "egress.jsonl")),
         )
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-        present: Sequence[int] = finished_rounds(folder)
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError, ModelError) as error:
+        present = finished_rounds(folder)
         raise RunDirectoryError(
             f"No readable state of server round {server_round} in {folder} ({error}); rounds there: "
-            f"{list(present) or 'none'}. Start the run again in a fresh folder."
+            f"{present or 'none'}. Start the run again in a fresh folder."
         ) from error

@@ -1,0 +1,164 @@
+"""From a `RunConfig` to objects. Config stops here: what is built takes plain values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.assembly.targets import accepts, instantiate
+from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge
+from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
+from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.core.seeding import derive_seed
+from ecc_fed.end_model.adapters import LoraSettings, save_adapter
+from ecc_fed.end_model.peft_engine import PeftEngine
+from ecc_fed.evolution.device import ShopDevices
+from ecc_fed.evolution.evaluation import ValuesOfShops
+from ecc_fed.evolution.settings import EvolutionSettings, Reference, Services
+from ecc_fed.judging.final_score import FinalScoreJudge
+from ecc_fed.privacy.ledger import MemoryLedger
+from ecc_fed.teacher.gateway import Gateway
+
+EMBEDDED = Path(__file__).parent.parent / "end_model" / "embedded"
+
+# Models stay resident in a process over all runs that use the same ones. `loads` counts bases read.
+_RESIDENT: dict[str, Any] = {}
+loads: dict[str, int] = {"base": 0}
+
+
+def _resident(kind: str, settings: Mapping[str, Any], make: Any) -> Any:
+    key = f"{kind}:{json.dumps(settings, sort_keys=True, default=str)}"
+    if key not in _RESIDENT:
+        # One model of a kind at a time: a second base would not fit beside the first on a small GPU.
+        for other in [name for name in _RESIDENT if name.startswith(f"{kind}:")]:
+            del _RESIDENT[other]
+        _RESIDENT[key] = make()
+    return _RESIDENT[key]
+
+
+def build_corpus(config: RunConfig) -> Corpus:
+    """The corpus, seeded from the run; a corpus that takes a partition gets the config's."""
+    objects: dict[str, Any] = {}
+    if "seed" not in config.corpus and accepts(config.corpus, "corpus", "seed"):
+        objects["seed"] = derive_seed(config.seed, "corpus")
+    if accepts(config.corpus, "corpus", "partition") and "_target_" in config.partition:
+        objects["partition"] = instantiate(config.partition, "partition")
+    return cast(Corpus, instantiate(config.corpus, "corpus", **objects))
+
+
+def base_path(config: RunConfig) -> str:
+    """Where the end model's base lies."""
+    return str(EMBEDDED) if config.end_model.path == "embedded" else config.end_model.path
+
+
+def build_end_model(config: RunConfig) -> EndModel:
+    """The resident end model, loaded once a process."""
+    settings = {"engine": config.runtime.engine, **asdict(config.end_model), **asdict(config.adapter)}
+
+    def make() -> EndModel:
+        loads["base"] += 1
+        engine = PeftEngine
+        if config.runtime.engine == "shared":
+            from ecc_fed.end_model.cohort import SharedBase as engine  # type: ignore[assignment]
+        return engine(
+            base_path(config),
+            rank=config.adapter.rank,
+            lora_alpha=config.adapter.lora_alpha,
+            lora_dropout=config.adapter.lora_dropout,
+            target_modules=config.adapter.target_modules,
+            max_prompt_tokens=config.end_model.max_prompt_tokens,
+            max_reply_tokens=config.end_model.max_reply_tokens,
+            quantization=config.end_model.quantization,
+            device=config.end_model.device,
+        )
+
+    return cast(EndModel, _resident("end_model", settings, make))
+
+
+def build_similarity(config: RunConfig) -> Any:
+    """The resident similarity model, which also serves the simulated teacher's retrieval."""
+    node = config.judge.similarity
+    return _resident("similarity", node, lambda: instantiate(node, "judge.similarity"))
+
+
+def build_judge(config: RunConfig) -> Judge:
+    """Eq. (1) over the resident similarity and relevance models."""
+    node = config.judge.relevance
+    relevance = _resident("relevance", node, lambda: instantiate(node, "judge.relevance"))
+    return FinalScoreJudge(
+        build_similarity(config),
+        relevance,
+        score_alpha=config.judge.score_alpha,
+        relevance_floor=config.judge.relevance_floor,
+        accept_score=config.judge.accept_score,
+    )
+
+
+def build_services(config: RunConfig) -> Services:
+    """Everything that the shops of one host share."""
+    objects: dict[str, Any] = {}
+    if accepts(config.teacher, "teacher", "encoder"):
+        objects["encoder"] = build_similarity(config)
+    if "seed" not in config.teacher and accepts(config.teacher, "teacher", "seed"):
+        objects["seed"] = derive_seed(config.seed, "teacher")
+    backend = instantiate(config.teacher, "teacher", **objects)
+    ledger = MemoryLedger()
+    gateway = Gateway(
+        backend,
+        redactor=instantiate(config.redaction, "redaction"),
+        ledger=ledger,
+        **asdict(config.gateway),
+    )
+    return Services(
+        build_end_model(config),
+        build_judge(config),
+        gateway,
+        cast(FeedbackSource, instantiate(config.feedback, "feedback")),
+        ledger,
+    )
+
+
+def build_settings(config: RunConfig) -> EvolutionSettings:
+    """The loop's values; the learning rate decays over all steps of the run."""
+    evolution, tuning = config.evolution, config.finetune
+    all_steps = evolution.server_rounds * evolution.cycles * tuning.steps
+    return EvolutionSettings(
+        server_rounds=evolution.server_rounds,
+        fine_tune=FineTuneSettings(
+            steps=tuning.steps,
+            batch_size=tuning.batch_size,
+            learning_rate=tuning.learning_rate,
+            decay_steps=max(all_steps, 1) if tuning.linear_decay else None,
+            weight_decay=tuning.weight_decay,
+            clipping_norm=tuning.clipping_norm,
+        ),
+        cycles=evolution.cycles,
+        pseudo_share=evolution.pseudo_share,
+        human_share=evolution.human_share,
+        reference=cast(Reference, config.judge.reference),
+        reference_rate=config.judge.reference_rate,
+        gate_relevance=config.judge.gate_relevance,
+        teacher_examples=evolution.teacher_examples,
+        decoding=Decoding(**asdict(config.decoding)),
+    )
+
+
+def build_device(config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: Path) -> ShopDevices:
+    """The shops of one host over the process's resident models."""
+    settings = LoraSettings.of(
+        config.adapter.rank, config.adapter.lora_alpha, config.adapter.lora_dropout, config.adapter.target_modules
+    )
+    return ShopDevices(
+        shops,
+        values,
+        build_services(config),
+        build_settings(config),
+        RunDirectory(directory),
+        partial(save_adapter, settings=settings, base_path=base_path(config)),
+        config.seed,
+    )

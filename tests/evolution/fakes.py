@@ -1,0 +1,143 @@
+"""Small deterministic stand-ins for the services, and hand-made shops."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ecc_fed.core.records import (
+    AdapterState,
+    Array,
+    EgressEntry,
+    Fact,
+    Feedback,
+    FineTuneJob,
+    FineTuneResult,
+    FineTuneSettings,
+    Judgement,
+    Likelihood,
+    LikelihoodRequest,
+    Pair,
+    ReplyRequest,
+    Shop,
+    TeacherReply,
+    TeacherRequest,
+)
+from ecc_fed.end_model.adapters import LoraSettings, save_adapter
+from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.privacy.ledger import MemoryLedger
+
+NAMES = ("base_model.model.q_proj.lora_A.weight", "base_model.model.q_proj.lora_B.weight")
+
+
+class CountingModel:
+    """Answers with the number of steps its adapter has seen; a fine-tune adds one a step."""
+
+    def __init__(self) -> None:
+        self.jobs: list[FineTuneJob] = []
+
+    def new_adapter(self, seed: int) -> AdapterState:
+        return {NAMES[0]: np.full((2, 3), seed % 7, np.float32), NAMES[1]: np.zeros((3, 2), np.float32)}
+
+    def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:
+        def text(adapter: AdapterState | None, query: str) -> str:
+            steps = 0 if adapter is None else int(adapter[NAMES[1]][0, 0])
+            return f"good {query}" if steps >= 4 else f"bad {query}"
+
+        return [[text(request.adapter, prompt[-1].text) for prompt in request.prompts] for request in requests]
+
+    def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:
+        self.jobs.extend(jobs)
+        results = []
+        for job in jobs:
+            steps = job.settings.steps
+            start = 0.0 if job.optimizer is None else float(job.optimizer["step"])
+            adapter = {NAMES[0]: job.adapter[NAMES[0]], NAMES[1]: job.adapter[NAMES[1]] + np.float32(steps)}
+            results.append(
+                FineTuneResult(adapter, {"step": np.array(start + steps, np.float32)}, (1.0,) * steps, steps)
+            )
+        return results
+
+    def likelihood(self, requests: Sequence[LikelihoodRequest]) -> list[list[Likelihood]]:
+        return [[Likelihood(2.0, 2, len(e.reply)) for e in request.examples] for request in requests]
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
+
+
+class PrefixJudge:
+    """Accepts replies that begin with "good"."""
+
+    accept_score = 0.5
+
+    def judge(self, queries: Sequence[str], replies: Sequence[str], cloud_replies: Sequence[str]) -> list[Judgement]:
+        scores = [float(reply.startswith("good")) for reply in replies]
+        return [Judgement(score, score, 1.0, score, True, score >= 0.5) for score in scores]
+
+    def relevance(self, queries: Sequence[str], replies: Sequence[str]) -> Array:
+        return np.array([reply.startswith("good") for reply in replies], np.float32)
+
+
+class EchoTeacher:
+    """Answers "cloud <query>" and writes every byte to the ledger; `dead` makes every call fail."""
+
+    name = "echo"
+
+    def __init__(self, ledger: MemoryLedger, dead: bool = False) -> None:
+        self.ledger, self.dead, self.requests = ledger, dead, list[TeacherRequest]()
+
+    def answer(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        self.requests.extend(requests)
+        replies = []
+        for request in requests:
+            text = request.turns[-1].text
+            self.ledger.record(
+                EgressEntry(request.shop_id, request.server_round, "cloud_teacher", "up", "query", len(text.encode()))
+            )
+            if self.dead:
+                replies.append(TeacherReply(None, "unavailable", "echo-1", detail="gone"))
+            else:
+                replies.append(TeacherReply(f"cloud {text}", "ok", "echo-1", 3, 2, 0.5))
+        return replies
+
+
+class Silent:
+    """A customer who never says anything; `verdict` makes them all say the same."""
+
+    def __init__(self, verdict: bool | None = None) -> None:
+        self.verdict = verdict
+
+    def feedback(self, pairs: Sequence[Pair], replies: Sequence[str], seed: int) -> list[Feedback | None]:
+        return [None if self.verdict is None else Feedback(self.verdict) for _ in pairs]
+
+
+def services(dead_teacher: bool = False, verdict: bool | None = None) -> Services:
+    ledger = MemoryLedger()
+    return Services(CountingModel(), PrefixJudge(), EchoTeacher(ledger, dead_teacher), Silent(verdict), ledger)
+
+
+def settings(**changes: object) -> EvolutionSettings:
+    base = EvolutionSettings(server_rounds=2, fine_tune=FineTuneSettings(steps=2, batch_size=2))
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def courier(value: str = "圆通") -> Fact:
+    return Fact("courier", "courier", "shop", (value,), ("申通", "中通", "韵达"))
+
+
+def pair(shop_id: str, name: str, reply: str = "发圆通", facts: tuple[Fact, ...] = ()) -> Pair:
+    return Pair(f"{shop_id}/{name}", f"s-{name}", shop_id, (), f"q {name}", reply, facts=facts)
+
+
+def shop(shop_id: str = "shop_0", num_history: int = 4, num_stream: int = 8, num_test: int = 3) -> Shop:
+    return Shop(
+        shop_id,
+        tuple(pair(shop_id, f"h{i}", facts=(courier(),)) for i in range(num_history)),
+        tuple(pair(shop_id, f"s{i}") for i in range(num_stream)),
+        tuple(pair(shop_id, f"t{i}", facts=(courier(),)) for i in range(num_test)),
+    )
+
+
+def write_adapter(path: Path, state: AdapterState) -> None:
+    save_adapter(path, state, LoraSettings(rank=2, target_modules=("q_proj",)), "base")

@@ -1,0 +1,160 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.records import Shop
+from ecc_fed.core.run_directory import RunDirectory, read_jsonl
+from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs, stream_part
+from ecc_fed.evolution.evaluation import values_of_shops
+from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.shop_state import finished_rounds, load_state
+from tests.evolution.fakes import NAMES, EchoTeacher, services, settings, shop, write_adapter
+
+
+def device(
+    tmp_path: Path, shops: list[Shop], given: Services | None = None, loop: EvolutionSettings | None = None
+) -> ShopDevices:
+    values = values_of_shops({s.shop_id: s.history for s in shops})
+    return ShopDevices(
+        shops, values, given or services(), loop or settings(), RunDirectory(tmp_path), write_adapter, seed=0
+    )
+
+
+def test_stream_parts_cover_the_stream_once_in_order() -> None:
+    parts = [stream_part(shop(num_stream=10), i, 3) for i in range(3)]
+    assert [p for part in parts for p in part] == list(shop(num_stream=10).stream)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_human_answered_share_is_monotone_and_the_same_for_the_same_seed() -> None:
+    big = shop(num_stream=400)
+    few, many = human_answered(big, 0.2, 0), human_answered(big, 0.7, 0)
+    assert few < many
+    assert abs(len(many) / 400 - 0.7) < 0.08
+    assert human_answered(big, 1.0, 0) == {p.pair_id for p in big.stream}
+    assert natural_pairs(big, 0.0, 0) == big.history
+
+
+def test_a_round_serves_labels_trains_and_remembers(tmp_path: Path) -> None:
+    given = services()
+    shops = device(tmp_path, [shop()], given, settings(human_share=0.0))
+    report = shops.train("shop_0", 1, None)
+    state = load_state(tmp_path / "shops" / "shop_0", 1)
+    assert report.num_examples == 4
+    assert state.served == 4
+    assert [label.reply for label in state.pseudo_labels] == [f"cloud q s{i}" for i in range(4)]
+    assert state.natural_ids == tuple(p.pair_id for p in shop().history)
+    assert float(state.adapter[NAMES[1]][0, 0]) == 2.0
+    assert state.optimizer is not None and float(state.optimizer["step"]) == 2.0
+    assert state.metrics[0]["escalated"] == 4
+    assert sum(entry.num_bytes for entry in state.egress) == 4 * len("q s0")
+    # After four steps the model is good: nothing is escalated any more.
+    shops.train("shop_0", 2, None)
+    shops2 = device(tmp_path, [shop()], services(), settings(server_rounds=3))
+    shops2.train("shop_0", 3, None)
+    assert load_state(tmp_path / "shops" / "shop_0", 3).metrics[-1]["escalated"] == 0
+    assert finished_rounds(tmp_path / "shops" / "shop_0") == [2, 3]
+
+
+def test_a_fresh_process_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    whole = device(tmp_path / "whole", [shop()])
+    whole.train("shop_0", 1, None)
+    whole.train("shop_0", 2, None)
+    device(tmp_path / "parts", [shop()]).train("shop_0", 1, None)
+    device(tmp_path / "parts", [shop()]).train("shop_0", 2, None)
+    a, b = (load_state(tmp_path / name / "shops" / "shop_0", 2) for name in ("whole", "parts"))
+    assert replace(a, adapter={}, optimizer=None, metrics=()) == replace(b, adapter={}, optimizer=None, metrics=())
+    assert all(np.array_equal(a.adapter[name], b.adapter[name]) for name in NAMES)
+
+
+def test_the_incoming_adapter_takes_the_place_of_the_shops_own(tmp_path: Path) -> None:
+    shops = device(tmp_path, [shop()])
+    incoming = {NAMES[0]: np.ones((2, 3), np.float32), NAMES[1]: np.full((3, 2), 10, np.float32)}
+    report = shops.train("shop_0", 1, incoming)
+    assert float(report.adapter[NAMES[1]][0, 0]) == 12.0
+
+
+def test_one_shops_round_leaves_the_others_alone(tmp_path: Path) -> None:
+    shops = device(tmp_path, [shop("a"), shop("b")])
+    shops.train("a", 1, None)
+    before = {p: p.read_bytes() for p in (tmp_path / "shops" / "a").rglob("*") if p.is_file()}
+    shops.train("b", 1, None)
+    assert before == {p: p.read_bytes() for p in (tmp_path / "shops" / "a").rglob("*") if p.is_file()}
+
+
+def test_a_dead_teacher_costs_labels_not_the_round(tmp_path: Path) -> None:
+    shops = device(tmp_path, [shop()], services(dead_teacher=True, verdict=False))
+    shops.train("shop_0", 1, None)
+    row = load_state(tmp_path / "shops" / "shop_0", 1).metrics[0]
+    assert (row["teacher_failed"], row["pseudo_labels"], row["escalated"]) == (4, 0, 4)
+    assert row["teacher_errors"] == ["unavailable: gone"]
+
+
+@pytest.mark.parametrize(("reference", "expected"), [("always", 4), ("gated", 4), ("sampled", 0)])
+def test_the_cost_knob_decides_who_is_asked_about(tmp_path: Path, reference: str, expected: int) -> None:
+    given = services()
+    loop = settings(reference=reference, reference_rate=0.0, gate_relevance=0.5)
+    device(tmp_path, [shop()], given, loop).train("shop_0", 1, None)
+    assert isinstance(given.teacher, EchoTeacher)
+    assert len(given.teacher.requests) == expected
+
+
+def test_an_unhappy_customer_always_reaches_the_cloud(tmp_path: Path) -> None:
+    given = services(verdict=False)
+    device(tmp_path, [shop()], given, settings(reference="sampled", reference_rate=0.0)).train("shop_0", 1, None)
+    assert isinstance(given.teacher, EchoTeacher)
+    assert len(given.teacher.requests) == 4
+
+
+def test_base_rows_are_the_bare_base_and_final_rows_the_shops_own(tmp_path: Path) -> None:
+    shops = device(tmp_path, [shop()])
+    shops.train("shop_0", 1, None)
+    shops.train("shop_0", 2, None)
+    for phase in ("base", "final"):
+        assert shops.evaluate("shop_0", 2, None, phase).num_examples == 3  # type: ignore[arg-type]
+    base, final = (
+        read_jsonl(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}.jsonl") for phase in ("base", "final")
+    )
+    assert [row["reply"] for row in base] == ["bad q t0", "bad q t1", "bad q t2"]
+    assert [row["reply"] for row in final] == ["good q t0", "good q t1", "good q t2"]
+    assert all(row["facts"][0]["seen"] for row in base)
+    assert [row["cloud_reply"] for row in base] == [row["cloud_reply"] for row in final]
+
+
+def test_without_training_final_is_the_bare_base(tmp_path: Path) -> None:
+    shops = device(tmp_path, [shop()])
+    shops.evaluate("shop_0", 0, None, "base")
+    shops.evaluate("shop_0", 0, None, "final")
+    base, final = (
+        read_jsonl(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}.jsonl") for phase in ("base", "final")
+    )
+    assert [{**row, "phase": ""} for row in base] == [{**row, "phase": ""} for row in final]
+
+
+def test_a_shop_without_test_pairs_gives_no_rows(tmp_path: Path) -> None:
+    assert device(tmp_path, [shop(num_test=0)]).evaluate("shop_0", 0, None, "base").num_examples == 0
+
+
+def test_a_broken_state_is_named(tmp_path: Path) -> None:
+    device(tmp_path, [shop()]).train("shop_0", 1, None)
+    (tmp_path / "shops" / "shop_0" / "round_0001" / "state.json").write_text("{")
+    with pytest.raises(RunDirectoryError, match=r"server round 1.*fresh folder"):
+        device(tmp_path, [shop()]).train("shop_0", 2, None)
+
+
+def test_a_killed_save_leaves_the_round_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shops = device(tmp_path, [shop()])
+    shops.train("shop_0", 1, None)
+
+    def killed(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        shops.train("shop_0", 2, None)
+    monkeypatch.undo()
+    assert finished_rounds(tmp_path / "shops" / "shop_0") == [1]
+    assert device(tmp_path, [shop()]).train("shop_0", 2, None).num_examples == 4
