@@ -5,15 +5,15 @@ Entries carry no clock time, so that the same run writes the same ledger.
 
 from __future__ import annotations
 
-import json
-import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.records import EgressEntry
+from ecc_fed.core.run_directory import read_jsonl, write_jsonl
 
 _FIELDS = tuple(field.name for field in fields(EgressEntry))
 _VALUES = {"destination": ("cloud_teacher", "aggregator"), "direction": ("up", "down")}
@@ -45,19 +45,18 @@ class MemoryLedger:
         return taken
 
 
-def entry_to_json(entry: EgressEntry) -> str:
-    """One line of JSON, without the line break; equal entries give equal lines."""
-    return json.dumps(asdict(entry) | {"details": dict(sorted(entry.details.items()))}, ensure_ascii=False)
+def entry_to_row(entry: EgressEntry) -> dict[str, Any]:
+    """The entry as a JSON object for `core.run_directory.write_jsonl` and `append_jsonl`."""
+    return asdict(entry)
 
 
-def entry_from_json(line: str) -> EgressEntry:
-    """The entry that `entry_to_json` wrote.
+def entry_from_row(row: Mapping[str, Any]) -> EgressEntry:
+    """The entry that `entry_to_row` made.
 
     Raises:
-        ValueError: not JSON, a missing or unknown field, or a value of the wrong type.
+        ValueError: a missing or unknown field, or a value of the wrong type.
     """
-    row = json.loads(line)
-    if not isinstance(row, dict) or set(row) != set(_FIELDS):
+    if set(row) != set(_FIELDS):
         raise ValueError(f"a ledger line holds exactly the fields {', '.join(_FIELDS)}")
     for name, allowed in _VALUES.items():
         if row[name] not in allowed:
@@ -74,25 +73,12 @@ def entry_from_json(line: str) -> EgressEntry:
 
 
 def write_ledger(path: Path, entries: Iterable[EgressEntry]) -> None:
-    """Writes a JSONL ledger whole or not at all: aside first, then renamed.
+    """Writes a JSONL ledger, an entry a line, the whole file or nothing.
 
     Raises:
         RunDirectoryError: the file cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            with aside.open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(entry_to_json(entry) + "\n" for entry in entries)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunDirectoryError(
-            f"The ledger {path} cannot be written ({error}): free space or make its folder writable, then run again"
-        ) from error
+    write_jsonl(path, map(entry_to_row, entries))
 
 
 def read_ledger(path: Path) -> list[EgressEntry]:
@@ -101,21 +87,13 @@ def read_ledger(path: Path) -> list[EgressEntry]:
     Raises:
         RunDirectoryError: the file cannot be read, or a line of it is no ledger entry.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryError(
-            f"The ledger {path} cannot be read ({error}): check the path, or restore the file from a copy"
-        ) from error
     entries = []
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
+    for number, row in enumerate(read_jsonl(path), start=1):
         try:
-            entries.append(entry_from_json(line))
+            entries.append(entry_from_row(row))
         except ValueError as error:
             raise RunDirectoryError(
-                f"Line {number} of the ledger {path} is no ledger entry ({error}): "
+                f"{path}: entry {number} is no ledger entry ({error}); "
                 "restore the file from a copy, or run again in a fresh directory"
             ) from error
     return entries

@@ -36,7 +36,7 @@ class Budget:
             ("max_cost_usd", max_cost_usd),
         ):
             if value is not None and not value >= 0:
-                raise ConfigError(f"budget.{name} is {value}: give a number from 0, or null for no limit")
+                raise ConfigError(f"gateway.{name} is {value}: give a number from 0, or null for no limit")
         self.max_requests, self.max_tokens, self.max_cost_usd = max_requests, max_tokens, max_cost_usd
         self._spent = Spending()
         self._lock = threading.Lock()

@@ -65,7 +65,6 @@ class Gateway:
         retry: when failed attempts are tried again; None is `RetryPolicy()`.
         timeout_seconds: of one attempt, above 0.
         max_parallel: calls under way at once, 1 to 256.
-        max_examples: N of Table II, from 0.
         language: of Table II, "zh" or "en".
         sleep: waits for a number of seconds.
         clock: seconds, from any start.
@@ -81,14 +80,12 @@ class Gateway:
         retry: RetryPolicy | None = None,
         timeout_seconds: float = 60.0,
         max_parallel: int = 8,
-        max_examples: int = 500,
         language: Language = "zh",
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         require_range("gateway.timeout_seconds", timeout_seconds, 1e-3)
         require_range("gateway.max_parallel", max_parallel, 1, 256)
-        require_range("gateway.max_examples", max_examples, 0)
         if language not in TEMPLATES:
             raise ConfigError(f"gateway.language is {language!r}: give one of {', '.join(sorted(TEMPLATES))}")
         self.name = backend.name
@@ -97,7 +94,6 @@ class Gateway:
         self._ledger = ledger
         self._redactor = redactor
         self._cache = cache
-        self._max_examples = max_examples
         self._language: Language = language
         retry = RetryPolicy() if retry is None else retry
         self._sender = Sender(backend, self.budget, retry, timeout_seconds, max_parallel, sleep, clock)
@@ -149,7 +145,7 @@ class Gateway:
             pair = (Turn("customer", question), Turn("agent", answer))
             turns = self._redactor.redact(pair, known[position] if known else ()).turns
             redacted.append((turns[0].text, turns[1].text))
-        return few_shot_part(redacted, self._max_examples, self._language)
+        return few_shot_part(redacted, language=self._language)
 
     def _known(self, places: list[tuple[str, str]]) -> dict[tuple[str, str], CachedReply]:
         if self._cache is None:
@@ -195,6 +191,40 @@ class Gateway:
             cached=repeated and completion.text is not None,
             detail=_story(call, completion),
         )
+
+
+def open_gateway(
+    backend: Backend,
+    ledger: Ledger,
+    redactor: Redactor,
+    cache_path: str | None = None,
+    max_requests: int | None = None,
+    max_tokens: int | None = None,
+    max_cost_usd: float | None = None,
+    timeout_seconds: float = 60.0,
+    max_retries: int = 3,
+    max_parallel: int = 8,
+    language: Language = "zh",
+    seed: int = 0,
+) -> Gateway:
+    """A gateway from plain settings: see `ReplyCache`, `Budget`, `RetryPolicy` and `Gateway`.
+
+    Raises:
+        ConfigError: a setting out of range.
+        TeacherError: the cache cannot be used.
+    """
+    require_range("gateway.max_retries", max_retries, 0, 99)
+    return Gateway(
+        backend,
+        ledger,
+        redactor,
+        cache=None if cache_path is None else ReplyCache(cache_path),
+        budget=Budget(max_requests, max_tokens, max_cost_usd),
+        retry=RetryPolicy(max_attempts=max_retries + 1, seed=seed),
+        timeout_seconds=timeout_seconds,
+        max_parallel=max_parallel,
+        language=language,
+    )
 
 
 def _story(call: Call, completion: Completion) -> str:

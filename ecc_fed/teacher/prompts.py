@@ -140,9 +140,9 @@ class TeacherPrompt:
 
 
 def few_shot_part(
-    examples: Sequence[tuple[str, str]], max_examples: int = 500, language: Language = "zh"
+    examples: Sequence[tuple[str, str]], max_examples: int | None = None, language: Language = "zh"
 ) -> FewShotPart:
-    """The fixed part with the `max_examples` (N; the paper's is 500) most recent different examples.
+    """The fixed part with all different examples, or the `max_examples` most recent (N; the paper's is 500).
 
     `examples` are (question, answer), oldest first, and stay in that order; of equal pairs the most
     recent stays, pairs without a question or an answer are left out. A question whose answer
@@ -151,7 +151,7 @@ def few_shot_part(
     template = TEMPLATES[language]
     pairs = [(one_line(question), one_line(answer)) for question, answer in examples]
     newest_first = dict.fromkeys(pair for pair in reversed(pairs) if all(pair))
-    kept = tuple(reversed(list(newest_first)[: max(0, max_examples)]))
+    kept = tuple(reversed(list(newest_first)[:max_examples]))
     customer, agent = template.speakers["customer"], template.speakers["agent"]
     return FewShotPart(
         language=language,
@@ -175,7 +175,10 @@ def prompt_after(few_shot: FewShotPart, turns: Sequence[Turn]) -> TeacherPrompt:
 
 
 def build_prompt(
-    examples: Sequence[tuple[str, str]], turns: Sequence[Turn], max_examples: int = 500, language: Language = "zh"
+    examples: Sequence[tuple[str, str]],
+    turns: Sequence[Turn],
+    max_examples: int | None = None,
+    language: Language = "zh",
 ) -> TeacherPrompt:
     """Table II for one dialogue: `few_shot_part`, then the turns."""
     return prompt_after(few_shot_part(examples, max_examples, language), turns)
