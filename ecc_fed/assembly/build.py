@@ -18,11 +18,15 @@ from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.adapters import LoraSettings, save_adapter
 from ecc_fed.end_model.peft_engine import PeftEngine
 from ecc_fed.evolution.device import ShopDevices
-from ecc_fed.evolution.evaluation import ValuesOfShops
+from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
 from ecc_fed.evolution.settings import EvolutionSettings, Reference, Services
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
+from ecc_fed.teacher.budget import Budget
+from ecc_fed.teacher.cache import ReplyCache
 from ecc_fed.teacher.gateway import Gateway
+from ecc_fed.teacher.prompts import Language
+from ecc_fed.teacher.retry import RetryPolicy
 
 EMBEDDED = Path(__file__).parent.parent / "end_model" / "embedded"
 
@@ -56,15 +60,21 @@ def base_path(config: RunConfig) -> str:
     return str(EMBEDDED) if config.end_model.path == "embedded" else config.end_model.path
 
 
+def _engine_class(name: str) -> Any:
+    if name == "peft":
+        return PeftEngine
+    from ecc_fed.end_model.cohort import SharedBase
+
+    return SharedBase
+
+
 def build_end_model(config: RunConfig) -> EndModel:
     """The resident end model, loaded once a process."""
     settings = {"engine": config.runtime.engine, **asdict(config.end_model), **asdict(config.adapter)}
 
     def make() -> EndModel:
         loads["base"] += 1
-        engine = PeftEngine
-        if config.runtime.engine == "shared":
-            from ecc_fed.end_model.cohort import SharedBase as engine  # type: ignore[assignment]
+        engine = _engine_class(config.runtime.engine)
         return engine(
             base_path(config),
             rank=config.adapter.rank,
@@ -108,11 +118,19 @@ def build_services(config: RunConfig) -> Services:
         objects["seed"] = derive_seed(config.seed, "teacher")
     backend = instantiate(config.teacher, "teacher", **objects)
     ledger = MemoryLedger()
+    limits = config.gateway
     gateway = Gateway(
         backend,
-        redactor=instantiate(config.redaction, "redaction"),
-        ledger=ledger,
-        **asdict(config.gateway),
+        ledger,
+        instantiate(config.redaction, "redaction"),
+        cache=ReplyCache(limits.cache_path) if limits.cache_path else None,
+        budget=Budget(limits.max_requests, limits.max_tokens, limits.max_cost_usd),
+        retry=RetryPolicy(
+            limits.max_attempts, limits.first_delay_seconds, seed=derive_seed(config.seed, "gateway_retry")
+        ),
+        timeout_seconds=limits.timeout_seconds,
+        max_parallel=limits.max_parallel,
+        language=cast(Language, limits.language),
     )
     return Services(
         build_end_model(config),
@@ -148,17 +166,47 @@ def build_settings(config: RunConfig) -> EvolutionSettings:
     )
 
 
-def build_device(config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: Path) -> ShopDevices:
+def build_strategy(config: RunConfig) -> Any:
+    """The server's way of averaging, new for every run."""
+    return instantiate(config.strategy, "strategy")
+
+
+def build_devices(
+    config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: RunDirectory
+) -> ShopDevices:
     """The shops of one host over the process's resident models."""
     settings = LoraSettings.of(
         config.adapter.rank, config.adapter.lora_alpha, config.adapter.lora_dropout, config.adapter.target_modules
     )
+    services = build_services(config)
     return ShopDevices(
         shops,
         values,
-        build_services(config),
+        services,
         build_settings(config),
-        RunDirectory(directory),
+        directory,
         partial(save_adapter, settings=settings, base_path=base_path(config)),
         config.seed,
+        base_loads=loads["base"],
     )
+
+
+def device_from_run_config(run_config: Mapping[str, Any], shop_ids: tuple[str, ...] | None) -> ShopDevices:
+    """The device of a process under Flower's own engines (`flwr run`, SuperNodes).
+
+    Args:
+        run_config: Flower's; `overrides` holds Hydra overrides separated by spaces, and
+            `run-dir` the folder for the shops' states.
+        shop_ids: the shops wanted; None is all.
+
+    Raises:
+        ConfigError: the overrides do not compose.
+    """
+    from ecc_fed.assembly.compose import compose_run, to_run_config
+
+    config = to_run_config(compose_run(str(run_config.get("overrides", "")).split()))
+    shops = build_corpus(config).shops()
+    values = values_of_shops({shop.shop_id: (*shop.history, *shop.stream, *shop.test) for shop in shops})
+    wanted = [shop for shop in shops if shop_ids is None or shop.shop_id in shop_ids]
+    directory = RunDirectory(Path(str(run_config.get("run-dir", "runs/flower"))).absolute())
+    return build_devices(config, wanted, values, directory)

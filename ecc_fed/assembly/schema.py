@@ -118,7 +118,6 @@ class EvolutionConfig:
     cycles: int = 1
     pseudo_share: float = 0.3
     human_share: float = 0.5
-    # always | sampled | gated: which replies the cloud is asked about (judge.reference sets it).
     teacher_examples: int = 500
 
     def __post_init__(self) -> None:
@@ -162,7 +161,8 @@ class GatewayConfig:
     max_tokens: int | None = None
     max_cost_usd: float | None = None
     timeout_seconds: float = 60.0
-    max_retries: int = 3
+    max_attempts: int = 4
+    first_delay_seconds: float = 1.0
     max_parallel: int = 8
     language: str = "zh"
 
@@ -171,7 +171,8 @@ class GatewayConfig:
             value = getattr(self, name)
             _require(value is None or value >= 0, f"gateway.{name}", value, "0 or more, or null for no limit")
         _require(self.timeout_seconds > 0, "gateway.timeout_seconds", self.timeout_seconds, "above 0")
-        _require(self.max_retries >= 0, "gateway.max_retries", self.max_retries, "0 or more")
+        _require(self.max_attempts >= 1, "gateway.max_attempts", self.max_attempts, "1 or more")
+        _require(self.first_delay_seconds >= 0, "gateway.first_delay_seconds", self.first_delay_seconds, "0 or more")
         _require(self.max_parallel >= 1, "gateway.max_parallel", self.max_parallel, "1 or more")
 
 

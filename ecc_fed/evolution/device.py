@@ -56,6 +56,7 @@ class ShopDevices:
         directory: the run's; states go under `shops/`.
         write_adapter: writes an adapter folder in peft's format.
         seed: the run's seed.
+        base_loads: how often this process has loaded a base so far.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class ShopDevices:
         directory: RunDirectory,
         write_adapter: WriteAdapter,
         seed: int,
+        base_loads: int = 1,
     ) -> None:
+        self.base_loads = base_loads
         self.shop_ids = tuple(shop.shop_id for shop in shops)
         self._shops = {shop.shop_id: shop for shop in shops}
         self._values = values

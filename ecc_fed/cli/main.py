@@ -1,0 +1,86 @@
+"""`ecc-fed COMMAND`: each command in its own module, imported when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+from rich.console import Console
+
+from ecc_fed import __version__
+from ecc_fed.core.errors import EccError
+
+# name -> (module, one line)
+COMMANDS = {
+    "run": ("ecc_fed.cli.run", "one run, or a sweep with -m"),
+    "study": ("ecc_fed.cli.study", "all arms and seeds of a file in conf/experiment, side by side"),
+    "report": ("ecc_fed.cli.report", "tables and plots from finished runs"),
+    "corpus": ("ecc_fed.cli.corpus", "what was read, cleaned, dropped and why, and how it was split into shops"),
+}
+
+_HELP = """[bold]ecc-fed[/] {version}: end-cloud collaboration for e-commerce customer service, simulated
+
+[bold]Usage[/]  ecc-fed COMMAND \\[overrides]
+
+{commands}
+
+[bold]Start here[/]
+  ecc-fed study quickstart                          all arms on simulated shops: no network, no key, no GPU
+  ecc-fed run arm=aggregated seed=1                 one run
+  ecc-fed run corpus=jddc corpus.path=FILE          real dialogues
+  ecc-fed run end_model.path=FOLDER                 any Hugging Face causal LM in place of the tiny one
+  ecc-fed run -m arm=local,aggregated seed=0,1,2    a sweep
+  ecc-fed COMMAND --help                            more about one command
+"""
+
+
+def _print_help(console: Console) -> None:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  [cyan]{name:<{width}}[/]  {line}" for name, (_, line) in COMMANDS.items())
+    console.print(_HELP.format(version=__version__, commands=lines), highlight=False)
+
+
+def _quiet_libraries() -> None:
+    """No telemetry and no chatter from the libraries below, unless the user has set it otherwise."""
+    for name, value in {
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; returns its exit code (2 for the user's mistakes, 130 when interrupted)."""
+    given = sys.argv[1:] if arguments is None else arguments
+    console = Console(stderr=True)
+    if not given or given[0] in ("-h", "--help", "help"):
+        _print_help(Console())
+        return 0 if given else 2
+    if given[0] == "--version":
+        Console().print(__version__, highlight=False)
+        return 0
+    command, rest = given[0], given[1:]
+    if command not in COMMANDS:
+        console.print(f"[red]There is no command {command}.[/] Commands: {', '.join(COMMANDS)}.", highlight=False)
+        return 2
+    _quiet_libraries()
+    try:
+        return int(import_module(COMMANDS[command][0]).main(rest))
+    except EccError as error:
+        console.print("[red]Error:[/]", end=" ")
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.print("Stopped. What was finished is kept.", highlight=False)
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""Progress bars for long work: on the terminal where there is one, plain lines where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+# (stage, done, total)
+OnProgress = Callable[[str, int, int], None]
+
+
+@contextmanager
+def run_progress(title: str, console: Console) -> Iterator[OnProgress]:
+    """One bar for a run; the stage stands beside it. Where there is no terminal: a line a stage."""
+    if not console.is_terminal:
+        seen: set[str] = set()
+
+        def print_stage(stage: str, done: int, total: int) -> None:
+            if stage not in seen:
+                seen.add(stage)
+                console.print(f"{title}: {stage}", highlight=False)
+
+        yield print_stage
+        return
+    columns = (
+        TextColumn("[bold]{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[stage]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(title, total=None, stage="starting")
+        yield lambda stage, done, total: progress.update(task, completed=done, total=total, stage=stage)

@@ -1,0 +1,47 @@
+import pytest
+
+from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
+from ecc_fed.core.errors import ConfigError
+
+
+def test_defaults_compose_and_are_in_range() -> None:
+    config = to_run_config(compose_run([]))
+    assert config.seed == 0
+    assert config.arm.name == "local"
+
+
+@pytest.mark.parametrize("path", sorted(conf_dir().glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}={path.stem}")
+def test_every_yaml_composes(path: object) -> None:
+    group, name = path.parent.name, path.stem  # type: ignore[attr-defined]
+    needs = [f"{group}.path=somewhere"] if "path: ???" in path.read_text() else []  # type: ignore[attr-defined]
+    to_run_config(compose_run([f"{group}={name}", *needs]))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("finetune.step=3", "There is no setting finetune.step. Did you mean finetune.steps?"),
+        ("finetune.steps=abc", "'abc'.*Integer"),
+        ("finetune.steps=-1", r"finetune.steps=-1 is out of range: 0 or more"),
+        ("arm=foo", "aggregated local none personalized"),
+        ("judge.score_alpha=2", r"judge.score_alpha=2.0 is out of range: 0 to 1"),
+        ("evolution.server_rounds=-1", "evolution.server_rounds=-1"),
+        ("=3", "=3"),
+        ("seed=-1", "seed=-1"),
+        ("end_model.quantization=int3", "one of none, bf16, int8, nf4"),
+    ],
+)
+def test_a_wrong_override_is_one_clear_message(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        to_run_config(compose_run([override]))
+
+
+def test_more_personal_rounds_than_rounds_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"arm.personal_rounds=2.*evolution.server_rounds=1"):
+        to_run_config(compose_run(["arm=personalized", "evolution.server_rounds=1"]))
+
+
+def test_seed_zero_counts_and_the_resolved_yaml_has_no_interpolation() -> None:
+    composed = compose_run(["seed=0"])
+    assert to_run_config(composed).seed == 0
+    assert "${" not in to_yaml(composed)
