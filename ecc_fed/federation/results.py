@@ -1,0 +1,180 @@
+"""What a federated run leaves behind: plain records, one a round, whatever went wrong included."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from ecc_fed.core.errors import EccError
+from ecc_fed.core.records import AdapterState, EgressEntry, EvaluationReport
+from ecc_fed.federation.aggregation import ProductError
+
+Phase = Literal["base", "train", "final"]
+
+
+class FederationError(EccError):
+    """The federation cannot go on: no shop, no host, or a strategy that fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShopFailure:
+    """A shop that was left out of one exchange.
+
+    `dropped`: its ClientApp raised, its host died, or no reply came. `refused`: it replied with
+    an adapter that must not be averaged. `details` holds the traceback of an unexpected error.
+    """
+
+    shop_id: str
+    server_round: int
+    phase: Phase
+    kind: Literal["dropped", "refused"]
+    reason: str
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRound:
+    """A round after which the server has the adapter it had before."""
+
+    server_round: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShopRound:
+    """What the server learned from one shop in one round.
+
+    `update_norm` is the L2 norm of its adapter minus what it was sent; None where nothing was sent
+    or nothing came back.
+    """
+
+    num_examples: int
+    metrics: Mapping[str, float]
+    update_norm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What the server must know to go on after `server_round`.
+
+    `adopted` names the shops that have trained on from the last aggregate in a personal round; the
+    others still have to be sent it.
+    """
+
+    server_round: int = 0
+    aggregate: AdapterState | None = None
+    adopted: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """One server round. `product_error` and `update_norm` are None where nothing was aggregated."""
+
+    server_round: int
+    shops: Mapping[str, ShopRound]
+    failures: tuple[ShopFailure, ...]
+    traffic: tuple[EgressEntry, ...]
+    seconds: float
+    skipped: SkippedRound | None = None
+    product_error: ProductError | None = None
+    update_norm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation of all shops. The rows behind the means stay with the shops."""
+
+    shops: Mapping[str, EvaluationReport] = field(default_factory=dict)
+    failures: tuple[ShopFailure, ...] = ()
+    traffic: tuple[EgressEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """What a cohort host used. `base_loads` counts loads of this run's base, restarts included."""
+
+    base_loads: int
+    peak_rss_bytes: int
+    peak_gpu_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FederationResult:
+    """A whole run, or its rest where it was resumed. Every shop's own adapter stays with the shop."""
+
+    state: ServerState
+    base: Evaluation
+    rounds: tuple[RoundRecord, ...]
+    final: Evaluation
+    hosts: tuple[HostReport, ...] = ()
+
+    @property
+    def base_loads(self) -> int:
+        """How often the hosts loaded the base: once each, unless one died. 0 where the shops run elsewhere."""
+        return sum(host.base_loads for host in self.hosts)
+
+    @property
+    def failures(self) -> tuple[ShopFailure, ...]:
+        """All failures in time order."""
+        rounds = (failure for record in self.rounds for failure in record.failures)
+        return (*self.base.failures, *rounds, *self.final.failures)
+
+    @property
+    def skipped_rounds(self) -> tuple[SkippedRound, ...]:
+        """The rounds that changed nothing at the server."""
+        return tuple(record.skipped for record in self.rounds if record.skipped is not None)
+
+    @property
+    def traffic(self) -> tuple[EgressEntry, ...]:
+        """Every message that went between a shop and the server, in time order."""
+        rounds = (entry for record in self.rounds for entry in record.traffic)
+        return (*self.base.traffic, *rounds, *self.final.traffic)
+
+
+def adapter_digest(state: AdapterState) -> str:
+    """SHA-256 over names, shapes and values: equal digests mean bit-equal adapters."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(f"{name}{state[name].shape}{state[name].dtype.str}".encode())
+        digest.update(state[name].tobytes())
+    return digest.hexdigest()
+
+
+def as_json(result: FederationResult) -> dict[str, Any]:
+    """The run without its tensors, ready for JSON; the aggregate stands there by its digest."""
+    aggregate = result.state.aggregate
+    return {
+        "server_round": result.state.server_round,
+        "aggregate_sha256": None if aggregate is None else adapter_digest(aggregate),
+        "base": _evaluation_json(result.base),
+        "final": _evaluation_json(result.final),
+        "rounds": [
+            {
+                "server_round": record.server_round,
+                "shops": {shop_id: asdict(shop) for shop_id, shop in record.shops.items()},
+                "product_error": None if record.product_error is None else record.product_error.total,
+                "update_norm": record.update_norm,
+                "seconds": record.seconds,
+            }
+            for record in result.rounds
+        ],
+        "failures": [asdict(failure) for failure in result.failures],
+        "skipped_rounds": [asdict(skipped) for skipped in result.skipped_rounds],
+        "traffic_bytes": traffic_bytes(result.traffic),
+        "base_loads": result.base_loads,
+    }
+
+
+def _evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    return {shop_id: asdict(report) for shop_id, report in evaluation.shops.items()}
+
+
+def traffic_bytes(entries: tuple[EgressEntry, ...]) -> dict[str, int]:
+    """Bytes by `<kind>_<direction>`."""
+    total: dict[str, int] = {}
+    for entry in entries:
+        name = f"{entry.kind}_{entry.direction}"
+        total[name] = total.get(name, 0) + entry.num_bytes
+    return total

@@ -1,0 +1,125 @@
+"""Starting and ending what a simulated federation runs on, and running one on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from flwr.serverapp.strategy import Strategy
+
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.federation.flower_internals import apply_telemetry_setting
+from ecc_fed.federation.grid import CohortGrid, Progress
+from ecc_fed.federation.hosts import DeviceFactory, Hosts
+from ecc_fed.federation.plan import ArmPlan
+from ecc_fed.federation.ray_hosts import RayHosts
+from ecc_fed.federation.results import FederationResult, ServerState
+from ecc_fed.federation.rounds import OnRoundEnd, Server, run_rounds
+from ecc_fed.federation.strategies.fedavg import AdapterFedAvg
+
+# Ray keeps messages between processes here; adapters are a few MB a shop and round.
+_OBJECT_STORE_BYTES = 512 * 2**20
+
+
+def quiet_engines() -> None:
+    """Flower and Ray report nothing to anyone and print no progress of their own.
+
+    A value that the user has set in the environment stands.
+    """
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    apply_telemetry_setting()
+    if "FLWR_LOG_LEVEL" not in os.environ:
+        logging.getLogger("flwr").setLevel(logging.WARNING)
+
+
+@contextmanager
+def ray_hosts(
+    hosts: int, *, threads_per_host: int = 1, gpus_per_host: float = 0.0, ray_address: str | None = None
+) -> Iterator[RayHosts]:
+    """Hosts on Ray, for as many runs as the block makes; they end with it, on Ctrl-C too.
+
+    Ray is started here, on loopback and without its dashboard, unless this process is connected
+    already or `ray_address` names a cluster; only a Ray that was started here is shut down.
+
+    Raises:
+        ConfigError: no cluster answers at `ray_address`, or Ray has too few cores or GPUs.
+    """
+    quiet_engines()
+    if ray_address is None:
+        # Makes Ray take 127.0.0.1 for its own address; read when Ray is imported.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        _connect(hosts * threads_per_host, ray_address)
+    try:
+        cohort = RayHosts(hosts, threads_per_host, gpus_per_host)
+        try:
+            yield cohort
+        finally:
+            cohort.close()
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _connect(num_cpus: int, ray_address: str | None) -> None:
+    import ray
+
+    if ray_address is None:
+        ray.init(
+            num_cpus=max(num_cpus, os.cpu_count() or 1),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=_OBJECT_STORE_BYTES,
+        )
+        return
+    try:
+        ray.init(address=ray_address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"runtime.ray_address={ray_address}: no Ray cluster answers there ({error}). "
+            "Start one with `ray start --head`, or set runtime.ray_address=null."
+        ) from error
+
+
+def run_federation(
+    plan: ArmPlan,
+    shop_ids: Sequence[str],
+    device_factory: DeviceFactory,
+    hosts: Hosts,
+    *,
+    strategy: Strategy | None = None,
+    resume: ServerState | None = None,
+    on_progress: Progress | None = None,
+    on_round_end: OnRoundEnd | None = None,
+) -> FederationResult:
+    """One run of an arm over `shop_ids` on `hosts`.
+
+    Args:
+        plan: the arm's rounds.
+        shop_ids: all shops of the run; their order is the order of every sum.
+        device_factory: builds the device of the shops it is given, inside a host; picklable.
+        hosts: `ray_hosts(...)`, or `InProcessHosts()` for a run without Ray.
+        strategy: a Flower strategy, new for this run; `AdapterFedAvg` by default.
+        resume: goes on after this state instead of from the start.
+        on_progress: called as each shop finishes: phase, server_round, shop_id, seconds.
+        on_round_end: called after each round with the state to resume from, and the round's record.
+
+    Raises:
+        EccError: what `device_factory` raised.
+        FederationError: no shop, a host that cannot load, or a strategy that fails.
+    """
+    quiet_engines()
+    hosts.open(shop_ids, device_factory)
+    grid = CohortGrid(hosts, shop_ids, on_progress)
+    server = Server(grid, grid.shops)
+    result = run_rounds(server, plan, strategy or AdapterFedAvg(), resume=resume, on_round_end=on_round_end)
+    return replace(result, hosts=hosts.reports())

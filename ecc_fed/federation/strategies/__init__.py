@@ -1,0 +1,1 @@
+"""Ways to make one adapter of many, one file an algorithm. Each is a Flower `Strategy`."""
