@@ -12,6 +12,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from ecc_fed.teacher.prompts import TeacherPrompt
 # Marks the file as ours ("ECCT"), so that no other database is written into by mistake.
 _APPLICATION_ID, _SCHEMA = 0x45434354, 1
 _WAIT_SECONDS = 60.0
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _BATCH = 500  # keys in one query; SQLite's limit of variables is higher everywhere
 
 
@@ -53,6 +55,7 @@ class ReplyCache:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._process = os.getpid()
+        self._inherited: list[sqlite3.Connection | None] = []
         with self._opened():
             pass
 
@@ -74,7 +77,7 @@ class ReplyCache:
         """Stores (shop_id, key, reply) rows, all or none; what is known already stays as it is."""
         with self._opened() as connection, connection:
             connection.executemany(
-                "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (shop_id, key) DO NOTHING",
                 [
                     (shop_id, key, reply.text, reply.model_version, reply.input_tokens, reply.output_tokens)
                     for shop_id, key, reply in rows
@@ -94,7 +97,8 @@ class ReplyCache:
         with self._lock:
             try:
                 if self._process != os.getpid():
-                    # A connection must not be carried over a fork.
+                    # A connection must not be used after a fork, nor closed: the parent goes on with it.
+                    self._inherited.append(self._connection)
                     self._connection, self._process = None, os.getpid()
                 if self._connection is None:
                     self._connection = self._connect()
@@ -109,13 +113,19 @@ class ReplyCache:
     def _connect(self) -> sqlite3.Connection:
         if self.path != ":memory:":
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, check_same_thread=False)
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while True:
+            connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, check_same_thread=False)
+            try:
+                self._prepare(connection)
+                return connection
+            except BaseException as error:
+                connection.close()
+                # Another process is making the same new file a WAL one just now; SQLite does not wait for that.
+                busy = isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _BUSY
+                if not busy or time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.02)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Creates the table in a new file; refuses a file that holds anything else."""

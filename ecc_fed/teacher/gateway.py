@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
-from ecc_fed.core.errors import ConfigError, TeacherError
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Ledger, RedactedSession, Redactor
 from ecc_fed.core.records import PrivateValue, TeacherReply, TeacherRequest, Turn
-from ecc_fed.teacher.backend import Backend, Completion, cost_usd
+from ecc_fed.teacher.backend import Backend, Completion
 from ecc_fed.teacher.budget import Budget
 from ecc_fed.teacher.cache import CachedReply, ReplyCache, cache_key
 from ecc_fed.teacher.egress import egress_entries
@@ -28,6 +28,7 @@ from ecc_fed.teacher.prompts import (
     prompt_after,
 )
 from ecc_fed.teacher.ranges import require_range
+from ecc_fed.teacher.replies import reply_from_cache, reply_of_call, restored, stored_form
 from ecc_fed.teacher.retry import RetryPolicy
 from ecc_fed.teacher.sending import Call, Sender
 
@@ -118,11 +119,11 @@ class Gateway:
             if isinstance(item, TeacherReply):
                 replies.append(item)
             elif item.place in known:
-                replies.append(_restored(item, _from_cache(known[item.place])))
+                replies.append(restored(item.session, reply_from_cache(known[item.place])))
             else:
-                reply = self._reply(calls[item.place], repeated=item.place in paid)
+                reply = reply_of_call(self._backend, calls[item.place], repeated=item.place in paid)
                 paid.add(item.place)
-                replies.append(_restored(item, reply))
+                replies.append(restored(item.session, reply))
         return replies
 
     def _prepared(self, request: TeacherRequest) -> _Asked | TeacherReply:
@@ -167,30 +168,13 @@ class Gateway:
             if self._cache is not None:
                 self._cache.put(
                     [
-                        (*places[id(call)], _to_cache(completion.text, completion))
+                        (*places[id(call)], stored_form(completion.text, completion))
                         for call, completion in attempts
                         if completion.text is not None
                     ]
                 )
 
         self._sender.send(list(calls.values()), after_attempt)
-
-    def _reply(self, call: Call, repeated: bool) -> TeacherReply:
-        """What came of a call; a repeated prompt shares the reply and costs nothing more."""
-        completion = call.completion
-        if completion is None:
-            raise TeacherError(f"call {call.key} was never brought to its end")
-        return TeacherReply(
-            text=completion.text,
-            outcome=completion.outcome,
-            model_version=completion.model_version,
-            input_tokens=0 if repeated else call.input_tokens,
-            output_tokens=0 if repeated else call.output_tokens,
-            cost_usd=0.0 if repeated else cost_usd(self._backend, call.input_tokens, call.output_tokens),
-            latency_seconds=0.0 if repeated else call.latency_seconds,
-            cached=repeated and completion.text is not None,
-            detail=_story(call, completion),
-        )
 
 
 def open_gateway(
@@ -225,36 +209,3 @@ def open_gateway(
         max_parallel=max_parallel,
         language=language,
     )
-
-
-def _story(call: Call, completion: Completion) -> str:
-    """Why there is no reply, and how hard it was tried."""
-    if completion.text is not None:
-        return ""
-    wish = completion.retry_after_seconds
-    parts = [
-        completion.detail,
-        f"{call.attempts} attempts" if call.attempts > 1 else "",
-        "" if wish is None else f"the server asks to wait {wish:g} s",
-    ]
-    return "; ".join(filter(None, parts))
-
-
-def _to_cache(text: str, completion: Completion) -> CachedReply:
-    return CachedReply(text, completion.model_version, completion.input_tokens, completion.output_tokens)
-
-
-def _from_cache(reply: CachedReply) -> TeacherReply:
-    """Usage is what this answer used: nothing."""
-    return TeacherReply(reply.text, "ok", reply.model_version, cached=True)
-
-
-def _restored(asked: _Asked, reply: TeacherReply) -> TeacherReply:
-    """The reply with the customer's own values back in their places."""
-    if reply.text is None:
-        return reply
-    try:
-        return replace(reply, text=asked.session.restore(reply.text))
-    except Exception as error:
-        detail = one_line(f"the reply could not be restored: {type(error).__name__}: {error}")
-        return replace(reply, text=None, outcome="error", detail=detail)

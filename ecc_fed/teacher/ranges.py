@@ -11,8 +11,12 @@ def require_range(name: str, value: float, low: float, high: float = math.inf) -
     """Passes `value` in [low, high], finite.
 
     Raises:
-        ConfigError: out of range.
+        ConfigError: out of range, or no number at all.
     """
-    if not (math.isfinite(value) and low <= value <= high):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not (math.isfinite(value) and low <= value <= high)
+    ):
         wanted = f"from {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-        raise ConfigError(f"{name} is {value}: give a number {wanted}")
+        raise ConfigError(f"{name} is {value!r}: give a number {wanted}")

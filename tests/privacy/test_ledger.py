@@ -1,0 +1,146 @@
+import json
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.records import EgressEntry
+from ecc_fed.privacy.ledger import (
+    MemoryLedger,
+    entry_from_row,
+    entry_to_row,
+    read_ledger,
+    traffic_totals,
+    write_ledger,
+)
+
+
+def entry(shop_id="shop", num_bytes=10, **changes):
+    fields = {"destination": "cloud_teacher", "direction": "up", "kind": "query", "details": {"attempt": 1}} | changes
+    return EgressEntry(shop_id=shop_id, server_round=1, num_bytes=num_bytes, **fields)
+
+
+ENTRIES = st.builds(
+    EgressEntry,
+    shop_id=st.text(),
+    server_round=st.integers(0, 9),
+    destination=st.sampled_from(["cloud_teacher", "aggregator"]),
+    direction=st.sampled_from(["up", "down"]),
+    kind=st.text(),
+    num_bytes=st.integers(0, 2**40),
+    redaction=st.text(),
+    details=st.dictionaries(st.text(), st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)),
+)
+
+
+@given(st.lists(ENTRIES, max_size=5))
+def test_what_is_written_is_read_again(tmp_path_factory, entries):
+    path = tmp_path_factory.mktemp("ledger") / "egress.jsonl"
+    write_ledger(path, entries)
+    assert read_ledger(path) == entries
+    again = path.with_name("again.jsonl")
+    write_ledger(again, read_ledger(path))
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_draining_takes_one_shops_entries_in_order():
+    ledger = MemoryLedger()
+    entries = [entry(shop_id, number) for number, shop_id in enumerate("abab")]
+    for item in entries:
+        ledger.record(item)
+    assert ledger.drain("a") == entries[0::2]
+    assert ledger.drain("a") == []
+    assert ledger.entries() == ledger.entries("b") == entries[1::2]
+
+
+def test_threads_lose_nothing():
+    ledger = MemoryLedger()
+    drained = []
+
+    def work(shop_id):
+        for number in range(200):
+            ledger.record(entry(shop_id, number))
+            if number % 50 == 0:
+                drained.extend(ledger.drain(shop_id))
+
+    threads = [threading.Thread(target=work, args=(shop_id,)) for shop_id in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(drained) + len(ledger.entries()) == 800
+
+
+def test_a_write_that_fails_leaves_the_old_ledger(tmp_path):
+    path = tmp_path / "egress.jsonl"
+    write_ledger(path, [entry()])
+
+    def breaking():
+        yield entry(num_bytes=1)
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        write_ledger(path, breaking())
+    assert read_ledger(path) == [entry()]
+    assert [file.name for file in tmp_path.iterdir()] == ["egress.jsonl"]
+
+
+def test_an_unwritable_place_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match=r"egress\.jsonl"):
+        write_ledger(tmp_path / "file" / "egress.jsonl", [entry()])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"destination": "moon"}, "destination is 'moon', not one of cloud_teacher, aggregator"),
+        ({"direction": "sideways"}, "direction is 'sideways'"),
+        ({"num_bytes": -1}, "num_bytes is -1, not a whole number"),
+        ({"num_bytes": True}, "num_bytes is True"),
+        ({"server_round": 1.5}, "server_round is 1.5"),
+        ({"shop_id": None}, "shop_id is None, not a text"),
+        ({"details": []}, r"details is \[\], not an object"),
+        ({"extra": 1}, "a ledger line holds exactly the fields"),
+    ],
+)
+def test_a_line_that_is_no_entry_is_named(tmp_path, change, reason):
+    path = tmp_path / "egress.jsonl"
+    good = entry_to_row(entry())
+    path.write_text(json.dumps(good) + "\n" + json.dumps(good | change) + "\n")
+    with pytest.raises(RunDirectoryError, match=rf"egress\.jsonl: entry 2 is no ledger entry \({reason}"):
+        read_ledger(path)
+
+
+def test_a_missing_field_is_named():
+    row = entry_to_row(entry())
+    del row["kind"]
+    with pytest.raises(ValueError, match="exactly the fields"):
+        entry_from_row(row)
+
+
+@pytest.mark.parametrize("content", [b"{broken\n", b"\xff\xfe\n", b"[1]\n"])
+def test_a_file_that_is_no_ledger_is_named(tmp_path, content):
+    path = tmp_path / "egress.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(RunDirectoryError, match=r"egress\.jsonl"):
+        read_ledger(path)
+
+
+def test_traffic_by_party_and_direction():
+    entries = [
+        entry(num_bytes=1),
+        entry(num_bytes=2),
+        entry(num_bytes=4, direction="down"),
+        entry(num_bytes=8, destination="aggregator"),
+        entry(num_bytes=16, destination="aggregator", direction="down"),
+    ]
+    assert traffic_totals(entries) == {
+        "adapter_up_bytes": 8,
+        "adapter_down_bytes": 16,
+        "teacher_up_bytes": 3,
+        "teacher_down_bytes": 4,
+    }
+    assert set(traffic_totals([]).values()) == {0}

@@ -1,0 +1,200 @@
+import time
+
+import numpy as np
+import pytest
+
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.records import Turn
+from ecc_fed.teacher.encoding import BigramEncoder
+from ecc_fed.teacher.prompts import build_prompt, estimate_tokens
+from ecc_fed.teacher.retrieval import WITHOUT_EXAMPLES, RetrievalTeacher
+
+from .fakes import gateway, request
+
+SHOP = (
+    ("请问发什么快递", "亲，默认发中通哦"),
+    ("今天几点前下单能发货", "亲，下午四点前下单当天发哦"),
+    ("坚果礼盒多少钱", "亲，坚果礼盒 89 元哦"),
+    ("可以开发票吗", "亲，可以开电子发票哦"),
+)
+
+
+def ask(teacher, *texts, examples=SHOP, language="zh"):
+    turns = [Turn("agent" if position % 2 else "customer", text) for position, text in enumerate(texts)]
+    (completion,) = teacher.complete([build_prompt(examples, turns, language=language)], 60.0)
+    return completion
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [("发什么快递呀", 0), ("几点前下单今天发货", 1), ("坚果礼盒多少钱呢", 2), ("能开发票吗", 3), ("能开发票吗！！", 3)],
+)
+def test_the_nearest_example_answers(query, answer):
+    assert ask(RetrievalTeacher(), query).text == SHOP[answer][1]
+
+
+def test_it_equals_plain_cosine_search():
+    rng = np.random.default_rng(0)
+    signs = "发货快递多少钱坚果礼盒开票几点退换尺码颜色"
+    texts = ["".join(rng.choice(list(signs), 8)) for _ in range(120)]
+    examples = [(text, f"答{number}") for number, text in enumerate(texts[:80])]
+    encoder, teacher = BigramEncoder(), RetrievalTeacher()
+    questions = encoder.encode(texts[:80]).astype(np.float64)
+    for query in texts[80:]:
+        scores = questions @ encoder.encode([query])[0].astype(np.float64)
+        latest_best = max(range(80), key=lambda i: (round(float(scores[i]), 5), i))
+        assert ask(teacher, query, examples=examples).text == f"答{latest_best}"
+
+
+def test_where_a_fact_changed_the_latest_answer_wins():
+    drifted = (*SHOP, ("请问发什么快递", "亲，现在改发圆通了哦"))
+    assert ask(RetrievalTeacher(), "请问发什么快递", examples=drifted).text == "亲，现在改发圆通了哦"
+    back = (*drifted, SHOP[0])
+    assert ask(RetrievalTeacher(), "请问发什么快递", examples=back).text == SHOP[0][1]
+
+
+def test_the_tie_margin_lets_a_later_paraphrase_win():
+    drifted = (*SHOP, ("请问用什么快递", "亲，现在改发圆通了哦"))
+    assert ask(RetrievalTeacher(), "请问发什么快递", examples=drifted).text == SHOP[0][1]
+    assert ask(RetrievalTeacher(tie_margin=0.5), "请问发什么快递", examples=drifted).text == "亲，现在改发圆通了哦"
+
+
+def test_an_elliptic_question_is_read_with_the_one_before():
+    examples = (("红色礼盒多少钱", "红色 9 元"), ("蓝色礼盒有货吗", "蓝色没货"), ("蓝色礼盒多少钱", "蓝色 8 元"))
+    assert ask(RetrievalTeacher(), "红色礼盒多少钱", "红色 9 元", "那蓝色呢", examples=examples).text == "蓝色 8 元"
+    assert ask(RetrievalTeacher(), "红色礼盒有货吗", "有货", "那蓝色呢", examples=examples).text == "蓝色没货"
+
+
+def test_without_examples_it_promises_nothing():
+    for language, line in WITHOUT_EXAMPLES.items():
+        assert ask(RetrievalTeacher(), "发什么快递", examples=(), language=language).text == line
+
+
+def test_it_says_that_it_is_simulated():
+    teacher = RetrievalTeacher()
+    assert "simulated" in teacher.name and "simulated" in teacher.model
+    assert "simulated" in ask(teacher, "在吗").model_version
+    assert gateway(teacher)[0].name == teacher.name
+
+
+def test_price_latency_and_tokens_are_as_declared():
+    teacher = RetrievalTeacher(
+        latency_seconds=900.0, input_usd_per_million_tokens=2.0, output_usd_per_million_tokens=8.0
+    )
+    asked = request("发什么快递", examples=SHOP)
+    (reply,) = gateway(teacher)[0].answer([asked])
+    prompt = build_prompt(SHOP, asked.turns)
+    assert reply.latency_seconds == 900.0
+    assert (reply.input_tokens, reply.output_tokens) == (prompt.tokens, estimate_tokens(reply.text))
+    assert reply.cost_usd == pytest.approx((reply.input_tokens * 2 + reply.output_tokens * 8) / 1e6)
+
+
+def test_long_answers_are_cut():
+    completion = ask(RetrievalTeacher(max_output_tokens=3), "发什么快递")
+    assert completion.text == "亲，默" and completion.output_tokens == 3
+
+
+def test_errors_come_at_their_rate_and_are_wrong():
+    prompts = [build_prompt(SHOP, (Turn("customer", f"{SHOP[0][0]}{number}"),)) for number in range(1_000)]
+    right = [c.text for c in RetrievalTeacher().complete(prompts, 60.0)]
+    wrong = [c.text for c in RetrievalTeacher(error_rate=1.0).complete(prompts, 60.0)]
+    some = [c.text for c in RetrievalTeacher(error_rate=0.2).complete(prompts, 60.0)]
+    assert all(a != b and b in {answer for _, answer in SHOP} for a, b in zip(right, wrong, strict=True))
+    assert set(wrong) == {answer for _, answer in SHOP[1:]}
+    rate = np.mean([a != b for a, b in zip(right, some, strict=True)])
+    assert abs(rate - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 1_000)
+
+
+def test_errors_depend_on_seed_and_prompt_alone():
+    prompts = [build_prompt(SHOP, (Turn("customer", f"问{number}"),)) for number in range(60)]
+
+    def texts(seed, order):
+        teacher = RetrievalTeacher(error_rate=0.5, seed=seed)
+        answered = {}
+        for index in order:
+            (completion,) = teacher.complete([prompts[index]], 60.0)
+            answered[index] = completion.text
+        return [answered[index] for index in range(60)]
+
+    together = [c.text for c in RetrievalTeacher(error_rate=0.5, seed=1).complete(prompts, 60.0)]
+    assert texts(1, range(60)) == texts(1, reversed(range(60))) == together
+    assert texts(2, range(60)) != together
+
+
+def test_where_every_answer_is_the_same_a_wrong_one_is_the_empty_promise():
+    teacher = RetrievalTeacher(error_rate=1.0)
+    assert ask(teacher, "发什么快递", examples=SHOP[:1]).text == WITHOUT_EXAMPLES["zh"]
+
+
+class CountingEncoder(BigramEncoder):
+    def __init__(self, dimensions=64):
+        super().__init__(dimensions)
+        self.texts = 0
+
+    def encode(self, texts):
+        self.texts += len(texts)
+        return super().encode(texts)
+
+
+def test_each_text_is_encoded_once():
+    encoder = CountingEncoder()
+    teacher = RetrievalTeacher(encoder)
+    before = encoder.texts
+    for _ in range(3):
+        ask(teacher, "发什么快递呢")
+    assert encoder.texts - before == len(SHOP) + 1
+    ask(teacher, "发什么快递呢", examples=(*SHOP, ("新问题", "新答案")))
+    assert encoder.texts - before == len(SHOP) + 2
+
+
+def test_its_memory_stays_bounded(monkeypatch):
+    monkeypatch.setattr("ecc_fed.teacher.retrieval._REMEMBERED_TEXTS", 20)
+    teacher = RetrievalTeacher()
+    for number in range(100):
+        assert ask(teacher, f"发什么快递{number}").text == SHOP[0][1]
+        assert len(teacher._vectors) <= 20
+
+
+def test_other_encoders_and_settings_have_other_cache_keys():
+    teachers = [
+        RetrievalTeacher(),
+        RetrievalTeacher(BigramEncoder(64)),
+        RetrievalTeacher(context_weight=0.5),
+        RetrievalTeacher(tie_margin=0.1),
+        RetrievalTeacher(error_rate=0.1),
+        RetrievalTeacher(max_output_tokens=9),
+        RetrievalTeacher(seed=1),
+    ]
+    assert len({tuple(sorted(teacher.decoding.items())) for teacher in teachers}) == len(teachers)
+    assert RetrievalTeacher().decoding == teachers[0].decoding
+
+
+def test_it_never_waits(monkeypatch):
+    def no_sleep(seconds):
+        raise AssertionError("slept")
+
+    monkeypatch.setattr(time, "sleep", no_sleep)
+    assert ask(RetrievalTeacher(latency_seconds=1e6), "发什么快递").latency_seconds == 1e6
+
+
+@pytest.mark.parametrize("query", ["👍🏽", "？？？", "\ud83d", "1"])
+def test_odd_questions_get_some_answer(query):
+    assert ask(RetrievalTeacher(), query).text in {answer for _, answer in SHOP}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("context_weight", 1.1),
+        ("tie_margin", -0.1),
+        ("error_rate", 2),
+        ("error_rate", "half"),
+        ("latency_seconds", float("inf")),
+        ("input_usd_per_million_tokens", -1),
+        ("output_usd_per_million_tokens", float("nan")),
+        ("max_output_tokens", 0),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(ConfigError, match=rf"teacher\.{name} is .*: give a number from"):
+        RetrievalTeacher(**{name: value})
