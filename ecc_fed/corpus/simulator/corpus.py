@@ -1,0 +1,148 @@
+"""The simulated corpus: private shops whose facts, drift and customers' private data are ground truth."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ecc_fed.core.errors import CorpusError
+from ecc_fed.core.records import Pair, Session, Shop, Split
+from ecc_fed.core.seeding import derive_seed
+from ecc_fed.corpus.simulator.dialogue import DialogueWriter
+from ecc_fed.corpus.simulator.pack import load_pack
+from ecc_fed.corpus.simulator.world import SimulatedShop, World, build_world
+
+
+@dataclass(frozen=True)
+class SimulatorCorpus:
+    """Shops simulated day by day; satisfies `core.protocols.Corpus`.
+
+    The last fifth of the days (at least one) is the test: held-out question forms, current values.
+
+    Args:
+        num_shops: shops, 1 to what the pack can name.
+        days: simulated days, at least 2.
+        pairs_per_shop: training pairs (history and stream), at least 1.
+        test_pairs_per_shop: held-out pairs, at least 1.
+        history_share: share of the training pairs that lie before the run, 0 to 1.
+        platform_share: share of the factual queries whose fact is a platform rule, 0 to 1.
+        unseen_share: share of the test's shop-fact queries about facts no training dialogue
+            states, 0 to 1: answered right more often than by chance, they betray a leak.
+        drift: share of a shop's facts that change once during the training days, 0 to 1.
+        typo_rate: share of customer turns with a slip, 0 to 1.
+        language: name of a language pack.
+        seed: the same arguments and seed give the same dialogues.
+
+    Raises:
+        CorpusError: an argument out of range, or a language without a pack.
+    """
+
+    num_shops: int = 6
+    days: int = 10
+    pairs_per_shop: int = 200
+    test_pairs_per_shop: int = 48
+    history_share: float = 0.3
+    platform_share: float = 0.2
+    unseen_share: float = 0.1
+    drift: float = 0.1
+    typo_rate: float = 0.1
+    language: str = "zh"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        pack = load_pack(self.language)
+        for name, least in (("num_shops", 1), ("days", 2), ("pairs_per_shop", 1), ("test_pairs_per_shop", 1)):
+            value = getattr(self, name)
+            if value < least:
+                raise CorpusError(f"{name}={value} is too small; give at least {least}")
+        for name in ("history_share", "platform_share", "unseen_share", "drift", "typo_rate"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise CorpusError(f"{name}={value} is no share; give a number from 0 to 1")
+        if self.num_shops > pack.name_capacity:
+            raise CorpusError(
+                f"num_shops={self.num_shops}, but language pack {self.language!r} can keep only {pack.name_capacity} "
+                "shops distinct; ask for fewer shops or add shop names to the pack"
+            )
+
+    @property
+    def test_days(self) -> int:
+        """The days at the end that belong to the test."""
+        return max(1, self.days // 5)
+
+    def world(self) -> World:
+        """The private world behind the dialogues."""
+        seed = derive_seed(self.seed, "private_world")
+        training_days = self.days - self.test_days
+        return build_world(load_pack(self.language), "private", self.num_shops, training_days, self.drift, seed)
+
+    def shops(self) -> list[Shop]:
+        """The shops with their pairs, in a fixed order."""
+        world = self.world()
+        return [self._pairs(shop, list(self._shop_sessions(world, shop))) for shop in world.shops]
+
+    def sessions(self) -> list[Session]:
+        """Every session, shop by shop and in time order, with facts, intents, forms and private values."""
+        world = self.world()
+        return [session for shop in world.shops for _, session in self._shop_sessions(world, shop)]
+
+    def _quotas(self) -> Iterator[tuple[int, Split, int]]:
+        """(day, split, pairs) in time order; history ends where its share of the pairs is full."""
+        training_days = self.days - self.test_days
+        history = round(self.history_share * self.pairs_per_shop)
+        for day in range(training_days):
+            start = day * self.pairs_per_shop // training_days
+            stop = (day + 1) * self.pairs_per_shop // training_days
+            yield day, "history", max(0, min(stop, history) - start)
+            yield day, "stream", max(0, stop - max(start, history))
+        for day in range(self.test_days):
+            start = day * self.test_pairs_per_shop // self.test_days
+            stop = (day + 1) * self.test_pairs_per_shop // self.test_days
+            yield training_days + day, "test", stop - start
+
+    def _shop_sessions(self, world: World, shop: SimulatedShop) -> Iterator[tuple[Split, Session]]:
+        seed = derive_seed(self.seed, "private_dialogues")
+
+        def writer_of(held_out: bool) -> DialogueWriter:
+            return DialogueWriter(
+                world,
+                shop,
+                seed,
+                held_out=held_out,
+                platform_share=self.platform_share,
+                unseen_share=self.unseen_share,
+                typo_rate=self.typo_rate,
+            )
+
+        training, testing = writer_of(held_out=False), writer_of(held_out=True)
+        number = 0
+        for day, split, quota in self._quotas():
+            writer = testing if split == "test" else training
+            written = 0
+            while written < quota:
+                position = day + (0.5 if split == "stream" else 0.0) + 0.5 * written / quota
+                session = writer.write(f"{shop.shop_id}/{number:05d}", day, position, quota - written)
+                yield split, session
+                written += len(session.turns) // 2
+                number += 1
+
+    def _pairs(self, shop: SimulatedShop, sessions: list[tuple[Split, Session]]) -> Shop:
+        pairs: dict[Split, list[Pair]] = {"history": [], "stream": [], "test": []}
+        for split, session in sessions:
+            for at in range(0, len(session.turns), 2):
+                text = "\n".join(turn.text for turn in session.turns[: at + 2])
+                pairs[split].append(
+                    Pair(
+                        pair_id=f"{shop.shop_id}/{split}/{len(pairs[split]):05d}",
+                        session_id=session.session_id,
+                        shop_id=shop.shop_id,
+                        context=session.turns[:at],
+                        query=session.turns[at].text,
+                        reply=session.turns[at + 1].text,
+                        position=session.position,
+                        intent=session.intents[at],
+                        form_id=session.form_ids[at],
+                        facts=session.facts[at + 1],
+                        private_values=tuple(p for p in session.private_values if p.value in text),
+                    )
+                )
+        description = f"{shop.name} ({shop.category})"
+        return Shop(shop.shop_id, tuple(pairs["history"]), tuple(pairs["stream"]), tuple(pairs["test"]), description)

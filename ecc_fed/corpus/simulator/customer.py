@@ -1,0 +1,66 @@
+"""Simulated customers: their private data, which is the ground truth of leak tests."""
+
+from dataclasses import dataclass
+from random import Random
+
+from ecc_fed.core.records import PrivateValue
+from ecc_fed.corpus.simulator.pack import LanguagePack
+from ecc_fed.corpus.simulator.surface import choose, fill
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One customer's private data."""
+
+    name: str
+    surname: str
+    phone: str
+    address: str
+    order: str
+    parcel: str
+
+    def slots(self) -> dict[str, str]:
+        """The customer's values by the slot that shows them."""
+        return {
+            "name": self.name,
+            "surname": self.surname,
+            "phone": self.phone,
+            "address": self.address,
+            "order": self.order,
+            "parcel": self.parcel,
+        }
+
+    def seen_in(self, text: str) -> tuple[PrivateValue, ...]:
+        """The private values that stand verbatim in `text`."""
+        values = {"name": self.name, "phone": self.phone, "address": self.address}
+        values |= {"order": self.order, "parcel": self.parcel}
+        return tuple(PrivateValue(kind, value) for kind, value in values.items() if value in text)
+
+
+def _digits(pattern: str, rng: Random) -> str:
+    return "".join(str(rng.randrange(10)) if c == "#" else c for c in choose(pattern, rng))
+
+
+def draw_customer(pack: LanguagePack, rng: Random) -> Customer:
+    """A customer drawn from the pack's names, streets and number patterns."""
+    identity = pack.identity
+    surname = rng.choice(identity["surnames"])
+    address = fill(
+        rng.choice(identity["address"]),
+        {
+            "city": rng.choice(identity["cities"]),
+            "street": rng.choice(identity["streets"]),
+            "estate": rng.choice(identity["estates"]),
+            "n": str(rng.randint(1, 299)),
+            "m": str(rng.randint(1, 30)),
+            "r": str(rng.randint(1, 30) * 100 + rng.randint(1, 4)),
+        },
+    )
+    return Customer(
+        name=surname + rng.choice(identity["given_names"]),
+        surname=surname,
+        phone=_digits(identity["phone"], rng),
+        address=address,
+        order=_digits(identity["order"], rng),
+        parcel=_digits(rng.choice(identity["parcel"]), rng),
+    )
