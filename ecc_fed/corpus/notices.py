@@ -1,0 +1,143 @@
+"""Text that no one said in answer to anyone: platform cards, menu entries, scripted openings and closings.
+
+Each rule has a name, under which the report counts what it cut. Rules work on messages: a turn is cut
+at spaces and at sentence ends, a message that a rule knows is taken out, and a turn of which nothing is left
+is dropped. Scripted lines are cut from agents only: a customer who writes of an evaluation means one.
+Holding lines ("还请您稍等，正在为您查询") answer a customer and stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecc_fed.core.errors import CorpusError
+
+_MASK = r"\[[^\[\]\n]*\]"
+_FIELD = rf"(?:{_MASK}|[^\s\[\]，,]+)?"
+# Cards that the shop page puts into a chat; `订单` gates the search.
+_CARDS = re.compile(
+    rf"(?:顾客通过点击[^\n]{{0,30}}?信息发送:\s*)?\[订单编号:(?:{_MASK}|[^\[\]\n])*\]"
+    rf"|咨询订单号:\s*{_FIELD}(?:\s*(?:商品ID|商品名称|订单金额|下单时间):\s*￥?{_FIELD})*"
+    rf"(?:\s+\[时间x\])?(?:\s*订单业务咨询)?"
+    rf"|(?:\[日期x\]\s*\[时间x\]\s*)?订单编号:\s*{_FIELD}\s*订单金额:\s*￥?{_FIELD}(?:\s*下单时间:\s*{_FIELD}(?:\s*\[时间x\])?)?"
+    r"|请选择咨询订单"
+)
+
+_HELP = r"(?:帮|效劳|服务|需要|咨询)"
+# (name, who may say it: True agents only, None both, pattern over a whole message)
+_RULES: tuple[tuple[str, bool | None, str], ...] = (
+    (
+        "transfer_notice",
+        None,
+        r"(?:我要|请|帮我)?(?:转|找|接)?人工(?:客服|服务)?"
+        r"|(?:正在|即将)为您(?:转接|接入|分配)\S{0,16}"
+        r"|\S{0,12}(?:人工)?客服\S{0,16}(?:已接入|接入会话|加入会话)\S{0,8}"
+        r"|(?:当前|您前面)\S{0,6}(?:排队|等待)\S{0,20}"
+        r"|\S{0,24}(?:会话|对话|咨询)(?:已|即将|将)?(?:自动)?(?:结束|关闭|断开)\S{0,8}"
+        r"|由于您长时间\S{0,40}",
+    ),
+    (
+        "robot_notice",
+        True,
+        r"\S{0,10}(?:智能|机器人)(?:客服|助手)?\S{0,16}(?:为您(?:服务|解答)|很?高兴)\S{0,10}"
+        r"|\S{0,16}(?:客服|工号|咚咚)\S{0,16}很?高兴(?:能)?为您服务(?:\S{0,4}|，\S{0,24})",
+    ),
+    (
+        "evaluation_request",
+        True,
+        r"\S*(?:服务|小妹|妹子|妹纸|小红人|小红心|小桃心|表情栏|对话框|聊天框|满意度|“\+”|给我|给小|打赏|赏个|辛苦|麻烦)"
+        r"\S{0,28}评价\S{0,24}"
+        r"|\S{0,24}评价\S{0,12}(?:服务|小妹|妹子|妹纸)\S{0,12}"
+        r"|(?:点击|还请)\S{0,10}(?:表情栏|小红心|小桃心|满意度)\S{0,24}"
+        r"|对我的服务做出评价\S{0,6}|[^\s订]{0,8}怠慢\S{0,16}|谢谢您啦|么么哒",
+    ),
+    (
+        "opening",
+        True,
+        r"(?!\S*还)\S{0,10}有什么(?:问题|事)?\S{0,8}(?:可以|能)(?:为您)?(?:帮|解答|处理|效劳)\S{0,16}"
+        r"|请问您是咨询之前的问题还是\S{0,24}",
+    ),
+    (
+        "closing",
+        True,
+        r"(?:\S{0,24}(?:还|是否|有没有)\S{0,3}(?:有|没有)?\S{0,3}(?:其他|其它|别的|什么)\S{0,12}" + _HELP + r"\S{0,12})"
+        r"|\S{0,12}有(?:什么|其他|其它)\S{0,10}可以(?:帮|效劳)\S{0,10}"
+        r"|(?:非常)?感谢(?:您)?(?:对)?\S{0,12}(?:支持|关注|光临|惠顾)\S{0,24}"
+        r"|\S{0,8}祝(?:您|你|亲)\S{0,36}|(?:亲爱的|亲)?再见"
+        r"|(?:很高兴)?遇到\S{0,6}您这(?:么|样)\S{0,30}|很高兴遇到您\S{0,30}"
+        r"|(?:您)?(?:真是)?太?客气了?[啦呢哦哈]?，这(?:些)?都是\S{0,16}",
+    ),
+)
+# What every match of a rule contains. Kept narrow: most sessions are then not looked at again.
+_HINT = re.compile(
+    "人工|正在为您|即将为您|接入|加入会话|排队|等待|由于您|(?:会话|对话|咨询)\\S{0,4}(?:结束|关闭|断开)|机器人|智能|高兴|评价|"
+    "怠慢|小红心|小桃心|表情栏|满意度|谢谢您啦|么么哒|感谢|祝[您你亲]|再见|遇到\\S{0,6}您这|客气\\S{0,3}这|"
+    "有(?:什么|其他|其它)\\S{0,11}(?:可以|能|效劳)|(?:其他|其它|别的|什么)\\S{0,12}(?:帮|效劳|服务|需要|咨询)|咨询之前"
+)
+_MESSAGE = re.compile(r"[^。!！?？~\s]*[。!！?？~]*\s*")
+_ENDS = "。!！?？~ ，,"
+
+
+@dataclass(frozen=True)
+class NoticeRules:
+    """The rules above, and a user's own: regular expressions that a whole message must match.
+
+    Raises:
+        CorpusError: a user's expression does not compile.
+    """
+
+    own: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rules = [(name, agent_only, re.compile(pattern)) for name, agent_only, pattern in _RULES]
+        for pattern in self.own:
+            try:
+                rules.append(("own_notice", None, re.compile(pattern)))
+            except re.error as error:
+                raise CorpusError(
+                    f"corpus.extra_notices: {pattern!r} is no regular expression ({error}). Correct or drop it."
+                ) from error
+        object.__setattr__(self, "_rules", rules)
+
+    def cut_cards(self, text: str, edits: Counter[str]) -> str:
+        """Takes order cards out of any text."""
+        if "订单" not in text:
+            return text
+        text, found = _CARDS.subn(" ", text)
+        if found:
+            edits["order_card"] += found
+        return text
+
+    def suspects(self, text: str) -> bool:
+        """False where no rule can match anything in `text`: a quick look before the slow one."""
+        return bool(self.own) or _HINT.search(text) is not None
+
+    def cut(self, text: str, by_agent: bool, edits: Counter[str]) -> str:
+        """`text` of one turn without the messages that a rule knows."""
+        kept: list[str] = []
+        cut = False
+        for message in _MESSAGE.findall(text):
+            name = self._name(message.strip(_ENDS), by_agent)
+            if name is None:
+                kept.append(message)
+                continue
+            edits[name] += 1
+            cut = True
+            # "亲爱的，如果方便， 还请您…评价": what leads into a notice goes with it.
+            while kept and kept[-1].rstrip().endswith(("，", ",")):
+                kept.pop()
+        if not cut:
+            return text
+        rest = "".join(kept).strip()
+        return "" if not rest.strip(_ENDS) else rest
+
+    def _name(self, message: str, by_agent: bool) -> str | None:
+        rules: Sequence[tuple[str, bool | None, re.Pattern[str]]] = self._rules  # type: ignore[attr-defined]
+        if message:
+            for name, agent_only, pattern in rules:
+                if (agent_only is None or agent_only is by_agent) and pattern.fullmatch(message):
+                    return name
+        return None

@@ -1,0 +1,175 @@
+"""Lines of a corpus file: opened with care, broken ones counted, a foreign file refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from ecc_fed.core.errors import CorpusError
+from ecc_fed.corpus.report import BrokenLine
+
+PROBE_LINES = 1000  # a foreign file is refused after this many lines, not after hours
+KEPT_BROKEN_LINES = 20
+MAX_LINE_BYTES = 4 << 20
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"\xfd7zXZ": "xz",
+    b"BZh": "bzip2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+
+EXPECTED = {
+    "ecd": "ECD: a line is `label<TAB>turn<TAB>…<TAB>response`, label 0 or 1, words split by spaces",
+    "jddc": "JDDC: a line is seven tab-separated columns: session, user, sent-by-agent (0 or 1), "
+    "transferred, repeated, SKU or nan, text",
+    "jsonl": 'JSON lines: a line is {"shop": …, "turns": [{"role": "customer"|"agent", "text": …}, …]} or '
+    '{"conversations": [{"role": "user"|"assistant", "content": …}, …]}',
+}
+
+
+class RawSession(NamedTuple):
+    """A session as the file tells it. `by_agent[i]` says who spoke `texts[i]`; `line_number` is its first line."""
+
+    session_id: str
+    shop: str | None
+    line_number: int
+    by_agent: list[bool]
+    texts: list[str]
+
+
+@dataclass
+class ReadLog:
+    """Counts of one pass over one file."""
+
+    path: Path
+    format: str
+    lines: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    edits: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    broken_lines: list[BrokenLine] = field(default_factory=list)
+    undecodable: int = 0
+    sample: str = ""
+
+    def broken(self, number: int, reason: str) -> None:
+        """Counts a broken line and keeps the first few."""
+        self.dropped["broken"] += 1
+        if len(self.broken_lines) < KEPT_BROKEN_LINES:
+            self.broken_lines.append(BrokenLine(number, reason))
+
+    def refuse_foreign(self) -> None:
+        """Refuses a file most of whose lines are broken.
+
+        Raises:
+            CorpusError: more than half of the lines that are not blank are broken, or all are blank.
+        """
+        filled = self.lines - self.dropped["blank"]
+        broken = self.dropped["broken"]
+        if filled == 0:
+            raise CorpusError(f"corpus file {self.path} is empty: no line to read. Expected {EXPECTED[self.format]}.")
+        if 2 * broken <= filled:
+            return
+        if 2 * self.undecodable > broken:
+            raise CorpusError(
+                f"corpus file {self.path} is not UTF-8: {self.undecodable} of its first {self.lines} lines cannot be "
+                f"decoded. Convert it first, as with `iconv -f GB18030 -t UTF-8 {self.path.name} > utf8.txt`."
+            )
+        first = self.broken_lines[0]
+        other = _looks_like(self.sample)
+        hint = f" It looks like {other.upper()}: use corpus={other}." if other not in (None, self.format) else ""
+        raise CorpusError(
+            f"corpus file {self.path} is not in the {self.format.upper()} format: {broken} of its first {filled} "
+            f"lines are broken, the first being line {first.number} ({first.reason}). "
+            f"Expected {EXPECTED[self.format]}.{hint}"
+        )
+
+
+def _looks_like(line: str) -> str | None:
+    """The format that one line fits, if any."""
+    columns = line.split("\t")
+    if columns[0] in ("0", "1") and len(columns) >= 3:
+        return "ecd"
+    if len(columns) == 7 and columns[2] in ("0", "1"):
+        return "jddc"
+    if line.lstrip().startswith("{"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            return None
+        if isinstance(record, dict) and record.keys() & {"turns", "conversations"}:
+            return "jsonl"
+    return None
+
+
+def _open(path: Path, log: ReadLog) -> BinaryIO:
+    remedy = f"Set corpus.path to a file of this kind: {EXPECTED[log.format]}."
+    if path.is_dir():
+        raise CorpusError(f"corpus path {path} is a directory, not a file. {remedy}")
+    if not path.exists():
+        raise CorpusError(f"corpus file {path} does not exist. {remedy}")
+    if not path.is_file():
+        raise CorpusError(f"corpus path {path} is no regular file. {remedy}")
+    try:
+        file = path.open("rb")
+        head = file.read(1 << 16)
+        file.seek(0)
+    except OSError as error:
+        raise CorpusError(f"corpus file {path} cannot be read: {error.strerror}. Check its permissions.") from error
+    problem = None
+    if not head:
+        problem = f"is empty. {remedy}"
+    elif head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        problem = f"is UTF-16. Convert it to UTF-8 first, as with `iconv -f UTF-16 -t UTF-8 {path.name} > utf8.txt`."
+    else:
+        packed = next((kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)), None)
+        if packed is not None:
+            problem = f"is compressed ({packed}). Unpack it first. {remedy}"
+        elif b"\x00" in head:
+            problem = f"is a binary file. {remedy}"
+    if problem is not None:
+        file.close()
+        raise CorpusError(f"corpus file {path} {problem}")
+    return file
+
+
+def read_lines(log: ReadLog) -> Iterator[tuple[int, str]]:
+    """(number from 1, text without its end) of every line that is UTF-8 and not blank.
+
+    Reads one line at a time, so a file of any size takes the memory of one line.
+
+    Raises:
+        CorpusError: no such file, a directory, not readable, compressed, binary, or of another format.
+    """
+    with _open(log.path, log) as file:
+        for raw in iter(partial(file.readline, MAX_LINE_BYTES), b""):
+            log.lines += 1
+            number = log.lines
+            if len(raw) == MAX_LINE_BYTES and not raw.endswith(b"\n"):
+                while (rest := file.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+                    pass
+                log.broken(number, f"longer than {MAX_LINE_BYTES >> 20} MiB")
+                continue
+            try:
+                line = raw.decode()
+            except UnicodeDecodeError as error:
+                log.undecodable += 1
+                log.broken(number, f"not UTF-8 (byte {error.start + 1} of the line)")
+                continue
+            if number == 1:
+                line = line.removeprefix("\ufeff")
+            line = line.rstrip("\r\n")
+            if not line or line.isspace():
+                log.dropped["blank"] += 1
+                continue
+            if not log.sample:
+                log.sample = line
+            yield number, line
+            if number == PROBE_LINES:
+                log.refuse_foreign()
+    log.refuse_foreign()
