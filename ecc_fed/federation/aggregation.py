@@ -70,13 +70,19 @@ class ProductError:
     modules: Mapping[str, float | None]
 
 
+# A product whose terms cancel to less than this share of the factors' norms is rounding, and counts as 0.
+_ROUNDING = 1e-13
+
+
 def _product_norm(left: Matrix, right: Matrix) -> float:
     """||left @ right||_F for left (d_out, m), right (m, d_in), without the d_out x d_in product when m is small."""
+    floor = _ROUNDING * float(np.linalg.norm(left) * np.linalg.norm(right))
     if left.shape[1] < left.shape[0]:
         # left = Q R with orthonormal Q, which leaves the norm alone: ||Q R right|| = ||R right||. Against the
         # Gram matrix (left^T left) this keeps full precision where the terms cancel.
         left = np.asarray(np.linalg.qr(left, mode="r"))
-    return float(np.linalg.norm(left @ right))
+    norm = float(np.linalg.norm(left @ right))
+    return norm if norm > floor else 0.0
 
 
 def _relative(error: float, reference: float) -> float | None:
