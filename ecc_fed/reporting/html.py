@@ -1,0 +1,138 @@
+"""`report.html`: one file that opens offline. Style and plots stand inside, and every text is escaped."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ecc_fed.reporting import plots, sections
+from ecc_fed.reporting.dialogues import choose, verdicts
+from ecc_fed.reporting.study import Study
+from ecc_fed.reporting.tables import ArmRow, arm_rows
+
+# A key typed into an override would otherwise travel with every shared report.
+_SECRET = re.compile(
+    r"^(\s*[\w.-]*(?:api_?key|secret|password|credential)[\w.-]*\s*:\s*)(?!null\b|~|''|\"\"|\s*$).+$", re.I | re.M
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A resolved config as text, with the runs it belongs to."""
+
+    title: str
+    text: str
+
+
+def _configs(study: Study) -> list[Config]:
+    """A config for every group, from its first seed."""
+    found = []
+    for group in study.groups:
+        run = group.runs[0]
+        title = f"{group.label}, seed {run.seed}"
+        if len(group.runs) > 1:
+            title += f" (also ran with seed {', '.join(str(seed) for seed in group.seeds[1:])})"
+        if run.config is not None:
+            found.append(Config(title, _SECRET.sub(r"\1(hidden)", run.config)))
+    return found
+
+
+def _versions(study: Study) -> dict[str, str]:
+    """Package -> version; several where runs differ."""
+    found: dict[str, dict[str, None]] = {}
+    for run in study.runs:
+        for name, version in (run.info.get("versions") or {}).items():
+            found.setdefault(str(name), {})[str(version)] = None
+    return {name: ", ".join(versions) for name, versions in sorted(found.items())}
+
+
+def _distinct(study: Study, key: str) -> str:
+    values = dict.fromkeys(str(run.info[key]) for run in study.runs if run.info.get(key) is not None)
+    return ", ".join(values)
+
+
+def _facts(study: Study) -> dict[str, str]:
+    """What stands under the title."""
+    counts = {len(run.shops) for run in study.runs}
+    shops = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+    queries = sum(len(run.rows("final")) for run in study.runs)
+    facts = {
+        "Arms": str(len({group.arm for group in study.groups})),
+        "Seeds": ", ".join(map(str, sorted({run.seed for run in study.runs}))),
+        "Shops a run": shops,
+        "Test replies judged": f"{queries:,}",
+        "Corpus": _distinct(study, "corpus"),
+        "Language": _distinct(study, "language"),
+        "Platform share": _distinct(study, "platform_share"),
+        "Server rounds": _distinct(study, "server_rounds"),
+        "Cycles a round": _distinct(study, "cycles"),
+        "Teacher": _distinct(study, "teacher"),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def title(study: Study) -> str:
+    """What the page calls itself."""
+    if len(study.runs) == 1:
+        return f"Run: {study.groups[0].label}, seed {study.runs[0].seed}"
+    return f"Study: {len(study.groups)} {'arm' if len(study.groups) == 1 else 'arms'}, {len(study.runs)} runs"
+
+
+def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
+    between, unpaired = sections.between_arms(study)
+    return {
+        "title": title(study),
+        "facts": _facts(study),
+        "several": len(study.groups) > 1,
+        "notes": [*study.notes, *unpaired],
+        "arms": sections.arms(rows),
+        "before_and_after": sections.before_and_after(study),
+        "between": between,
+        "seeds": sections.seeds(study),
+        "facts_and_voice": sections.facts_and_voice(study),
+        "platform_shares": sections.platform_shares(study),
+        "perplexities": sections.perplexities(study),
+        "correlations": sections.correlations(study),
+        "traffic": sections.traffic(study),
+        "runtime": sections.runtime(study),
+        "privacy": sections.privacy(study),
+        "failures": sections.failures(study),
+        "dialogues": choose(study),
+        "verdicts": verdicts,
+        "teacher": _distinct(study, "teacher"),
+        "has_cloud_arm": any(group.arm == "cloud" for group in study.groups),
+        "configs": _configs(study),
+        "versions": _versions(study),
+        "plots": {
+            name: None if svg is None else Markup(svg)  # our own drawing: matplotlib escapes the texts in it
+            for name, svg in {
+                "curves": plots.curves(study),
+                "arms": plots.side_by_side(study),
+                "shop_facts": plots.shop_bars(study, "fact_accuracy"),
+                "shop_scores": plots.shop_bars(study, "final_score"),
+                "traffic": plots.traffic_bars(study),
+                "aggregation": plots.aggregation_curves(study),
+            }.items()
+        },
+    }
+
+
+def render(study: Study, rows: list[ArmRow] | None = None) -> str:
+    """The page for one run or several.
+
+    Args:
+        study: the runs.
+        rows: the table of the arms, where it is at hand already.
+    """
+    environment = Environment(
+        loader=PackageLoader("ecc_fed.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    context = _context(study, rows if rows is not None else arm_rows(study))
+    return environment.get_template("report.html").render(context).lstrip()

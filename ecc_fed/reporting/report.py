@@ -1,0 +1,98 @@
+"""From run directories to a report: the page, the table's files, and what the terminal shows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.run_directory import RunDirectory, write_text
+from ecc_fed.reporting import html, sections
+from ecc_fed.reporting.dialogues import Dialogue, choose, verdicts
+from ecc_fed.reporting.rows import SampleRow
+from ecc_fed.reporting.study import Study, is_run, load_study
+from ecc_fed.reporting.tables import ArmRow, arm_rows, csv_table, markdown_table, terminal_tables
+
+_TERMINAL_DIALOGUES = 3
+# Wide enough for an arm or two when the output goes to a file or a narrow terminal.
+_MIN_WIDTH = 80
+
+
+def _line(label: str, text: str, row: SampleRow | None = None) -> Text:
+    line = Text(f"{label:<14} ", style="bold")
+    line.append(text or "(no reply)", style="not bold")
+    if row is not None:
+        for verdict in verdicts(row):
+            style = {True: "not bold green", False: "not bold red", None: "not bold dim"}[verdict.good]
+            line.append(f"  [{verdict.text}]", style=style)
+    return line
+
+
+def _panel(dialogue: Dialogue) -> Panel:
+    before = dialogue.before
+    lines = [_line(turn.role, turn.text) for turn in before.context]
+    lines += [_line("customer", before.query), _line("human agent", before.reference)]
+    if before.cloud_reply is not None:
+        lines.append(_line("cloud", before.cloud_reply))
+    lines.append(_line("before", before.reply, before))
+    lines += [_line(arm, row.reply, row) for arm, row in dialogue.after.items()]
+    title = Text(f"{dialogue.outcome} ({dialogue.share}), {before.shop_id}")
+    return Panel(Text("\n").join(lines), title=title, title_align="left", border_style="dim")
+
+
+def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
+    """Prints the table of the arms, the judge's correlation with the facts, and a few dialogues."""
+    for table in terminal_tables(rows, max(console.width, _MIN_WIDTH)):
+        console.print(table, highlight=False)
+    found = sections.correlations(study)
+    for row in found.rows if found is not None else ():
+        if row[1].text == "after":
+            text = f"{row[0].text}: the judge's score and right facts correlate with r = {row[2].text} {row[2].sub}"
+            console.print(text, markup=False, highlight=False)
+    for dialogue in choose(study, _TERMINAL_DIALOGUES):
+        console.print(_panel(dialogue))
+    failed = sum(len(run.info.get("failures") or []) for run in study.runs)
+    if failed:
+        console.print(f"{failed} failures: the report names each with its reason.", style="yellow", highlight=False)
+    for note in study.notes:
+        console.print(note, style="yellow", markup=False, highlight=False)
+
+
+def output_folder(directories: Sequence[Path]) -> Path:
+    """Where a report goes unless told: beside the runs of one folder, else the working directory."""
+    return Path(directories[0]) if len(directories) == 1 else Path.cwd()
+
+
+def report(directories: Sequence[Path], output: Path | None = None, console: Console | None = None) -> Path:
+    """Writes `report.html` for the runs in or below the folders; for several runs also the table of the arms.
+
+    Args:
+        directories: run directories, or folders that hold some at any depth.
+        output: the folder to write to; by default the one folder given, else the working directory.
+        console: where to print the table, a few dialogues and the report's path; None prints nothing.
+
+    Returns:
+        The path of `report.html`. For several runs `arms.md` and `arms.csv` lie beside it.
+
+    Raises:
+        UserError: a folder does not exist or holds no finished run.
+        RunDirectoryError: a run's file is broken, or the report cannot be written.
+    """
+    paths = [Path(directory) for directory in directories]
+    study = load_study(paths)
+    rows = arm_rows(study)
+    folder = output if output is not None else output_folder(paths)
+    path = RunDirectory(folder).report
+    try:
+        write_text(path, html.render(study, rows))
+        if not is_run(folder):
+            write_text(folder / "arms.md", markdown_table(rows))
+            write_text(folder / "arms.csv", csv_table(study))
+    except RunDirectoryError as error:
+        raise RunDirectoryError(f"{error}, or give another folder for the report") from error
+    if console is not None:
+        show(study, rows, console)
+        console.print(f"Report: {path}", markup=False, highlight=False, soft_wrap=True)
+    return path

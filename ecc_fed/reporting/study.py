@@ -1,0 +1,223 @@
+"""Finds runs, groups them by arm and by what a sweep changed, and pools their queries.
+
+Two runs belong to one group if they share the arm and every swept setting and differ in the seed.
+A setting counts as swept if it differs between runs of the same arm and seed; settings that always
+change together are named once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.statistics import Estimate
+from ecc_fed.reporting.measures import Comparison, compare, estimate_all
+from ecc_fed.reporting.rows import Phase, Run, SampleRow, load_run
+
+ARM_ORDER = ("none", "local", "aggregated", "personalized", "centralized", "cloud")
+BASELINES = ("none", "local")
+# (seed, shop_id, pair_id): one query of one run of an arm.
+QueryKey = tuple[int, str, str]
+# Config groups that say where and by which plan, not what.
+_NOT_SETTINGS = ("arm", "hydra", "paths", "tracker", "study", "experiment", "seed")
+# Settings that `run.json` itself tells, under the names a reader knows.
+_RUN_SETTINGS = ("platform_share", "corpus", "language", "server_rounds", "cycles", "personal_rounds")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one arm and one setting of the sweep, by seed."""
+
+    arm: str
+    variant: tuple[tuple[str, str], ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def variant_label(self) -> str:
+        """Such as "platform_share=0.5"; empty where nothing was swept."""
+        return ", ".join(f"{name}={value}" for name, value in self.variant)
+
+    @property
+    def label(self) -> str:
+        """The arm, with what was swept."""
+        return f"{self.arm} ({self.variant_label})" if self.variant else self.arm
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the group's runs, ascending."""
+        return tuple(run.seed for run in self.runs)
+
+    def rows(self, phase: Phase) -> dict[QueryKey, SampleRow]:
+        """The phase's rows of all seeds."""
+        return {(run.seed, row.shop_id, row.pair_id): row for run in self.runs for row in run.rows(phase)}
+
+    @cached_property
+    def base(self) -> dict[str, Estimate | None]:
+        """Every measure before evolution, over the queries of all seeds."""
+        return estimate_all(list(self.rows("base").values()), derive_seed(0, "report", self.label, "base"))
+
+    @cached_property
+    def final(self) -> dict[str, Estimate | None]:
+        """Every measure after evolution, over the queries of all seeds."""
+        return estimate_all(list(self.rows("final").values()), derive_seed(0, "report", self.label, "final"))
+
+    def gain(self) -> Comparison:
+        """Final minus base over the same queries."""
+        return compare(self.rows("final"), self.rows("base"), derive_seed(0, "report", self.label, "gain"))
+
+    def against(self, other: "Group") -> Comparison:
+        """This group's final minus the other's over the same queries."""
+        seed = derive_seed(0, "report", self.label, "against", other.label)
+        return compare(self.rows("final"), other.rows("final"), seed)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Groups in the order of the report, and notes on what was left out and why."""
+
+    groups: tuple[Group, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs of all groups."""
+        return tuple(run for group in self.groups for run in group.runs)
+
+    def baseline(self, arm: str, group: Group) -> Group | None:
+        """The arm's group under the same settings; or its only group, where the arm was not swept."""
+        groups = [other for other in self.groups if other.arm == arm]
+        same = [other for other in groups if other.variant == group.variant]
+        found = same or (groups if len(groups) == 1 else [])
+        return found[0] if found and found[0] is not group else None
+
+
+def find_runs(directories: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Finished runs in or below the folders, and folders of runs that did not finish; both sorted.
+
+    Raises:
+        UserError: a folder does not exist, or no finished run lies in it or below.
+    """
+    finished: set[Path] = set()
+    unfinished: set[Path] = set()
+    for directory in map(Path, directories):
+        if not directory.is_dir():
+            raise UserError(f"{directory} is no folder. Give the folder of a run, or one that holds runs.")
+        run_files = {path.parent.resolve() for path in directory.rglob("run.json")}
+        started = {path.parent.parent.resolve() for path in directory.rglob(".hydra/config.yaml")} - run_files
+        if not run_files:
+            state = f"holds only unfinished runs ({len(started)})" if started else "holds no run"
+            raise UserError(
+                f"{directory} {state}: there is no run.json in it or below. Make one with: "
+                f"ecc-fed run hydra.run.dir={directory}/first"
+            )
+        finished |= run_files
+        unfinished |= started
+    return sorted(finished), sorted(unfinished)
+
+
+def _flat(value: Any, prefix: str) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        return {name: text for key, item in value.items() for name, text in _flat(item, f"{prefix}.{key}").items()}
+    return {prefix.lstrip("."): "null" if value is None else f"{value}"}
+
+
+def _settings(run: Run) -> dict[str, str]:
+    """Everything that may have been swept, flat: first what `run.json` tells, then the resolved config."""
+    told = {key: run.info[key] for key in _RUN_SETTINGS if run.info.get(key) is not None}
+    try:
+        config = yaml.safe_load(run.config or "") or {}
+    except yaml.YAMLError as error:
+        line = error.problem_mark.line + 1 if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark else "?"
+        raise RunDirectoryError(
+            f"{run.directory.config}, line {line}: not YAML; repair it or remove the file"
+        ) from error
+    chosen = (
+        {key: value for key, value in config.items() if key not in _NOT_SETTINGS} if isinstance(config, dict) else {}
+    )
+    # A path inside the run's own folder differs between any two runs and says nothing of what was run.
+    own = "/".join(run.directory.root.parts[-2:])
+    return {name: value for name, value in (_flat(chosen, "") | _flat(told, "")).items() if own not in value}
+
+
+def _preference(name: str) -> tuple[int, str]:
+    """Which of several settings that change together names the sweep."""
+    if name in _RUN_SETTINGS:
+        return 0, name
+    if name.endswith(".name"):
+        return 1, name
+    return (3, name) if "_target_" in name else (2, name)
+
+
+def _swept(runs: Sequence[Run], settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """Settings that differ between runs of one arm and seed, without those that only follow others."""
+    cells = [(run.arm, run.seed) for run in runs]
+
+    def parts(names: Sequence[str]) -> list[tuple[object, ...]]:
+        return [(cell, *(setting.get(name) for name in names)) for cell, setting in zip(cells, settings, strict=True)]
+
+    chosen: list[str] = []
+    for name in sorted({name for setting in settings for name in setting}, key=_preference):
+        # A name that cuts no cell further than the chosen ones do says nothing new.
+        if len(set(parts([*chosen, name]))) > len(set(parts(chosen))):
+            chosen.append(name)
+    return chosen
+
+
+def _short(names: Sequence[str]) -> dict[str, str]:
+    """The last part of each name, where that is unambiguous."""
+    last = [name.rpartition(".")[2] for name in names]
+    return {
+        name: part if last.count(part) == 1 and part != "name" else name for name, part in zip(names, last, strict=True)
+    }
+
+
+def _sort_key(group: Group) -> tuple[object, ...]:
+    order = ARM_ORDER.index(group.arm) if group.arm in ARM_ORDER else len(ARM_ORDER)
+    values: list[tuple[int, float, str]] = []
+    for _, value in group.variant:
+        try:
+            values.append((0, float(value), ""))
+        except ValueError:
+            values.append((1, 0.0, value))
+    return order, group.arm, values
+
+
+def load_study(directories: Sequence[Path]) -> Study:
+    """Reads every finished run in or below the folders.
+
+    A run that repeats another's arm, seed and settings is left out in favour of the last by path,
+    and a note says so: pooling both would count the same queries twice.
+
+    Raises:
+        UserError: a folder holds no run.
+        RunDirectoryError: a run's file is broken; names file and row.
+    """
+    paths, unfinished = find_runs(directories)
+    notes = [f"{path} did not finish and is left out." for path in unfinished]
+    runs = [load_run(path) for path in paths]
+    settings = [_settings(run) for run in runs]
+    swept = _swept(runs, settings)
+    short = _short(swept)
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, Run]] = {}
+    for run, setting in zip(runs, settings, strict=True):
+        variant = tuple((short[name], setting.get(name, "null")) for name in swept)
+        seeds = found.setdefault((run.arm, variant), {})
+        if run.seed in seeds:
+            former = seeds[run.seed].directory.root
+            notes.append(f"{former} is left out: {run.directory.root} has the same arm, seed and settings.")
+        seeds[run.seed] = run
+    groups = [
+        Group(arm, variant, tuple(seeds[seed] for seed in sorted(seeds))) for (arm, variant), seeds in found.items()
+    ]
+    return Study(tuple(sorted(groups, key=_sort_key)), tuple(notes))
+
+
+def is_run(directory: Path) -> bool:
+    """Whether `directory` itself is a finished run."""
+    return RunDirectory(directory).run.is_file()

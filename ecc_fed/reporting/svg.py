@@ -1,0 +1,100 @@
+"""A matplotlib figure as inline SVG that follows the page: its font, its colours, light and dark.
+
+Figures are objects of their own (no pyplot state). Text stays text, so a shop's id in Chinese needs
+no font here. The same data give the same bytes.
+"""
+
+import html
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from ecc_fed.reporting.study import ARM_ORDER, Study
+
+# Okabe & Ito's palette, told apart by colour-blind readers too; legible on white and on dark grey.
+COLOURS = ("#8a8f98", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a500")
+BASE_COLOUR = "#b9bec6"
+_STYLES = ("-", "--", ":", "-.")
+# Stands for the page's text colour and is replaced in the SVG.
+_INK = "#010203"
+_RC: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    # A shop's id may hold a dollar sign.
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "axes.titlecolor": _INK,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#8a8f98",
+    "grid.alpha": 0.25,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+    "lines.linewidth": 2.0,
+}
+
+
+def render(name: str, description: str, draw: Callable[[], Figure]) -> str:
+    """The figure as an `<svg>` element that scales with the page; ids carry `name`, so plots never clash."""
+    out = io.StringIO()
+    with matplotlib.rc_context({**_RC, "svg.hashsalt": name}), warnings.catch_warnings():
+        # The page draws the text; that the font used for measuring lacks a character does not matter.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure = draw()
+        FigureCanvasSVG(figure)
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = svg.replace(_INK, "currentColor")
+    # Sized by the page; the view box keeps the proportions.
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    sized = rf'\1 role="img" aria-label="{html.escape(description)}" style="max-width:\2pt"'
+    svg = re.sub(r'(<svg[^>]*?) width="([\d.]+)pt"', sized, svg, count=1)
+    return svg.strip()
+
+
+def colour(arm: str) -> str:
+    """The arm's colour, the same in every plot."""
+    index = ARM_ORDER.index(arm) if arm in ARM_ORDER else len(ARM_ORDER) + sum(map(ord, arm)) % 2
+    return COLOURS[index]
+
+
+def styles(study: Study) -> dict[str, str]:
+    """Group label -> line style: one a variant."""
+    variants = list(dict.fromkeys(group.variant_label for group in study.groups))
+    return {group.label: _STYLES[variants.index(group.variant_label) % len(_STYLES)] for group in study.groups}
+
+
+def percent(axis: Axis) -> None:
+    """Shows shares as per cent."""
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+
+
+def legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend for all panels, below them; none for a single entry."""
+    entries: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if len(entries) > 1:
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=min(5, len(entries)))
