@@ -1,6 +1,5 @@
 """ChatGLM3-6B without its original code: the checkpoint is converted once to transformers' own Glm."""
 
 from ecc_fed.end_model.chatglm3.conversion import ConversionReport, convert_chatglm3
-from ecc_fed.end_model.chatglm3.fused_adapter import import_fused_adapter, split_fused_adapter
 
-__all__ = ["ConversionReport", "convert_chatglm3", "import_fused_adapter", "split_fused_adapter"]
+__all__ = ["ConversionReport", "convert_chatglm3"]

@@ -18,7 +18,15 @@ from torch import Tensor
 from torch.nn import functional
 
 PIECES_WANTED = 1100
-TEXT = ["亲，这款坚果礼盒今天下单，后天就能到。请问您的收货地址是哪里呢？我们默认发顺丰快递，江浙沪包邮。", "您好，退货的话七天无理由，运费险已经送您了。客官稍等，我查一下库存。这件衣服有红色、蓝色、黑色三种颜色。", "满一百减二十的优惠券可以和店铺活动一起用吗？可以的亲，直接在结算页面勾选就行了。快递单号发我一下。", "the customer asks whether the parcel will arrive before friday, and the shop answers that it takes two days", "please tell me the price of this jacket: can I return it within seven days? the order is 8841-2270, 3.14 or 99.9", "def main(items):    return [item for item in items if item.price > 12345]  # <user> and <assistant> are words", "aaaa aaaaaaa ........ ======= 2024-07-26 hello hello goodbye goodbye"]
+TEXT = (
+    "亲，这款坚果礼盒今天下单，后天就能到。请问您的收货地址是哪里呢？我们默认发顺丰快递，江浙沪包邮。",
+    "您好，退货的话七天无理由，运费险已经送您了。客官稍等，我查一下库存。这件衣服有红色、蓝色、黑色三种颜色。",
+    "满一百减二十的优惠券可以和店铺活动一起用吗？可以的亲，直接在结算页面勾选就行了。快递单号发我一下。",
+    "the customer asks whether the parcel will arrive before friday, and the shop answers that it takes two days",
+    "please tell me the price of this jacket: can I return it within seven days? the order is 8841-2270, 3.14 or 99.9",
+    "def main(items):    return [item for item in items if item.price > 12345]  # <user> and <assistant> are words",
+    "aaaa aaaaaaa ........ ======= 2024-07-26 hello hello goodbye goodbye",
+)
 
 CONFIG: dict[str, Any] = {
     "_name_or_path": "THUDM/chatglm3-6b",
