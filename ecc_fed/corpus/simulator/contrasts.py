@@ -7,7 +7,7 @@ from random import Random
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.copying import alphabet
 from ecc_fed.corpus.simulator.customer import draw_customer
-from ecc_fed.corpus.simulator.dialogue import topic_slots, word_query
+from ecc_fed.corpus.simulator.dialogue import decorate, topic_slots, word_query
 from ecc_fed.corpus.simulator.pack import Intent, LanguagePack, Pool, load_pack
 from ecc_fed.corpus.simulator.surface import choose, fill
 from ecc_fed.corpus.simulator.world import FactSlot, SimulatedShop, Voice, World, build_world, draw_voice
@@ -103,8 +103,9 @@ class _Contrasts:
                 intent, slots = slot.intent, topic_slots(slot, world.pool, rng)
                 reply = self._reply_about(slot, world, shop, rng)
             asked = rng.sample(intent.questions(self._held_out), 2)
-            plain = intent.scope == "none"
-            query, paraphrase = (word_query(self._pack, form, slots, TYPO_RATE, rng, plain) for form in asked)
+            query, paraphrase = (word_query(self._pack, form, slots, TYPO_RATE, rng) for form in asked)
+            if intent.scope != "none":
+                query, paraphrase = decorate(self._pack, query, rng), decorate(self._pack, paraphrase, rng)
             others = rng.sample([slot for slot in facts if slot.intent is not intent], 4)
             wrong = tuple(self._reply_about(slot, world, shop, rng) for slot in others)
             yield QueryContrast(query, paraphrase, reply, wrong)

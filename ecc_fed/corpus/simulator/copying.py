@@ -32,7 +32,9 @@ def alphabet(pack: LanguagePack) -> list[str]:
     asked = [form for i in pack.intents for form in (*i.ask, *i.ask_test, *i.ellipsis, *i.ellipsis_test)]
     questions = [piece for form in asked for text in expand(form) for piece in split_literals(text)]
     identity = [text for values in pack.identity.values() if isinstance(values, list) for text in values]
-    text = "".join([*lexicon(pack), *reply_fragments(pack), *questions, *identity])
+    slips = [word for words in pack.customer["typos"].values() for word in words]
+    habits = [word for key in ("prefixes", "suffixes", "pronouns") for word in pack.customer[key]]
+    text = "".join([*lexicon(pack), *reply_fragments(pack), *questions, *identity, *slips, *habits])
     return sorted({c for c in text if c not in "{}[]|#_" and not c.isspace()})
 
 

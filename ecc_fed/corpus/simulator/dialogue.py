@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor
 from random import Random
 
+from ecc_fed.core.facts import states_all
 from ecc_fed.core.records import Fact, Session, Turn
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.customer import Customer, draw_customer
 from ecc_fed.corpus.simulator.pack import Intent, LanguagePack, Pool
 from ecc_fed.corpus.simulator.surface import choose, fill, misspell
+from ecc_fed.corpus.simulator.topics import TopicDrawer
 from ecc_fed.corpus.simulator.world import FactSlot, SimulatedShop, World
 
-OPEN_SHARE, CLOSE_SHARE, SERVICE_SHARE, FOLLOW_UP_SHARE = 0.3, 0.3, 0.14, 0.45
-
-
-class _Deck:
-    """Draws facts in proportion to their weights, evenly over time."""
-
-    def __init__(self, slots: list[FactSlot], rng: Random) -> None:
-        self._slots = slots
-        self._rng = rng
-        self.cards: list[FactSlot] = []
-
-    def draw(self, asked: set[str]) -> FactSlot:
-        """The next fact that this session has not asked yet, if there is one."""
-        if not self.cards:
-            self.cards = [slot for slot in self._slots for _ in range(slot.intent.weight)]
-            self._rng.shuffle(self.cards)
-        at = next((i for i in reversed(range(len(self.cards))) if self.cards[i].key not in asked), -1)
-        return self.cards.pop(at)
-
-    def __bool__(self) -> bool:
-        return bool(self._slots)
-
-
-class _Share:
-    """Says yes for the declared share of calls, as evenly as can be (systematic sampling)."""
-
-    def __init__(self, share: float, rng: Random) -> None:
-        self._share = share
-        self._level = rng.random()
-
-    def __call__(self) -> bool:
-        before = self._level
-        self._level += self._share
-        return floor(self._level) > floor(before)
+OPEN_SHARE, CLOSE_SHARE = 0.3, 0.3  # of sessions: a greeting first, thanks or leave last
+SERVICE_SHARE = 0.14  # of the other exchanges: talk that states no fact
+DOUBLE_SHARE = 0.05  # of the factual queries: two questions in one
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +54,8 @@ class DialogueWriter:
     ) -> None:
         self._pack, self._pool, self._shop = world.pack, world.pool, shop
         self._held_out, self._assistant, self._typo_rate = held_out, assistant, typo_rate
-        self._rng = rng = Random(derive_seed(seed, "dialogue", shop.shop_id, int(held_out)))
-        self._seen = _Deck([slot for slot in shop.slots if not slot.reserved], rng)
-        self._reserved = _Deck([slot for slot in shop.slots if slot.reserved], rng)
-        self._rules = _Deck(list(world.platform), rng)
-        self._wants_rule = _Share(platform_share, rng)
-        self._wants_unseen = _Share(unseen_share if held_out else 0.0, rng)
+        self._rng = Random(derive_seed(seed, "dialogue", shop.shop_id, int(held_out)))
+        self._topics = TopicDrawer(world, shop, platform_share, unseen_share if held_out else 0.0, self._rng)
         self._service = world.pack.with_scope("none")
 
     def write(self, session_id: str, day: int, position: float, max_exchanges: int) -> Session:
@@ -99,13 +66,22 @@ class DialogueWriter:
         asked: set[str] = set()
         previous: FactSlot | None = None
         for place in self._plan(min(max_exchanges, rng.choice((2, 2, 3, 3, 4)))):
-            if place == "fact":
-                slot, follows = self._next_slot(previous, asked)
-                asked.add(slot.key)
-                exchanges.append(self._fact_exchange(slot, previous if follows else None, day, customer))
-                previous = slot
-            else:
+            if place != "fact":
                 exchanges.append(self._service_exchange(place, customer))
+                previous = None
+                continue
+            slot, follows = self._topics.next(previous, asked)
+            topics = [slot]
+            if not follows and rng.random() < DOUBLE_SHARE:
+                topics += self._topics.another(slot)
+            exchange = self._fact_exchange(topics, previous if follows else None, day)
+            if len(topics) > 1 and not (self._assistant or states_all(exchange.reply, exchange.facts)):
+                # The wording of one answer states a value of the other fact's kind: ask one alone.
+                topics = [slot]
+                exchange = self._fact_exchange(topics, None, day)
+            asked |= {topic.key for topic in topics}
+            exchanges.append(exchange)
+            previous = topics[-1]
         text = "\n".join(f"{e.query}\n{e.reply}" for e in exchanges)
         return Session(
             session_id=session_id,
@@ -125,29 +101,28 @@ class DialogueWriter:
         middle = ["middle" if rng.random() < SERVICE_SHARE else "fact" for _ in range(count - opens - closes)]
         return ["open"] * opens + middle + ["close"] * closes
 
-    def _next_slot(self, previous: FactSlot | None, asked: set[str]) -> tuple[FactSlot, bool]:
-        """The next fact to ask, and whether the question leans on the one before."""
-        if self._rules and self._wants_rule():
-            deck = self._rules
-        elif self._reserved and self._wants_unseen():
-            deck = self._reserved
-        else:
-            deck = self._seen
-        if previous is not None and self._rng.random() < FOLLOW_UP_SHARE:
-            linked = [i for i, slot in enumerate(deck.cards) if slot.key not in asked and _follows(slot, previous)]
-            if linked:
-                return deck.cards.pop(self._rng.choice(linked)), True
-        return deck.draw(asked), False
+    def _fact_exchange(self, topics: Sequence[FactSlot], previous: FactSlot | None, day: int) -> Exchange:
+        """One query about all `topics` (one, seldom two), answered in one breath."""
+        asked = []
+        answered = []
+        for slot in topics:
+            slots = topic_slots(slot, self._pool, self._rng)
+            asked.append(self._ask(slot, previous, slots))
+            answered.append(self._core(slot.intent, slots | {"value": slot.spoken_at(day)}))
+        query = self._pack.customer["joiner"].join(query for _, query in asked)
+        return Exchange(
+            intent="+".join(slot.intent.name for slot in topics),
+            query=query if previous is not None else decorate(self._pack, query, self._rng),
+            ask_id="+".join(form_id for form_id, _ in asked),
+            reply=self._voiced([core for _, core in answered]),
+            reply_id="+".join(form_id for form_id, _ in answered),
+            facts=() if self._assistant else tuple(slot.fact_at(day) for slot in topics),
+        )
 
-    def _fact_exchange(self, slot: FactSlot, previous: FactSlot | None, day: int, customer: Customer) -> Exchange:
-        rng, intent = self._rng, slot.intent
-        slots = topic_slots(slot, self._pool, rng)
-        query_slots = dict(slots)
-        form_id, form = self._question(slot, previous, query_slots)
-        query = word_query(self._pack, form, query_slots, self._typo_rate, rng, plain=previous is not None)
-        reply_slots = slots | {"value": slot.spoken_at(day)}
-        reply_id, reply = self._answer(intent, reply_slots)
-        return Exchange(intent.name, query, form_id, reply, reply_id, () if self._assistant else (slot.fact_at(day),))
+    def _ask(self, slot: FactSlot, previous: FactSlot | None, slots: dict[str, str]) -> tuple[str, str]:
+        slots = dict(slots)  # a pronoun may stand for the product in the question, never in the answer
+        form_id, form = self._question(slot, previous, slots)
+        return form_id, word_query(self._pack, form, slots, self._typo_rate, self._rng)
 
     def _question(self, slot: FactSlot, previous: FactSlot | None, slots: dict[str, str]) -> tuple[str, str]:
         rng, intent, customer = self._rng, slot.intent, self._pack.customer
@@ -161,25 +136,30 @@ class DialogueWriter:
             slots["product"] = rng.choice(customer["pronouns"])
         return _pick("ask" + suffix, intent.name, intent.questions(self._held_out), rng)
 
-    def _answer(self, intent: Intent, slots: dict[str, str]) -> tuple[str, str]:
-        rng, voice = self._rng, self._shop.voice
+    def _core(self, intent: Intent, slots: dict[str, str]) -> tuple[str, str]:
+        rng = self._rng
         if self._assistant:
             form_id, form = _pick("assistant", intent.name, intent.assistant, rng)
-            return form_id, fill(choose(form, rng), slots)
-        form_id, form = rng.choice(self._shop.replies[intent.name])
-        core = fill(choose(form, rng), slots | {"p": voice.particle})
-        return form_id, voice.speak(core, rng, self._pack)
+        else:
+            form_id, form = rng.choice(self._shop.replies[intent.name])
+        return form_id, fill(choose(form, rng), slots | {"p": self._shop.voice.particle})
+
+    def _voiced(self, cores: Sequence[str]) -> str:
+        if self._assistant:
+            return "".join(cores)
+        return self._shop.voice.speak(self._pack.customer["joiner"].join(cores), self._rng, self._pack)
 
     def _service_exchange(self, place: str, customer: Customer) -> Exchange:
         rng = self._rng
         able = [intent for intent in self._service if intent.place == place]
         intent = rng.choices(able, [intent.weight for intent in able])[0]
         slots = customer.slots() | {"shop": self._shop.name, "product": rng.choice(self._shop.products).name}
-        suffix = "_test" if self._held_out else ""
-        form_id, form = _pick("ask" + suffix, intent.name, intent.questions(self._held_out), rng)
-        query = word_query(self._pack, form, slots, self._typo_rate, rng, plain=True)
-        reply_id, reply = self._answer(intent, slots)
-        return Exchange(intent.name, query, form_id, reply, reply_id, ())
+        form_id, form = _pick(
+            "ask_test" if self._held_out else "ask", intent.name, intent.questions(self._held_out), rng
+        )
+        query = word_query(self._pack, form, slots, self._typo_rate, rng)
+        reply_id, core = self._core(intent, slots)
+        return Exchange(intent.name, query, form_id, self._voiced([core]), reply_id, ())
 
 
 def topic_slots(slot: FactSlot, pool: Pool, rng: Random) -> dict[str, str]:
@@ -192,28 +172,20 @@ def topic_slots(slot: FactSlot, pool: Pool, rng: Random) -> dict[str, str]:
     return slots
 
 
-def word_query(
-    pack: LanguagePack, form: str, slots: dict[str, str], typo_rate: float, rng: Random, plain: bool = False
-) -> str:
-    """A question as a customer types it: one choice of the form, slips, and (unless `plain`) a few words around it."""
-    customer = pack.customer
+def word_query(pack: LanguagePack, form: str, slots: dict[str, str], typo_rate: float, rng: Random) -> str:
+    """A question as a customer types it: one choice of the form, with a slip now and then."""
     text = choose(form, rng)
     if rng.random() < typo_rate:
-        text = misspell(text, customer["typos"], rng)
-    text = fill(text, slots)
-    return text if plain else rng.choice(customer["prefixes"]) + text + rng.choice(customer["suffixes"])
+        text = misspell(text, pack.customer["typos"], rng)
+    return fill(text, slots)
 
 
-def _pick(kind: str, owner: str, forms: tuple[str, ...] | list[str], rng: Random) -> tuple[str, str]:
+def decorate(pack: LanguagePack, query: str, rng: Random) -> str:
+    """`query` with the few words and marks that customers put around a first question."""
+    customer = pack.customer
+    return "".join((rng.choice(customer["prefixes"]), query, rng.choice(customer["suffixes"])))
+
+
+def _pick(kind: str, owner: str, forms: Sequence[str], rng: Random) -> tuple[str, str]:
     at = rng.randrange(len(forms))
     return f"{owner}/{kind}/{at}", forms[at]
-
-
-def _follows(slot: FactSlot, previous: FactSlot) -> bool:
-    """Whether `slot` can be asked in few words right after `previous`."""
-    if slot.intent.states_product:
-        return False
-    if slot.product is not None and previous.product is not None:
-        same_product = slot.product is previous.product
-        return same_product != (slot.intent is previous.intent)
-    return slot.product is None and previous.intent.name in slot.intent.after and bool(slot.intent.ellipsis)

@@ -79,8 +79,8 @@ class Category:
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """A question and its answers outside any shop: small talk, or a mention to be quoted."""
+class Talk:
+    """Questions and answers outside any shop: small talk, or a mention to be quoted."""
 
     ask: Forms
     reply: Forms
@@ -98,8 +98,8 @@ class LanguagePack:
     customer: Mapping[str, Any]
     identity: Mapping[str, Any]
     instructions: Mapping[str, Forms]
-    small_talk: tuple[Exchange, ...]
-    mentions: tuple[Exchange, ...]
+    small_talk: tuple[Talk, ...]
+    mentions: tuple[Talk, ...]
     small_talk_share: float
 
     def with_scope(self, scope: Scope) -> tuple[Intent, ...]:
@@ -107,9 +107,10 @@ class LanguagePack:
         return tuple(intent for intent in self.intents if intent.scope == scope)
 
     def shop_name(self, number: int) -> str:
-        """A name no other shop of this number range has, up to `name_capacity`."""
+        """A name of its own for every number below `name_capacity`."""
         first, last = self.shop_names
-        return first[number % len(first)] + last[(number // len(first) + number) % len(last)]
+        lap, at = divmod(number, len(first))
+        return first[at] + last[(lap + at) % len(last)]
 
     @property
     def name_capacity(self) -> int:
@@ -179,8 +180,8 @@ def _intent(source: dict[str, Any], products: tuple[str, ...]) -> Intent:
     return Intent(**table, competing=competing)
 
 
-def _exchanges(tables: list[dict[str, list[str]]]) -> tuple[Exchange, ...]:
-    return tuple(Exchange(tuple(table["ask"]), tuple(table["reply"])) for table in tables)
+def _exchanges(tables: list[dict[str, list[str]]]) -> tuple[Talk, ...]:
+    return tuple(Talk(tuple(table["ask"]), tuple(table["reply"])) for table in tables)
 
 
 def _build(tables: dict[str, Any]) -> LanguagePack:

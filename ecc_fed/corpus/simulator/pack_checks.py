@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.corpus.simulator.surface import expand, slots_of
+from ecc_fed.corpus.simulator.surface import expand, slots_of, split_literals
 
 if TYPE_CHECKING:
     from ecc_fed.corpus.simulator.pack import Intent, LanguagePack
@@ -26,21 +26,11 @@ _REPLY_SLOTS = {
     "none": _PRIVATE | {"p", "shop", "product"},
 }
 _TABLE_KEYS = {
-    "voice": (
-        [
-            "addresses",
-            "particles",
-            "endings",
-            "openers",
-            "tails",
-            "front",
-            "front_opener",
-            "opener_alone",
-            "back",
-            "tail_join",
-        ]
-    ),
-    "customer": ["prefixes", "suffixes", "pronouns", "switch", "switch_test", "typos"],
+    "voice": [
+        *("addresses", "particles", "endings", "openers", "tails"),
+        *("front", "front_opener", "opener_alone", "back", "tail_join"),
+    ],
+    "customer": ["prefixes", "suffixes", "pronouns", "switch", "switch_test", "typos", "joiner"],
     "identity": ["surnames", "given_names", "cities", "streets", "estates", "address", "phone", "order", "parcel"],
     "instructions": ["copy", "first", "second", "lookup", "remember", "remember_reply", "recall", "recall_reply"],
 }
@@ -72,6 +62,7 @@ def check_pack(pack: LanguagePack, where: str) -> None:
             _require(len(pool) >= 3, where, f"category {category.name!r} has {len(pool)} products", "list at least 3")
     for intent in pack.intents:
         _check_intent(intent, pack, f"{where}, intent {intent.name!r}")
+        _check_traps(intent, pack, f"{where}, intent {intent.name!r}")
     _check_held_out(pack, where)
 
 
@@ -102,9 +93,9 @@ def _check_intent(intent: Intent, pack: LanguagePack, where: str) -> None:
     names = {category.name for category in pack.categories}
     for name in intent.categories:
         _require(name in names, where, f"category {name!r} is unknown", f"choose from: {', '.join(sorted(names))}")
-    known = {other.name for other in pack.intents}
+    known = {other.name for other in pack.intents if other.scope != "none"}
     for name in intent.after:
-        _require(name in known, where, f"after={name!r} is no intent", "name an intent of this pack")
+        _require(name in known, where, f"after={name!r} is no intent with a fact", "name one of this pack")
     for form in (*intent.ask, *intent.ask_test, *intent.ellipsis, *intent.ellipsis_test):
         wrong = slots_of(form) - _ASK_SLOTS[intent.scope]
         _require(not wrong, where, f"question {form!r} has unknown slots {sorted(wrong)}", "remove them")
@@ -122,6 +113,24 @@ def _check_intent(intent: Intent, pack: LanguagePack, where: str) -> None:
         _distinct((form for value in (*intent.public, *intent.private) for form in value), where, "value form")
         for value in intent.drift_to:
             _require(value in intent.private, where, f"drift_to={value[0]!r} is no private value", "list it there")
+
+
+def _check_traps(intent: Intent, pack: LanguagePack, where: str) -> None:
+    """The wording around a value must state no value itself, nor hide an address word inside another word."""
+    values = {form for value in (*intent.public, *intent.private) for form in value}
+    wording = {
+        p for form in (*intent.reply, *intent.reply_held_out) for text in expand(form) for p in split_literals(text)
+    }
+    if intent.scope == "product" and not intent.states_product:
+        fitting = [c for c in pack.categories if not intent.categories or c.name in intent.categories]
+        wording |= {name for category in fitting for name in (*category.public, *category.private)}
+    wording |= {*pack.voice["tails"], *pack.voice["openers"]}
+    for text in sorted(wording):
+        for value in sorted(values):
+            _require(value not in text, where, f"the wording {text!r} contains the value {value!r}", "reword it")
+    for text in sorted(wording | values):
+        for address in pack.voice["addresses"]:
+            _require(address not in text, where, f"{text!r} contains the address word {address!r}", "reword it")
 
 
 def _check_held_out(pack: LanguagePack, where: str) -> None:

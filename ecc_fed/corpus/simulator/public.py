@@ -38,7 +38,7 @@ def _assistant_dialogues(pack: LanguagePack, seed: int) -> Iterator[Session]:
     number = world_number = 0
     while True:
         world_seed = derive_seed(seed, "public_world", world_number)
-        world = build_world(pack, "public", len(pack.categories), 1, 0.0, world_seed, first_name=rng.randrange(1000))
+        world = build_world(pack, "public", len(pack.categories), 1, 0.0, world_seed)
         writers = [
             DialogueWriter(world, shop, world_seed, assistant=True, platform_share=PLATFORM_SHARE, typo_rate=TYPO_RATE)
             for shop in world.shops

@@ -11,9 +11,9 @@ from ecc_fed.corpus.simulator.pack import Intent, LanguagePack, Pool, Value
 from ecc_fed.corpus.simulator.surface import fill
 
 PRODUCTS_PER_SHOP = 3
-SHOP_INTENTS = 11  # facts of the shop itself
+SHOP_INTENTS = 9  # facts of the shop itself
 PRODUCT_INTENTS = 2  # kinds of product facts beside the price, each asked of every product
-PLATFORM_INTENTS = 6
+PLATFORM_INTENTS = 5
 REPLY_FORMS = 4  # phrasings a shop uses for one intent
 
 
@@ -128,9 +128,7 @@ class _Dealer:
         return deck.pop()
 
 
-def build_world(
-    pack: LanguagePack, pool: Pool, num_shops: int, training_days: int, drift: float, seed: int, first_name: int = 0
-) -> World:
+def build_world(pack: LanguagePack, pool: Pool, num_shops: int, training_days: int, drift: float, seed: int) -> World:
     """A world of `num_shops` shops; the same arguments give the same world.
 
     `drift` is the share of a shop's facts that change once, on a day in the middle of the
@@ -148,9 +146,7 @@ def build_world(
     shops = []
     for number in range(num_shops):
         category = categories[number % len(categories)]
-        shops.append(
-            _build_shop(pack, pool, dealer, number, first_name + number, category.name, training_days, drift, seed)
-        )
+        shops.append(_build_shop(pack, pool, dealer, number, category.name, training_days, drift, seed))
     return World(pack, pool, platform, tuple(shops))
 
 
@@ -159,7 +155,6 @@ def _build_shop(
     pool: Pool,
     dealer: _Dealer,
     number: int,
-    name_number: int,
     category_name: str,
     training_days: int,
     drift: float,
@@ -184,7 +179,7 @@ def _build_shop(
     slots = _drift(_reserve(slots, rng), pool, training_days, drift, rng)
     return SimulatedShop(
         shop_id=f"shop_{number:04d}",
-        name=pack.shop_name(name_number % pack.name_capacity),
+        name=pack.shop_name(number if pool == "private" else pack.name_capacity - 1 - number),
         category=category.title,
         voice=draw_voice(pack, rng, number),
         products=products,
