@@ -10,55 +10,46 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from ecc_fed.end_model.sampling import Picker, Row
+from ecc_fed.end_model.sampling import Row, draw_replies
 
 
 @torch.inference_mode()
 def generate(model: Any, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device) -> list[list[int]]:
-    """The new token ids of every row, without the end mark.
+    """The new token ids of every row, without the end mark."""
+    return draw_replies(_PaddedBatch(model, [row.prompt for row in rows], device), rows, end_ids, device)
 
-    Finished rows leave the batch once half of it is done.
-    """
-    ids, mask = _left_pad([row.prompt for row in rows], device)
-    wants_positions = "position_ids" in inspect.signature(model.get_base_model().forward).parameters
-    picker = Picker(rows, device)
-    cache = DynamicCache(config=model.config)
-    replies: list[list[int]] = [[] for _ in rows]
-    alive = list(range(len(rows)))  # Row of the request for every row of the batch.
-    done = [False] * len(rows)
-    for step in range(max(row.decoding.max_new_tokens for row in rows)):
+
+class _PaddedBatch:
+    """Left-padded prompts; pads are masked and take no position."""
+
+    def __init__(self, model: Any, prompts: Sequence[list[int]], device: torch.device) -> None:
+        self.model = model
+        self.wants_positions = "position_ids" in inspect.signature(model.get_base_model().forward).parameters
+        self.cache = DynamicCache(config=model.config)
+        longest = max(len(prompt) for prompt in prompts)
+        # Any valid id pads: the mask hides it.
+        self.ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
+        mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+        self.mask = torch.tensor(mask, device=device)
+
+    def first(self) -> Tensor:
+        return self._forward(self.ids)
+
+    def next(self, tokens: Tensor) -> Tensor:
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], -1)
+        return self._forward(tokens[:, None])
+
+    def keep(self, index: Tensor) -> None:
+        self.mask = self.mask[index]
+        self.cache.batch_select_indices(index)
+
+    def _forward(self, ids: Tensor) -> Tensor:
         arguments: dict[str, Any] = {}
-        if wants_positions:
-            positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        if self.wants_positions:
+            positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
             arguments["position_ids"] = positions[:, -ids.shape[1] :]
-        logits = model(
-            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **arguments
-        ).logits[:, -1]
-        ids = picker.pick(logits, step)[:, None]
-        for row, token in zip(alive, ids[:, 0].tolist(), strict=True):
-            if done[row]:
-                continue
-            if token in end_ids:
-                done[row] = True
-            else:
-                replies[row].append(token)
-                done[row] = len(replies[row]) == rows[row].decoding.max_new_tokens
-        left = [position for position, row in enumerate(alive) if not done[row]]
-        if not left:
-            break
-        if len(left) * 2 <= len(alive):
-            index = torch.tensor(left, device=device)
-            alive = [alive[position] for position in left]
-            ids, mask = ids[index], mask[index]
-            cache.batch_select_indices(index)
-            picker.keep(index)
-        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], -1)
-    return replies
-
-
-def _left_pad(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    longest = max(len(prompt) for prompt in prompts)
-    # Any valid id pads: the mask hides it.
-    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    return ids, mask
+        output = self.model(
+            input_ids=ids, attention_mask=self.mask, past_key_values=self.cache, use_cache=True, **arguments
+        )
+        logits: Tensor = output.logits[:, -1]
+        return logits

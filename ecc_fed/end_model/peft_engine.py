@@ -29,11 +29,27 @@ from ecc_fed.end_model.prompting import decode_reply, encode_prompt, encode_text
 from ecc_fed.end_model.sampling import make_rows, split_by_length
 
 
+def check_limits(max_prompt_tokens: int, max_reply_tokens: int, batch_tokens: int) -> None:
+    """Refuses limits below 1.
+
+    Raises:
+        ConfigError: names the limit and its value.
+    """
+    limits = {
+        "max_prompt_tokens": max_prompt_tokens,
+        "max_reply_tokens": max_reply_tokens,
+        "batch_tokens": batch_tokens,
+    }
+    for name, value in limits.items():
+        if value < 1:
+            raise ConfigError(f"{name}={value} is out of range; it must be at least 1")
+
+
 class PeftEngine:
     """An `EndModel` with one peft adapter, whose weights are swapped in for every job.
 
     `path` is a local model folder or a hub id. `batch_tokens` bounds rows times length of a batch
-    in generation and likelihood; a training batch is never split.
+    in generation and likelihood; a training batch is never split. `base` is an already loaded one.
 
     Raises:
         ModelError: the base cannot be loaded, or has none of the target modules.
@@ -52,15 +68,14 @@ class PeftEngine:
         quantization: str = "none",
         device: str = "auto",
         batch_tokens: int = 4096,
+        base: Base | None = None,
     ) -> None:
-        for name, value in (("max_prompt_tokens", max_prompt_tokens), ("max_reply_tokens", max_reply_tokens)):
-            if value < 1:
-                raise ConfigError(f"{name}={value} is out of range; it must be at least 1")
+        check_limits(max_prompt_tokens, max_reply_tokens, batch_tokens)
         self.settings = LoraSettings.of(rank, lora_alpha, lora_dropout, target_modules)
         self.max_prompt_tokens = max_prompt_tokens
         self.max_reply_tokens = max_reply_tokens
         self.batch_tokens = batch_tokens
-        self.base: Base = load_base(path, quantization, device)
+        self.base = load_base(path, quantization, device) if base is None else base
         self.tokenizer = self.base.tokenizer
         # peft draws a first adapter from the global generator; it is overwritten before any use.
         with torch.random.fork_rng(devices=[]):

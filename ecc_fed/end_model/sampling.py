@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -122,3 +123,54 @@ def split_by_length(costs: Sequence[int], budget_tokens: int) -> list[list[int]]
         else:
             batches.append([index])
     return batches
+
+
+class Stepper(Protocol):
+    """A batch of rows on its way through a model with a key-value cache."""
+
+    def first(self) -> Tensor:
+        """Logits (rows, vocabulary) behind the prompts."""
+        ...
+
+    def next(self, tokens: Tensor) -> Tensor:
+        """Logits behind one more token (rows,) of every row."""
+        ...
+
+    def keep(self, index: Tensor) -> None:
+        """Goes on with these rows only."""
+        ...
+
+
+def draw_replies(
+    stepper: Stepper, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device
+) -> list[list[int]]:
+    """The new token ids of every row, without the end mark.
+
+    Finished rows leave the batch once half of it is done.
+    """
+    picker = Picker(rows, device)
+    replies: list[list[int]] = [[] for _ in rows]
+    done = [False] * len(rows)
+    alive = list(range(len(rows)))  # The row behind every place of the batch.
+    logits = stepper.first()
+    for step in range(max(row.decoding.max_new_tokens for row in rows)):
+        tokens = picker.pick(logits, step)
+        for row, token in zip(alive, tokens.tolist(), strict=True):
+            if done[row]:
+                continue
+            if token in end_ids:
+                done[row] = True
+            else:
+                replies[row].append(token)
+                done[row] = len(replies[row]) == rows[row].decoding.max_new_tokens
+        left = [place for place, row in enumerate(alive) if not done[row]]
+        if not left:
+            break
+        if len(left) * 2 <= len(alive):
+            index = torch.tensor(left, device=device)
+            alive = [alive[place] for place in left]
+            tokens = tokens[index]
+            picker.keep(index)
+            stepper.keep(index)
+        logits = stepper.next(tokens)
+    return replies

@@ -1,0 +1,94 @@
+"""Products of packed rows with a matrix per group: the small LoRA products of many shops at once.
+
+The rows (tokens) of group g are contiguous and meet group g's matrix. Two ways to compute the same:
+a loop over groups (best on a CPU once groups have a few rows), and one batched product over groups
+padded to equal size (few launches: best on a GPU, and for groups of one or two rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# Below so many rows a group, a batched product beats a loop even on a CPU.
+_LOOP_FROM_ROWS = 24
+
+
+class Groups:
+    """Packed rows split into groups.
+
+    Args:
+        rows: the bank row that holds group g's matrices, for every g.
+        sizes: how many packed rows group g has; all at least 1.
+        device: where the packed rows are.
+        loop: True or False forces one of the two ways; None takes the better.
+    """
+
+    def __init__(
+        self, rows: Sequence[int], sizes: Sequence[int], device: torch.device, loop: bool | None = None
+    ) -> None:
+        self.rows = list(rows)
+        self.sizes = list(sizes)
+        self.total = sum(sizes)
+        self.bounds = []
+        start = 0
+        for size in sizes:
+            self.bounds.append((start, start + size))
+            start += size
+        on_cpu = device.type == "cpu"
+        few = len(sizes) > 1 and self.total < _LOOP_FROM_ROWS * len(sizes)
+        self.loop = (on_cpu and not few) if loop is None else loop
+        self.prefix = self.rows == list(range(len(self.rows)))
+        self.index = torch.tensor(self.rows, device=device)
+        self.longest = max(sizes)
+        self.equal = min(sizes) == self.longest
+        if not self.loop and not self.equal:
+            places = [g * self.longest + i for g, size in enumerate(sizes) for i in range(size)]
+            self.places = torch.tensor(places, device=device)
+
+    def expand(self, values: Tensor) -> Tensor:
+        """values (bank rows,) -> (packed rows, 1): the value of every row's group."""
+        sizes = torch.tensor(self.sizes, device=values.device)
+        return values[self.index].repeat_interleave(sizes, output_size=self.total)[:, None]
+
+    def project(self, x: Tensor, w: Tensor) -> Tensor:
+        """x_g w_g^T: x (N, d), w (bank rows, e, d) -> (N, e)."""
+        if not self.loop:
+            return self._unpad(torch.bmm(self._pad(x), self._take(w).transpose(1, 2)))
+        y = x.new_empty(self.total, w.shape[1])
+        for row, (start, stop) in zip(self.rows, self.bounds, strict=True):
+            torch.mm(x[start:stop], w[row].t(), out=y[start:stop])
+        return y
+
+    def add_back(self, x: Tensor, h: Tensor, w: Tensor) -> None:
+        """x_g += h_g w_g in place: x (N, d), h (N, e), w (bank rows, e, d)."""
+        if not self.loop:
+            x += self._unpad(torch.bmm(self._pad(h), self._take(w)))
+            return
+        for row, (start, stop) in zip(self.rows, self.bounds, strict=True):
+            x[start:stop].addmm_(h[start:stop], w[row])
+
+    def outer(self, h: Tensor, x: Tensor, out: Tensor) -> None:
+        """out_g = h_g^T x_g: h (N, e), x (N, d) -> out (groups, e, d)."""
+        if not self.loop:
+            out.copy_(torch.bmm(self._pad(h).transpose(1, 2), self._pad(x)))
+            return
+        for group, (start, stop) in enumerate(self.bounds):
+            torch.mm(h[start:stop].t(), x[start:stop], out=out[group])
+
+    def _take(self, w: Tensor) -> Tensor:
+        return w[: len(self.rows)] if self.prefix else w[self.index]
+
+    def _pad(self, x: Tensor) -> Tensor:
+        """(N, d) -> (groups, longest, d), zeros behind each group's rows."""
+        if self.equal:
+            return x.reshape(len(self.sizes), self.longest, -1)
+        padded = x.new_zeros(len(self.sizes) * self.longest, x.shape[1])
+        padded[self.places] = x
+        return padded.view(len(self.sizes), self.longest, -1)
+
+    def _unpad(self, padded: Tensor) -> Tensor:
+        flat = padded.reshape(-1, padded.shape[-1])
+        return flat if self.equal else flat[self.places]

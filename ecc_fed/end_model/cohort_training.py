@@ -1,0 +1,144 @@
+"""Fine-tuning many adapters at once: one packed pass over the frozen base a step.
+
+Every shop keeps its own batches, dropout stream, schedule, clipping and number of steps. Loss is
+the mean over a shop's own label tokens, summed over shops, so each row of the gradient is that of
+the shop alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ecc_fed.core.records import FineTuneSettings
+from ecc_fed.end_model.cohort_bank import AdapterLayout
+from ecc_fed.end_model.cohort_base import PackedBase
+from ecc_fed.end_model.cohort_dropout import Dropout
+from ecc_fed.end_model.cohort_forward import forward_packed, pack
+from ecc_fed.end_model.cohort_layers import ActiveAdapters, label_loss
+from ecc_fed.end_model.finetune import EncodedExample, batch_order, learning_rate
+
+# Logits held at once, in numbers.
+LOGITS = 1 << 24
+
+
+@dataclass(slots=True)
+class ShopJob:
+    """One shop's part in a cohort; `start` is its optimizer's step so far."""
+
+    examples: Sequence[EncodedExample]
+    settings: FineTuneSettings
+    seed: int
+    start: int
+    losses: list[float] = field(default_factory=list)
+    label_tokens: int = 0
+
+
+@dataclass(slots=True)
+class TrainingBank:
+    """Adapters and Adam's moments, one shop a row (shops, size); `scale` (shops,) is lora_alpha / rank."""
+
+    layout: AdapterLayout
+    flat: Tensor
+    first: Tensor
+    second: Tensor
+    scale: Tensor
+
+
+def train_cohort(
+    base: PackedBase, bank: TrainingBank, jobs: Sequence[ShopJob], lora_dropout: float, batch_tokens: int
+) -> None:
+    """Runs all jobs, in place. Jobs must be ordered by falling number of steps.
+
+    A shop that is done leaves the active prefix of rows: Adam would move it even on zero gradients.
+    `batch_tokens` bounds the rows of one pass; a step takes as many passes as it needs.
+    """
+    assert all(a.settings.steps >= b.settings.steps for a, b in itertools.pairwise(jobs))
+    orders = [batch_order(len(job.examples), job.settings.batch_size, job.seed) for job in jobs]
+    gradients = torch.zeros_like(bank.flat)
+    dropout = Dropout(lora_dropout, [job.seed for job in jobs], base.device) if lora_dropout > 0 else None
+    for step in range(max((job.settings.steps for job in jobs), default=0)):
+        active = sum(job.settings.steps > step for job in jobs)
+        batches = [[jobs[shop].examples[index] for index in next(orders[shop])] for shop in range(active)]
+        for shops in _passes(batches, batch_tokens):
+            part = gradients[shops[0] : shops[-1] + 1]
+            adapters = ActiveAdapters(bank.layout, bank.flat, bank.scale, part, dropout)
+            if dropout is not None:
+                dropout.select(shops)
+            losses = backward(base, adapters, [batches[shop] for shop in shops], shops)
+            for shop, loss in zip(shops, losses, strict=True):
+                jobs[shop].losses.append(loss)
+                jobs[shop].label_tokens += sum(example.label_tokens for example in batches[shop])
+        update(bank, gradients, jobs[:active], step)
+
+
+def _passes(batches: Sequence[Sequence[EncodedExample]], batch_tokens: int) -> Iterator[range]:
+    """Successive shops whose batches fit into one pass, or one shop that alone exceeds it."""
+    first, tokens = 0, 0
+    for shop, batch in enumerate(batches):
+        size = sum(len(example.ids) for example in batch)
+        if shop > first and tokens + size > batch_tokens:
+            yield range(first, shop)
+            first, tokens = shop, 0
+        tokens += size
+    yield range(first, len(batches))
+
+
+def backward(
+    base: PackedBase,
+    adapters: ActiveAdapters,
+    batches: Sequence[Sequence[EncodedExample]],
+    rows: Sequence[int],
+) -> list[float]:
+    """Writes group g's gradient of its mean loss into gradient row g; returns the losses.
+
+    Group g's batch meets bank row `rows[g]`. One group a shop gives shops' gradients; one group an
+    example, with the shops' rows repeated, gives per-example gradients.
+    """
+    examples = [example for batch in batches for example in batch]
+    # The output at position i predicts token i + 1.
+    wanted = [range(example.prompt_length - 1, len(example.ids) - 1) for example in examples]
+    sizes = [len(batch) for batch in batches]
+    packed = pack([example.ids for example in examples], wanted, sizes, rows, base.device)
+    targets = torch.tensor(
+        [token for example in examples for token in example.ids[example.prompt_length :]], device=base.device
+    )
+    counts = torch.tensor(packed.wanted_groups.sizes, device=base.device)
+    weights = counts.to(base.dtype).reciprocal().repeat_interleave(counts, output_size=len(targets))
+    hidden = forward_packed(base, packed, adapters, training=True)
+    slice_rows = max(1, LOGITS // base.embedding.shape[0])
+    total, losses = label_loss(hidden, base.head, targets, weights, slice_rows)
+    torch.autograd.backward(total)
+    weighted = losses * weights
+    return [float(part.sum()) for part in torch.split(weighted, packed.wanted_groups.sizes)]
+
+
+def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step: int) -> None:
+    """Clips each shop's gradient and takes its AdamW step `start + step`; rows behind `jobs` stay as they are.
+
+    AdamW (Loshchilov & Hutter 2019, Alg. 2) in torch's arithmetic, with a step count a row.
+    """
+    rows = len(jobs)
+    flat, first, second, gradient = bank.flat[:rows], bank.first[:rows], bank.second[:rows], gradients[:rows]
+
+    def column(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64).to(flat.device, flat.dtype)[:, None]
+
+    settings = [job.settings for job in jobs]
+    taken = [job.start + step for job in jobs]
+    rates = [learning_rate(one, t) for one, t in zip(settings, taken, strict=True)]
+    norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+    gradient *= (column([one.clipping_norm for one in settings]) / (norms + 1e-6)).clamp_(max=1.0)
+    beta1, beta2 = column([one.betas[0] for one in settings]), column([one.betas[1] for one in settings])
+    flat *= 1 - column([rate * one.weight_decay for rate, one in zip(rates, settings, strict=True)])
+    first.lerp_(gradient, (1 - beta1).expand_as(first))
+    second.mul_(beta2).addcmul_(gradient * (1 - beta2), gradient)
+    correction1 = [1 - one.betas[0] ** (t + 1) for one, t in zip(settings, taken, strict=True)]
+    correction2 = [(1 - one.betas[1] ** (t + 1)) ** 0.5 for one, t in zip(settings, taken, strict=True)]
+    denominator = second.sqrt().div_(column(correction2)).add_(column([one.epsilon for one in settings]))
+    rate_column = column([rate / c for rate, c in zip(rates, correction1, strict=True)])
+    flat -= first / denominator * rate_column
