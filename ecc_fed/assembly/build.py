@@ -75,7 +75,7 @@ def build_end_model(config: RunConfig) -> EndModel:
     def make() -> EndModel:
         loads["base"] += 1
         engine = _engine_class(config.runtime.engine)
-        return engine(
+        built: EndModel = engine(
             base_path(config),
             rank=config.adapter.rank,
             lora_alpha=config.adapter.lora_alpha,
@@ -86,6 +86,7 @@ def build_end_model(config: RunConfig) -> EndModel:
             quantization=config.end_model.quantization,
             device=config.end_model.device,
         )
+        return built
 
     return cast(EndModel, _resident("end_model", settings, make))
 

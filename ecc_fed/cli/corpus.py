@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ecc_fed.assembly.build import build_corpus
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.cli.arguments import refuse_flags, split_flags, take_value
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Pair, Shop
 from ecc_fed.corpus.report import CorpusReport, StepCount
@@ -20,6 +21,7 @@ _HELP = """[bold]ecc-fed corpus[/] \\[--json] \\[--pairs N] \\[overrides]   how 
   ecc-fed corpus corpus=jddc corpus.path=FILE               a corpus in its published format
   ecc-fed corpus corpus=ecd corpus.path=FILE partition=iid corpus.num_shops=8
   ecc-fed corpus corpus=jsonl corpus.path=FILE --pairs 5    with example pairs of the first shop
+  --config-dir DIR                                          a folder of your own YAML
   --json                                                    the same numbers for other tools
 """
 
@@ -83,18 +85,16 @@ def main(arguments: list[str]) -> int:
     if any(argument in ("-h", "--help") for argument in arguments):
         Console().print(_HELP, highlight=False)
         return 0
-    rest, as_json, num_pairs = list(arguments), False, 0
-    if "--json" in rest:
+    rest = list(arguments)
+    as_json = "--json" in rest
+    if as_json:
         rest.remove("--json")
-        as_json = True
-    if "--pairs" in rest:
-        position = rest.index("--pairs")
-        value = rest[position + 1] if position + 1 < len(rest) else ""
-        if not value.isdigit():
-            raise UserError("--pairs needs a number, such as --pairs 5.")
-        num_pairs = int(value)
-        del rest[position : position + 2]
-    config = to_run_config(compose_run(rest))
+    num_pairs = take_value(rest, "--pairs") or "0"
+    if not num_pairs.isdigit():
+        raise UserError(f"--pairs {num_pairs}: give a number, such as --pairs 5.")
+    flags, overrides, folders = split_flags(rest)
+    refuse_flags(flags)
+    config = to_run_config(compose_run(overrides, folders))
     console = Console()
     with Console(stderr=True).status("Reading and splitting the corpus"):
         corpus = build_corpus(config)
@@ -110,5 +110,5 @@ def main(arguments: list[str]) -> int:
     if report is not None:
         _print_report(report, console)
     console.print(_shop_table(shops))
-    _print_pairs(shops[0].test[:num_pairs], console)
+    _print_pairs(shops[0].test[: int(num_pairs)], console)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from rich.console import Console
 
@@ -69,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"[red]There is no command {command}.[/] Commands: {', '.join(COMMANDS)}.", highlight=False)
         return 2
     _quiet_libraries()
+    if str(Path.cwd()) not in sys.path:  # a user's own classes, named by `_target_`, lie where they work
+        sys.path.insert(0, str(Path.cwd()))
     try:
         return int(import_module(COMMANDS[command][0]).main(rest))
     except EccError as error:

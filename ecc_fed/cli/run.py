@@ -15,11 +15,13 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from ecc_fed.assembly.compose import compose_run, conf_dir, register_schema, to_run_config, to_yaml
+from ecc_fed.cli.arguments import split_flags
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.federation.simulation import open_hosts, simulate
 from ecc_fed.reporting.report import report
+from ecc_fed.reporting.summary import write_summary
 
 _HELP = """[bold]ecc-fed run[/] \\[-m] \\[overrides]   one run; -m sweeps over comma-separated values
 
@@ -45,34 +47,12 @@ def _print_help() -> None:
     Console().print(_HELP.format(groups="\n".join(lines)), highlight=False)
 
 
-def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """Hydra flags, overrides, and the folders given by --config-dir."""
-    flags, overrides, folders = [], [], []
-    rest = iter(arguments)
-    for argument in rest:
-        if argument.startswith("-"):
-            flags.append(argument)
-            if argument in ("--config-dir", "-cd"):
-                folders.append(next(rest, ""))
-                flags.append(folders[-1])
-            elif argument.startswith("--config-dir="):
-                folders.append(argument.partition("=")[2])
-            elif argument in ("--cfg", "-c", "--package", "-p"):
-                flags.append(next(rest, ""))
-        else:
-            overrides.append(argument)
-    return flags, overrides, folders
-
-
 def check_overrides(overrides: Sequence[str], multirun: bool, folders: Sequence[str] = ()) -> None:
     """Composes every job of the command before any starts.
 
     Raises:
         ConfigError: any of them does not compose, or holds a value out of range.
     """
-    for folder in folders:
-        if not Path(folder).is_dir():
-            raise ConfigError(f"--config-dir {folder}: no such folder.")
     jobs = [list(overrides)]
     if multirun:
         try:
@@ -82,7 +62,7 @@ def check_overrides(overrides: Sequence[str], multirun: bool, folders: Sequence[
             raise ConfigError(f"The overrides {' '.join(overrides)} cannot be read: {error}") from error
         jobs = [list(job) for batch in batches for job in batch]
     for job in jobs:
-        to_run_config(compose_run(job, [str(Path(folder).resolve()) for folder in folders]))
+        to_run_config(compose_run(job, folders))
 
 
 def main(arguments: list[str]) -> int:
@@ -104,6 +84,7 @@ def main(arguments: list[str]) -> int:
             config = to_run_config(composed)
             with run_progress(config.arm.name, console) as on_progress, open_hosts(config) as hosts:
                 simulate(config, directory, hosts, on_progress)
+                write_summary(directory.root)
             report([directory.root], console=Console())
         except EccError as error:
             if not multirun:

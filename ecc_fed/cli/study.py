@@ -12,11 +12,13 @@ from rich.console import Console
 
 from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
 from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.cli.arguments import refuse_flags, split_flags, take_value
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.federation.simulation import open_hosts, simulate
 from ecc_fed.reporting.report import report
+from ecc_fed.reporting.summary import write_summary
 
 _HELP = """[bold]ecc-fed study NAME[/] \\[--out DIR] \\[overrides]   all arms and seeds of a study, then its report
 
@@ -49,7 +51,7 @@ def studies() -> dict[str, str]:
     return found
 
 
-def plan_study(name: str, overrides: Sequence[str]) -> list[StudyRun]:
+def plan_study(name: str, overrides: Sequence[str], folders: Sequence[str] = ()) -> list[StudyRun]:
     """Every run of the study, composed and checked before any starts.
 
     Raises:
@@ -59,13 +61,13 @@ def plan_study(name: str, overrides: Sequence[str]) -> list[StudyRun]:
     if name not in studies():
         raise UserError(f"There is no study {name}. Studies: {', '.join(studies())}.")
     base = [f"experiment={name}"]
-    study = to_run_config(compose_run([*base, *overrides])).study
+    study = to_run_config(compose_run([*base, *overrides], folders)).study
     runs = []
     for variant, changes in study.variants.items():
         for seed in study.seeds:
             for arm in study.arms:
                 given = [*base, f"arm={arm}", f"seed={seed}", *changes, *overrides]
-                composed = compose_run(given)
+                composed = compose_run(given, folders)
                 label = f"{arm}_seed{seed}" if len(study.variants) == 1 else f"{variant}/{arm}_seed{seed}"
                 runs.append(StudyRun(label, composed, to_run_config(composed)))
     if len({run.name for run in runs}) < len(runs):
@@ -81,13 +83,12 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     out = Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    if "--out" in rest:
-        position = rest.index("--out")
-        if position + 1 == len(rest):
-            raise UserError("--out needs a folder.")
-        out = Path(rest[position + 1])
-        del rest[position : position + 2]
-    runs = plan_study(name, rest)
+    given = take_value(rest, "--out")
+    if given is not None:
+        out = Path(given)
+    flags, overrides, folders = split_flags(rest)
+    refuse_flags(flags)
+    runs = plan_study(name, overrides, folders)
     console = Console(stderr=True)
     for run in runs:
         if (out / run.name).exists():
@@ -98,5 +99,6 @@ def main(arguments: list[str]) -> int:
             write_text(directory.config, to_yaml(run.composed))
             with run_progress(f"{number}/{len(runs)} {run.name}", console) as on_progress:
                 simulate(run.config, directory, hosts, on_progress)
+                write_summary(directory.root)
     report([out], console=Console())
     return 0

@@ -3,6 +3,8 @@ import pytest
 from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
 from ecc_fed.core.errors import ConfigError
 
+FILES = sorted(conf_dir().glob("*/*.yaml"))
+
 
 def test_defaults_compose_and_are_in_range() -> None:
     config = to_run_config(compose_run([]))
@@ -10,7 +12,9 @@ def test_defaults_compose_and_are_in_range() -> None:
     assert config.arm.name == "local"
 
 
-@pytest.mark.parametrize("path", sorted(conf_dir().glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}={path.stem}")
+@pytest.mark.parametrize(
+    "path", sorted(conf_dir().glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}={path.stem}"
+)
 def test_every_yaml_composes(path: object) -> None:
     group, name = path.parent.name, path.stem  # type: ignore[attr-defined]
     needs = [f"{group}.path=somewhere"] if "path: ???" in path.read_text() else []  # type: ignore[attr-defined]

@@ -7,6 +7,8 @@ from ecc_fed.assembly.compose import compose_run, conf_dir
 from ecc_fed.assembly.targets import check_arguments, instantiate, locate
 from ecc_fed.core.errors import ConfigError
 
+FILES = sorted(conf_dir().glob("*/*.yaml"))
+
 
 def _nodes(node: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(node, Mapping):
@@ -16,7 +18,9 @@ def _nodes(node: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]
             yield from _nodes(value, f"{name}.{key}".lstrip("."))
 
 
-@pytest.mark.parametrize("path", sorted(conf_dir().glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}={path.stem}")
+@pytest.mark.parametrize(
+    "path", sorted(conf_dir().glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}={path.stem}"
+)
 def test_every_target_exists_and_takes_its_settings(path: Any) -> None:
     from omegaconf import OmegaConf
 

@@ -1,0 +1,111 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from ecc_fed.cli.arguments import split_flags
+from ecc_fed.cli.main import COMMANDS, main
+from ecc_fed.cli.run import check_overrides
+from ecc_fed.cli.study import plan_study, studies
+from ecc_fed.core.errors import ConfigError
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+    assert main([]) == 2
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"ecc-fed {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "There is no command rnu"),
+        (["run", "finetune.step=3"], "Did you mean finetune.steps?"),
+        (["run", "finetune.learning_rate=-1"], "finetune.learning_rate=-1.0 is out of range"),
+        (["run", "arm=locla"], "aggregated local none personalized"),
+        (["run", "-m", "seed=0,1", "arm=local,nowhere"], "nowhere"),
+        (["run", "corpus=jddc"], "corpus.path has no value"),
+        (["run", "--config-dir", "nowhere"], "--config-dir nowhere: no such folder"),
+        (["study", "quikstart"], "There is no study quikstart. Studies: "),
+        (["study", "quickstart", "study.arms=[]"], "study.arms"),
+        (["corpus", "corpus=jddc", "corpus.path=nowhere.txt"], "nowhere.txt"),
+        (["corpus", "corpus.num_shops=0"], "num_shops"),
+        (["corpus", "--pairs", "many"], "--pairs many: give a number"),
+        (["report", "nowhere"], "nowhere"),
+        (["report"], "run"),
+    ],
+)
+def test_a_users_mistake_is_one_message_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert message in " ".join((shown.out + shown.err).split())
+    assert "Traceback" not in shown.out + shown.err
+    assert not list(tmp_path.iterdir()), "a command that cannot start leaves nothing behind"
+
+
+def test_flags_and_overrides_are_told_apart() -> None:
+    flags, overrides, folders = split_flags(["-m", "seed=0,1", "--config-dir", ".", "arm=local"])
+    assert (flags, overrides) == (["-m", "--config-dir", "."], ["seed=0,1", "arm=local"])
+    assert folders == [str(Path.cwd())]
+
+
+def test_every_job_of_a_sweep_is_checked_before_any_starts() -> None:
+    check_overrides(["seed=0,1", "arm=none,local"], multirun=True)
+    with pytest.raises(ConfigError, match=r"finetune\.steps=-1"):
+        check_overrides(["finetune.steps=5,-1"], multirun=True)
+
+
+@pytest.mark.parametrize("name", sorted(studies()))
+def test_every_study_composes_all_its_runs(name: str) -> None:
+    runs = plan_study(name, [])
+    assert len({run.name for run in runs}) == len(runs)
+
+
+def test_a_users_override_reaches_every_run_of_a_study() -> None:
+    runs = plan_study("quickstart", ["study.seeds=[3,4]", "corpus.num_shops=2"])
+    assert {run.config.seed for run in runs} == {3, 4}
+    assert {run.config.corpus["num_shops"] for run in runs} == {2}
+
+
+def test_the_simulated_corpus_is_shown_with_its_shops(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["corpus", "corpus.num_shops=2", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert len(shown["shops"]) == 2
+    assert main(["corpus", "corpus.num_shops=2", "--pairs", "1"]) == 0
+    assert "->" in capsys.readouterr().out
+
+
+def test_a_users_own_corpus_is_one_class_and_one_yaml(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from ecc_fed.core.records import Pair, Shop\n"
+        "class Mine:\n"
+        "    def __init__(self, word: str) -> None:\n"
+        "        self.word = word\n"
+        "    def shops(self):\n"
+        "        pair = Pair('p', 's', 'mine', (), self.word, 'b')\n"
+        "        return [Shop('mine', (pair,), (), (pair,))]\n"
+    )
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "mine.yaml").write_text("_target_: mine.Mine\nword: hello\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert main(["corpus", "--config-dir", str(tmp_path), "corpus=mine", "--pairs", "1"]) == 0
+    assert "hello" in capsys.readouterr().out
+    sys.modules.pop("mine", None)
