@@ -10,6 +10,8 @@ from ecc_fed.federation.flower_internals import NODE_UNAVAILABLE
 from ecc_fed.federation.hosts import CohortHost, DeviceFactory, Finished, Job, error_reply
 from ecc_fed.federation.results import FederationError, HostReport
 
+_PLACEMENT_SECONDS = 120
+
 
 class HostDied(EccError):
     """A host's process ended while its shops were at work."""
@@ -39,6 +41,7 @@ class _ActorHost:
         self._open_arguments = (device_factory, shop_ids)
         if self._actor is None:
             self._actor = ray.remote(CohortHost).options(**self._resources).remote()
+            self._wait_for_room()
         try:
             ray.get(self._actor.open.remote(device_factory, shop_ids))
             self._last_report = ray.get(self._actor.report.remote())
@@ -52,6 +55,18 @@ class _ActorHost:
                 f"{self._name} died while loading its models for {len(shop_ids)} shops. Most often memory runs "
                 "out: use fewer hosts (runtime.hosts) or a smaller or quantized base (end_model)."
             ) from error
+
+    def _wait_for_room(self) -> None:
+        """Other work on the same Ray may hold the cores or GPUs that this host needs."""
+        import ray
+
+        if not ray.wait([self._actor.process_id.remote()], timeout=_PLACEMENT_SECONDS)[0]:
+            self.close()
+            raise FederationError(
+                f"{self._name} found no room on Ray in {_PLACEMENT_SECONDS} seconds. It needs "
+                f"{self._resources['num_cpus']} CPUs and {self._resources['num_gpus']:g} GPUs: end other work there, "
+                "or lower runtime.hosts."
+            )
 
     def start(self, jobs: Sequence[Job]) -> Any:
         """A generator of the jobs' replies, or None where no actor can be had."""

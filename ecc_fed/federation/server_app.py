@@ -39,8 +39,15 @@ def plan_from(run_config: Mapping[str, object]) -> ArmPlan:
     arm = str(run_config.get("arm", "aggregated"))
     if arm not in ("none", "local", "aggregated", "personalized"):
         raise ConfigError(f"arm={arm} is unknown here: none, local, aggregated or personalized.")
-    personal_rounds = int(str(run_config.get("personal-rounds", 1))) if arm == "personalized" else 0
-    return ArmPlan(int(str(run_config.get("server-rounds", 3))), arm in ("aggregated", "personalized"), personal_rounds)
+    personal_rounds = _whole(run_config, "personal-rounds", 1) if arm == "personalized" else 0
+    return ArmPlan(_whole(run_config, "server-rounds", 3), arm in ("aggregated", "personalized"), personal_rounds)
+
+
+def _whole(run_config: Mapping[str, object], key: str, default: int) -> int:
+    value = run_config.get(key, default)
+    if not isinstance(value, int):
+        raise ConfigError(f"{key}={value} is no whole number.")
+    return value
 
 
 def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> dict[int, str]:
@@ -77,7 +84,7 @@ def main(grid: Grid, context: Context) -> None:
     run_config = context.run_config
     plan = plan_from(run_config)
     timeout_seconds = float(run_config.get("reply-timeout-seconds", 3600.0))
-    shops = find_shops(grid, int(run_config.get("num-shops", 2)), timeout_seconds)
+    shops = find_shops(grid, _whole(run_config, "num-shops", 2), timeout_seconds)
     result = as_json(run_rounds(Server(grid, shops, timeout_seconds), plan, AdapterFedAvg()))
     _log.info("result %s", json.dumps(result, ensure_ascii=False))
     if result_path := run_config.get("result-path"):

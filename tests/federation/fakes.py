@@ -31,13 +31,16 @@ class FakeDevice:
 
     Behaviour by shop name: `…raises` raises in training, `…lazy` has no examples, `…nan`,
     `…renamed`, `…reshaped`, `…double` hand over a spoilt adapter, `…kills` ends the process in
-    round 2 (once, if the folder is given).
+    `deadly_rounds`.
     """
 
-    def __init__(self, shop_ids: tuple[str, ...], folder: str | None = None) -> None:
+    def __init__(
+        self, shop_ids: tuple[str, ...], folder: str | None = None, deadly_rounds: tuple[int, ...] = (2,)
+    ) -> None:
         self.shop_ids = shop_ids
         self.calls: list[tuple[str, str, int, bool]] = []
         self._folder = None if folder is None else Path(folder)
+        self._deadly_rounds = deadly_rounds
         self._memory: dict[str, dict[str, np.ndarray]] = {}
 
     def _load(self, shop_id: str) -> dict[str, np.ndarray]:
@@ -60,7 +63,7 @@ class FakeDevice:
         self.calls.append(("train", shop_id, server_round, incoming is not None))
         if shop_id.endswith("raises"):
             raise RuntimeError(f"no power at {shop_id}\nsecond line")
-        if shop_id.endswith("kills") and server_round == 2:
+        if shop_id.endswith("kills") and server_round in self._deadly_rounds:
             os._exit(1)
         adapter = self.adapter_of(shop_id) if incoming is None else incoming
         state, target = self._load(shop_id), make_adapter("target", shop_id)
@@ -106,3 +109,8 @@ def _spoilt(adapter: dict[str, np.ndarray], shop_id: str) -> dict[str, np.ndarra
 
 def build_fake(shop_ids: tuple[str, ...]) -> FakeDevice:
     return FakeDevice(shop_ids)
+
+
+def device_from_run_config(run_config: dict, shop_ids: tuple[str, ...] | None) -> FakeDevice:
+    """As the assembly's factory: all shops of the config, or those asked for; state in `state-path`."""
+    return FakeDevice(shop_ids or tuple(run_config["shops"].split()), run_config.get("state-path"))
