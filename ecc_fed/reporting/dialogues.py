@@ -36,6 +36,12 @@ class Dialogue:
     before: SampleRow
     after: Mapping[str, SampleRow]
 
+    @property
+    def cloud_reply(self) -> str | None:
+        """The first reply that the cloud gave in any phase or arm."""
+        rows = (self.before, *self.after.values())
+        return next((row.cloud_reply for row in rows if row.cloud_reply is not None), None)
+
 
 def verdicts(row: SampleRow) -> list[Verdict]:
     """What the facts and the judge say of a reply."""

@@ -11,11 +11,12 @@ from markupsafe import Markup
 from ecc_fed.reporting import plots, sections
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.study import Study
-from ecc_fed.reporting.tables import ArmRow, arm_rows
+from ecc_fed.reporting.tables import ArmRow, arm_rows, cost_cells, quality_cells
 
 # A key typed into an override would otherwise travel with every shared report.
 _SECRET = re.compile(
-    r"^(\s*[\w.-]*(?:api_?key|secret|password|credential)[\w.-]*\s*:\s*)(?!null\b|~|''|\"\"|\s*$).+$", re.I | re.M
+    r"^(\s*[\w.-]*(?:api_?key|secret|password|credential)[\w.-]*[ \t]*:)(?![ \t]*(?:null|~|''|\"\")?[ \t]*$).+$",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -27,6 +28,11 @@ class Config:
     text: str
 
 
+def without_secrets(config: str) -> str:
+    """The config with the values of keys and passwords left out."""
+    return _SECRET.sub(r"\1 (hidden)", config)
+
+
 def _configs(study: Study) -> list[Config]:
     """A config for every group, from its first seed."""
     found = []
@@ -36,7 +42,7 @@ def _configs(study: Study) -> list[Config]:
         if len(group.runs) > 1:
             title += f" (also ran with seed {', '.join(str(seed) for seed in group.seeds[1:])})"
         if run.config is not None:
-            found.append(Config(title, _SECRET.sub(r"\1(hidden)", run.config)))
+            found.append(Config(title, without_secrets(run.config)))
     return found
 
 
@@ -50,7 +56,11 @@ def _versions(study: Study) -> dict[str, str]:
 
 
 def _distinct(study: Study, key: str) -> str:
-    values = dict.fromkeys(str(run.info[key]) for run in study.runs if run.info.get(key) is not None)
+    values = dict.fromkeys(
+        f"{value:g}" if isinstance(value, float) else str(value)
+        for run in study.runs
+        if (value := run.info.get(key)) is not None
+    )
     return ", ".join(values)
 
 
@@ -60,10 +70,10 @@ def _facts(study: Study) -> dict[str, str]:
     shops = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     queries = sum(len(run.rows("final")) for run in study.runs)
     facts = {
-        "Arms": str(len({group.arm for group in study.groups})),
+        "Arms": ", ".join(dict.fromkeys(group.arm for group in study.groups)),
         "Seeds": ", ".join(map(str, sorted({run.seed for run in study.runs}))),
         "Shops a run": shops,
-        "Test replies judged": f"{queries:,}",
+        "Test replies": f"{queries:,}",
         "Corpus": _distinct(study, "corpus"),
         "Language": _distinct(study, "language"),
         "Platform share": _distinct(study, "platform_share"),
@@ -78,7 +88,11 @@ def title(study: Study) -> str:
     """What the page calls itself."""
     if len(study.runs) == 1:
         return f"Run: {study.groups[0].label}, seed {study.runs[0].seed}"
-    return f"Study: {len(study.groups)} {'arm' if len(study.groups) == 1 else 'arms'}, {len(study.runs)} runs"
+    arms, settings = len({group.arm for group in study.groups}), len(study.variants)
+    parts = [f"{arms} {'arm' if arms == 1 else 'arms'}"]
+    if settings > 1:
+        parts.append(f"{settings} settings")
+    return f"Study: {', '.join(parts)}, {len(study.runs)} runs"
 
 
 def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
@@ -87,8 +101,10 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "title": title(study),
         "facts": _facts(study),
         "several": len(study.groups) > 1,
+        "several_seeds": any(len(group.runs) > 1 for group in study.groups),
         "notes": [*study.notes, *unpaired],
-        "arms": sections.arms(rows),
+        "arms": sections.arms(rows, quality_cells),
+        "costs": sections.arms(rows, cost_cells),
         "before_and_after": sections.before_and_after(study),
         "between": between,
         "seeds": sections.seeds(study),
@@ -106,17 +122,18 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "has_cloud_arm": any(group.arm == "cloud" for group in study.groups),
         "configs": _configs(study),
         "versions": _versions(study),
-        "plots": {
-            name: None if svg is None else Markup(svg)  # our own drawing: matplotlib escapes the texts in it
-            for name, svg in {
-                "curves": plots.curves(study),
-                "arms": plots.side_by_side(study),
-                "shop_facts": plots.shop_bars(study, "fact_accuracy"),
-                "shop_scores": plots.shop_bars(study, "final_score"),
-                "traffic": plots.traffic_bars(study),
-                "aggregation": plots.aggregation_curves(study),
-            }.items()
-        },
+        # Our own drawings: matplotlib escapes the texts in them.
+        "plots": {name: [Markup(svg) for svg in drawn if svg is not None] for name, drawn in _plots(study).items()},
+    }
+
+
+def _plots(study: Study) -> dict[str, list[str | None]]:
+    return {
+        "curves": [plots.curves(study)],
+        "arms": [plots.side_by_side(study)],
+        "shops": [*plots.shop_bars(study, "fact_accuracy"), *plots.shop_bars(study, "final_score")],
+        "traffic": [plots.traffic_bars(study)],
+        "aggregation": [plots.aggregation_curves(study)],
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from ecc_fed.core.statistics import Estimate, weighted_mean
@@ -81,9 +82,11 @@ def side_by_side(study: Study) -> str | None:
     groups = study.groups
 
     def draw() -> Figure:
-        columns = min(4, len(present))
+        # Long names leave less room for the panels.
+        columns = min(4 if max(len(group.label) for group in groups) <= 20 else 3, len(present))
         lines = -(-len(present) // columns)
-        figure = Figure(figsize=(10, lines * (0.9 + 0.32 * len(groups))), layout="constrained")
+        layout = ConstrainedLayoutEngine(hspace=0.08)
+        figure = Figure(figsize=(10, lines * (0.9 + 0.32 * len(groups))), layout=layout)
         panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
         for index, measure in enumerate(present):
             axes = panels[index // columns][index % columns]
@@ -94,6 +97,7 @@ def side_by_side(study: Study) -> str | None:
             axes.set_yticks(range(len(groups)), [group.label for group in groups])
             axes.set_ylim(len(groups) - 0.5, -0.5)
             axes.grid(axis="y", visible=False)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
             if measure.unit == "share":
                 percent(axes.xaxis)
             axes.margins(x=0.12)
@@ -117,22 +121,25 @@ def _whisker(axes: Axes, position: float, estimate: Estimate | None, shade: str,
     axes.plot([estimate.mean], [position], "o", color=shade, markersize=size, markerfacecolor=face)
 
 
-def shop_bars(study: Study, name: str) -> str | None:
+def shop_bars(study: Study, name: str) -> list[str]:
     """One measure for every shop: before evolution, and after it in every arm (means over seeds).
 
-    With more than 20 shops, each arm's shops in ascending order: a bar each would be no picture.
+    A plot for each part of a sweep. With more than 20 shops, each arm's shops in ascending order: a
+    bar each would be no picture.
     """
+    drawn = [_shop_bars(part, name, index) for index, part in enumerate(study.variants)]
+    return [svg for svg in drawn if svg is not None]
+
+
+def _shop_bars(part: Study, name: str, index: int) -> str | None:
     measure = BY_NAME[name]
-    before = _shop_means(study.groups[0], "base", name) if study.groups else {}
-    after = {group.label: (group, _shop_means(group, "final", name)) for group in study.groups}
-    if len(after) > 1:  # the arm `none` is the grey bar
-        after = {label: of for label, of in after.items() if of[0].arm != "none"} or after
-    shops = sorted({shop for _, of in after.values() for shop in of} | set(before))
+    groups = [group for group in part.groups if group.arm != "none"] or list(part.groups)
+    series = [("before", BASE_COLOUR, _shop_means(part.groups[0], "base", name))]
+    series += [(group.arm, colour(group.arm), _shop_means(group, "final", name)) for group in groups]
+    shops = sorted({shop for _, _, values in series for shop in values})
     if not shops:
         return None
-    series = [("before", BASE_COLOUR, before, "-")]
-    line_style = styles(study)
-    series += [(label, colour(group.arm), of, line_style[label]) for label, (group, of) in after.items()]
+    label = part.groups[0].variant_label
 
     def draw() -> Figure:
         figure = Figure(figsize=(10, 3.2), layout="constrained")
@@ -141,17 +148,18 @@ def shop_bars(study: Study, name: str) -> str | None:
             _draw_bars(axes, shops, series)
         else:
             _draw_sorted(axes, series)
-        axes.set_title(f"{measure.label}, per shop")
+        axes.set_title(f"{measure.label}, per shop" + (f" ({label})" if label else ""))
         if measure.unit == "share":
             percent(axes.yaxis)
         axes.set_ylim(bottom=0)
         legend_below(figure, [axes])
         return figure
 
-    return render(f"shops-{name.replace('_', '-')}", f"{measure.label} per shop before and after evolution", draw)
+    return render(f"shops-{index}-{name}", f"{measure.label} per shop before and after evolution", draw)
 
 
-Series = tuple[str, str, Mapping[str, float], str]
+# Label, colour, and a value for every shop.
+Series = tuple[str, str, Mapping[str, float]]
 
 
 def _shop_means(group: Group, phase: Phase, name: str) -> dict[str, float]:
@@ -166,14 +174,10 @@ def _shop_means(group: Group, phase: Phase, name: str) -> dict[str, float]:
 
 def _draw_bars(axes: Axes, shops: Sequence[str], series: Sequence[Series]) -> None:
     width = 0.84 / len(series)
-    for index, (label, shade, values, style) in enumerate(series):
+    for index, (label, shade, values) in enumerate(series):
         there = [(position, values[shop]) for position, shop in enumerate(shops) if shop in values]
         places = [position - 0.42 + width * (index + 0.5) for position, _ in there]
-        bars = axes.bar(places, [value for _, value in there], width * 0.92, color=shade, label=label)
-        if style != "-":
-            for bar in bars:
-                bar.set_hatch("////")
-                bar.set_edgecolor("#ffffff80")
+        axes.bar(places, [value for _, value in there], width * 0.92, color=shade, label=label)
     if len(shops) > 8:
         axes.set_xticks(range(len(shops)), shops, rotation=30, ha="right")
     else:
@@ -182,9 +186,9 @@ def _draw_bars(axes: Axes, shops: Sequence[str], series: Sequence[Series]) -> No
 
 
 def _draw_sorted(axes: Axes, series: Sequence[Series]) -> None:
-    for label, shade, values, style in series:
+    for label, shade, values in series:
         ordered = sorted(values.values())
-        axes.plot(range(1, len(ordered) + 1), ordered, style, color=shade, label=label)
+        axes.plot(range(1, len(ordered) + 1), ordered, color=shade, label=label)
     axes.set_xlabel("Shops in ascending order")
 
 
@@ -209,7 +213,7 @@ def traffic_bars(study: Study) -> str | None:
         axes.xaxis.set_major_formatter(lambda value, _: bytes_text(value))
         axes.set_title("Bytes per run")
         axes.grid(axis="y", visible=False)
-        figure.legend(loc="outside lower center", ncols=min(3, len(kinds)))
+        legend_below(figure, [axes])
         return figure
 
     return render("traffic", "Bytes by destination, direction and kind", draw)

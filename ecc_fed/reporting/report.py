@@ -34,8 +34,8 @@ def _panel(dialogue: Dialogue) -> Panel:
     before = dialogue.before
     lines = [_line(turn.role, turn.text) for turn in before.context]
     lines += [_line("customer", before.query), _line("human agent", before.reference)]
-    if before.cloud_reply is not None:
-        lines.append(_line("cloud", before.cloud_reply))
+    if dialogue.cloud_reply is not None:
+        lines.append(_line("cloud", dialogue.cloud_reply))
     lines.append(_line("before", before.reply, before))
     lines += [_line(arm, row.reply, row) for arm, row in dialogue.after.items()]
     title = Text(f"{dialogue.outcome} ({dialogue.share}), {before.shop_id}")
@@ -48,9 +48,8 @@ def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
         console.print(table, highlight=False)
     found = sections.correlations(study)
     for row in found.rows if found is not None else ():
-        if row[1].text == "after":
-            text = f"{row[0].text}: the judge's score and right facts correlate with r = {row[2].text} {row[2].sub}"
-            console.print(text, markup=False, highlight=False)
+        text = f"{row[0].text}: the judge's score and right facts correlate with r = {row[2].text} {row[2].sub}"
+        console.print(text, markup=False, highlight=False)
     for dialogue in choose(study, _TERMINAL_DIALOGUES):
         console.print(_panel(dialogue))
     failed = sum(len(run.info.get("failures") or []) for run in study.runs)

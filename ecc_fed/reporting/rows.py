@@ -248,6 +248,23 @@ def _traffic(path: Path) -> dict[Flow, tuple[int, int]] | None:
     return {flow: totals[flow] for flow in sorted(totals, key=astuple)}
 
 
+def _check_info(info: _Row) -> None:
+    """Checks what the report counts with; the rest is shown as it stands."""
+    info.number("platform_share")
+    for key in ("privacy", "versions"):
+        info.get(key, dict)
+    runtime = _Row(info.get("runtime", dict) or {}, f"{info.where}, 'runtime'")
+    for key in ("wall_seconds", "client_steps", "client_steps_per_second", "cohort"):
+        runtime.number(key)
+    bigram = _Row(info.get("bigram_perplexity", dict) or {}, f"{info.where}, 'bigram_perplexity'")
+    for shop in bigram.row:
+        bigram.number(shop)
+    info.children("failures")
+    for entry in info.children("aggregation"):
+        entry.get("server_round", int, required=True)
+        entry.number("relative_error")
+
+
 def load_run(root: Path) -> Run:
     """Reads and checks one finished run.
 
@@ -262,10 +279,7 @@ def load_run(root: Path) -> Run:
             f"{directory.run}: schema {info.row.get('schema')!r}, and this version reads schema {SCHEMA}; "
             "run it again, or use the version that wrote it"
         )
-    for key, kind in (("runtime", dict), ("privacy", dict), ("versions", dict), ("bigram_perplexity", dict)):
-        info.get(key, kind)
-    for key in ("failures", "aggregation"):
-        info.children(key)
+    _check_info(info)
     shops = info.get("shops", list, required=True)
     metrics = _rows(directory.metrics)
     return Run(

@@ -1,7 +1,7 @@
 """The report's tables as plain cells, for the page to lay out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,10 +18,9 @@ from ecc_fed.reporting.formatting import (
     value_text,
 )
 from ecc_fed.reporting.measures import BY_NAME, MEASURES, Comparison, Measure
-from ecc_fed.reporting.rows import SampleRow
 from ecc_fed.reporting.study import BASELINES, Group, Study
 from ecc_fed.reporting.summary import bigram, judge_fact_correlation
-from ecc_fed.reporting.tables import ArmRow, cells, flows, seed_table
+from ecc_fed.reporting.tables import ArmRow, flows, seed_table
 
 
 class Cell(NamedTuple):
@@ -63,15 +62,15 @@ def _measured(study: Study) -> list[Measure]:
     return [m for m in MEASURES if any(group.final[m.name] or group.base[m.name] for group in study.groups)]
 
 
-def arms(rows: Sequence[ArmRow]) -> PageTable:
-    """The table of the arms, after evolution; columns without any figure are left out."""
-    lines = [{"Arm": row.group.label, **cells(row, "\n")} for row in rows]
+def arms(rows: Sequence[ArmRow], of: Callable[[ArmRow, str], Mapping[str, str]]) -> PageTable:
+    """The table of the arms after evolution, or a part of it; columns without any figure are left out."""
+    lines = [{"Arm": row.group.label, **of(row, "\n")} for row in rows]
     columns = [title for title in (lines[0] if lines else {}) if any(line[title] != MISSING for line in lines)]
     return PageTable(tuple(columns), tuple(tuple(_split(line[title]) for title in columns) for line in lines))
 
 
 def before_and_after(study: Study) -> PageTable:
-    """A line for every measure and arm: before, after, and the paired difference."""
+    """A line for every arm and measure: before, after, and the paired difference; a single arm is not named."""
     measures = _measured(study)
     gains = [(group, group.gain().differences) for group in study.groups]
     rows = [
@@ -81,11 +80,15 @@ def before_and_after(study: Study) -> PageTable:
             _estimate(group.base[measure.name], measure),
             _estimate(group.final[measure.name], measure),
             _difference(differences[measure.name], measure),
+            Cell(count_text(0 if (after := group.final[measure.name]) is None else after.n)),
         )
         for group, differences in gains
         for measure in measures
     ]
-    return PageTable(("Arm", "Measure", "Before", "After", "Paired difference"), tuple(rows))
+    columns = ("Arm", "Measure", "Before", "After", "Paired difference", "Queries after")
+    if len(study.groups) == 1:
+        return PageTable(columns[1:], tuple(row[1:] for row in rows))
+    return PageTable(columns, tuple(rows))
 
 
 def between_arms(study: Study) -> tuple[PageTable, list[str]]:
@@ -98,6 +101,8 @@ def between_arms(study: Study) -> tuple[PageTable, list[str]]:
             if other is None or (baseline == "local" and group.arm == "none"):
                 continue
             title = f"{group.label} − {other.label}"
+            if group.variant and group.variant == other.variant:
+                title = f"{group.arm} − {other.arm} ({group.variant_label})"
             comparison = group.against(other)
             lines.append((title, comparison))
             if comparison.unpaired:
@@ -105,7 +110,8 @@ def between_arms(study: Study) -> tuple[PageTable, list[str]]:
                     f"{title}: {comparison.unpaired} queries of {group.label} have no like in {other.label} "
                     "and are left out."
                 )
-    measures = [m for m in _measured(study) if any(line.differences[m.name] for _, line in lines)]
+    shown = [measure for measure in _measured(study) if measure.name not in ("perplexity", "verbatim_share")]
+    measures = [m for m in shown if any(line.differences[m.name] for _, line in lines)]
     rows = [(Cell(title), *[_difference(line.differences[m.name], m) for m in measures]) for title, line in lines]
     return PageTable(("Difference", *[measure.label for measure in measures]), tuple(rows) if measures else ()), notes
 
@@ -116,14 +122,21 @@ def facts_and_voice(study: Study) -> PageTable:
         "fact_accuracy", "unseen_fact_accuracy", "platform_fact_accuracy", "other_shop_share", "chrf", "verbatim_share",
     )  # fmt: skip
     measures = [measure for measure in _measured(study) if measure.name in names]
-    rows = [(Cell("before"), *[_estimate(study.groups[0].base[m.name], m) for m in measures], Cell(MISSING))]
+    rows = []
+    for part in study.variants:
+        first = part.groups[0]
+        label = f"before ({first.variant_label})" if first.variant else "before"
+        rows.append((Cell(label), *[_estimate(first.base[m.name], m) for m in measures], Cell(MISSING)))
     for group in study.groups:
         errors = [_last_error(run.info.get("aggregation") or []) for run in group.runs]
         error = weighted_mean(errors, [1.0] * len(errors))
         rows.append(
             (Cell(group.label), *[_estimate(group.final[m.name], m) for m in measures], Cell(number_text(error)))
         )
-    return PageTable(("Arm", *[measure.label for measure in measures], "A·B averaging error"), tuple(rows))
+    columns = ("Arm", *[measure.label for measure in measures], "A·B averaging error")
+    if all(row[-1].text == MISSING for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return PageTable(columns, tuple(rows))
 
 
 def _last_error(aggregation: Sequence[Mapping[str, Any]]) -> float | None:
@@ -184,20 +197,24 @@ def correlations(study: Study) -> PageTable | None:
     """The judge's final score against the judge-free facts, over queries; None for a corpus without facts."""
     rows = []
     for group in study.groups:
-        phases: dict[str, list[SampleRow]] = {
-            "before": list(group.rows("base").values()),
-            "after": list(group.rows("final").values()),
-        }
-        phases["before and after"] = [row for of in phases.values() for row in of]
-        for name, queries in phases.items():
-            found = judge_fact_correlation(queries, derive_seed(0, "report", group.label, "correlation", name))
-            if found is not None:
-                low, high = found["ci95"]
-                interval = f"[{low:.2f}, {high:.2f}]"
-                figures = (Cell(f"{found['pearson']:.2f}", interval), Cell(f"{found['spearman']:.2f}"))
-                rows.append((Cell(group.label), Cell(name), *figures, Cell(count_text(found["queries"]))))
-    columns = ("Arm", "Replies", "Pearson r", "Spearman ρ", "Replies counted")
+        before, after = list(group.rows("base").values()), list(group.rows("final").values())
+        found = [
+            judge_fact_correlation(queries, derive_seed(0, "report", group.label, "correlation", name))
+            for name, queries in (("before", before), ("after", after), ("both", before + after))
+        ]
+        if any(of is not None for of in found):
+            rho = Cell(MISSING if found[1] is None else f"{found[1]['spearman']:.2f}")
+            count = Cell(count_text(None if found[1] is None else found[1]["queries"]))
+            rows.append((Cell(group.label), *[_correlation(of) for of in found], rho, count))
+    columns = ("Arm", "r before", "r after", "r before and after", "Spearman ρ after", "Queries after")
     return PageTable(columns, tuple(rows)) if rows else None
+
+
+def _correlation(found: Mapping[str, Any] | None) -> Cell:
+    if found is None:
+        return Cell(MISSING)
+    low, high = found["ci95"]
+    return Cell(f"{found['pearson']:.2f}", f"[{low:.2f}, {high:.2f}]")
 
 
 def seeds(study: Study) -> PageTable | None:
@@ -248,7 +265,12 @@ def _leaves(value: Any, prefix: str = "") -> list[tuple[str, str]]:
         return [leaf for key, item in value.items() for leaf in _leaves(item, f"{prefix}{key}.")]
     if isinstance(value, list):
         value = ", ".join(map(str, value))
-    text = MISSING if value is None else number_text(value) if type(value) in (int, float) else str(value)
+    if value is None:
+        text = MISSING
+    elif isinstance(value, bool):
+        text = "yes" if value else "no"
+    else:
+        text = number_text(value) if isinstance(value, int | float) else str(value)
     return [(prefix.rstrip("."), text)]
 
 

@@ -89,6 +89,12 @@ class Study:
         """All runs of all groups."""
         return tuple(run for group in self.groups for run in group.runs)
 
+    @property
+    def variants(self) -> list["Study"]:
+        """The study cut by what was swept: the arms of one part saw the same world."""
+        labels = list(dict.fromkeys(group.variant for group in self.groups))
+        return [Study(tuple(group for group in self.groups if group.variant == label), ()) for label in labels]
+
     def baseline(self, arm: str, group: Group) -> Group | None:
         """The arm's group under the same settings; or its only group, where the arm was not swept."""
         groups = [other for other in self.groups if other.arm == arm]
@@ -124,7 +130,8 @@ def find_runs(directories: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 def _flat(value: Any, prefix: str) -> dict[str, str]:
     if isinstance(value, Mapping):
         return {name: text for key, item in value.items() for name, text in _flat(item, f"{prefix}.{key}").items()}
-    return {prefix.lstrip("."): "null" if value is None else f"{value}"}
+    text = "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return {prefix.lstrip("."): text}
 
 
 def _settings(run: Run) -> dict[str, str]:
@@ -215,7 +222,20 @@ def load_study(directories: Sequence[Path]) -> Study:
     groups = [
         Group(arm, variant, tuple(seeds[seed] for seed in sorted(seeds))) for (arm, variant), seeds in found.items()
     ]
-    return Study(tuple(sorted(groups, key=_sort_key)), tuple(notes))
+    ordered = tuple(sorted(groups, key=_sort_key))
+    return Study(ordered, (*notes, *_missing_shops(ordered)))
+
+
+def _missing_shops(groups: Sequence[Group]) -> list[str]:
+    """A note for every run in which some shop has no row after evolution: its queries are in no mean."""
+    notes = []
+    for group in groups:
+        for run in group.runs:
+            missing = sorted(set(run.shops) - {row.shop_id for row in run.rows("final")})
+            if missing:
+                names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+                notes.append(f"{group.label}, seed {run.seed}: no test reply after evolution from {names}.")
+    return notes
 
 
 def is_run(directory: Path) -> bool:

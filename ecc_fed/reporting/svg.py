@@ -97,4 +97,7 @@ def legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if len(entries) > 1:
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=min(5, len(entries)))
+        # About 130 characters fit side by side; a key takes some six.
+        fitting = 130 // (max(map(len, entries)) + 6)
+        columns = max(1, min(5, len(entries), fitting * int(figure.get_figwidth()) // 10))
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)

@@ -9,15 +9,15 @@ from rich.table import Table
 
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, weighted_mean
-from ecc_fed.reporting.formatting import MISSING, bytes_text, count_text, estimate_text, number_text
+from ecc_fed.reporting.formatting import MISSING, bytes_text, count_text, difference_text, estimate_text, number_text
 from ecc_fed.reporting.measures import BY_NAME, MEASURES, Measure, estimate_all
 from ecc_fed.reporting.rows import Flow, Phase, Run
 from ecc_fed.reporting.study import Group, Study
 from ecc_fed.reporting.summary import escalation, teacher, traffic
 
 HEADLINE = (
-    "final_score", "similarity", "relevance", "fact_accuracy", "unseen_fact_accuracy", "platform_fact_accuracy", "chrf",
-    "verbatim_share",
+    "final_score", "similarity", "relevance", "fact_accuracy", "unseen_fact_accuracy", "platform_fact_accuracy",
+    "other_shop_share", "chrf", "verbatim_share",
 )  # fmt: skip
 _ESCALATION = Measure("escalation_rate", "Escalation rate", "share", lambda row: None)
 
@@ -101,11 +101,14 @@ def arm_rows(study: Study) -> list[ArmRow]:
     return rows
 
 
-def cells(row: ArmRow, separator: str = " ") -> dict[str, str]:
-    """Column title -> text. Measures stand with their 95% interval after `separator`."""
-    shown = {BY_NAME[name].label: estimate_text(row.measures[name], BY_NAME[name], separator) for name in HEADLINE}
+def quality_cells(row: ArmRow, separator: str = " ") -> dict[str, str]:
+    """Column title -> a measure's figure with its 95% interval after `separator`."""
+    return {BY_NAME[name].label: estimate_text(row.measures[name], BY_NAME[name], separator) for name in HEADLINE}
+
+
+def cost_cells(row: ArmRow, separator: str = " ") -> dict[str, str]:
+    """Column title -> what the arm asks of the cloud, the network and the clock."""
     return {
-        **shown,
         "Escalated, first round": estimate_text(row.escalation_first, _ESCALATION, separator),
         "Escalated, last round": estimate_text(row.escalation_last, _ESCALATION, separator),
         "Cloud calls": count_text(row.costs.cloud_calls),
@@ -115,8 +118,15 @@ def cells(row: ArmRow, separator: str = " ") -> dict[str, str]:
     }
 
 
+def cells(row: ArmRow, separator: str = " ") -> dict[str, str]:
+    """Every column of the table of the arms."""
+    return quality_cells(row, separator) | cost_cells(row, separator)
+
+
 def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
-    """Arms side by side as columns, as many to a table as `width` characters hold."""
+    """Arms side by side as columns, as many to a table as `width` characters hold; one arm beside its base."""
+    if len(rows) == 1:
+        return [_before_and_after(rows[0])]
     body = [cells(row, "\n") for row in rows]
     titles = list(body[0]) if body else []
     # Cells are at most "[0.712, 0.733]" wide, unless the arm's own name is wider.
@@ -138,6 +148,20 @@ def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
         tables.append(table)
         start = stop
     return tables
+
+
+def _before_and_after(row: ArmRow) -> Table:
+    table = Table(show_lines=False, row_styles=["", "dim"], pad_edge=False)
+    for title in ("95% interval", "before", f"after ({row.group.label})", "paired difference"):
+        table.add_column(title, justify="left" if title == "95% interval" else "right", overflow="fold")
+    differences = row.group.gain().differences
+    for name in HEADLINE:
+        measure = BY_NAME[name]
+        before, after = (estimate_text(of[name], measure, "\n") for of in (row.group.base, row.measures))
+        table.add_row(measure.label, before, after, difference_text(differences[name], measure, "\n"))
+    for title, text in cost_cells(row, "\n").items():
+        table.add_row(title, "", text, "")
+    return table
 
 
 def _escape_markdown(text: str) -> str:

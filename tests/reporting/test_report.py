@@ -1,0 +1,260 @@
+"""The page opens offline, escapes what it shows, says what is missing, and is the same twice."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.run_directory import read_jsonl, write_jsonl
+from ecc_fed.reporting.dialogues import choose, verdicts
+from ecc_fed.reporting.html import without_secrets
+from ecc_fed.reporting.report import report
+from ecc_fed.reporting.study import load_study
+from ecc_fed.reporting.tables import arm_rows, cells, csv_table, markdown_table, terminal_tables
+
+VOID = {"meta", "br", "hr", "img", "input", "link", "path", "use"}
+
+
+class Checker(HTMLParser):
+    """Collects ids, references and unbalanced tags."""
+
+    def __init__(self):
+        super().__init__()
+        self.stack, self.ids, self.links, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.stack.append(tag)
+        for name, value in attributes:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("href", "src", "xlink:href"):
+                self.links.append(value)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.stack.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def check(path):
+    page = path.read_text(encoding="utf-8")
+    checker = Checker()
+    checker.feed(page)
+    assert checker.stack == []
+    assert len(checker.ids) == len(set(checker.ids)), "ids clash"
+    assert all(link.startswith("#") and link[1:] in checker.ids for link in checker.links)
+    assert not re.search(r"<script|@import|url\((?!#)|<link|<img", page)
+    assert set(re.findall(r"https?://[^\"'\s<>]+", page)) <= {
+        "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink",
+    }  # fmt: skip
+    return page, " ".join(checker.text)
+
+
+def test_one_run(make_run):
+    run = make_run("run", "local")
+    path = report([run])
+    page, text = check(path)
+    assert path == run / "report.html"
+    assert "Run: local, seed 0" in text
+    assert "Before and after evolution" in text
+    assert "请问第" in text
+    assert "<b>急</b>" not in page  # escaped, so it is text
+    assert "<b>急</b>" in text
+    assert "platform_share: 0.25" in text
+    assert not (run / "arms.md").exists()
+    assert sorted(entry.name for entry in run.iterdir() if entry.name.startswith("report")) == ["report.html"]
+
+
+@pytest.fixture
+def study_folder(make_run, tmp_path):
+    for arm in ("none", "local", "aggregated", "personalized"):
+        for seed in (0, 1):
+            failures = [{"shop_id": "shop_01", "server_round": 2, "kind": "dropped", "reason": "<host> died"}]
+            make_run(f"study/{arm}{seed}", arm, seed, queries=15, shops=3, failures=failures if seed else [])
+    return tmp_path / "study"
+
+
+def test_a_study(study_folder):
+    path = report([study_folder])
+    page, text = check(path)
+    assert "Study: 4 arms, 8 runs" in text
+    assert "aggregated − local" in text
+    assert "What aggregation does to facts and voice" in text
+    assert "<host> died" in text
+    assert "Character bigram" in text
+    assert page.count("<figure>") >= 5
+    assert (study_folder / "arms.md").read_text().count("\n") == 2 + 4
+    rows = list(csv.DictReader(io.StringIO((study_folder / "arms.csv").read_text())))
+    assert {row["seed"] for row in rows} == {"all", "0", "1"}
+    assert {row["arm"] for row in rows} == {"none", "local", "aggregated", "personalized"}
+    assert len(rows) == 4 * 3 * 2 * 10
+
+
+def test_the_same_runs_give_the_same_page(make_run, tmp_path):
+    run = make_run("run", queries=5, shops=2)
+    assert report([run], tmp_path / "one").read_bytes() == report([run], tmp_path / "two").read_bytes()
+
+
+def test_platform_shares_stand_side_by_side(make_run, tmp_path):
+    for share in (0.0, 0.5):
+        for arm in ("local", "aggregated"):
+            make_run(f"sweep/{arm}{share}", arm, 0, queries=5, platform_share=share, world=str(share))
+    _, text = check(report([tmp_path / "sweep"]))
+    assert "Shop facts right, share 0 " in text.replace("\n", " ") or "Shop facts right, share 0" in text
+    assert "Platform facts right, share 0.5" in text
+    assert "2 settings" in text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"facts": False, "judged": False, "likelihood": False, "platform_share": None},
+        {"rounds": 0},
+        {"shops": 1, "queries": 1},
+        {"shops": 25, "queries": 2},
+        {"shop_names": ["坚果<铺>", "a$b$c", "x_{1}"], "queries": 4},
+        {"queries": 0},
+    ],
+)
+def test_unusual_runs(make_run, options):
+    run = make_run("run", "aggregated", **options)
+    page, text = check(report([run], console=Console(file=io.StringIO())))
+    assert "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL).lower().replace("finance", "")
+    if options.get("rounds") == 0:
+        assert "No round was served" in text
+    if options.get("facts") is False:
+        assert "there is no correlation to show" in text
+        assert "Shop facts right" not in re.sub(r"In brackets.*?zero out", "", text, flags=re.DOTALL)
+    if "shop_names" in options:
+        assert "坚果<铺>" in text
+        assert "a$b$c" in text
+
+
+def test_files_that_are_not_there_are_said_to_be_missing(make_run):
+    run = make_run("run")
+    for name in ("samples.jsonl", "metrics.jsonl", "egress.jsonl", ".hydra/config.yaml"):
+        (run / name).unlink()
+    _, text = check(report([run], console=Console(file=io.StringIO())))
+    assert "There is no ledger" in text
+    assert "No query was answered both before and after" in text
+    assert "no test reply after evolution from shop_00, shop_01" in text
+
+
+def test_keys_in_the_config_are_hidden():
+    config = "teacher:\n  api_key: sk-1\n  MyApiKey: 'x y'\n  api_key_env: null\n  max_tokens: 77\n  password: ''\n"
+    assert without_secrets(config) == (
+        "teacher:\n  api_key: (hidden)\n  MyApiKey: (hidden)\n  api_key_env: null\n  max_tokens: 77\n  password: ''\n"
+    )
+
+
+def test_terminal(make_run, study_folder):
+    out = io.StringIO()
+    path = report([study_folder], console=Console(file=out, width=140))
+    text = out.getvalue()
+    for expected in (
+        "personalized",
+        "Shop facts right",
+        "Platform facts right",
+        "Escalated, last round",
+        "Cloud calls",
+    ):
+        assert expected in text
+    assert "correlate with r = " in text
+    assert "Wrong before, right after" in text
+    assert "4 failures" in text
+    assert f"Report: {path}" in text
+
+
+def test_a_narrow_terminal_gets_more_tables(study_folder):
+    rows = arm_rows(load_study([study_folder]))
+    assert len(terminal_tables(rows, 200)) == 1
+    narrow = terminal_tables(rows, 80)
+    assert len(narrow) > 1
+    assert sum(len(table.columns) - 1 for table in narrow) == 4
+    for table in narrow:
+        out = io.StringIO()
+        Console(file=out, width=80).print(table)
+        assert "…" not in out.getvalue()
+
+
+def test_missing_figures_are_dashes(make_run):
+    study = load_study([make_run("run", facts=False, judged=False, rounds=0)])
+    shown = cells(arm_rows(study)[0])
+    assert shown["Final score"] == shown["Shop facts right"] == shown["Cloud calls"] == "–"
+    assert shown["Escalated, first round"] == "–"
+    assert "–" in markdown_table(arm_rows(study))
+    assert ",,,,0" in csv_table(study)
+
+
+def test_costs_leave_the_evaluation_out(make_run):
+    study = load_study([make_run("run", "local", shops=2, rounds=2)])
+    assert arm_rows(study)[0].costs.up_bytes == 4 * 94000
+    assert cells(arm_rows(study)[0])["Bytes up"] == "376 kB"
+
+
+def test_several_folders_go_to_the_working_directory(make_run, tmp_path, monkeypatch):
+    runs = [make_run("a", "none", queries=2), make_run("b", "local", queries=2)]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert report(runs) == tmp_path / "here" / "report.html"
+    assert (tmp_path / "here" / "arms.csv").exists()
+
+
+def test_errors_are_the_users(make_run, tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        report([tmp_path])
+    run = make_run("run", queries=1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match=r"cannot write .*another folder for the report"):
+        report([run], tmp_path / "file" / "x")
+
+
+def test_dialogues_show_good_and_bad_from_several_shops(study_folder):
+    study = load_study([study_folder])
+    dialogues = choose(study)
+    assert len(dialogues) == 6
+    assert dialogues == choose(study)
+    outcomes = [dialogue.outcome for dialogue in dialogues]
+    assert outcomes[0] == "Wrong before, right after (personalized)"
+    assert "Wrong before and after (personalized)" in outcomes
+    assert len({(d.before.shop_id, d.before.pair_id) for d in dialogues}) == 6
+    assert len({d.before.shop_id for d in dialogues}) == 3
+    for dialogue in dialogues:
+        assert list(dialogue.after) == ["local", "aggregated", "personalized"]
+        assert all(row.query == dialogue.before.query for row in dialogue.after.values())
+        assert re.fullmatch(r"\d+ of 45 test queries", dialogue.share)
+    assert choose(study, 0) == []
+
+
+def test_dialogues_without_facts_follow_the_score(make_run):
+    dialogues = choose(load_study([make_run("run", facts=False)]))
+    assert dialogues[0].outcome == "Score rose (local)"
+    assert 0 < len(dialogues) <= 6
+
+
+def test_verdicts_name_the_other_shop(make_run):
+    run = make_run("run", "aggregated", queries=30)
+    rows = read_jsonl(run / "samples.jsonl")
+    for row in rows:
+        for fact in row["facts"]:
+            fact |= {
+                "stated": False,
+                "competing_stated": ["圆通"],
+                "other_shop": ["shop_01", "shop_02", "shop_03", "x"],
+            }
+    write_jsonl(run / "samples.jsonl", rows)
+    row = next(row for row in load_study([run]).runs[0].rows("final") if row.facts)
+    texts = [verdict.text for verdict in verdicts(row)]
+    assert texts[:2] == ["facts wrong", "states a value of shop_01, shop_02, shop_03, …"]

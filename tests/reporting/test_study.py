@@ -1,0 +1,145 @@
+"""Runs are found, grouped by arm and swept settings, and compared only where their queries are the same."""
+
+import pytest
+
+from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.reporting.study import load_study
+
+
+def labels(study):
+    return [group.label for group in study.groups]
+
+
+def test_runs_are_found_at_any_depth_and_ordered_by_arm_and_seed(make_run, tmp_path):
+    make_run("b/deep/x", "local", 1, queries=2)
+    make_run("a", "local", 0, queries=2)
+    make_run("c", "none", 0, queries=2)
+    make_run("d", "mine", 0, queries=2)
+    study = load_study([tmp_path])
+    assert labels(study) == ["none", "local", "mine"]
+    assert study.groups[1].seeds == (0, 1)
+    assert study.notes == ()
+    assert len(load_study([tmp_path / "a", tmp_path / "c"]).runs) == 2
+    assert len(load_study([tmp_path / "a", tmp_path]).runs) == 4
+
+
+def test_a_folder_without_runs_names_it_and_how_to_make_one(tmp_path):
+    with pytest.raises(UserError, match=r"holds no run.*ecc-fed run hydra.run.dir="):
+        load_study([tmp_path])
+    with pytest.raises(UserError, match=r"nowhere is no folder"):
+        load_study([tmp_path / "nowhere"])
+    (tmp_path / "x" / ".hydra").mkdir(parents=True)
+    (tmp_path / "x" / ".hydra" / "config.yaml").write_text("seed: 0\n")
+    with pytest.raises(UserError, match=r"holds only unfinished runs \(1\)"):
+        load_study([tmp_path])
+
+
+def test_unfinished_and_repeated_runs_are_left_out_with_a_note(make_run, tmp_path):
+    make_run("2024-01-01", queries=2)
+    kept = make_run("2024-01-02", queries=3)
+    (make_run("2024-01-03", queries=2) / "run.json").unlink()
+    study = load_study([tmp_path])
+    assert [run.directory.root for run in study.runs] == [kept.resolve()]
+    assert len(study.notes) == 2
+    assert "2024-01-03 did not finish" in study.notes[0]
+    assert "2024-01-01 is left out" in study.notes[1]
+
+
+def test_a_shop_without_test_replies_is_noted(make_run, tmp_path):
+    run = make_run("a", queries=2)
+    path = run / "samples.jsonl"
+    path.write_text("".join(line + "\n" for line in path.read_text().splitlines() if '"shop_02"' not in line))
+    assert load_study([tmp_path]).notes == ("local, seed 0: no test reply after evolution from shop_02.",)
+
+
+def test_swept_settings_name_the_groups(make_run, tmp_path):
+    for share in (0.5, 0.0):
+        for arm in ("local", "aggregated"):
+            for seed in (0, 1):
+                make_run(f"{arm}{share}{seed}", arm, seed, queries=2, platform_share=share)
+    study = load_study([tmp_path])
+    assert labels(study) == [
+        "local (platform_share=0)", "local (platform_share=0.5)", "aggregated (platform_share=0)",
+        "aggregated (platform_share=0.5)",
+    ]  # fmt: skip
+    assert all(group.seeds == (0, 1) for group in study.groups)
+    assert [len(part.groups) for part in study.variants] == [2, 2]
+
+
+def test_settings_that_differ_between_arms_or_seeds_are_no_sweep(make_run, tmp_path):
+    make_run("a", "local", 0, queries=2, config="strategy:\n  name: none\nwhere: x/a\n")
+    make_run("b", "aggregated", 0, queries=2, config="strategy:\n  name: fedavg\nwhere: x/b\n")
+    make_run("c", "local", 1, queries=2, config="strategy:\n  name: none\nwhere: x/c\n")
+    assert labels(load_study([tmp_path])) == ["local", "aggregated"]
+
+
+def test_settings_that_change_together_are_named_once(make_run, tmp_path):
+    for name, target, rate in (("a", "one.Teacher", 1), ("b", "two.Teacher", 2)):
+        make_run(name, "local", 0, queries=2, config=f"teacher:\n  _target_: {target}\n  rate: {rate}\n")
+    assert labels(load_study([tmp_path])) == ["local (rate=1)", "local (rate=2)"]
+
+
+def test_two_swept_settings(make_run, tmp_path):
+    for a in (1, 2):
+        for b in ("x", "null"):
+            config = f"adapter:\n  rank: {a}\nprivacy:\n  redaction: {b}\n"
+            make_run(f"{a}{b}", "local", 0, queries=2, config=config)
+    assert labels(load_study([tmp_path])) == [
+        "local (rank=1, redaction=null)", "local (rank=1, redaction=x)", "local (rank=2, redaction=null)",
+        "local (rank=2, redaction=x)",
+    ]  # fmt: skip
+
+
+def test_paths_inside_the_run_are_no_sweep(make_run, tmp_path):
+    for rank in (1, 2):
+        for seed in (0, 1):
+            name = f"r{rank}s{seed}"
+            path = tmp_path / "sweep" / name
+            config = f"a_cache: {path}/cache\nadapter:\n  rank: {rank}\n"
+            make_run(f"sweep/{name}", "local", seed, queries=2, config=config)
+    study = load_study([tmp_path])
+    assert labels(study) == ["local (rank=1)", "local (rank=2)"]
+    assert study.groups[0].seeds == (0, 1)
+
+
+def test_a_broken_config_is_named(make_run, tmp_path):
+    make_run("a", queries=2, config="a: [1\nb: }\n")
+    with pytest.raises(RunDirectoryError, match=r"config.yaml, line \d+: not YAML"):
+        load_study([tmp_path])
+
+
+def test_baselines_share_the_swept_setting(make_run, tmp_path):
+    for share in (0.0, 0.5):
+        for arm in ("none", "aggregated"):
+            make_run(f"{arm}{share}", arm, 0, queries=4, platform_share=share, world=str(share))
+    study = load_study([tmp_path])
+    groups = {group.label: group for group in study.groups}
+    aggregated = groups["aggregated (platform_share=0.5)"]
+    assert study.baseline("none", aggregated) is groups["none (platform_share=0.5)"]
+    assert study.baseline("local", aggregated) is None
+    assert study.baseline("none", groups["none (platform_share=0)"]) is None
+    assert aggregated.against(groups["none (platform_share=0.5)"]).unpaired == 0
+    # Another world: nothing to pair, and that is said.
+    other = aggregated.against(groups["none (platform_share=0)"])
+    assert other.unpaired == 16
+    assert other.differences["chrf"] is None
+
+
+def test_seeds_are_pooled_as_queries_of_their_own(make_run, tmp_path):
+    for seed in (0, 1, 2):
+        make_run(f"s{seed}", "local", seed, queries=20)
+    group = load_study([tmp_path]).groups[0]
+    alone = load_study([tmp_path / "s0"]).groups[0]
+    assert len(group.rows("final")) == 3 * len(alone.rows("final"))
+    wide, narrow = alone.final["chrf"], group.final["chrf"]
+    assert narrow.n == 3 * wide.n
+    assert narrow.high - narrow.low < wide.high - wide.low
+
+
+def test_gain_is_final_minus_base(make_run, tmp_path):
+    group = load_study([make_run("a", "local", queries=40)]).groups[0]
+    gain = group.gain()
+    assert gain.unpaired == 0
+    difference = gain.differences["chrf"]
+    assert difference.mean == pytest.approx(group.final["chrf"].mean - group.base["chrf"].mean)
+    assert difference.low > 0

@@ -1,0 +1,212 @@
+"""`summary.json` keeps its schema, its sums and its bytes."""
+
+import json
+import math
+import random
+
+import pytest
+
+from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.run_directory import read_json, read_jsonl, write_json, write_jsonl
+from ecc_fed.reporting.summary import summarise, write_summary
+
+METRICS = {
+    "final_score", "similarity", "relevance", "fact_accuracy", "unseen_fact_accuracy", "platform_fact_accuracy", "chrf",
+    "perplexity", "verbatim_share", "other_shop_share",
+}  # fmt: skip
+
+
+def test_schema(make_run):
+    run = make_run("run", "aggregated", seed=3)
+    summary = summarise(run)
+    assert summary["schema"] == 1
+    assert (summary["arm"], summary["seed"], summary["server_rounds"], summary["cycles"]) == ("aggregated", 3, 4, 1)
+    assert summary["shops"] == ["shop_00", "shop_01", "shop_02", "shop_03"]
+    assert set(summary["evaluation"]) == {"base", "final"}
+    for phase in summary["evaluation"].values():
+        assert set(phase) == METRICS
+        for metric in phase.values():
+            assert set(metric) == {"mean", "ci95", "per_shop"}
+            assert metric["ci95"][0] <= metric["mean"] <= metric["ci95"][1]
+            assert set(metric["per_shop"]) <= set(summary["shops"])
+    assert set(summary["serving"]) == {"escalation_rate", "mean_score"}
+    assert [len(of) for of in summary["serving"].values()] == [4, 4]
+    assert set(summary["teacher"]) == {"requests", "cached", "failed", "input_tokens", "output_tokens", "cost_usd"}
+    assert set(summary["runtime"]) == {
+        "wall_seconds", "client_steps", "client_steps_per_second", "cohort", "base_loads", "peak_rss_bytes",
+        "peak_gpu_bytes",
+    }  # fmt: skip
+    assert set(summary["privacy"]) == {"redaction", "epsilon", "delta", "secagg", "attacks"}
+    assert summary["versions"]["torch"] == "2.13.0"
+    json.dumps(summary, allow_nan=False)
+
+
+def test_sums(make_run):
+    summary = summarise(make_run("run", "aggregated", shops=2, rounds=3))
+    assert summary["teacher"] == {
+        "requests": 240, "cached": 0, "failed": 0, "input_tokens": 24000, "output_tokens": 4800, "cost_usd": 0.12,
+    }  # fmt: skip
+    assert summary["traffic"] == {
+        "adapter_up_bytes": 6 * 310000, "adapter_down_bytes": 6 * 310000, "teacher_up_bytes": 6 * 94000,
+        "teacher_down_bytes": 6 * 2400, "evaluation_up_bytes": 6 * 1000, "evaluation_down_bytes": 6 * 500,
+    }  # fmt: skip
+
+
+def test_serving_is_weighted_by_queries(make_run):
+    run = make_run("run", shops=2, rounds=1)
+    rows = read_jsonl(run / "metrics.jsonl")
+    rows[0] |= {"served": 30, "escalated": 15, "mean_score": 0.2}
+    rows[1] |= {"served": 10, "escalated": 0, "mean_score": 0.6}
+    extra = {
+        "server_round": 2,
+        "shop_id": "shop_00",
+        "split": "stream",
+        "served": 0,
+        "escalated": 0,
+        "mean_score": None,
+    }
+    other = {"server_round": 3, "shop_id": "shop_00", "split": "test", "served": 5, "escalated": 5}
+    write_jsonl(run / "metrics.jsonl", [*rows, extra, other])
+    assert summarise(run)["serving"] == {"escalation_rate": [15 / 40, None], "mean_score": [0.3, None]}
+
+
+def test_cycles_of_a_round_add_up(make_run):
+    run = make_run("run", shops=1, rounds=1)
+    row = read_jsonl(run / "metrics.jsonl")[0]
+    first = row | {"cycle": 0, "served": 20, "escalated": 10, "mean_score": 0.4}
+    write_jsonl(run / "metrics.jsonl", [first, row | {"cycle": 1, "served": 20, "escalated": 0, "mean_score": 0.8}])
+    assert summarise(run)["serving"] == {"escalation_rate": [0.25], "mean_score": [0.6]}
+
+
+def test_same_rows_in_any_order_give_the_same_bytes(make_run, tmp_path):
+    first, second = make_run("a"), make_run("b")
+    rows = read_jsonl(second / "samples.jsonl")
+    random.Random(0).shuffle(rows)
+    write_jsonl(second / "samples.jsonl", rows)
+    assert write_summary(first).read_bytes() == write_summary(second).read_bytes()
+    assert read_json(first / "summary.json") == summarise(first)
+
+
+def test_another_seed_draws_otherwise(make_run):
+    run = make_run("run")
+    before = summarise(run)["evaluation"]["final"]["chrf"]
+    write_json(run / "run.json", read_json(run / "run.json") | {"seed": 1})
+    after = summarise(run)["evaluation"]["final"]["chrf"]
+    assert after["mean"] == before["mean"]
+    assert after["ci95"] != before["ci95"]
+
+
+def test_a_corpus_without_facts_cloud_or_likelihoods_gives_nulls(make_run):
+    summary = summarise(make_run("run", facts=False, judged=False, likelihood=False, platform_share=None))
+    final = summary["evaluation"]["final"]
+    for name in METRICS - {"chrf", "verbatim_share"}:
+        assert final[name] is None, name
+    assert final["chrf"]["mean"] > 0
+    assert summary["judge_fact_correlation"] == {"base": None, "final": None, "both": None}
+    assert summary["bigram_perplexity"] is None
+    assert summary["platform_share"] is None
+
+
+def test_zero_rounds(make_run):
+    summary = summarise(make_run("run", rounds=0))
+    assert summary["serving"] == {"escalation_rate": [], "mean_score": []}
+    assert summary["teacher"]["requests"] is None
+    assert summary["traffic"]["teacher_up_bytes"] == 0
+
+
+def test_missing_files_are_nulls_not_zeros(make_run):
+    run = make_run("run")
+    for name in ("samples.jsonl", "metrics.jsonl", "egress.jsonl"):
+        (run / name).unlink()
+    summary = summarise(run)
+    assert set(summary["evaluation"]["final"].values()) == {None}
+    assert set(summary["traffic"].values()) == {None}
+    assert set(summary["teacher"].values()) == {None}
+
+
+def test_one_query_has_no_interval(make_run):
+    final = summarise(make_run("run", shops=1, queries=1))["evaluation"]["final"]
+    assert final["chrf"]["ci95"] is None
+    assert final["chrf"]["mean"] > 0
+
+
+def test_judge_and_facts_point_the_same_way(make_run):
+    found = summarise(make_run("run", "local", queries=60))["judge_fact_correlation"]
+    assert found["final"]["pearson"] > 0.5
+    assert found["final"]["spearman"] > 0.5
+    assert found["final"]["ci95"][0] < found["final"]["pearson"] < found["final"]["ci95"][1]
+    assert found["both"]["queries"] > found["final"]["queries"]
+
+
+def test_bigram_is_weighted_by_characters_on_a_log_scale(make_run):
+    run = make_run("run", shops=2)
+    rows = read_jsonl(run / "samples.jsonl")
+    for row in rows:
+        row["characters"] = 30 if row["shop_id"] == "shop_00" else 10
+    write_jsonl(run / "samples.jsonl", rows)
+    write_json(run / "run.json", read_json(run / "run.json") | {"bigram_perplexity": {"shop_00": 16, "shop_01": 81}})
+    found = summarise(run)["bigram_perplexity"]
+    assert found["mean"] == pytest.approx(math.exp(0.75 * math.log(16) + 0.25 * math.log(81)), rel=1e-5)
+
+
+def test_a_shop_that_failed_is_in_no_mean(make_run):
+    run = make_run(
+        "run", failures=[{"shop_id": "shop_01", "server_round": 2, "kind": "dropped", "reason": "host died"}]
+    )
+    rows = [row for row in read_jsonl(run / "samples.jsonl") if row["shop_id"] != "shop_01"]
+    write_jsonl(run / "samples.jsonl", rows)
+    summary = summarise(run)
+    assert "shop_01" not in summary["evaluation"]["final"]["chrf"]["per_shop"]
+    assert summary["failures"][0]["reason"] == "host died"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shop_id": None}, r"samples.jsonl, row 2: 'shop_id' is missing"),
+        ({"phase": "middle"}, r"row 2: 'phase' is 'middle', not one of base, final"),
+        ({"final_score": "high"}, r"row 2: 'final_score' is 'high', which is of the wrong type"),
+        ({"final_score": True}, "wrong type"),
+        ({"facts": [{"key": "k"}]}, r"row 2, 'facts'\[0\]: 'kind' is missing"),
+        ({"facts": [3]}, "must hold JSON objects"),
+        ({"context": [{"role": "bot", "text": "x"}]}, r"'context'\[0\]: 'role' is 'bot'"),
+    ],
+)
+def test_a_wrong_row_is_named(make_run, change, message):
+    run = make_run("run", shops=1, queries=3)
+    rows = read_jsonl(run / "samples.jsonl")
+    rows[1] |= change
+    write_jsonl(run / "samples.jsonl", rows)
+    with pytest.raises(RunDirectoryError, match=message):
+        summarise(run)
+
+
+def test_a_repeated_row_is_named(make_run):
+    run = make_run("run", shops=1, queries=2)
+    rows = read_jsonl(run / "samples.jsonl")
+    write_jsonl(run / "samples.jsonl", [*rows, rows[0]])
+    with pytest.raises(RunDirectoryError, match=r"row 5: .*stands here a second time"):
+        summarise(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 2}, "schema 2, and this version reads schema 1"),
+        ({"arm": None}, "'arm' is missing"),
+        ({"seed": "0"}, "'seed' is '0', which is of the wrong type"),
+        ({"aggregation": [{"relative_error": 0.1}]}, r"'aggregation'\[0\]: 'server_round' is missing"),
+        ({"runtime": {"wall_seconds": "long"}}, "'runtime': 'wall_seconds'"),
+        ({"bigram_perplexity": {"shop_00": "x"}}, "'bigram_perplexity': 'shop_00'"),
+    ],
+)
+def test_a_wrong_run_file_is_named(make_run, change, message):
+    run = make_run("run", shops=1, queries=1)
+    write_json(run / "run.json", read_json(run / "run.json") | change)
+    with pytest.raises(RunDirectoryError, match=message):
+        summarise(run)
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(RunDirectoryError, match=r"run.json is missing"):
+        summarise(tmp_path)
