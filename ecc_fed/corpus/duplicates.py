@@ -158,14 +158,19 @@ def drop_near_duplicates(
             earlier.append(left[agree >= needed])
             later.append(right[agree >= needed])
 
-    def shingles(index: int) -> npt.NDArray[np.uint32]:
-        return np.unique(hashed_shingles([text_of(index).replace("\n", "")], SHINGLE)[0])
-
     pairs = np.unique(np.stack([np.concatenate(later), np.concatenate(earlier)], axis=1), axis=0)
-    mine_of = -1
-    mine = np.zeros(0, dtype=np.uint32)
-    for right, left in pairs.tolist():
-        if keep[left] and keep[right]:
-            if right != mine_of:
-                mine_of, mine = right, shingles(right)
-            keep[right] = jaccard(shingles(left), mine) < min_similarity
+    for start in range(0, len(pairs), _BATCH):
+        batch = pairs[start : start + _BATCH]
+        sets = shingle_sets(np.unique(batch[keep[batch].all(axis=1)]), text_of)
+        for right, left in batch.tolist():
+            if keep[left] and keep[right]:
+                keep[right] = jaccard(sets[left], sets[right]) < min_similarity
+
+
+def shingle_sets(indices: npt.NDArray[np.int64], text_of: Callable[[int], str]) -> dict[int, npt.NDArray[np.uint32]]:
+    """The sorted set of shingles of every session asked for."""
+    found = indices.tolist()
+    hashes, owner = hashed_shingles([text_of(i).replace("\n", "") for i in found], SHINGLE)
+    tagged = np.unique(owner.astype(np.uint64) << np.uint64(32) | hashes)
+    edges = np.searchsorted(tagged, np.arange(1, len(found), dtype=np.uint64) << np.uint64(32))
+    return dict(zip(found, np.split(tagged.astype(np.uint32), edges), strict=bool(found)))

@@ -27,7 +27,7 @@ from ecc_fed.corpus.reading import RawSession, ReadLog, read_lines
 
 _LATIN = "0-9A-Za-z\u00c0-\u024f"
 # A space that stays: between two Latin words or numbers, or after a sign that ends a Latin phrase.
-_KEPT_SPACE = re.compile(rf" (?:(?<=[{_LATIN}] )(?=[{_LATIN}])|(?<=[,!?;%] )(?=[A-Za-z]))")
+_KEPT_SPACE = re.compile(rf" (?=[{_LATIN}])(?:(?<=[{_LATIN}] )|(?<=[,!?;%] )(?=[A-Za-z]))")
 _MAYBE_KEPT = re.compile(rf"[{_LATIN},!?;%] [{_LATIN}]")
 
 
@@ -38,10 +38,20 @@ def join_words(text: str) -> str:
     return _KEPT_SPACE.sub("\x00", text).replace(" ", "").replace("\x00", " ")
 
 
-def _session(number: int, line: str) -> RawSession:
-    texts = line.split("\t")
+def _session(number: int, dialogue: str) -> RawSession:
+    texts = join_words(dialogue.replace("\x00", "")).split("\t")
     # The last turn is the agent's, the one before it the customer's, and so on.
     return RawSession(f"ecd-{number}", None, number, ([False, True] * len(texts))[-len(texts) :], texts)
+
+
+def _fault(line: str) -> str | None:
+    if not line.startswith(("0\t", "1\t")):
+        return f"starts with {line[:20]!r}, not with label 0 or 1 and a tab"
+    if line.count("\t") < 2:
+        return "2 columns instead of 3 or more"
+    if line[2] == "\t" and line.count("\t") == 2:
+        return "holds no context"
+    return "holds no response" if line.endswith("\t") else None
 
 
 def read_ecd(log: ReadLog) -> Iterator[RawSession]:
@@ -53,33 +63,28 @@ def read_ecd(log: ReadLog) -> Iterator[RawSession]:
     first = 0  # number of the open session's first line; 0 where there is none
     context = dialogue = ""  # the open session's longest context, and the same with its response
     for number, line in read_lines(log):
-        label, _, rest = line.partition("\t")
-        end = rest.rfind("\t")
-        if label not in ("0", "1") or len(label) == len(line):
-            log.broken(number, f"starts with {label[:20]!r}, not with label 0 or 1 and a tab")
+        if (fault := _fault(line)) is not None:
+            log.broken(number, fault)
             continue
-        if end < 1 or end == len(rest) - 1:
-            log.broken(number, "holds no context or no response" if end >= 0 else "2 columns instead of 3 or more")
-            continue
-        if label == "0":
+        if line[0] == "0":
             log.dropped["label_0"] += 1
             continue
-        rest = join_words(rest.replace("\x00", ""))
-        new_context = rest[: rest.rfind("\t")]
-        if first and (new_context + "\t").startswith(context + "\t"):
-            if (new_context + "\t").startswith(dialogue + "\t"):
-                context, dialogue = new_context, rest
-            elif rest == dialogue:
+        text = line[2:]
+        if first and text.startswith(context + "\t"):
+            if text.startswith(dialogue + "\t"):
+                context, dialogue = text[: text.rfind("\t")], text
+            elif text == dialogue:
                 log.dropped["repeated_line"] += 1
             else:
                 # The same context answered in another way: the longer line is kept.
                 log.dropped["alternative_reply"] += 1
-                if len(new_context) > len(context):
-                    context, dialogue = new_context, rest
+                end = text.rfind("\t")
+                if end > len(context):
+                    context, dialogue = text[:end], text
             continue
         if first:
             yield _session(first, dialogue)
-        first, context, dialogue = number, new_context, rest
+        first, context, dialogue = number, text[: text.rfind("\t")], text
     if first:
         yield _session(first, dialogue)
 

@@ -42,9 +42,25 @@ def _session(line: str, number: int, log: ReadLog) -> RawSession:
     key = "turns" if "turns" in record else "conversations"
     if not isinstance(record.get(key), list) or not record[key]:
         raise _BrokenRecord('no list of turns under "turns" or "conversations"')
+    by_agent, texts = _plain_turns(record[key]) or _checked_turns(record[key], log)
+    return RawSession(_name(record, "session") or f"line-{number}", _name(record, "shop"), number, by_agent, texts)
+
+
+def _plain_turns(turns: list[Any]) -> tuple[list[bool], list[str]] | None:
+    """The turns where nothing is wrong with any of them, quickly; else None."""
+    try:
+        texts = [turn["text"] for turn in turns] if "text" in turns[0] else [turn["content"] for turn in turns]
+        "".join(texts)  # raises where one is no text
+        return [_SPEAKERS[turn["role"]] for turn in turns], texts
+    except (KeyError, TypeError):
+        return None
+
+
+def _checked_turns(turns: list[Any], log: ReadLog) -> tuple[list[bool], list[str]]:
+    """The turns without the system's, or the first thing that is wrong."""
     by_agent: list[bool] = []
     texts: list[str] = []
-    for i, turn in enumerate(record[key], start=1):
+    for i, turn in enumerate(turns, start=1):
         if not isinstance(turn, dict):
             raise _BrokenRecord(f"turn {i} is no JSON object")
         role, text = turn.get("role"), turn.get("text", turn.get("content"))
@@ -57,7 +73,7 @@ def _session(line: str, number: int, log: ReadLog) -> RawSession:
             raise _BrokenRecord(f'turn {i} has no text under "text" or "content"')
         by_agent.append(_SPEAKERS[role])
         texts.append(text)
-    return RawSession(_name(record, "session") or f"line-{number}", _name(record, "shop"), number, by_agent, texts)
+    return by_agent, texts
 
 
 def read_jsonl(log: ReadLog) -> Iterator[RawSession]:

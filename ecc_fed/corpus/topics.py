@@ -17,8 +17,9 @@ import numpy.typing as npt
 from ecc_fed.corpus.shingles import hashed_shingles
 
 Rows = npt.NDArray[np.float32]
-NUM_BUCKETS = 1024
+NUM_BUCKETS = 2048
 CHUNK = 2000
+MAX_SHARE = 0.25
 ITERATIONS = 30
 RESTARTS = 3
 
@@ -31,9 +32,11 @@ def bigram_counts(texts: Sequence[str]) -> Rows:
 
 
 def inverse_frequency(counts: Rows) -> Rows:
-    """(NUM_BUCKETS,): ln((1 + n) / (1 + df))."""
-    found: Rows = np.log((1 + len(counts)) / (1 + np.count_nonzero(counts, axis=0))).astype(np.float32)
-    return found
+    """(NUM_BUCKETS,): ln((1 + n) / (1 + df)); 0 for what more than `MAX_SHARE` of the texts have (greetings)."""
+    found_in = np.count_nonzero(counts, axis=0)
+    inverse: Rows = np.log((1 + len(counts)) / (1 + found_in)).astype(np.float32)
+    inverse[found_in > MAX_SHARE * len(counts)] = 0
+    return inverse
 
 
 def weigh(counts: Rows, inverse: Rows) -> Rows:
@@ -114,4 +117,11 @@ def name_topic(inside: Sequence[str], outside: Sequence[str], words: int = 5) ->
 
     here, there = texts_with(inside), texts_with(outside)
     lift = {gram: count / max(1, len(inside)) - there[gram] / max(1, len(outside)) for gram, count in here.items()}
-    return " ".join(sorted(lift, key=lambda gram: (-lift[gram], gram))[:words])
+    name: list[str] = []
+    for gram in sorted(lift, key=lambda gram: (-lift[gram], gram)):
+        # "电子" and "子发" are pieces of one word: the first says enough.
+        if not any(gram[0] == other[-1] or gram[-1] == other[0] for other in name):
+            name.append(gram)
+        if len(name) == words:
+            break
+    return " ".join(name)

@@ -139,7 +139,9 @@ def jsonl_lines(lines: int, rng: random.Random) -> Iterator[str]:
     """A session a line, of 2 to 12 turns."""
     for _ in range(lines):
         turns = [
-            {"role": "agent", "text": _agent(rng)} if i % 2 else {"role": "customer", "text": _customer(rng)}
+            {"role": "agent", "text": _agent(rng).replace(" ", "")}
+            if i % 2
+            else {"role": "customer", "text": _customer(rng).replace(" ", "")}
             for i in range(2 * rng.randint(1, 6))
         ]
         yield json.dumps({"shop": f"店铺{rng.randrange(50)}", "turns": turns}, ensure_ascii=False) + "\n"
