@@ -1,0 +1,170 @@
+"""Pre-training the tiny end model on public dialogues in a general assistant's voice."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from ecc_fed.core.records import Session, Turn
+from ecc_fed.core.seeding import derive_rng, derive_seed
+from experiments.embedded.tokenizer import ASSISTANT, END, USER
+
+MAX_TOKENS = 512
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """A fresh Llama of about 2 million parameters."""
+    torch.manual_seed(derive_seed(seed, "initial weights"))
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=192,
+            num_hidden_layers=4,
+            num_attention_heads=6,
+            num_key_value_heads=3,
+            intermediate_size=528,
+            max_position_embeddings=MAX_TOKENS,
+            rope_theta=10_000.0,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def encode_dialogues(tokenizer: PreTrainedTokenizerFast, sessions: Sequence[Session]) -> list[list[int]]:
+    """Ids of whole dialogues, equal to the chat template's; longer ones are cut at the end."""
+    user, assistant, end = (tokenizer.convert_tokens_to_ids(token) for token in (USER, ASSISTANT, END))
+    turns: list[Turn] = [turn for session in sessions for turn in session.turns]
+    texts = iter(tokenizer([turn.text for turn in turns], add_special_tokens=False)["input_ids"])
+    dialogues = []
+    for session in sessions:
+        ids = [tokenizer.bos_token_id]
+        for turn in session.turns:
+            text = next(texts)
+            ids += [user, *text] if turn.role == "customer" else [assistant, *text, end]
+        dialogues.append(ids[:MAX_TOKENS])
+    return dialogues
+
+
+def batches(
+    tokenizer: PreTrainedTokenizerFast, sessions: Iterator[Session], batch_tokens: int, seed: int
+) -> Iterator[list[list[int]]]:
+    """Endless batches of about `batch_tokens` ids, dialogues of like length together so that padding is rare."""
+    rng = derive_rng(seed, "batch order")
+    while True:
+        pool = encode_dialogues(tokenizer, [next(sessions) for _ in range(8192)])
+        pool.sort(key=len)
+        grouped: list[list[list[int]]] = [[]]
+        for ids in pool:
+            if len(ids) * (len(grouped[-1]) + 1) > batch_tokens:
+                grouped.append([])
+            grouped[-1].append(ids)
+        for index in rng.permutation(len(grouped)):
+            if grouped[index]:
+                yield grouped[index]
+
+
+def mix(streams: Sequence[Iterator[Session]], shares: Sequence[float], seed: int) -> Iterator[Session]:
+    """Draws each session from stream i with probability `shares[i]`."""
+    rng = derive_rng(seed, "mix")
+    while True:
+        for index in rng.choice(len(streams), size=1024, p=np.asarray(shares) / sum(shares)):
+            yield next(streams[index])
+
+
+def pad(rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
+    """(rows, longest), filled at the right."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])
+
+
+def scheduled_rate(step: int, steps: int, peak: float, warmup: int = 50) -> float:
+    """Linear warm-up, flat, then a cosine over the last half down to a twentieth."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    decay = max(0.0, (step - steps / 2) / (steps / 2))
+    return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * decay)))
+
+
+def pretrain(
+    model: LlamaForCausalLM, data: Iterator[list[list[int]]], steps: int, peak_rate: float, device: torch.device
+) -> dict[str, float]:
+    """AdamW on next-token prediction over every token of the dialogues, both roles."""
+    model.to(device).train()
+    # Plain attention trains faster than the fused kernel on these short rows, on a CPU by a third.
+    model.set_attn_implementation("eager")
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
+        lr=peak_rate,
+        betas=(0.9, 0.98),
+    )
+    started, tokens, recent = time.monotonic(), 0, 0.0
+    for step in range(steps):
+        rows = next(data)
+        ids = pad(rows, -100).to(device)
+        labels = ids[:, 1:].contiguous()
+        for group in optimizer.param_groups:
+            group["lr"] = scheduled_rate(step, steps, peak_rate)
+        kept = labels != -100
+        # bf16 products under fp32 master weights. Padding stands at the right of causal rows, so no
+        # position that counts ever sees it.
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            hidden = model.model(ids[:, :-1].clamp_min(0)).last_hidden_state
+            loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[kept]), labels[kept])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        tokens += int(kept.sum())
+        recent = loss.item() if step == 0 else 0.98 * recent + 0.02 * loss.item()
+        if (step + 1) % 200 == 0 or step + 1 == steps:
+            seconds = time.monotonic() - started
+            print(f"  step {step + 1}/{steps} loss {recent:.3f} {tokens / seconds:,.0f} tokens/s", flush=True)
+    model.set_attn_implementation("sdpa")
+    return {"tokens": float(tokens), "loss": recent, "seconds": time.monotonic() - started}
+
+
+@torch.inference_mode()
+def perplexity(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, sessions: Sequence[Session], device: torch.device
+) -> float:
+    """Per character of the assistant's turns, end marks counted in the likelihood."""
+    model.eval()
+    assistant, end = (tokenizer.convert_tokens_to_ids(token) for token in (ASSISTANT, END))
+    nats, characters = 0.0, 0
+    for session, ids in zip(sessions, encode_dialogues(tokenizer, sessions), strict=True):
+        row = torch.tensor([ids], device=device)
+        losses = torch.nn.functional.cross_entropy(model(row[:, :-1]).logits[0], row[0, 1:], reduction="none")
+        speaking = False
+        for position, token in enumerate(ids[1:]):
+            if speaking:
+                nats += float(losses[position])
+            speaking = token == assistant or (speaking and token != end)
+        characters += sum(len(turn.text) for turn in session.turns if turn.role == "agent")
+    return math.exp(nats / max(1, characters))
+
+
+@torch.inference_mode()
+def copy_accuracy(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, sessions: Sequence[Session]) -> float:
+    """Share of copy tasks whose last reply comes out greedily, to the character."""
+    model.eval()
+    right = 0
+    for session in sessions:
+        *before, last = session.turns
+        prompt = [
+            *encode_dialogues(tokenizer, [Session("", tuple(before))])[0],
+            tokenizer.convert_tokens_to_ids(ASSISTANT),
+        ]
+        row = torch.tensor([prompt], device=model.device)
+        reply = model.generate(row, attention_mask=torch.ones_like(row), do_sample=False, max_new_tokens=128)[0]
+        right += tokenizer.decode(reply[len(prompt) :], skip_special_tokens=True).strip() == last.text.strip()
+    return right / max(1, len(sessions))
