@@ -16,8 +16,8 @@ def row(*facts, pair="p0", score=None, nll=None, query="q", reference="r", chrf=
     return SampleRow(
         shop_id="s", pair_id=pair, phase="final", context=(), query=query, reference=reference, reply="x",
         cloud_reply=None, intent=None, form_id=None, similarity=score, relevance=score, cloud_relevance=None,
-        final_score=score, relevance_trusted=None, accepted=None, facts=tuple(facts), chrf=chrf, verbatim=verbatim, nll_nats=nll,
-        label_tokens=None, characters=None if nll is None else 10,
+        final_score=score, relevance_trusted=None, accepted=None, facts=tuple(facts), chrf=chrf, verbatim=verbatim,
+        nll_nats=nll, label_tokens=None, characters=None if nll is None else 10,
     )  # fmt: skip
 
 
