@@ -93,8 +93,14 @@ def _exchange(server: Server, messages: Iterable[Message], phase: Phase, server_
 def _own_or_aggregate(server: Server, state: ServerState, config: ConfigRecord, message_type: str) -> list[Message]:
     """The second rule: the aggregate to shops that have not trained on from it, nothing to the others."""
     aggregate, nothing = records.to_arrays(state.aggregate), ArrayRecord()
+    group_id = str(config[records.SERVER_ROUND])
     return [
-        Message(records.instructions(nothing if shop_id in state.adopted else aggregate, config), node_id, message_type)
+        Message(
+            records.instructions(nothing if shop_id in state.adopted else aggregate, config),
+            node_id,
+            message_type,
+            group_id=group_id,
+        )
         for node_id, shop_id in server.shops.items()
     ]
 

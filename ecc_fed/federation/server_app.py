@@ -23,7 +23,7 @@ from ecc_fed.federation.results import FederationError, as_json
 from ecc_fed.federation.rounds import Server, run_rounds
 from ecc_fed.federation.strategies.fedavg import AdapterFedAvg
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("flwr")  # what `flwr run --stream` shows
 
 _POLL_SECONDS = 0.2
 
@@ -86,6 +86,6 @@ def main(grid: Grid, context: Context) -> None:
     timeout_seconds = float(run_config.get("reply-timeout-seconds", 3600.0))
     shops = find_shops(grid, _whole(run_config, "num-shops", 2), timeout_seconds)
     result = as_json(run_rounds(Server(grid, shops, timeout_seconds), plan, AdapterFedAvg()))
-    _log.info("result %s", json.dumps(result, ensure_ascii=False))
+    _log.info("Result: %s", json.dumps(result, ensure_ascii=False))
     if result_path := run_config.get("result-path"):
         write_json(Path(str(result_path)), result)

@@ -112,5 +112,5 @@ def build_fake(shop_ids: tuple[str, ...]) -> FakeDevice:
 
 
 def device_from_run_config(run_config: dict, shop_ids: tuple[str, ...] | None) -> FakeDevice:
-    """As the assembly's factory: all shops of the config, or those asked for; state in `state-path`."""
-    return FakeDevice(shop_ids or tuple(run_config["shops"].split()), run_config.get("state-path"))
+    """As the assembly's factory: `overrides` names the shops, `run-dir` is where their state lies."""
+    return FakeDevice(shop_ids or tuple(run_config["overrides"].split()), run_config.get("run-dir"))

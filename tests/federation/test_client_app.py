@@ -10,7 +10,7 @@ from ecc_fed.federation.devices import device_and_shop, serving
 from ecc_fed.federation.flower_internals import identify_process
 from tests.federation.fakes import FakeDevice, fresh_adapter
 
-FACTORY = {"device-factory": "tests.federation.fakes:device_from_run_config", "shops": "a b c"}
+FACTORY = {"device-factory": "tests.federation.fakes:device_from_run_config", "overrides": "a b c"}
 
 
 def context(node_config: dict, run_config: dict | None = None) -> Context:

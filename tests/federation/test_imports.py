@@ -1,0 +1,13 @@
+import subprocess
+import sys
+
+
+def test_importing_the_federation_starts_nothing_and_changes_no_environment():
+    code = (
+        "import os, sys; before = dict(os.environ);"
+        "import ecc_fed.federation.runtime, ecc_fed.federation.server_app, ecc_fed.federation.client_app;"
+        "print(sorted({'ray', 'torch', 'hydra'} & set(sys.modules)), dict(os.environ) == before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "True"]
+    assert done.stderr == ""
