@@ -8,7 +8,8 @@ from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.copying import alphabet
 from ecc_fed.corpus.simulator.customer import draw_customer
 from ecc_fed.corpus.simulator.dialogue import decorate, topic_slots, word_query
-from ecc_fed.corpus.simulator.pack import Intent, LanguagePack, Pool, load_pack
+from ecc_fed.corpus.simulator.pack import load_pack
+from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack, Pool
 from ecc_fed.corpus.simulator.surface import choose, fill
 from ecc_fed.corpus.simulator.world import FactSlot, SimulatedShop, Voice, World, build_world, draw_voice
 

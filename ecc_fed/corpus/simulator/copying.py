@@ -6,7 +6,7 @@ from random import Random
 from ecc_fed.core.records import Session, Turn
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.customer import draw_customer
-from ecc_fed.corpus.simulator.pack import Intent, LanguagePack
+from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack
 from ecc_fed.corpus.simulator.surface import choose, expand, fill, split_literals
 from ecc_fed.corpus.simulator.world import draw_voice
 
@@ -46,11 +46,13 @@ class CopyTasks:
         self._words = lexicon(pack)
         self._fragments = reply_fragments(pack)
         self._alphabet = alphabet(pack)
+        self._characters: list[str] = []
         self._products = [n for c in pack.categories for n in (*c.public, *c.private)]
         self._facts = [i for i in pack.intents if i.scope != "none" and not i.states_product]
 
     def __iter__(self) -> Iterator[Session]:
         rng = Random(derive_seed(self._seed, "copy_tasks"))
+        self._characters = []
         tasks = (self._copy, self._choose, self._mention, self._recall, self._lookup)
         number = 0
         while True:
@@ -69,10 +71,16 @@ class CopyTasks:
             words = [rng.choice(self._words if rng.random() < 0.5 else self._fragments) for _ in range(3)]
             return "".join(words)
         if kind < 6:
-            return "".join(rng.choice(self._alphabet) for _ in range(rng.randint(2, 8)))
+            return "".join(self._next_character(rng) for _ in range(rng.randint(2, 8)))
         if kind < 8:
             return self._phrase(rng)
         return self._number(rng)
+
+    def _next_character(self, rng: Random) -> str:
+        """Every character of the alphabet in turn, in an order shuffled anew each time."""
+        if not self._characters:
+            self._characters = rng.sample(self._alphabet, len(self._alphabet))
+        return self._characters.pop()
 
     def _number(self, rng: Random) -> str:
         customer = draw_customer(self._pack, rng)

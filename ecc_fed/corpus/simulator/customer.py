@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from ecc_fed.core.records import PrivateValue
-from ecc_fed.corpus.simulator.pack import LanguagePack
+from ecc_fed.corpus.simulator.pack_records import LanguagePack
 from ecc_fed.corpus.simulator.surface import choose, fill
 
 

@@ -10,12 +10,12 @@ from ecc_fed.core.facts import states_all
 from ecc_fed.core.records import Fact, Session, Turn
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.customer import Customer, draw_customer
-from ecc_fed.corpus.simulator.pack import Intent, LanguagePack, Pool
+from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack, Pool
 from ecc_fed.corpus.simulator.surface import choose, fill, misspell
 from ecc_fed.corpus.simulator.topics import TopicDrawer
 from ecc_fed.corpus.simulator.world import FactSlot, SimulatedShop, World
 
-OPEN_SHARE, CLOSE_SHARE = 0.3, 0.3  # of sessions: a greeting first, thanks or leave last
+OPEN_SHARE, CLOSE_SHARE = 0.25, 0.25  # of sessions: a greeting first, thanks or leave last
 SERVICE_SHARE = 0.14  # of the other exchanges: talk that states no fact
 DOUBLE_SHARE = 0.05  # of the factual queries: two questions in one
 
@@ -65,7 +65,7 @@ class DialogueWriter:
         exchanges: list[Exchange] = []
         asked: set[str] = set()
         previous: FactSlot | None = None
-        for place in self._plan(min(max_exchanges, rng.choice((2, 2, 3, 3, 4)))):
+        for place in self._plan(min(max_exchanges, rng.choice((2, 3, 3, 4, 4)))):
             if place != "fact":
                 exchanges.append(self._service_exchange(place, customer))
                 previous = None

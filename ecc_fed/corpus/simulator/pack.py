@@ -1,121 +1,24 @@
 """A language pack: the lexicon and the surface forms of the simulated shops, as data beside the code.
 
 A pack is a folder `packs/<language>/` of TOML files. Intents may be spread over its files; all other
-tables stand in one of them. `load_pack` checks everything the simulator relies on, so that a broken
+tables stand in one of them. Everything the simulator relies on is checked here, so that a broken
 pack is refused by name and not met in the middle of a run.
 """
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.corpus.simulator.pack_checks import check_pack
-
-Pool = Literal["public", "private"]
-Scope = Literal["shop", "product", "platform", "none"]
-# Surface forms of one value; the first is the one most shops use.
-Value = tuple[str, ...]
-Forms = tuple[str, ...]
+from ecc_fed.corpus.simulator.pack_records import Category, Forms, Intent, LanguagePack, Talk, Value
 
 PACKS = Path(__file__).parent / "packs"
 
-
-@dataclass(frozen=True, eq=False)
-class Intent:
-    """What a customer may want, the ways to ask for it and to answer it, and the values of its fact.
-
-    `scope` says whose fact it is; "none" marks talk that states no fact. `after` names the intents
-    after which the elliptical questions make sense. `competing` maps a value to the forms that a
-    right reply must not state.
-    """
-
-    name: str
-    scope: Scope
-    ask: Forms
-    ask_test: Forms
-    reply: Forms
-    reply_held_out: Forms
-    assistant: Forms
-    ellipsis: Forms = ()
-    ellipsis_test: Forms = ()
-    after: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    place: Literal["open", "middle", "close"] = "middle"
-    weight: int = 1
-    always: bool = False
-    drifts: bool = False
-    reserved: bool = True
-    states_product: bool = False
-    public: tuple[Value, ...] = ()
-    private: tuple[Value, ...] = ()
-    drift_to: tuple[Value, ...] = ()
-    competing: Mapping[Value, tuple[str, ...]] = field(default_factory=dict)
-
-    def values(self, pool: Pool) -> tuple[Value, ...]:
-        """The values shops of `pool` may have."""
-        return self.public if pool == "public" else self.private
-
-    def questions(self, held_out: bool) -> Forms:
-        """The question forms of training, or those held out for tests."""
-        return self.ask_test if held_out else self.ask
-
-
-@dataclass(frozen=True)
-class Category:
-    """A line of trade and the products sold in it."""
-
-    name: str
-    title: str
-    public: tuple[str, ...]
-    private: tuple[str, ...]
-
-    def products(self, pool: Pool) -> tuple[str, ...]:
-        """Product names for shops of `pool`."""
-        return self.public if pool == "public" else self.private
-
-
-@dataclass(frozen=True)
-class Talk:
-    """Questions and answers outside any shop: small talk, or a mention to be quoted."""
-
-    ask: Forms
-    reply: Forms
-
-
-@dataclass(frozen=True, eq=False)
-class LanguagePack:
-    """Everything the simulator says in one language."""
-
-    language: str
-    intents: tuple[Intent, ...]
-    categories: tuple[Category, ...]
-    shop_names: tuple[Forms, Forms]
-    voice: Mapping[str, Any]
-    customer: Mapping[str, Any]
-    identity: Mapping[str, Any]
-    instructions: Mapping[str, Forms]
-    small_talk: tuple[Talk, ...]
-    mentions: tuple[Talk, ...]
-    small_talk_share: float
-
-    def with_scope(self, scope: Scope) -> tuple[Intent, ...]:
-        """The intents of one scope, in the pack's order."""
-        return tuple(intent for intent in self.intents if intent.scope == scope)
-
-    def shop_name(self, number: int) -> str:
-        """A name of its own for every number below `name_capacity`."""
-        first, last = self.shop_names
-        lap, at = divmod(number, len(first))
-        return first[at] + last[(lap + at) % len(last)]
-
-    @property
-    def name_capacity(self) -> int:
-        """How many shops can be told apart by name."""
-        return len(self.shop_names[0]) * len(self.shop_names[1])
+_NUMBERS = {"weight": int, "always": bool, "drifts": bool, "reserved": bool, "states_product": bool}
+_WORDS = ("name", "scope", "place")
 
 
 def known_languages() -> list[str]:
@@ -155,6 +58,8 @@ def read_pack(folder: Path) -> LanguagePack:
                 tables[name] = table
     try:
         pack = _build(tables)
+    except CorpusError as error:
+        raise CorpusError(f"language pack {folder}: {error}") from error
     except KeyError as error:
         raise CorpusError(f"language pack {folder}: table or key {error} is missing; add it") from error
     except (TypeError, ValueError, AttributeError) as error:
@@ -164,11 +69,11 @@ def read_pack(folder: Path) -> LanguagePack:
 
 
 def _value(text: str, surface: Forms | None) -> Value:
-    return tuple(form.format(n=text) for form in surface) if surface else tuple(text.split("|"))
+    return tuple(form.replace("{n}", text) for form in surface) if surface else tuple(text.split("|"))
 
 
 def _intent(source: dict[str, Any], products: tuple[str, ...]) -> Intent:
-    table: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in source.items()}
+    table = _typed(source)
     surface = table.pop("surface", None)
     for key in ("public", "private", "drift_to"):
         table[key] = tuple(_value(text, surface) for text in table.get(key, ()))
@@ -178,6 +83,27 @@ def _intent(source: dict[str, Any], products: tuple[str, ...]) -> Intent:
     forms = {form for value in every for form in value}
     competing = {value: tuple(sorted(forms - set(value))) for value in every}
     return Intent(**table, competing=competing)
+
+
+def _typed(source: dict[str, Any]) -> dict[str, Any]:
+    """An intent's table with lists as tuples, once every key and its type are known to be right."""
+    name = source.get("name", "(without a name)")
+    known = {f.name: f for f in fields(Intent) if f.name != "competing"}
+    for key, f in known.items():
+        if key not in source and f.default is MISSING:
+            raise CorpusError(f"intent {name!r} lacks {key!r}; add it")
+    table: dict[str, Any] = {}
+    for key, value in source.items():
+        if key not in known and key != "surface":
+            raise CorpusError(f"intent {name!r} has the unknown key {key!r}; known are: {', '.join(known)}, surface")
+        if key in _WORDS or key in _NUMBERS:
+            right = isinstance(value, _NUMBERS.get(key, str))
+        else:
+            right = isinstance(value, list) and all(isinstance(text, str) for text in value)
+        if not right:
+            raise CorpusError(f"intent {name!r}: {key}={value!r} has the wrong type; compare packs/zh")
+        table[key] = tuple(value) if isinstance(value, list) else value
+    return table
 
 
 def _exchanges(tables: list[dict[str, list[str]]]) -> tuple[Talk, ...]:

@@ -1,15 +1,10 @@
 """What a language pack must satisfy before any dialogue is made from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from ecc_fed.core.errors import CorpusError
+from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack
 from ecc_fed.corpus.simulator.surface import expand, slots_of, split_literals
-
-if TYPE_CHECKING:
-    from ecc_fed.corpus.simulator.pack import Intent, LanguagePack
 
 MIN_CATEGORIES = 8
 MIN_INTENTS = 30
@@ -34,6 +29,28 @@ _TABLE_KEYS = {
     "identity": ["surnames", "given_names", "cities", "streets", "estates", "address", "phone", "order", "parcel"],
     "instructions": ["copy", "first", "second", "lookup", "remember", "remember_reply", "recall", "recall_reply"],
 }
+_MENTION_SLOTS = {"product", "product2", "value", "address_word", "digits", "shop"}
+# Slots of the forms outside intents, by table and key; forms of other keys have none.
+_FORM_SLOTS = {
+    "voice": {
+        "front": {"address", "core"},
+        "front_opener": {"opener", "address", "core"},
+        "opener_alone": {"opener", "core"},
+        "back": {"core", "address"},
+        "tail_join": {"core", "tail"},
+    },
+    "customer": {"switch": {"product", "number"}, "switch_test": {"product", "number"}},
+    "identity": {"address": {"city", "street", "estate", "n", "m", "r"}},
+    "instructions": {
+        "copy": {"text"},
+        "first": {"a", "b"},
+        "second": {"a", "b"},
+        "lookup": {"notes", "question"},
+        "remember": {"a"},
+        "remember_reply": {"a"},
+        "recall_reply": {"a"},
+    },
+}
 
 
 def check_pack(pack: LanguagePack, where: str) -> None:
@@ -45,7 +62,17 @@ def check_pack(pack: LanguagePack, where: str) -> None:
     for table, keys in _TABLE_KEYS.items():
         present = getattr(pack, table)
         for key in keys:
-            _require(key in present and present[key] != [], where, f"table [{table}] lacks {key!r}", "add it")
+            _require(bool(present.get(key)), where, f"table [{table}] lacks {key!r}", "add it")
+            allowed = _FORM_SLOTS[table].get(key, set())
+            for form in [present[key]] if isinstance(present[key], str) else present[key]:
+                wrong = slots_of(form) - allowed
+                _require(
+                    not wrong, where, f"[{table}] {key}: {form!r} has unknown slots {sorted(wrong)}", "remove them"
+                )
+    for talk in pack.mentions:
+        for form in (*talk.ask, *talk.reply):
+            wrong = slots_of(form) - _MENTION_SLOTS
+            _require(not wrong, where, f"mention {form!r} has unknown slots {sorted(wrong)}", "remove them")
     _require(
         len(pack.categories) >= MIN_CATEGORIES,
         where,
@@ -54,6 +81,11 @@ def check_pack(pack: LanguagePack, where: str) -> None:
     )
     _require(len(pack.intents) >= MIN_INTENTS, where, f"{len(pack.intents)} intents", f"write at least {MIN_INTENTS}")
     _distinct((intent.name for intent in pack.intents), where, "intent name")
+    for scope in ("shop", "product", "platform"):
+        _require(len(pack.with_scope(scope)) >= 4, where, f"few intents of scope {scope!r}", "write at least 4")
+    for place in ("open", "middle", "close"):
+        able = [intent for intent in pack.with_scope("none") if intent.place == place]
+        _require(bool(able), where, f"no intent of scope 'none' has place={place!r}", "write one")
     _distinct(
         (name for category in pack.categories for name in (*category.public, *category.private)), where, "product"
     )
@@ -107,6 +139,8 @@ def _check_intent(intent: Intent, pack: LanguagePack, where: str) -> None:
     for form in intent.assistant:
         _require("value" not in slots_of(form), where, f"assistant form {form!r} states a fact", "remove {value}")
     if intent.scope != "none" and not intent.states_product:
+        elliptic = bool(intent.ellipsis and intent.ellipsis_test)
+        _require(elliptic, where, "'ellipsis' or 'ellipsis_test' is empty", "write at least one form in each")
         for pool in ("public", "private"):
             values = getattr(intent, pool)
             _require(len(values) >= MIN_VALUES, where, f"{len(values)} {pool} values", f"list at least {MIN_VALUES}")

@@ -13,7 +13,8 @@ from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.contrasts import QueryContrast, ReplyContrast, query_contrasts, reply_contrasts
 from ecc_fed.corpus.simulator.copying import CopyTasks
 from ecc_fed.corpus.simulator.dialogue import DialogueWriter
-from ecc_fed.corpus.simulator.pack import LanguagePack, load_pack
+from ecc_fed.corpus.simulator.pack import load_pack
+from ecc_fed.corpus.simulator.pack_records import LanguagePack
 from ecc_fed.corpus.simulator.surface import choose
 from ecc_fed.corpus.simulator.world import build_world
 

@@ -7,27 +7,33 @@ from random import Random
 
 from ecc_fed.corpus.simulator.world import FactSlot, SimulatedShop, World
 
-FOLLOW_UP_SHARE = 0.45
+FOLLOW_UP_SHARE = 0.75  # of the questions after a factual one, where one leans on it
+SWITCH_SHARE = 0.5  # of the follow-ups, the least share that asks the same about another product, where there is one
 
 
 class _Deck:
     """Draws facts in proportion to their weights, evenly over time."""
 
     def __init__(self, slots: list[FactSlot], rng: Random) -> None:
-        self._slots = slots
+        self.slots = slots
         self._rng = rng
-        self.cards: list[FactSlot] = []
+        self._cards: list[FactSlot] = []
 
     def draw(self, asked: set[str]) -> FactSlot:
         """The next fact that this session has not asked yet, if there is one."""
-        if not self.cards:
-            self.cards = [slot for slot in self._slots for _ in range(slot.intent.weight)]
-            self._rng.shuffle(self.cards)
-        at = next((i for i in reversed(range(len(self.cards))) if self.cards[i].key not in asked), -1)
-        return self.cards.pop(at)
+        if not self._cards:
+            self._cards = [slot for slot in self.slots for _ in range(slot.intent.weight)]
+            self._rng.shuffle(self._cards)
+        at = next((i for i in reversed(range(len(self._cards))) if self._cards[i].key not in asked), -1)
+        return self._cards.pop(at)
+
+    def take(self, slot: FactSlot) -> None:
+        """Takes one card of `slot` out, if any is left, so that asking it now does not make it more frequent."""
+        if slot in self._cards:
+            self._cards.remove(slot)
 
     def __bool__(self) -> bool:
-        return bool(self._slots)
+        return bool(self.slots)
 
 
 class _Share:
@@ -70,10 +76,12 @@ class TopicDrawer:
         else:
             self._deck = self._seen
         if previous is not None and self._rng.random() < FOLLOW_UP_SHARE:
-            cards = self._deck.cards
-            linked = [i for i, slot in enumerate(cards) if slot.key not in asked and _follows(slot, previous)]
+            linked = [slot for slot in self._deck.slots if slot.key not in asked and _follows(slot, previous)]
             if linked:
-                return cards.pop(self._rng.choice(linked)), True
+                switches = [slot for slot in linked if slot.intent is previous.intent]
+                slot = self._rng.choice(switches if switches and self._rng.random() < SWITCH_SHARE else linked)
+                self._deck.take(slot)
+                return slot, True
         return self._deck.draw(asked), False
 
     def another(self, first: FactSlot) -> list[FactSlot]:

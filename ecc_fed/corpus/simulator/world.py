@@ -7,7 +7,7 @@ from random import Random
 
 from ecc_fed.core.records import Fact, FactScope
 from ecc_fed.core.seeding import derive_seed
-from ecc_fed.corpus.simulator.pack import Intent, LanguagePack, Pool, Value
+from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack, Pool, Value
 from ecc_fed.corpus.simulator.surface import fill
 
 PRODUCTS_PER_SHOP = 3

@@ -1,0 +1,239 @@
+"""What the simulated corpus promises: seeded, split in time, facts stated, leaks and drift known."""
+
+from dataclasses import replace
+
+import pytest
+
+from ecc_fed.core.errors import CorpusError
+from ecc_fed.core.facts import states_all, states_fact
+from ecc_fed.core.records import Fact, Pair, Shop
+from ecc_fed.corpus.simulator import SimulatorCorpus
+from ecc_fed.corpus.simulator.pack import load_pack
+
+
+@pytest.fixture(scope="module")
+def corpus() -> SimulatorCorpus:
+    return SimulatorCorpus(drift=0.3)
+
+
+@pytest.fixture(scope="module")
+def shops(corpus: SimulatorCorpus) -> list[Shop]:
+    return corpus.shops()
+
+
+def training(shop: Shop) -> tuple[Pair, ...]:
+    return (*shop.history, *shop.stream)
+
+
+def every_pair(shops: list[Shop]) -> list[Pair]:
+    return [pair for shop in shops for pair in (*shop.history, *shop.stream, *shop.test)]
+
+
+def scope_share(shops: list[Shop]) -> float:
+    factual = [pair for pair in every_pair(shops) if pair.facts]
+    return sum(pair.facts[0].scope == "platform" for pair in factual) / len(factual)
+
+
+def test_same_seed_same_world_and_another_seed_another(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
+    assert corpus.shops() == shops
+    other = replace(corpus, seed=1).shops()
+    assert [pair.reply for pair in every_pair(other)] != [pair.reply for pair in every_pair(shops)]
+
+
+def test_more_shops_leave_the_first_ones_products_alone(corpus: SimulatorCorpus) -> None:
+    few, many = corpus.world(), replace(corpus, num_shops=9).world()
+    assert [shop.products for shop in few.shops] == [shop.products for shop in many.shops[:6]]
+
+
+def test_counts_are_exact(shops: list[Shop]) -> None:
+    assert len(shops) == 6
+    for shop in shops:
+        assert (len(shop.history), len(shop.stream), len(shop.test)) == (60, 140, 48)
+    ids = [pair.pair_id for pair in every_pair(shops)]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("days", [2, 3, 11])
+def test_counts_are_exact_for_odd_numbers_too(days: int) -> None:
+    (shop,) = SimulatorCorpus(
+        num_shops=1, days=days, pairs_per_shop=7, test_pairs_per_shop=3, history_share=0.5
+    ).shops()
+    assert (len(shop.history), len(shop.stream), len(shop.test)) == (4, 3, 3)
+
+
+def test_time_runs_from_history_over_stream_to_test(shops: list[Shop]) -> None:
+    for shop in shops:
+        positions = [pair.position for pair in (*shop.history, *shop.stream, *shop.test)]
+        assert positions == sorted(positions)
+        assert shop.history[-1].position < shop.stream[0].position
+        assert shop.stream[-1].position < 8 <= shop.test[0].position
+
+
+def test_every_factual_reply_states_its_facts(shops: list[Shop]) -> None:
+    factual = [pair for pair in every_pair(shops) if pair.facts]
+    assert len(factual) > 0.6 * len(every_pair(shops))
+    assert all(states_all(pair.reply, pair.facts) for pair in factual)
+    assert any(len(pair.facts) == 2 for pair in factual)
+
+
+def test_the_same_reply_with_another_value_is_wrong(shops: list[Shop]) -> None:
+    for pair in every_pair(shops[:2]):
+        for fact in pair.facts:
+            said = max((form for form in fact.accepted if form in pair.reply), key=len)
+            for wrong in fact.competing:
+                assert not states_fact(pair.reply.replace(said, wrong), fact), (pair.reply, said, wrong)
+                assert not states_fact(f"{pair.reply}，{wrong}", fact), "naming both values is no answer"
+
+
+def test_style_intents_state_no_fact(shops: list[Shop]) -> None:
+    style = {intent.name for intent in load_pack("zh").with_scope("none")}
+    for pair in every_pair(shops):
+        assert bool(pair.facts) == (pair.intent not in style)
+
+
+def test_held_out_questions_stay_held_out(shops: list[Shop]) -> None:
+    for shop in shops:
+        for pair in training(shop):
+            assert pair.form_id and "_test/" not in pair.form_id
+        for pair in shop.test:
+            assert pair.form_id and all("_test/" in part for part in pair.form_id.split("+"))
+
+
+def test_reserved_facts_occur_in_tests_only(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
+    asked = 0
+    for shop, simulated in zip(shops, corpus.world().shops, strict=True):
+        reserved = {slot.key for slot in simulated.slots if slot.reserved}
+        assert 0.1 < len(reserved) / len(simulated.slots) < 0.25
+        assert not reserved & {fact.key for pair in training(shop) for fact in pair.facts}
+        asked += sum(fact.key in reserved for pair in shop.test for fact in pair.facts)
+    assert asked > 0
+
+
+def test_no_unseen_facts_when_none_are_wanted(corpus: SimulatorCorpus) -> None:
+    for shop in replace(corpus, unseen_share=0.0).shops():
+        taught = {fact.key for pair in training(shop) for fact in pair.facts}
+        assert taught >= {fact.key for pair in shop.test for fact in pair.facts}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
+def test_platform_share_is_kept(corpus: SimulatorCorpus, share: float) -> None:
+    assert scope_share(replace(corpus, num_shops=3, platform_share=share).shops()) == pytest.approx(share, abs=0.02)
+
+
+def test_platform_rules_hold_in_every_shop_and_shop_facts_differ(shops: list[Shop]) -> None:
+    def stated(shop: Shop, scope: str) -> dict[str, tuple[str, ...]]:
+        return {fact.key: fact.accepted for pair in shop.test for fact in pair.facts if fact.scope == scope}
+
+    for other in shops[1:]:
+        common = stated(shops[0], "platform").items() & stated(other, "platform").items()
+        assert {key for key, _ in common} == stated(shops[0], "platform").keys() & stated(other, "platform").keys()
+    couriers = [slot.timeline[0] for shop in SimulatorCorpus().world().shops for slot in shop.slots[:1]]
+    assert len(set(couriers)) == len(couriers)
+    assert len({shop.description for shop in shops}) == len(shops)
+
+
+def test_facts_drift_once_and_tests_expect_the_current_value(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
+    changes = 0
+    for shop, simulated in zip(shops, corpus.world().shops, strict=True):
+        slots = {slot.key: slot for slot in simulated.slots}
+        for pair in (*training(shop), *shop.test):
+            for fact in pair.facts:
+                slot = slots.get(fact.key)
+                assert slot is None or fact.accepted == slot.value_at(int(pair.position))
+        for slot in slots.values():
+            if len(slot.timeline) > 1:
+                (_, old), (day, new) = slot.timeline
+                changes += 1
+                assert old != new and 0 < day < 8 and not slot.reserved
+                assert not states_fact(old[0], slot.fact_at(9)) and states_fact(new[0], slot.fact_at(9))
+    assert changes >= 6
+    assert all(len(slot.timeline) == 1 for shop in replace(corpus, drift=0.0).world().shops for slot in shop.slots)
+
+
+def test_private_values_stand_verbatim_where_declared(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
+    kinds = set()
+    for session in corpus.sessions():
+        text = "\n".join(turn.text for turn in session.turns)
+        assert all(value.value in text for value in session.private_values)
+        kinds |= {value.kind for value in session.private_values}
+    assert kinds == {"name", "phone", "address", "order", "parcel"}
+    for pair in every_pair(shops):
+        text = "\n".join([*(turn.text for turn in pair.prompt), pair.reply])
+        assert all(value.value in text for value in pair.private_values)
+
+
+def test_sessions_are_turn_by_turn_described(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
+    sessions = corpus.sessions()
+    for session in sessions:
+        described = {len(session.intents), len(session.facts), len(session.form_ids)}
+        assert described == {len(session.turns)} and len(session.turns) % 2 == 0
+        assert {turn.role for turn in session.turns[::2]} == {"customer"}
+        assert not any(session.facts[::2])
+    assert sum(len(session.turns) // 2 for session in sessions) == len(every_pair(shops))
+    assert sum(len(session.turns) >= 4 for session in sessions) > 0.8 * len(sessions)
+
+
+def test_follow_ups_depend_on_context(shops: list[Shop]) -> None:
+    pairs = every_pair(shops)
+    switched = [pair for pair in pairs if pair.form_id and pair.form_id.startswith("customer/switch")]
+    elliptic = [pair for pair in pairs if pair.form_id and "/ellipsis" in pair.form_id]
+    assert len(switched) > 30 and len(elliptic) > 100
+    assert all(pair.context and pair.facts for pair in switched + elliptic)
+
+
+def test_typos_come_at_the_rate_asked_for() -> None:
+    pack = load_pack("zh")
+    clean = SimulatorCorpus(num_shops=2, typo_rate=0.0).shops()
+    typed = SimulatorCorpus(num_shops=2, typo_rate=1.0).shops()
+    words = ("神马", "什莫", "快第", "肿么")
+    assert pack.customer["typos"]["快递"]
+    assert not any(word in pair.query for pair in every_pair(clean) for word in words)
+    assert any(word in pair.query for pair in every_pair(typed) for word in words)
+    assert [pair.facts for pair in every_pair(typed) if pair.facts]
+
+
+def test_replies_are_short_and_seldom_repeat(shops: list[Shop]) -> None:
+    for shop in shops:
+        replies = [pair.reply for pair in training(shop) if pair.facts]
+        assert 6 < sum(map(len, replies)) / len(replies) < 30
+        assert len(set(replies)) > 0.5 * len(replies)
+
+
+def test_facts_recur_in_training_in_several_forms(shops: list[Shop]) -> None:
+    for shop in shops:
+        forms: dict[str, set[str]] = {}
+        for pair in training(shop):
+            for fact in pair.facts:
+                forms.setdefault(fact.key, set()).add(pair.query)
+        assert 15 <= len(forms) <= 30
+        assert all(len(queries) >= 2 for queries in forms.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_shops": 0}, r"num_shops=0 is too small; give at least 1"),
+        ({"days": 1}, r"days=1 is too small; give at least 2"),
+        ({"pairs_per_shop": 0}, r"pairs_per_shop=0"),
+        ({"test_pairs_per_shop": -3}, r"test_pairs_per_shop=-3"),
+        ({"platform_share": 1.5}, r"platform_share=1\.5 is no share; give a number from 0 to 1"),
+        ({"drift": -0.1}, r"drift=-0\.1"),
+        ({"typo_rate": float("nan")}, r"typo_rate=nan"),
+        ({"language": "tlh"}, r"language='tlh' has no pack; choose one of: zh"),
+        ({"num_shops": 5000}, r"num_shops=5000.*can keep only 1200 shops distinct"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        SimulatorCorpus(**arguments)  # type: ignore[arg-type]
+
+
+def test_many_shops_keep_their_names_apart() -> None:
+    world = SimulatorCorpus(num_shops=400).world()
+    assert len({shop.name for shop in world.shops}) == 400
+    assert len({shop.shop_id for shop in world.shops}) == 400
+
+
+def test_a_fact_is_grouped_by_kind_and_keyed_by_product(shops: list[Shop]) -> None:
+    prices = {f for pair in every_pair(shops) for f in pair.facts if f.kind == "price"}
+    assert prices and all(isinstance(fact, Fact) and fact.key.startswith("price/") for fact in prices)
