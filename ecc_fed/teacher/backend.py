@@ -16,6 +16,8 @@ class Completion:
 
     `retry_after_seconds` is the server's own wish before another attempt. `latency_seconds` is
     declared by simulated models; None lets the gateway measure. Token counts are the provider's.
+    `cost_usd` is stated where the provider discounts a part of the prompt (its own prompt cache);
+    None prices all tokens at the backend's rates.
     """
 
     text: str | None
@@ -26,6 +28,7 @@ class Completion:
     latency_seconds: float | None = None
     retry_after_seconds: float | None = None
     detail: str = ""
+    cost_usd: float | None = None
 
 
 class Backend(Protocol):
@@ -81,3 +84,10 @@ def cost_usd(backend: Backend, input_tokens: int, output_tokens: int) -> float:
     return (
         input_tokens * backend.input_usd_per_million_tokens + output_tokens * backend.output_usd_per_million_tokens
     ) / 1e6
+
+
+def cost_of_attempt(backend: Backend, completion: Completion) -> float:
+    """What one attempt cost in US dollars: as its completion states, else by the backend's rates."""
+    if completion.cost_usd is not None:
+        return completion.cost_usd
+    return cost_usd(backend, completion.input_tokens, completion.output_tokens)

@@ -1,4 +1,4 @@
-"""A lexical text encoder that needs no weights: hashed character bigrams."""
+"""A lexical text encoder that needs no weights: hashed characters and character bigrams."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def _plain(text: str) -> str:
     return "\x02" + "".join(character for character in folded if character.isalnum()) + "\x03"
 
 
-class BigramEncoder:
-    """Counts of character bigrams, hashed to `dimensions` buckets, of unit L2 norm (a `TextEncoder`).
+class CharacterEncoder:
+    """Counts of characters and character bigrams, hashed to `dimensions` buckets, of unit L2 norm (a `TextEncoder`).
 
-    Sees spelling, not meaning: two texts are close when they share characters in order.
+    Sees spelling, not meaning: two texts are close when they share characters, closer in order.
     """
 
-    def __init__(self, dimensions: int = 1024) -> None:
+    def __init__(self, dimensions: int = 2048) -> None:
         require_range("encoder.dimensions", dimensions, 16, 65536)
         self.dimensions = dimensions
 
@@ -35,8 +35,8 @@ class BigramEncoder:
         rows = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
             codes = np.array([ord(character) for character in _plain(text)], dtype=np.uint64)
-            mixed = codes[:-1] * _FIRST + codes[1:] * _SECOND  # wraps modulo 2^64
-            buckets = (mixed >> np.uint64(32)) % np.uint64(self.dimensions)
+            single, pairs = codes[1:-1] * _FIRST, codes[:-1] * _FIRST + codes[1:] * _SECOND  # wraps modulo 2^64
+            buckets = (np.concatenate([single, pairs]) >> np.uint64(32)) % np.uint64(self.dimensions)
             np.add.at(row, buckets.astype(np.intp), 1.0)
             row /= np.linalg.norm(row)
         return rows

@@ -121,7 +121,7 @@ class Gateway:
             elif item.place in known:
                 replies.append(restored(item.session, reply_from_cache(known[item.place])))
             else:
-                reply = reply_of_call(self._backend, calls[item.place], repeated=item.place in paid)
+                reply = reply_of_call(calls[item.place], repeated=item.place in paid)
                 paid.add(item.place)
                 replies.append(restored(item.session, reply))
         return replies
@@ -175,37 +175,3 @@ class Gateway:
                 )
 
         self._sender.send(list(calls.values()), after_attempt)
-
-
-def open_gateway(
-    backend: Backend,
-    ledger: Ledger,
-    redactor: Redactor,
-    cache_path: str | None = None,
-    max_requests: int | None = None,
-    max_tokens: int | None = None,
-    max_cost_usd: float | None = None,
-    timeout_seconds: float = 60.0,
-    max_retries: int = 3,
-    max_parallel: int = 8,
-    language: Language = "zh",
-    seed: int = 0,
-) -> Gateway:
-    """A gateway from plain settings: see `ReplyCache`, `Budget`, `RetryPolicy` and `Gateway`.
-
-    Raises:
-        ConfigError: a setting out of range.
-        TeacherError: the cache cannot be used.
-    """
-    require_range("gateway.max_retries", max_retries, 0, 99)
-    return Gateway(
-        backend,
-        ledger,
-        redactor,
-        cache=None if cache_path is None else ReplyCache(cache_path),
-        budget=Budget(max_requests, max_tokens, max_cost_usd),
-        retry=RetryPolicy(max_attempts=max_retries + 1, seed=seed),
-        timeout_seconds=timeout_seconds,
-        max_parallel=max_parallel,
-        language=language,
-    )

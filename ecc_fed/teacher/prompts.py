@@ -115,7 +115,7 @@ class TeacherPrompt:
 
     @property
     def text(self) -> str:
-        """The rendered prompt. Chat interfaces send `few_shot.text` as the system text and `turns` as messages."""
+        """The rendered prompt. Chat interfaces send `few_shot.text` as system text, `dialogue` as message."""
         return self.few_shot.text + self.dialogue
 
     @cached_property

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from ecc_fed.core.protocols import RedactedSession
 from ecc_fed.core.records import TeacherReply
-from ecc_fed.teacher.backend import Backend, Completion, cost_usd
+from ecc_fed.teacher.backend import Completion
 from ecc_fed.teacher.cache import CachedReply
 from ecc_fed.teacher.prompts import one_line
 from ecc_fed.teacher.sending import Call
 
 
-def reply_of_call(backend: Backend, call: Call, repeated: bool) -> TeacherReply:
+def reply_of_call(call: Call, repeated: bool) -> TeacherReply:
     """What came of a call, all attempts together; a repeated prompt shares the reply and costs nothing more.
 
     Raises:
@@ -27,7 +27,7 @@ def reply_of_call(backend: Backend, call: Call, repeated: bool) -> TeacherReply:
         model_version=completion.model_version,
         input_tokens=0 if repeated else call.input_tokens,
         output_tokens=0 if repeated else call.output_tokens,
-        cost_usd=0.0 if repeated else cost_usd(backend, call.input_tokens, call.output_tokens),
+        cost_usd=0.0 if repeated else call.cost_usd,
         latency_seconds=0.0 if repeated else call.latency_seconds,
         cached=repeated and completion.text is not None,
         detail=_why_none(call, completion),

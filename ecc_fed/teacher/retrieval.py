@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ecc_fed.core.protocols import TextEncoder
 from ecc_fed.core.records import Array
 from ecc_fed.core.seeding import derive_rng
 from ecc_fed.teacher.backend import Completion
-from ecc_fed.teacher.encoding import BigramEncoder
-from ecc_fed.teacher.prompts import Language, TeacherPrompt, estimate_tokens
+from ecc_fed.teacher.encoding import CharacterEncoder
+from ecc_fed.teacher.prompts import FewShotPart, Language, TeacherPrompt, estimate_tokens
 from ecc_fed.teacher.ranges import require_range
 
 WITHOUT_EXAMPLES: dict[Language, str] = {
@@ -26,22 +28,35 @@ WITHOUT_EXAMPLES: dict[Language, str] = {
     "en": "Sorry, I am not sure about that yet. Please hold on while I check, I will be right back to you.",
 }
 # Equal questions must tie although a matrix product rounds row by row.
-_ROUNDING = 1e-6
-_REMEMBERED_TEXTS = 32_768
+_ROUNDING = 1e-5
+_REMEMBERED_BYTES = 2**27
+
+
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    """A shop's examples: features' weights (dimensions,), questions and the mix to match (examples, dimensions)."""
+
+    weights: Array
+    questions: Array
+    known: Array
 
 
 class RetrievalTeacher:
     """A simulated `Backend` that looks the answer up among the prompt's examples.
 
-    Symbols: q the customer's last turn, q' the turn before it and q together, e(.) the encoder:
-    an example with question x scores (1 - context_weight) e(q).e(x) + context_weight e(q').e(x),
-    so that an elliptic follow-up ("那红色的呢") is read with what came before. Among the examples
-    within `tie_margin` of the best, the most recent answers: where a fact changed, the news wins.
+    Symbols: q the customer's last turn, q' the turn before it and q together, x and y an example's
+    question and answer, e(.) the encoder, each feature of it weighted by how rare it is among the
+    examples (`rarity`). An example scores
+        (1 - context_weight) s(q) + context_weight s(q'),   s(q) = cos(e(q), e(x)) + answer_weight cos(e(q), e(y)),
+    so that an elliptic follow-up ("那红色的呢") is read with what came before, and an answer that
+    speaks of what was asked counts. Where the best example's question was asked more than once, the
+    most recent of its answers is given: where a fact changed, the news wins.
 
     Args:
-        encoder: `TextEncoder` of the questions; None is `BigramEncoder()`.
+        encoder: `TextEncoder` of the texts; None is `CharacterEncoder()`.
         context_weight: share of q', 0 to 1.
-        tie_margin: cosine within which recency decides, 0 to 2.
+        answer_weight: weight of the examples' answers, 0 to 10.
+        same_question: cosine from which two examples' questions count as one question, 0 to 1.
         error_rate: share of prompts, 0 to 1, answered by another example's different answer.
         latency_seconds: declared latency of a call.
         input_usd_per_million_tokens: declared price of what is sent (tokens by `estimate_tokens`).
@@ -58,7 +73,8 @@ class RetrievalTeacher:
         self,
         encoder: TextEncoder | None = None,
         context_weight: float = 0.3,
-        tie_margin: float = 0.0,
+        answer_weight: float = 1.0,
+        same_question: float = 1.0,
         error_rate: float = 0.0,
         latency_seconds: float = 0.0,
         input_usd_per_million_tokens: float = 0.0,
@@ -67,15 +83,17 @@ class RetrievalTeacher:
         seed: int = 0,
     ) -> None:
         require_range("teacher.context_weight", context_weight, 0, 1)
-        require_range("teacher.tie_margin", tie_margin, 0, 2)
+        require_range("teacher.answer_weight", answer_weight, 0, 10)
+        require_range("teacher.same_question", same_question, 0, 1)
         require_range("teacher.error_rate", error_rate, 0, 1)
         require_range("teacher.latency_seconds", latency_seconds, 0)
         require_range("teacher.input_usd_per_million_tokens", input_usd_per_million_tokens, 0)
         require_range("teacher.output_usd_per_million_tokens", output_usd_per_million_tokens, 0)
         require_range("teacher.max_output_tokens", max_output_tokens, 1)
-        self._encoder = BigramEncoder() if encoder is None else encoder
+        self._encoder = CharacterEncoder() if encoder is None else encoder
         self._context_weight = context_weight
-        self._tie_margin = tie_margin
+        self._answer_weight = answer_weight
+        self._same_question = same_question
         self._error_rate = error_rate
         self._latency_seconds = latency_seconds
         self.input_usd_per_million_tokens = input_usd_per_million_tokens
@@ -89,7 +107,8 @@ class RetrievalTeacher:
         self.decoding: Mapping[str, str | int | float] = {
             "encoder": hashlib.sha256(probe.tobytes()).hexdigest()[:16],
             "context_weight": context_weight,
-            "tie_margin": tie_margin,
+            "answer_weight": answer_weight,
+            "same_question": same_question,
             "error_rate": error_rate,
             "max_output_tokens": max_output_tokens,
             "seed": seed,
@@ -100,36 +119,41 @@ class RetrievalTeacher:
         with self._lock:
             self._remember(prompts)
             parts = {id(prompt.few_shot): prompt.few_shot for prompt in prompts}
-            # part -> (examples, dimensions)
-            questions = {
-                key: np.stack([self._vectors[question] for question, _ in part.examples])
-                for key, part in parts.items()
-                if part.examples
-            }
-            return [
-                self._completion(prompt, self._answer(prompt, questions.get(id(prompt.few_shot)))) for prompt in prompts
-            ]
+            learnt = {key: self._learn(part) for key, part in parts.items()}
+            return [self._completion(prompt, self._answer(prompt, learnt[id(prompt.few_shot)])) for prompt in prompts]
 
     def _remember(self, prompts: Sequence[TeacherPrompt]) -> None:
         """Encodes every text of the batch that is new, in one go."""
         parts = {id(prompt.few_shot): prompt.few_shot for prompt in prompts}.values()
-        texts = dict.fromkeys(question for part in parts for question, _ in part.examples)
+        texts = dict.fromkeys(text for part in parts for example in part.examples for text in example)
         texts |= dict.fromkeys(text for prompt in prompts for text in _readings(prompt))
-        if len(self._vectors) + len(texts) > _REMEMBERED_TEXTS:
+        width = next(iter(self._vectors.values())).nbytes if self._vectors else 0
+        if width * len(self._vectors) > _REMEMBERED_BYTES:
             self._vectors = {text: vector for text, vector in self._vectors.items() if text in texts}
         new = [text for text in texts if text not in self._vectors]
         if new:
             self._vectors.update(zip(new, self._encoder.encode(new), strict=True))
 
-    def _answer(self, prompt: TeacherPrompt, questions: Array | None) -> str:
+    def _learn(self, part: FewShotPart) -> _Learnt | None:
+        if not part.examples:
+            return None
+        questions, answers = (
+            np.stack([self._vectors[text] for text in side]) for side in zip(*part.examples, strict=True)
+        )
+        weights = rarity((questions != 0) | (answers != 0))
+        questions, answers = _unit(questions * weights), _unit(answers * weights)
+        return _Learnt(weights, questions, questions + np.float32(self._answer_weight) * answers)
+
+    def _answer(self, prompt: TeacherPrompt, learnt: _Learnt | None) -> str:
         examples = prompt.few_shot.examples
-        if questions is None:
+        if learnt is None:
             return WITHOUT_EXAMPLES[prompt.few_shot.language]
-        alone, together = (self._vectors[text] for text in _readings(prompt))
+        alone, together = (_unit(self._vectors[text] * learnt.weights) for text in _readings(prompt))
         query = (1 - self._context_weight) * alone + self._context_weight * together
         # (examples, dimensions) @ (dimensions,): one prompt at a time, so that no neighbour moves the rounding.
-        scores = questions @ query
-        right = examples[int(np.flatnonzero(scores >= scores.max() - self._tie_margin - _ROUNDING)[-1])][1]
+        best = _last_above(learnt.known @ query, None)
+        latest = _last_above(learnt.questions @ learnt.questions[best], self._same_question)
+        right = examples[max(best, latest)][1]
         rng = derive_rng(self._seed, "simulated_teacher", prompt.digest)
         if rng.random() >= self._error_rate:
             return right
@@ -146,6 +170,28 @@ class RetrievalTeacher:
             output_tokens=estimate_tokens(text),
             latency_seconds=self._latency_seconds,
         )
+
+
+def rarity(present: npt.NDArray[np.bool_]) -> Array:
+    """Inverse document frequency ln((n + 1) / (df + 1/2)) of each feature over n examples, df of which have it.
+
+    `present` is (examples, dimensions), the result (dimensions,) and above 0. A dense encoder has
+    every feature in every text: all weights are equal then, and cosines stay as they were.
+    """
+    weights: Array = np.log((len(present) + 1) / (present.sum(axis=0) + 0.5)).astype(np.float32)
+    return weights
+
+
+def _unit(rows: Array) -> Array:
+    norms = np.linalg.norm(rows, axis=-1, keepdims=True)
+    units: Array = (rows / np.maximum(norms, 1e-30)).astype(np.float32)
+    return units
+
+
+def _last_above(scores: Array, threshold: float | None) -> int:
+    """The last position that reaches `threshold` (None: the maximum), up to rounding."""
+    wanted = float(scores.max()) if threshold is None else threshold
+    return int(np.flatnonzero(scores >= wanted - _ROUNDING)[-1])
 
 
 def _readings(prompt: TeacherPrompt) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ecc_fed.core.errors import BudgetExceeded, EccError
-from ecc_fed.teacher.backend import Backend, Completion, cost_usd
+from ecc_fed.teacher.backend import Backend, Completion, cost_of_attempt, cost_usd
 from ecc_fed.teacher.budget import Budget
 from ecc_fed.teacher.prompts import TeacherPrompt, one_line
 from ecc_fed.teacher.retry import RetryPolicy
@@ -31,6 +31,7 @@ class Call:
     latency_seconds: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
+    cost_usd: float = 0.0
     completion: Completion | None = None
 
 
@@ -97,12 +98,10 @@ class Sender:
         return list(calls), ""
 
     def _settle(self, call: Call, completion: Completion) -> None:
-        self._budget.settle(
-            *self._reserved(call),
-            completion.input_tokens + completion.output_tokens,
-            cost_usd(self._backend, completion.input_tokens, completion.output_tokens),
-        )
+        cost = cost_of_attempt(self._backend, completion)
+        self._budget.settle(*self._reserved(call), completion.input_tokens + completion.output_tokens, cost)
         call.attempts += 1
+        call.cost_usd += cost
         call.completion = completion
         call.input_tokens += completion.input_tokens
         call.output_tokens += completion.output_tokens

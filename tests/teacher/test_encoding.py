@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.teacher.encoding import BigramEncoder
+from ecc_fed.teacher.encoding import CharacterEncoder
 
 
 @given(st.lists(st.text(), max_size=5))
 def test_rows_are_unit_vectors_of_their_own_text(texts):
-    encoder = BigramEncoder(64)
+    encoder = CharacterEncoder(64)
     rows = encoder.encode(texts)
     assert rows.shape == (len(texts), 64) and rows.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
@@ -20,34 +20,34 @@ def test_rows_are_unit_vectors_of_their_own_text(texts):
         assert np.array_equal(encoder.encode([text])[0], row)
 
 
-def test_with_enough_dimensions_it_is_the_cosine_of_bigram_counts():
-    def bigrams(text):
+def test_with_enough_dimensions_it_is_the_cosine_of_the_counts():
+    def grams(text):
         marked = f"<{text}>"
-        return [marked[i : i + 2] for i in range(len(marked) - 1)]
+        return [*text, *(marked[i : i + 2] for i in range(len(marked) - 1))]
 
     left, right = "发什么快递发货", "快递发什么"
-    names = sorted({*bigrams(left), *bigrams(right)})
-    counts = [np.array([bigrams(text).count(name) for name in names], float) for text in (left, right)]
+    names = sorted({*grams(left), *grams(right)})
+    counts = [np.array([grams(text).count(name) for name in names], float) for text in (left, right)]
     expected = counts[0] @ counts[1] / np.linalg.norm(counts[0]) / np.linalg.norm(counts[1])
-    rows = BigramEncoder(65_536).encode([left, right])
+    rows = CharacterEncoder(65_536).encode([left, right])
     assert rows[0] @ rows[1] == pytest.approx(expected, abs=1e-6)
 
 
 def test_width_case_space_and_punctuation_do_not_count():
-    rows = BigramEncoder().encode(["ABC12，好", "ａｂｃ１２ 好！"])
+    rows = CharacterEncoder().encode(["ABC12，好", "ａｂｃ１２ 好！"])
     np.testing.assert_array_equal(rows[0], rows[1])
 
 
 def test_it_is_the_same_in_every_process():
     script = (
-        "from ecc_fed.teacher.encoding import BigramEncoder;"
-        "print(BigramEncoder(64).encode(['发什么快递'])[0].nonzero()[0].tolist())"
+        "from ecc_fed.teacher.encoding import CharacterEncoder;"
+        "print(CharacterEncoder(64).encode(['发什么快递'])[0].nonzero()[0].tolist())"
     )
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == str(BigramEncoder(64).encode(["发什么快递"])[0].nonzero()[0].tolist())
+    assert printed.strip() == str(CharacterEncoder(64).encode(["发什么快递"])[0].nonzero()[0].tolist())
 
 
 @pytest.mark.parametrize("dimensions", [0, 10**9])
 def test_dimensions_out_of_range_are_refused(dimensions):
     with pytest.raises(ConfigError, match=r"encoder\.dimensions is"):
-        BigramEncoder(dimensions)
+        CharacterEncoder(dimensions)

@@ -1,13 +1,14 @@
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Turn
-from ecc_fed.teacher.encoding import BigramEncoder
+from ecc_fed.teacher.encoding import CharacterEncoder
 from ecc_fed.teacher.prompts import build_prompt, estimate_tokens
-from ecc_fed.teacher.retrieval import WITHOUT_EXAMPLES, RetrievalTeacher
+from ecc_fed.teacher.retrieval import WITHOUT_EXAMPLES, RetrievalTeacher, rarity
 
 from .fakes import gateway, request
 
@@ -33,17 +34,51 @@ def test_the_nearest_example_answers(query, answer):
     assert ask(RetrievalTeacher(), query).text == SHOP[answer][1]
 
 
-def test_it_equals_plain_cosine_search():
-    rng = np.random.default_rng(0)
-    signs = "发货快递多少钱坚果礼盒开票几点退换尺码颜色"
-    texts = ["".join(rng.choice(list(signs), 8)) for _ in range(120)]
-    examples = [(text, f"答{number}") for number, text in enumerate(texts[:80])]
-    encoder, teacher = BigramEncoder(), RetrievalTeacher()
-    questions = encoder.encode(texts[:80]).astype(np.float64)
-    for query in texts[80:]:
-        scores = questions @ encoder.encode([query])[0].astype(np.float64)
-        latest_best = max(range(80), key=lambda i: (round(float(scores[i]), 5), i))
-        assert ask(teacher, query, examples=examples).text == f"答{latest_best}"
+class LookUp:
+    """A dense encoder: every text has its own random direction, every feature is in every text."""
+
+    def __init__(self, texts):
+        self.rows = dict(zip(texts, np.random.default_rng(0).normal(size=(len(texts), 8)), strict=True))
+
+    def encode(self, texts):
+        rows = np.array([self.rows.get(text, np.ones(8)) for text in texts], dtype=np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_over_a_dense_encoder_it_is_plain_cosine_search():
+    texts = [f"文{number}" for number in range(60)]
+    examples = [(text, f"答{text}") for text in texts[:40]]
+    encoder = LookUp(texts)
+    teacher = RetrievalTeacher(encoder, answer_weight=0)
+    questions = encoder.encode(texts[:40]).astype(np.float64)
+    for query in texts:
+        nearest = int(np.argmax(questions @ encoder.encode([query])[0].astype(np.float64)))
+        assert ask(teacher, query, examples=examples).text == f"答{texts[nearest]}"
+
+
+def test_the_mix_is_as_declared():
+    texts = [f"文{number}" for number in range(50)]
+    examples = list(zip(texts[:20], texts[20:40], strict=True))
+    encoder = LookUp([*texts, *(f"{a} {b}" for a in texts[40:] for b in texts[40:])])
+    x, y = encoder.encode(texts[:20]), encoder.encode(texts[20:40])
+    teacher = RetrievalTeacher(encoder, context_weight=0.4, answer_weight=0.7)
+    for before, last in pairwise(texts[40:]):
+        alone, together = encoder.encode([last, f"{before} {last}"])
+        scores = 0.6 * (x @ alone + 0.7 * y @ alone) + 0.4 * (x @ together + 0.7 * y @ together)
+        assert ask(teacher, before, "好的", last, examples=examples).text == texts[20 + int(np.argmax(scores))]
+
+
+def test_rarity_is_inverse_document_frequency_and_even_over_dense_features():
+    present = np.array([[1, 1, 0], [1, 0, 0]], dtype=bool)
+    np.testing.assert_allclose(rarity(present), np.log([3 / 2.5, 3 / 1.5, 3 / 0.5]), rtol=1e-6)
+    assert np.ptp(rarity(np.ones((7, 4), dtype=bool))) == 0
+    assert rarity(np.ones((100_000, 1), dtype=bool))[0] > 0
+
+
+def test_what_every_question_says_counts_little():
+    examples = tuple((f"老板请问一下{topic}", topic) for topic in ("发票", "快递", "尺码", "保修"))
+    assert ask(RetrievalTeacher(answer_weight=0), "老板请问一下哈，保修？", examples=examples).text == "保修"
+    assert ask(RetrievalTeacher(answer_weight=0), "尺码老板请问", examples=examples).text == "尺码"
 
 
 def test_where_a_fact_changed_the_latest_answer_wins():
@@ -53,16 +88,23 @@ def test_where_a_fact_changed_the_latest_answer_wins():
     assert ask(RetrievalTeacher(), "请问发什么快递", examples=back).text == SHOP[0][1]
 
 
-def test_the_tie_margin_lets_a_later_paraphrase_win():
-    drifted = (*SHOP, ("请问用什么快递", "亲，现在改发圆通了哦"))
+def test_nearly_equal_questions_can_count_as_one():
+    drifted = (*SHOP, ("请问都发什么快递", "亲，现在改发圆通了哦"))
     assert ask(RetrievalTeacher(), "请问发什么快递", examples=drifted).text == SHOP[0][1]
-    assert ask(RetrievalTeacher(tie_margin=0.5), "请问发什么快递", examples=drifted).text == "亲，现在改发圆通了哦"
+    teacher = RetrievalTeacher(same_question=0.6)
+    assert ask(teacher, "请问发什么快递", examples=drifted).text == "亲，现在改发圆通了哦"
 
 
 def test_an_elliptic_question_is_read_with_the_one_before():
-    examples = (("红色礼盒多少钱", "红色 9 元"), ("蓝色礼盒有货吗", "蓝色没货"), ("蓝色礼盒多少钱", "蓝色 8 元"))
-    assert ask(RetrievalTeacher(), "红色礼盒多少钱", "红色 9 元", "那蓝色呢", examples=examples).text == "蓝色 8 元"
-    assert ask(RetrievalTeacher(), "红色礼盒有货吗", "有货", "那蓝色呢", examples=examples).text == "蓝色没货"
+    examples = [
+        (f"{colour}礼盒{asked}", f"{colour}{asked}")
+        for colour in ("红色", "蓝色", "绿色", "白色")
+        for asked in ("多少钱", "有货吗", "能退吗")
+    ]
+    for asked in ("多少钱", "有货吗", "能退吗"):
+        for colour in ("蓝色", "绿色", "白色"):
+            answer = ask(RetrievalTeacher(), f"红色礼盒{asked}", "亲，稍等", f"那{colour}呢", examples=examples).text
+            assert answer == f"{colour}{asked}"
 
 
 def test_without_examples_it_promises_nothing():
@@ -126,7 +168,7 @@ def test_where_every_answer_is_the_same_a_wrong_one_is_the_empty_promise():
     assert ask(teacher, "发什么快递", examples=SHOP[:1]).text == WITHOUT_EXAMPLES["zh"]
 
 
-class CountingEncoder(BigramEncoder):
+class CountingEncoder(CharacterEncoder):
     def __init__(self, dimensions=64):
         super().__init__(dimensions)
         self.texts = 0
@@ -142,25 +184,26 @@ def test_each_text_is_encoded_once():
     before = encoder.texts
     for _ in range(3):
         ask(teacher, "发什么快递呢")
-    assert encoder.texts - before == len(SHOP) + 1
+    assert encoder.texts - before == 2 * len(SHOP) + 1
     ask(teacher, "发什么快递呢", examples=(*SHOP, ("新问题", "新答案")))
-    assert encoder.texts - before == len(SHOP) + 2
+    assert encoder.texts - before == 2 * len(SHOP) + 3
 
 
 def test_its_memory_stays_bounded(monkeypatch):
-    monkeypatch.setattr("ecc_fed.teacher.retrieval._REMEMBERED_TEXTS", 20)
+    monkeypatch.setattr("ecc_fed.teacher.retrieval._REMEMBERED_BYTES", 20 * 2048 * 4)
     teacher = RetrievalTeacher()
     for number in range(100):
         assert ask(teacher, f"发什么快递{number}").text == SHOP[0][1]
-        assert len(teacher._vectors) <= 20
+        assert len(teacher._vectors) <= 21
 
 
 def test_other_encoders_and_settings_have_other_cache_keys():
     teachers = [
         RetrievalTeacher(),
-        RetrievalTeacher(BigramEncoder(64)),
+        RetrievalTeacher(CharacterEncoder(64)),
         RetrievalTeacher(context_weight=0.5),
-        RetrievalTeacher(tie_margin=0.1),
+        RetrievalTeacher(answer_weight=0.5),
+        RetrievalTeacher(same_question=0.9),
         RetrievalTeacher(error_rate=0.1),
         RetrievalTeacher(max_output_tokens=9),
         RetrievalTeacher(seed=1),
@@ -186,7 +229,8 @@ def test_odd_questions_get_some_answer(query):
     ("name", "value"),
     [
         ("context_weight", 1.1),
-        ("tie_margin", -0.1),
+        ("answer_weight", 11),
+        ("same_question", -0.1),
         ("error_rate", 2),
         ("error_rate", "half"),
         ("latency_seconds", float("inf")),
