@@ -21,7 +21,7 @@ from ecc_fed.core.run_directory import RunDirectory, write_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.evaluation import ValuesOfShops, evaluate_pairs
 from ecc_fed.evolution.experience import Experience
-from ecc_fed.evolution.loop import Learned, Served, learn, serve
+from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, WriteAdapter, finished_rounds, load_state, save_state
 from ecc_fed.privacy.ledger import write_ledger
@@ -103,7 +103,7 @@ class ShopDevices:
         for cycle in range(settings.cycles):
             part = stream_part(shop, (server_round - 1) * settings.cycles + cycle, num_parts)
             seed = derive_seed(self._seed, "cycle", shop_id, server_round, cycle)
-            examples = tuple((p.query, p.reply) for p in experience.natural[-settings.teacher_examples :])
+            examples = last(experience.natural, settings.teacher_examples)
             served = serve(part, adapter, examples, settings, self._services, server_round, seed)
             grown = [pair for pair in part if pair.pair_id in human]
             experience = experience.grown(grown, served.pseudo_labels)

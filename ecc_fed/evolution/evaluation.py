@@ -20,7 +20,7 @@ from ecc_fed.core.records import (
     TeacherReply,
 )
 from ecc_fed.core.seeding import derive_seed
-from ecc_fed.evolution.loop import ask_cloud, judge_replies
+from ecc_fed.evolution.loop import ask_cloud, judge_replies, last
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 
 # kind of fact -> surface form -> shops for which it is true
@@ -135,7 +135,7 @@ def evaluate_pairs(
     """
     if not pairs:
         return []
-    examples = tuple((pair.query, pair.reply) for pair in training[-settings.teacher_examples :])
+    examples = last(training, settings.teacher_examples)
     cloud = ask_cloud(pairs, examples, "evaluate", server_round, services)
     request = ReplyRequest(adapter, tuple(pair.prompt for pair in pairs), settings.decoding, derive_seed(seed, "reply"))
     replies = services.end_model.reply([request])[0]

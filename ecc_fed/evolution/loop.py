@@ -42,23 +42,31 @@ class Served:
     seconds: float
 
 
+def last(pairs: Sequence[Pair], count: int) -> Sequence[Pair]:
+    """The latest `count` pairs; none for 0."""
+    return pairs[len(pairs) - min(count, len(pairs)) :]
+
+
 def ask_cloud(
     pairs: Sequence[Pair],
-    examples: tuple[tuple[str, str], ...],
+    examples: Sequence[Pair],
     purpose: str,
     server_round: int,
     services: Services,
 ) -> list[TeacherReply]:
-    """The cloud's replies to the pairs' prompts, through the gateway."""
+    """The cloud's replies to the pairs' prompts, through the gateway; `examples` are the few shots of Table II."""
+    few_shots = tuple((example.query, example.reply) for example in examples)
+    example_private_values = tuple(example.private_values for example in examples)
     return services.teacher.answer(
         [
             TeacherRequest(
                 shop_id=pair.shop_id,
                 turns=pair.prompt,
-                examples=examples,
+                examples=few_shots,
                 purpose=purpose,  # type: ignore[arg-type]
                 private_values=pair.private_values,
                 server_round=server_round,
+                example_private_values=example_private_values,
             )
             for pair in pairs
         ]
@@ -104,7 +112,7 @@ def _asked(
 def serve(
     pairs: Sequence[Pair],
     adapter: AdapterState,
-    examples: tuple[tuple[str, str], ...],
+    examples: Sequence[Pair],
     settings: EvolutionSettings,
     services: Services,
     server_round: int,
@@ -115,7 +123,7 @@ def serve(
     Args:
         pairs: queries to serve, one shop's, in time order.
         adapter: the shop's adapter.
-        examples: few-shot pairs for the cloud.
+        examples: natural pairs for the cloud's few-shot prompt.
         settings: the shop's loop.
         services: models and gateway.
         server_round: for the records.
