@@ -234,8 +234,8 @@ def _dequantize(module: Any, dtype: torch.dtype) -> Tensor:
     if weight.dtype == torch.int8:
         # LLM.int8 (Dettmers et al. 2022): absolute maxima per row, 127 steps.
         scale = weight.SCB if weight.SCB is not None else module.state.SCB
-        rows: Tensor = weight.data.to(dtype)
-        return rows * (scale.to(dtype) / 127)[:, None]
+        rows: Tensor = weight.data.to(dtype) * (scale.to(dtype) / 127)[:, None]
+        return rows
     dequantize: Any = bitsandbytes.functional.dequantize_4bit
-    whole: Tensor = dequantize(weight.data, weight.quant_state)
-    return whole.to(dtype)
+    whole: Tensor = dequantize(weight.data, weight.quant_state).to(dtype)
+    return whole

@@ -156,13 +156,14 @@ class _Attention(torch.autograd.Function):
             rotate(x[:, :, :rotated], cos, sin, base.interleaved)
             if sink is not None:
                 sink(bucket, x[:, :, heads:rotated], x[:, :, rotated:])
+            parts: tuple[Tensor, ...] = (x[:, :, :heads], x[:, :, heads:rotated], x[:, :, rotated:])
             if train:
                 with torch.enable_grad():
-                    x.requires_grad_()
-                    o = _attend(base, x[:, :, :heads], x[:, :, heads:rotated], x[:, :, rotated:])
-                ctx.kept.append((x, o))
+                    parts = tuple(part.requires_grad_() for part in parts)
+                    o = _attend(base, *parts)
+                ctx.kept.append((parts, o))
             else:
-                o = _attend(base, x[:, :, :heads], x[:, :, heads:rotated], x[:, :, rotated:])
+                o = _attend(base, *parts)
             flat = o.detach().reshape(-1, heads * base.head_dim)
             out[bucket.tokens] = flat if bucket.places is None else flat[bucket.places]
         return out
@@ -172,17 +173,18 @@ class _Attention(torch.autograd.Function):
         base: PackedBase = ctx.base
         rotated = base.heads + base.kv_heads
         dqkv = do.new_empty(len(do), (rotated + base.kv_heads) * base.head_dim)
-        for bucket, (x, o) in zip(ctx.buckets, ctx.kept, strict=True):
+        for bucket, (parts, o) in zip(ctx.buckets, ctx.kept, strict=True):
             if bucket.places is None:
                 wanted = do[bucket.tokens]
             else:
                 # Padded places must bear no gradient.
-                wanted = do.new_zeros(x.shape[0] * x.shape[1], do.shape[1])
+                wanted = do.new_zeros(o.shape[0] * o.shape[1], do.shape[1])
                 wanted[bucket.places] = do[bucket.tokens]
-            (dx,) = torch.autograd.grad(o, x, wanted.view_as(o))
+            gradients = torch.autograd.grad(o, parts, wanted.view_as(o))
             cos, sin = (part[:, None] for part in base.angles(bucket.length))
-            rotate(dx[:, :, :rotated], cos, -sin, base.interleaved)
-            flat = dx.reshape(-1, dqkv.shape[1])
+            rotate(gradients[0], cos, -sin, base.interleaved)
+            rotate(gradients[1], cos, -sin, base.interleaved)
+            flat = torch.cat(gradients, 2).view(-1, dqkv.shape[1])
             dqkv[bucket.tokens] = flat if bucket.places is None else flat[bucket.places]
         ctx.kept = []
         return dqkv, None, None, None, None
