@@ -47,10 +47,10 @@ _REWRITE = re.compile(f"[{_class_of(list(_TABLE))}]")
 _EMOJI_CHARACTER = "\U0001f000-\U0001faff"
 _EMOJI = re.compile(rf"#E-[a-z]*\d+|/:(?:\d{{3}}|\^[^\s\^]\^)|[{_EMOJI_CHARACTER}]")
 _EMOJI_HINT = re.compile(f"[{_EMOJI_CHARACTER}]")
-_EMOJI_RUN = re.compile(r"\[表情\](?:\s?\[表情\])+")
+_EMOJI_RUN = re.compile(r"\[表情\](?: ?\[表情\])+")
 _LINK = re.compile(r"(?:https?://|www\.)[A-Za-z0-9\-._~:/?#@!$&'*+;=%]+")
-_ENTITIES = {"&nbsp;": " ", "&lt;": "<", "&gt;": ">", "&amp;": "&", "&quot;": '"', "&#39;": "'", "&apos;": "'"}
-_ENTITY = re.compile("|".join(map(re.escape, _ENTITIES)))
+_ENTITIES = {"nbsp": " ", "lt": "<", "gt": ">", "amp": "&", "quot": '"', "#39": "'", "apos": "'"}
+_ENTITY = re.compile(rf"&(?:amp;)*({'|'.join(_ENTITIES)});")  # "&amp;lt;" was escaped twice
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,80}>")
 _PLACEHOLDER = re.compile(r"\[[^\[\]]*\]")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -63,7 +63,7 @@ _MARK_TWICE = re.compile(r"~~|!!|\?\?|！！|？？|，，|。。|、、|；；|
 def _unescape(text: str) -> str:
     """Entities and tags, until none is left: one may hide in another."""
     while True:
-        plain = _TAG.sub(" ", _ENTITY.sub(lambda match: _ENTITIES[match[0]], text))
+        plain = _TAG.sub(" ", _ENTITY.sub(lambda match: _ENTITIES[match[1]], text))
         if plain == text:
             return text
         text = plain

@@ -2,7 +2,7 @@
 
 Either {"shop": "…", "turns": [{"role": "customer"|"agent", "text": "…"}, …]}
 or     {"conversations": [{"role": "user"|"assistant", "content": "…"}, …]}
-Both may carry "shop" (a text or a number) and "session" (a name of its own). System turns are dropped.
+Both may carry "shop" (a text or a number) and "session" (a name that no other line has). System turns are dropped.
 """
 
 from __future__ import annotations

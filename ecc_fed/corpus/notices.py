@@ -17,12 +17,13 @@ from ecc_fed.core.errors import CorpusError
 
 _MASK = r"\[[^\[\]\n]*\]"
 _FIELD = rf"(?:{_MASK}|[^\s\[\]，,]+)?"
-# Cards that the shop page puts into a chat; `订单` gates the search.
+# Cards that the shop page puts into a chat. Spaces only, no \s: a card ends with its line, which is a turn.
 _CARDS = re.compile(
-    rf"(?:顾客通过点击[^\n]{{0,30}}?信息发送:\s*)?\[订单编号:(?:{_MASK}|[^\[\]\n])*\]"
-    rf"|咨询订单号:\s*{_FIELD}(?:\s*(?:商品ID|商品名称|订单金额|下单时间):\s*￥?{_FIELD})*"
-    rf"(?:\s+\[时间x\])?(?:\s*订单业务咨询)?"
-    rf"|(?:\[日期x\]\s*\[时间x\]\s*)?订单编号:\s*{_FIELD}\s*订单金额:\s*￥?{_FIELD}(?:\s*下单时间:\s*{_FIELD}(?:\s*\[时间x\])?)?"
+    rf"(?:顾客通过点击[^\n]{{0,30}}?信息发送: *)?\[订单编号:(?:{_MASK}|[^\[\]\n])*\]"
+    rf"|咨询订单号: *{_FIELD}(?: *(?:商品ID|商品名称|订单金额|下单时间): *￥?{_FIELD})*"
+    rf"(?: +\[时间x\])?(?: *订单业务咨询)?"
+    rf"|(?:\[日期x\] *\[时间x\] *)?订单编号: *{_FIELD} *订单金额: *￥?{_FIELD}"
+    rf"(?: *下单时间: *{_FIELD}(?: *\[时间x\])?)?"
     r"|请选择咨询订单"
 )
 

@@ -19,7 +19,7 @@ from ecc_fed.corpus.shingles import hashed_shingles
 Rows = npt.NDArray[np.float32]
 NUM_BUCKETS = 2048
 CHUNK = 2000
-MAX_SHARE = 0.25
+MAX_SHARE = 0.5
 ITERATIONS = 30
 RESTARTS = 3
 
