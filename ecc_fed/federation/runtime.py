@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -74,6 +75,7 @@ def _connect(num_cpus: int, ray_address: str | None) -> None:
 
     if ray_address is None:
         ray.init(
+            address="local",  # without it Ray would join whatever cluster last ran on this machine
             num_cpus=max(num_cpus, os.cpu_count() or 1),
             include_dashboard=False,
             log_to_driver=False,
@@ -82,12 +84,29 @@ def _connect(num_cpus: int, ray_address: str | None) -> None:
         )
         return
     try:
+        _probe(ray_address)
         ray.init(address=ray_address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"runtime.ray_address={ray_address}: no Ray cluster answers there ({error}). "
-            "Start one with `ray start --head`, or set runtime.ray_address=null."
+            f"runtime.ray_address={ray_address}: no Ray cluster lets this process in ({error}). Start one with "
+            "`ray start --head`, set RAY_AUTH_MODE=token if it asks for a token, or set runtime.ray_address=null."
         ) from error
+
+
+def _probe(ray_address: str) -> None:
+    """Ray itself would try for minutes.
+
+    Raises:
+        OSError: nothing listens at the address.
+    """
+    import ray
+
+    host, _, port = ray_address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # "auto" and other names, which Ray resolves
+        return
+    if host in ("localhost", "127.0.0.1"):
+        host = str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]  # as Ray does: a head listens at its node's address alone
+    socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def run_federation(

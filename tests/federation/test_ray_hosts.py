@@ -12,7 +12,7 @@ from ecc_fed.federation.hosts import InProcessHosts
 from ecc_fed.federation.plan import ArmPlan
 from ecc_fed.federation.ray_hosts import RayHosts
 from ecc_fed.federation.results import FederationError, FederationResult, as_json
-from ecc_fed.federation.runtime import ray_hosts, run_federation
+from ecc_fed.federation.runtime import _connect, ray_hosts, run_federation
 from tests.federation.fakes import FakeDevice, build_fake
 
 SHOPS = ["a", "bb", "ccc", "dddd", "eeeee"]
@@ -125,6 +125,14 @@ def test_a_ray_that_is_busy_with_other_work_is_an_error_and_no_endless_wait(host
     all_cores = int(ray.cluster_resources()["CPU"])
     with pytest.raises(FederationError, match=rf"found no room on Ray in 1 seconds. It needs {all_cores} CPUs"):
         RayHosts(1, num_cpus=all_cores).open(["a"], build_fake)
+
+
+def test_a_cluster_that_is_not_there_is_an_error_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    reason = rf"runtime.ray_address=127.0.0.1:{port}: no Ray cluster lets this process in .*runtime.ray_address=null"
+    with pytest.raises(ConfigError, match=reason):
+        _connect(1, f"127.0.0.1:{port}")
 
 
 def test_a_block_inside_another_uses_its_ray_and_leaves_it_running(hosts):
