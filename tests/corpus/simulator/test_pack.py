@@ -1,6 +1,7 @@
 """The Chinese pack is rich and sound, and a broken pack is refused by name."""
 
 import shutil
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from ecc_fed.core.facts import states_fact
 from ecc_fed.core.records import Fact
 from ecc_fed.corpus.simulator.pack import PACKS, known_languages, load_pack, read_pack
 from ecc_fed.corpus.simulator.pack_records import Intent
-from ecc_fed.corpus.simulator.surface import expand, fill
+from ecc_fed.corpus.simulator.surface import expand, fill, split_literals
 
 PACK = load_pack("zh")
 FACTUAL = [intent for intent in PACK.intents if intent.scope != "none"]
@@ -54,6 +55,23 @@ def test_no_value_passes_for_another() -> None:
         for value, competing in intent.competing.items():
             fact = Fact(intent.name, intent.name, "shop", value, competing)
             assert not any(states_fact(other, fact) for other in competing), (intent.name, value)
+
+
+@pytest.mark.parametrize("intent", FACTUAL, ids=lambda intent: intent.name)
+def test_held_out_questions_are_no_near_copies(intent: Intent) -> None:
+    """Characters in common with the nearest training question, slots left aside: 1 would be a copy."""
+
+    def wording(form: str) -> list[str]:
+        return ["".join(split_literals(text)) for text in expand(form)]
+
+    trained = [text for form in intent.ask for text in wording(form)]
+    nearest = [
+        max(SequenceMatcher(None, text, other).ratio() for other in trained)
+        for form in intent.ask_test
+        for text in wording(form)
+    ]
+    assert max(nearest) <= 0.72
+    assert 0.2 < sum(nearest) / len(nearest) < 0.65 or intent.states_product
 
 
 def test_product_names_hide_no_value() -> None:
