@@ -157,11 +157,28 @@ class FineTuneSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordPrivacy:
+    """Record-level DP-SGD for one job (Abadi et al. 2016, Alg. 1); one example is one record.
+
+    Every step draws each of the n examples by itself with probability
+    q = min(1, batch_size / n) (Poisson sampling, which the accountant assumes), clips each drawn
+    example's gradient to `clipping_norm` C, and hands (sum + noise_multiplier C N(0, I)) / (q n) to
+    AdamW. A step that draws nobody still adds its noise.
+    """
+
+    clipping_norm: float
+    noise_multiplier: float
+
+
+@dataclass(frozen=True, slots=True)
 class FineTuneJob:
     """One shop's fine-tuning. `optimizer=None` starts AdamW afresh at step 0.
 
     Batches: an epoch is a permutation of the examples drawn from the generator seeded by
     `seed`; batches of `batch_size` are taken in that order, the last of an epoch may be smaller.
+    With `privacy`, batches and gradients are as `RecordPrivacy` says instead, the settings'
+    `clipping_norm` plays no part, and a step's loss is the drawn examples' summed mean losses
+    over q n (0 where nobody was drawn).
     """
 
     adapter: AdapterState
@@ -169,6 +186,7 @@ class FineTuneJob:
     examples: tuple[Example, ...]
     settings: FineTuneSettings
     seed: int
+    privacy: RecordPrivacy | None = None
 
 
 @dataclass(frozen=True, slots=True)

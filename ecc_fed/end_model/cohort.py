@@ -238,7 +238,7 @@ class SharedBase:
             first.append(m)
             second.append(v)
             encoded = [self._encode(example) for example in job.examples]
-            shop_jobs.append(ShopJob(encoded, job.settings, job.seed, start))
+            shop_jobs.append(ShopJob(job, encoded, start, rank))
         base = self.packed_base
         flat = load_rows(layout, [job.adapter for job in jobs], base)
         scale = self._scale(ranks)

@@ -8,19 +8,22 @@ the shop alone.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ecc_fed.core.records import FineTuneSettings
+from ecc_fed.core.records import FineTuneJob, FineTuneSettings
 from ecc_fed.end_model.cohort_bank import AdapterLayout
 from ecc_fed.end_model.cohort_base import PackedBase
 from ecc_fed.end_model.cohort_dropout import Dropout
 from ecc_fed.end_model.cohort_forward import forward_packed, pack
 from ecc_fed.end_model.cohort_layers import ActiveAdapters, label_loss
-from ecc_fed.end_model.finetune import EncodedExample, batch_order, learning_rate
+from ecc_fed.end_model.finetune import EncodedExample, job_batches, learning_rate
+from ecc_fed.end_model.record_privacy import GaussianNoise, clipped_sum, expected_batch
 
 # Logits held at once, in numbers.
 LOGITS = 1 << 24
@@ -28,14 +31,24 @@ LOGITS = 1 << 24
 
 @dataclass(slots=True)
 class ShopJob:
-    """One shop's part in a cohort; `start` is its optimizer's step so far."""
+    """One shop's part in a cohort; `start` is its optimizer's step so far, `rank` its adapter's rank."""
 
+    job: FineTuneJob
     examples: Sequence[EncodedExample]
-    settings: FineTuneSettings
-    seed: int
     start: int
+    rank: int
     losses: list[float] = field(default_factory=list)
     label_tokens: int = 0
+
+    @property
+    def settings(self) -> FineTuneSettings:
+        """The job's settings."""
+        return self.job.settings
+
+    @property
+    def expected(self) -> float:
+        """What sums over a step's groups are divided by: q n under record privacy, else the one group."""
+        return 1.0 if self.job.privacy is None else expected_batch(len(self.examples), self.settings.batch_size)
 
 
 @dataclass(slots=True)
@@ -58,22 +71,54 @@ def train_cohort(
     `batch_tokens` bounds the rows of one pass; a step takes as many passes as it needs.
     """
     assert all(a.settings.steps >= b.settings.steps for a, b in itertools.pairwise(jobs))
-    orders = [batch_order(len(job.examples), job.settings.batch_size, job.seed) for job in jobs]
+    orders = [job_batches(job.job) for job in jobs]
     gradients = torch.zeros_like(bank.flat)
-    dropout = Dropout(lora_dropout, [job.seed for job in jobs], base.device) if lora_dropout > 0 else None
+    dropout = Dropout(lora_dropout, [job.job.seed for job in jobs], base.device) if lora_dropout > 0 else None
+    noises = [_noise(bank.layout, job) for job in jobs]
     for step in range(max((job.settings.steps for job in jobs), default=0)):
         active = sum(job.settings.steps > step for job in jobs)
         batches = [[jobs[shop].examples[index] for index in next(orders[shop])] for shop in range(active)]
         for shops in _passes(batches, batch_tokens):
-            part = gradients[shops[0] : shops[-1] + 1]
-            adapters = ActiveAdapters(bank.layout, bank.flat, bank.scale, part, dropout)
-            if dropout is not None:
-                dropout.select(shops)
-            losses = backward(base, adapters, [batches[shop] for shop in shops], shops)
-            for shop, loss in zip(shops, losses, strict=True):
-                jobs[shop].losses.append(loss)
-                jobs[shop].label_tokens += sum(example.label_tokens for example in batches[shop])
+            _accumulate(base, bank, jobs, batches, shops, gradients, dropout)
+        for shop, noise in enumerate(noises[:active]):
+            if noise is not None:
+                gradients[shop] += _noise_row(bank.layout, noise, gradients)
+                gradients[shop] /= jobs[shop].expected
         update(bank, gradients, jobs[:active], step)
+
+
+def _accumulate(
+    base: PackedBase,
+    bank: TrainingBank,
+    jobs: Sequence[ShopJob],
+    batches: Sequence[Sequence[EncodedExample]],
+    shops: range,
+    gradients: Tensor,
+    dropout: Dropout | None,
+) -> None:
+    """One pass: the gradient rows and losses of `shops`. A shop under record privacy has a group an example."""
+    private = any(jobs[shop].job.privacy is not None for shop in shops)
+    groups: list[tuple[int, Sequence[EncodedExample]]] = []
+    for shop in shops:
+        whole = jobs[shop].job.privacy is None
+        groups += [(shop, batches[shop])] if whole else [(shop, [example]) for example in batches[shop]]
+    rows = [shop for shop, _ in groups]
+    part = gradients.new_empty(len(groups), gradients.shape[1]) if private else gradients[shops[0] : shops[-1] + 1]
+    losses: list[float] = []
+    if groups:
+        adapters = ActiveAdapters(bank.layout, bank.flat, bank.scale, part, dropout)
+        if dropout is not None:
+            dropout.select(rows)
+        losses = backward(base, adapters, [batch for _, batch in groups], rows)
+    for shop in shops:
+        mine = [group for group, row in enumerate(rows) if row == shop]
+        job = jobs[shop]
+        job.losses.append(sum(losses[group] for group in mine) / job.expected)
+        job.label_tokens += sum(example.label_tokens for example in batches[shop])
+        if job.job.privacy is not None:
+            gradients[shop] = clipped_sum(part[mine], job.job.privacy.clipping_norm)
+        elif private:
+            gradients[shop] = part[mine[0]]
 
 
 def _passes(batches: Sequence[Sequence[EncodedExample]], batch_tokens: int) -> Iterator[range]:
@@ -86,6 +131,17 @@ def _passes(batches: Sequence[Sequence[EncodedExample]], batch_tokens: int) -> I
             first, tokens = shop, 0
         tokens += size
     yield range(first, len(batches))
+
+
+def _noise(layout: AdapterLayout, job: ShopJob) -> GaussianNoise | None:
+    privacy = job.job.privacy
+    return None if privacy is None else GaussianNoise(privacy, layout.shapes(job.rank), job.job.seed)
+
+
+def _noise_row(layout: AdapterLayout, noise: GaussianNoise, like: Tensor) -> Tensor:
+    row = np.zeros(layout.size, np.float32)
+    layout.write(row, noise.draw())
+    return torch.from_numpy(row).to(like.device, like.dtype)
 
 
 def backward(
@@ -131,8 +187,10 @@ def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step:
     settings = [job.settings for job in jobs]
     taken = [job.start + step for job in jobs]
     rates = [learning_rate(one, t) for one, t in zip(settings, taken, strict=True)]
+    # Under record privacy every example has been clipped by itself.
+    bounds = [job.settings.clipping_norm if job.job.privacy is None else math.inf for job in jobs]
     norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-    gradient *= (column([one.clipping_norm for one in settings]) / (norms + 1e-6)).clamp_(max=1.0)
+    gradient *= (column(bounds) / (norms + 1e-6)).clamp_(max=1.0)
     beta1, beta2 = column([one.betas[0] for one in settings]), column([one.betas[1] for one in settings])
     flat *= 1 - column([rate * one.weight_decay for rate, one in zip(rates, settings, strict=True)])
     first.lerp_(gradient, (1 - beta1).expand_as(first))

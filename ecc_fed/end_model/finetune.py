@@ -15,9 +15,18 @@ import torch
 from torch import Tensor
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.core.records import Array, Example, FineTuneJob, FineTuneResult, FineTuneSettings, OptimizerState
+from ecc_fed.core.records import (
+    Array,
+    Example,
+    FineTuneJob,
+    FineTuneResult,
+    FineTuneSettings,
+    OptimizerState,
+    RecordPrivacy,
+)
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.end_model.prompting import encode_prompt, encode_reply
+from ecc_fed.end_model.record_privacy import GaussianNoise, clipped_sum, expected_batch, poisson_batches
 
 IGNORED = -100
 
@@ -61,6 +70,11 @@ def check_job(job: FineTuneJob) -> None:
     for name, valid in ranges.items():
         if not valid:
             raise ConfigError(f"fine-tuning with {name}={getattr(settings, name)} is out of range")
+    if job.privacy is not None:
+        if not job.privacy.clipping_norm > 0:
+            raise ConfigError(f"record privacy with clipping_norm={job.privacy.clipping_norm} needs one above 0")
+        if not job.privacy.noise_multiplier >= 0:
+            raise ConfigError(f"record privacy with noise_multiplier={job.privacy.noise_multiplier} needs 0 or more")
     if settings.steps and not job.examples:
         raise ConfigError("fine-tuning needs at least one example; skip a shop that has none, or set steps=0")
 
@@ -72,6 +86,12 @@ def batch_order(num_examples: int, batch_size: int, seed: int) -> Iterator[list[
         order = generator.permutation(num_examples).tolist()
         for start in range(0, num_examples, batch_size):
             yield order[start : start + batch_size]
+
+
+def job_batches(job: FineTuneJob) -> Iterator[list[int]]:
+    """The job's endless batches of example indices: by epochs, or Poisson draws under record privacy."""
+    count, size = len(job.examples), job.settings.batch_size
+    return batch_order(count, size, job.seed) if job.privacy is None else poisson_batches(count, size, job.seed)
 
 
 def learning_rate(settings: FineTuneSettings, step: int) -> float:
@@ -163,17 +183,25 @@ def train(
     model.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(dropout_seed(job.seed))
-        order = batch_order(len(examples), settings.batch_size, job.seed)
+        batches = job_batches(job)
+        noise = None if job.privacy is None else GaussianNoise(job.privacy, shapes, job.seed)
         for step in range(start, start + settings.steps):
-            logits, targets = label_logits(model, [examples[index] for index in next(order)], device)
-            loss = torch.nn.functional.cross_entropy(logits, targets)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clipping_norm)
+            batch = [examples[index] for index in next(batches)]
+            if job.privacy is None or noise is None:
+                loss = _gradient(model, batch, optimizer, device)
+                torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clipping_norm)
+            else:
+                count = expected_batch(len(examples), settings.batch_size)
+                rows = []
+                loss = 0.0
+                for example in batch:
+                    loss += _gradient(model, [example], optimizer, device) / count
+                    rows.append(torch.cat([_grad(parameter).reshape(-1) for parameter in parameters.values()]))
+                _private_gradient(parameters, rows, job.privacy, noise, count)
             optimizer.param_groups[0]["lr"] = learning_rate(settings, step)
             optimizer.step()
-            losses.append(loss.item())
-            label_tokens += len(targets)
+            losses.append(loss)
+            label_tokens += sum(example.label_tokens for example in batch)
     model.eval()
     optimizer.zero_grad(set_to_none=True)
     state: dict[str, Array] = {"step": np.array(start + settings.steps, np.float32)}
@@ -183,3 +211,37 @@ def train(
         state[f"v.{name}"] = slots["exp_avg_sq"].cpu().numpy()
     adapter = {name: parameter.detach().cpu().numpy().copy() for name, parameter in parameters.items()}
     return FineTuneResult(adapter, state, tuple(losses), label_tokens)
+
+
+def _gradient(
+    model: Any, batch: Sequence[EncodedExample], optimizer: torch.optim.Optimizer, device: torch.device
+) -> float:
+    """Leaves the gradient of the batch's mean loss in the parameters; returns the loss."""
+    logits, targets = label_logits(model, batch, device)
+    loss = torch.nn.functional.cross_entropy(logits, targets)
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    return loss.item()
+
+
+def _grad(parameter: torch.nn.Parameter) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+def _private_gradient(
+    parameters: Mapping[str, torch.nn.Parameter],
+    rows: Sequence[Tensor],
+    privacy: RecordPrivacy,
+    noise: GaussianNoise,
+    count: float,
+) -> None:
+    """Leaves (clipped sum of `rows` + noise) / count in the parameters."""
+    drawn = noise.draw()
+    total = clipped_sum(torch.stack(list(rows)), privacy.clipping_norm) if rows else None
+    start = 0
+    for name, parameter in parameters.items():
+        gradient = torch.tensor(drawn[name], device=parameter.device)
+        if total is not None:
+            gradient += total[start : start + parameter.numel()].view_as(parameter)
+        parameter.grad = gradient / count
+        start += parameter.numel()

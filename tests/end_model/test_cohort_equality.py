@@ -70,7 +70,7 @@ def plain_run(model, state, rank, job, sgd_rate=None):
         )
     else:
         optimizer = torch.optim.SGD(named.values(), sgd_rate)
-    order = batch_order(len(job.examples), chosen.batch_size, job.seed)
+    order = batch_order(len(job.examples), chosen.batch_size, job.job.seed)
     losses = []
     for step in range(chosen.steps):
         loss = plain_loss(wrapped, [job.examples[index] for index in next(order)])
@@ -96,6 +96,11 @@ def bank_tensors(layout, row, rank):
     return tensors
 
 
+def shop_job(tokenizer, examples, chosen, seed, rank):
+    encoded = [encode_example(tokenizer, example, 256, 512) for example in examples]
+    return ShopJob(FineTuneJob({}, None, examples, chosen, seed), encoded, 0, rank)
+
+
 def cohort(path, dtype, ranks, steps):
     """A base in `dtype`, its model for the reference, jobs ordered by falling steps, and their bank."""
     loaded = load_base(path, device="cpu")
@@ -105,11 +110,11 @@ def cohort(path, dtype, ranks, steps):
     layout = AdapterLayout(base, max(ranks), "all-linear")
     jobs, states = [], []
     for shop, (rank, count) in enumerate(zip(ranks, steps, strict=True)):
-        examples = [encode_example(loaded.tokenizer, example, 256, 512) for example in make_examples(6, shop)]
+        examples = make_examples(6, shop)
         chosen = FineTuneSettings(
             steps=count, batch_size=2 + shop, decay_steps=20, weight_decay=0.01, clipping_norm=0.3 + shop
         )
-        jobs.append(ShopJob(examples, chosen, shop, 0))
+        jobs.append(shop_job(loaded.tokenizer, examples, chosen, shop, rank))
         states.append(lively(layout.shapes(rank), shop))
     flat = load_rows(layout, states, base)
     scale = torch.tensor([LORA_ALPHA / rank for rank in ranks], dtype=flat.dtype)
@@ -136,7 +141,7 @@ def test_fp64_equals_separate_runs_to_1e_9(bases, family):
 def test_fp32_sgd_equals_separate_runs_to_1e_5_of_the_update(bases, family):
     ranks, steps, rate = (3, 4), (6, 6), 0.5
     base, reference, bank, jobs, states = cohort(bases[family], torch.float32, ranks, steps)
-    orders = [batch_order(len(job.examples), job.settings.batch_size, job.seed) for job in jobs]
+    orders = [batch_order(len(job.examples), job.settings.batch_size, job.job.seed) for job in jobs]
     gradients = torch.zeros_like(bank.flat)
     adapters = ActiveAdapters(bank.layout, bank.flat, bank.scale, gradients)
     for _ in range(6):
@@ -291,10 +296,10 @@ def test_one_shops_job_leaves_another_shops_adapter_bit_identical(engines):
     flat = load_rows(layout, states, base)
     bank = TrainingBank(layout, flat, torch.ones_like(flat), torch.ones_like(flat), torch.full((2,), 4.0))
     before = [part[1].clone() for part in (bank.flat, bank.first, bank.second)]
-    examples = [encode_example(shared.tokenizer, example, 256, 512) for example in make_examples(4, 0)]
+    examples = make_examples(4, 0)
     jobs = [
-        ShopJob(examples, FineTuneSettings(steps=3, weight_decay=0.1), 0, 0),
-        ShopJob(examples, FineTuneSettings(steps=0), 1, 0),
+        shop_job(shared.tokenizer, examples, FineTuneSettings(steps=3, weight_decay=0.1), 0, 4),
+        shop_job(shared.tokenizer, examples, FineTuneSettings(steps=0), 1, 4),
     ]
     train_cohort(base, bank, jobs, lora_dropout=0.1, batch_tokens=4096)
     for part, old in zip((bank.flat, bank.first, bank.second), before, strict=True):
