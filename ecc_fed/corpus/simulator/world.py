@@ -34,6 +34,8 @@ class Voice:
         voice = pack.voice
         addressed = rng.random() < self.address_share
         opener = self.opener if self.opener and rng.random() < 0.3 else ""
+        if opener and core.startswith(opener):
+            opener = ""
         text = core
         if addressed and self.address_last:
             text = fill(voice["back"], {"core": text, "address": self.address})
