@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
-from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge
+from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor
 from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
@@ -22,6 +22,7 @@ from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
 from ecc_fed.evolution.settings import EvolutionSettings, Reference, Services
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
+from ecc_fed.teacher.backend import Backend
 from ecc_fed.teacher.budget import Budget
 from ecc_fed.teacher.cache import ReplyCache
 from ecc_fed.teacher.gateway import Gateway
@@ -110,20 +111,36 @@ def build_judge(config: RunConfig) -> Judge:
     )
 
 
-def build_services(config: RunConfig) -> Services:
-    """Everything that the shops of one host share."""
+@dataclass(frozen=True)
+class Cloud:
+    """The teacher behind its gateway, and the ledger that the gateway writes."""
+
+    backend: Backend
+    gateway: Gateway
+    ledger: MemoryLedger
+    redaction: str
+
+
+def build_cloud(config: RunConfig) -> Cloud:
+    """The way to the teacher.
+
+    Raises:
+        ConfigError: a setting out of range, or no key or package for a provider.
+        ModelError: a local teacher that cannot be opened.
+    """
     objects: dict[str, Any] = {}
     if accepts(config.teacher, "teacher", "encoder"):
         objects["encoder"] = build_similarity(config)
     if "seed" not in config.teacher and accepts(config.teacher, "teacher", "seed"):
         objects["seed"] = derive_seed(config.seed, "teacher")
-    backend = instantiate(config.teacher, "teacher", **objects)
+    backend: Backend = instantiate(config.teacher, "teacher", **objects)
+    redactor: Redactor = instantiate(config.redaction, "redaction")
     ledger = MemoryLedger()
     limits = config.gateway
     gateway = Gateway(
         backend,
         ledger,
-        instantiate(config.redaction, "redaction"),
+        redactor,
         cache=ReplyCache(limits.cache_path) if limits.cache_path else None,
         budget=Budget(limits.max_requests, limits.max_tokens, limits.max_cost_usd),
         retry=RetryPolicy(
@@ -133,12 +150,18 @@ def build_services(config: RunConfig) -> Services:
         max_parallel=limits.max_parallel,
         language=cast(Language, limits.language),
     )
+    return Cloud(backend, gateway, ledger, redactor.name)
+
+
+def build_services(config: RunConfig) -> Services:
+    """Everything that the shops of one host share."""
+    cloud = build_cloud(config)
     return Services(
         build_end_model(config),
         build_judge(config),
-        gateway,
+        cloud.gateway,
         cast(FeedbackSource, instantiate(config.feedback, "feedback")),
-        ledger,
+        cloud.ledger,
     )
 
 

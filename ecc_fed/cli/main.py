@@ -18,6 +18,8 @@ COMMANDS = {
     "study": ("ecc_fed.cli.study", "all arms and seeds of a file in conf/experiment, side by side"),
     "report": ("ecc_fed.cli.report", "tables and plots from finished runs"),
     "corpus": ("ecc_fed.cli.corpus", "what was read, cleaned, dropped and why, and how it was split into shops"),
+    "convert-chatglm3": ("ecc_fed.cli.convert_chatglm3", "an original ChatGLM3 checkpoint, once, to transformers' own"),
+    "distill": ("ecc_fed.cli.distill", "the cloud's replies to a corpus, as a data set"),
 }
 
 _HELP = """[bold]ecc-fed[/] {version}: end-cloud collaboration for e-commerce customer service, simulated
