@@ -134,11 +134,13 @@ def check_supported(config: Any, target_modules: str | Sequence[str]) -> None:
     """
     if config.model_type not in FAMILIES:
         raise UnsupportedBase(f"its model type is {config.model_type}, not one of {', '.join(FAMILIES)}")
-    rope = config.rope_parameters["rope_type"]
+    rope = config.rope_parameters.get("rope_type", "default")
     if rope not in _STATIC_ROPE:
         raise UnsupportedBase(f"its rotary type {rope} depends on the length of a sequence")
     if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
         raise UnsupportedBase("it has sliding-window attention")
+    if config.attention_dropout:
+        raise UnsupportedBase(f"it drops attention weights in training (attention_dropout={config.attention_dropout})")
     if config.hidden_act != "silu":
         raise UnsupportedBase(f"its activation is {config.hidden_act}, not silu")
     if isinstance(target_modules, str):

@@ -169,8 +169,8 @@ def backward(
     slice_rows = max(1, LOGITS // base.embedding.shape[0])
     total, losses = label_loss(hidden, base.head, targets, weights, slice_rows)
     torch.autograd.backward(total)
-    weighted = losses * weights
-    return [float(part.sum()) for part in torch.split(weighted, packed.wanted_groups.sizes)]
+    parts = torch.split(losses * weights, packed.wanted_groups.sizes)
+    return [float(loss) for loss in torch.stack([part.sum() for part in parts]).tolist()]
 
 
 def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step: int) -> None:

@@ -67,8 +67,13 @@ def encode_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> lis
 
 
 def encode_reply(tokenizer: Any, text: str, max_tokens: int) -> list[int]:
-    """Ids of a reply with the end mark after it; a reply that is too long is cut and has no end mark."""
-    ids = encode_text(tokenizer, text)
+    """Ids of a reply with the end mark after it; a reply that is too long is cut and has no end mark.
+
+    A tokenizer may declare a `reply_opening` in its config, text that its model says before every
+    reply (ChatGLM3: a line break); `decode_reply` strips it.
+    """
+    opening = str(tokenizer.init_kwargs.get("reply_opening", ""))
+    ids = [*(encode_text(tokenizer, opening) if opening else []), *encode_text(tokenizer, text)]
     return [*ids, int(tokenizer.eos_token_id)] if len(ids) < max_tokens else ids[:max_tokens]
 
 

@@ -67,6 +67,7 @@ def test_inputs_are_left_as_they_were(shared):
     assert not any(np.shares_memory(result.adapter[name], again.adapter[name]) for name in state)
 
 
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out")
 def test_another_family_falls_back_to_peft_and_says_so_once(tmp_path, caplog):
     tokenizer = build_tokenizer()
     config = GPT2Config(vocab_size=272, n_positions=128, n_embd=32, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=1)
@@ -87,6 +88,7 @@ def test_features_outside_the_packed_form_are_named():
     for changed, said in [
         ({"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}, "sliding"),
         ({"hidden_act": "gelu"}, "gelu"),
+        ({"attention_dropout": 0.1}, "attention_dropout=0.1"),
         ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "dynamic"),
     ]:
         with pytest.raises(UnsupportedBase, match=said):

@@ -94,8 +94,9 @@ def test_a_packed_pass_equals_transformers_on_every_sequence(family):
     torch.testing.assert_close(logits, expected, atol=2e-5, rtol=1e-4)
 
 
-def test_a_shops_masks_are_its_own_whoever_shares_the_batch():
-    together, alone = Dropout(0.25, [5, 6, 7], CPU), Dropout(0.25, [6], CPU)
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_shops_masks_are_its_own_whoever_shares_the_batch(on_device):
+    together, alone = (Dropout(0.25, seeds, CPU, on_device) for seeds in ([5, 6, 7], [6]))
     for sizes, d_in, projections in (([3, 4, 2], 5, 2), ([1, 6, 2], 7, 1)):
         masks = together.masks(sizes, d_in, projections)
         own = alone.masks([sizes[1]], d_in, projections)
@@ -105,8 +106,9 @@ def test_a_shops_masks_are_its_own_whoever_shares_the_batch():
     assert torch.equal(together.masks([4], 3, 1)[0], alone.masks([4], 3, 1)[0])
 
 
-def test_masks_drop_at_their_rate_and_keep_the_mean():
-    dropout = Dropout(0.1, [0], CPU)
+@pytest.mark.parametrize("on_device", [False, True])
+def test_masks_drop_at_their_rate_and_keep_the_mean(on_device):
+    dropout = Dropout(0.1, [0], CPU, on_device)
     mask = dropout.masks([400], 500, 1)[0].double()
     assert mask.mean().item() == pytest.approx(0.9, abs=0.003)
     assert mask.mean().item() * dropout.keep_scale == pytest.approx(1, abs=0.004)
