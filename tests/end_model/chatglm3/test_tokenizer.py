@@ -9,7 +9,7 @@ from ecc_fed.core.errors import ModelError
 from ecc_fed.core.records import Turn
 from ecc_fed.end_model.chatglm3.sentencepiece_model import SentencePieceModel, read_sentencepiece
 from ecc_fed.end_model.chatglm3.tokenizer import SPECIALS, build_tokenizer, compare_with_sentencepiece
-from ecc_fed.end_model.prompting import decode_reply, encode_prompt, encode_text
+from ecc_fed.end_model.prompting import decode_reply, encode_prompt, encode_reply, encode_text
 
 from . import original
 from .conftest import Converted
@@ -95,8 +95,8 @@ def test_template_knows_the_system_role_and_no_other(converted: Converted) -> No
 def test_reply_opening_is_declared_and_decodes_away(converted: Converted) -> None:
     opening = converted.tokenizer.init_kwargs["reply_opening"]
     assert opening == "\n"
-    ids = [*encode_text(converted.tokenizer, opening), *converted.processor.encode("好的 亲"), 2]
-    assert ids[:2] == converted.processor.encode("\n")
+    ids = encode_reply(converted.tokenizer, "好的 亲", 64)
+    assert ids == [*converted.processor.encode("\n"), *converted.processor.encode("好的 亲"), 2]
     assert decode_reply(converted.tokenizer, ids) == "好的 亲"
 
 
