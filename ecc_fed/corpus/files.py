@@ -22,7 +22,7 @@ import numpy.typing as npt
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Pair, Shop
 from ecc_fed.core.seeding import derive_rng, derive_seed
-from ecc_fed.corpus.cleaning import clean_characters, clean_session
+from ecc_fed.corpus.cleaning import clean_session
 from ecc_fed.corpus.duplicates import DuplicateFinder
 from ecc_fed.corpus.notices import NoticeRules
 from ecc_fed.corpus.pairs import PairLimits, checked_shop, collect_pairs, split_bounds
@@ -107,7 +107,6 @@ class FileCorpus(ABC):
         turns = num_sessions = 0
         dropped_turns: Counter[str] = Counter()
         dropped: Counter[str] = Counter()
-        ignored: Counter[str] = Counter()
         for raw in type(self).reader(log):
             num_sessions += 1
             turns += len(raw.texts)
@@ -116,9 +115,8 @@ class FileCorpus(ABC):
                 dropped["no_answered_customer_turn" if len(texts) > agent_first else "no_customer_turn"] += 1
                 dropped_turns["session_dropped"] += len(texts)
                 continue
-            shop = raw.shop if raw.shop is None else clean_characters(raw.shop, ignored).replace("\n", " ").strip()
+            session_id, shop = _printable(raw.session_id), _printable(raw.shop or "")
             finder.add(raw.session_id, agent_first, texts)
-            session_id = clean_characters(raw.session_id, ignored).replace("\n", " ")
             writer.append(session_id, shop, raw.line_number, agent_first, texts)
         store = writer.finish()
         keep, duplicates = finder.find(store.text)
@@ -249,6 +247,11 @@ class FileCorpus(ABC):
         order = rng.permutation(rows)
         enough = int(np.searchsorted(np.cumsum(answered[order]), cap)) + 1
         return np.sort(order[:enough])
+
+
+def _printable(name: str) -> str:
+    """A name of the user's, without the control characters that separate fields in the store."""
+    return name if name.isprintable() else "".join(c for c in name if c.isprintable()).strip()
 
 
 def _split_count(pairs: tuple[Pair, ...]) -> SplitCount:

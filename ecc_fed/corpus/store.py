@@ -30,14 +30,14 @@ class SessionWriter:
         self._ends = array("q", [0])
         self._answered = array("i")
 
-    def append(self, session_id: str, shop: str | None, position: int, agent_first: bool, texts: list[str]) -> None:
-        """Adds a cleaned session, whose speakers take turns.
+    def append(self, session_id: str, shop: str, position: int, agent_first: bool, texts: list[str]) -> None:
+        """Adds a cleaned session, whose speakers take turns; `shop` is empty where the data names none.
 
         Raises:
             CorpusError: the temporary folder is full.
         """
         first = "a" if agent_first else "c"
-        data = f"{session_id}{_FIELD}{shop or ''}{_FIELD}{position}{_FIELD}{first}{_FIELD}{_TURN.join(texts)}".encode()
+        data = f"{session_id}{_FIELD}{shop}{_FIELD}{position}{_FIELD}{first}{_FIELD}{_TURN.join(texts)}".encode()
         try:
             self._file.write(data)
         except OSError as error:

@@ -198,7 +198,7 @@ def test_reading_leaves_no_file_behind(corpus, tmp_path, monkeypatch):
 
 def test_the_store_gives_back_what_it_took():
     writer = SessionWriter()
-    writer.append("s1", None, 3, False, ["在吗", "在的", "谢谢"])
+    writer.append("s1", "", 3, False, ["在吗", "在的", "谢谢"])
     writer.append("s2", "甲 店", 7, True, ["您好", "发货了吗", "发了"])
     store = writer.finish()
     first, second = store
@@ -221,7 +221,7 @@ def test_a_full_disk_is_told_with_a_remedy(monkeypatch):
     with Path("/dev/full").open("wb", buffering=0) as full:
         monkeypatch.setattr(writer, "_file", full)
         with pytest.raises(CorpusError, match=r"cannot keep the cleaned corpus in .*TMPDIR"):
-            writer.append("s", None, 1, False, ["字", "好"])
+            writer.append("s", "", 1, False, ["字", "好"])
 
 
 def test_pairs_like_each_other_are_dropped_within_a_shop_only(tmp_path):
