@@ -219,8 +219,9 @@ def device_from_run_config(run_config: Mapping[str, Any], shop_ids: tuple[str, .
     """The device of a process under Flower's own engines (`flwr run`, SuperNodes).
 
     Args:
-        run_config: Flower's; `overrides` holds Hydra overrides separated by spaces, and
-            `run-dir` the folder for the shops' states.
+        run_config: Flower's; `overrides` holds Hydra overrides separated by spaces, `run-dir` the
+            folder for the shops' states, and `arm`, `server-rounds` and `personal-rounds` are the
+            server's and win over the overrides.
         shop_ids: the shops wanted; None is all.
 
     Raises:
@@ -228,7 +229,14 @@ def device_from_run_config(run_config: Mapping[str, Any], shop_ids: tuple[str, .
     """
     from ecc_fed.assembly.compose import compose_run, to_run_config
 
-    config = to_run_config(compose_run(str(run_config.get("overrides", "")).split()))
+    overrides = str(run_config.get("overrides", "")).split()
+    if "arm" in run_config:
+        overrides.append(f"arm={run_config['arm']}")
+    if run_config.get("arm") == "personalized" and "personal-rounds" in run_config:
+        overrides.append(f"arm.personal_rounds={run_config['personal-rounds']}")
+    if "server-rounds" in run_config:
+        overrides.append(f"evolution.server_rounds={run_config['server-rounds']}")
+    config = to_run_config(compose_run(overrides))
     shops = build_corpus(config).shops()
     values = values_of_shops({shop.shop_id: (*shop.history, *shop.stream, *shop.test) for shop in shops})
     wanted = [shop for shop in shops if shop_ids is None or shop.shop_id in shop_ids]

@@ -180,18 +180,33 @@ class GatewayConfig:
 class RuntimeConfig:
     """Where the work runs."""
 
-    # Cohort hosts: one a core group or GPU; 0 lets the machine decide.
+    # Cohort hosts, each with one base for all its shops; 0: one a core group, or one a GPU.
     hosts: int = 0
     threads_per_host: int = 1
+    # 0 keeps a host off any GPU; 1 gives it one of its own; less lets hosts share one.
+    gpus_per_host: float = 0.0
     # peft (one job after another, the reference) | shared (all shops of a host in one batch)
     engine: str = "peft"
     # Joins this Ray cluster; null starts Ray here.
     ray_address: str | None = None
+    # Shops side by side in a host; null measures a trial step. The others take turns.
+    cohort: int | None = None
+    # Hard cap a host, driver included; null is the whole GPU.
+    gpu_memory_gib: float | None = 24.0
+    # Hard cap a host (on Linux; elsewhere a plan); null plans with a share of what is free.
+    host_memory_gib: float | None = None
 
     def __post_init__(self) -> None:
         _require(self.hosts >= 0, "runtime.hosts", self.hosts, "0 (automatic) or more")
         _require(self.threads_per_host >= 1, "runtime.threads_per_host", self.threads_per_host, "1 or more")
+        _require(0 <= self.gpus_per_host <= 1, "runtime.gpus_per_host", self.gpus_per_host, "0 to 1")
         _require(self.engine in ("peft", "shared"), "runtime.engine", self.engine, "one of peft, shared")
+        _require(
+            self.cohort is None or self.cohort >= 1, "runtime.cohort", self.cohort, "1 or more, or null to measure"
+        )
+        for name, least in (("gpu_memory_gib", 2), ("host_memory_gib", 1)):
+            value = getattr(self, name)
+            _require(value is None or value >= least, f"runtime.{name}", value, f"{least} or more, or null")
 
 
 @dataclass
@@ -239,3 +254,5 @@ class RunConfig:
             self.arm.personal_rounds,
             f"at most evolution.server_rounds={self.evolution.server_rounds}",
         )
+        if self.end_model.device == "cuda" and self.runtime.gpus_per_host == 0:
+            raise ConfigError("end_model.device=cuda needs hosts with a GPU. Set runtime=rtx3090.")

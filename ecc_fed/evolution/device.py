@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -12,6 +13,8 @@ from ecc_fed.core.records import (
     AdapterState,
     EgressEntry,
     EvaluationReport,
+    Example,
+    FineTuneJob,
     Pair,
     Shop,
     TeacherReply,
@@ -51,7 +54,8 @@ class ShopDevices:
     Args:
         shops: this host's shops.
         values: whose value a wrong answer states, over all shops of the run.
-        services: resident models and gateway.
+        services: resident models and gateway; whoever runs shops side by side may put others in their
+            place, in which the shops' calls meet.
         settings: the loop.
         directory: the run's; states go under `shops/`.
         write_adapter: writes an adapter folder in peft's format.
@@ -74,18 +78,33 @@ class ShopDevices:
         self.shop_ids = tuple(shop.shop_id for shop in shops)
         self._shops = {shop.shop_id: shop for shop in shops}
         self._values = values
-        self._services = services
+        self.services = services
         self._settings = settings
         self._directory = directory
         self._write_adapter = write_adapter
         self._seed = seed
+
+    def trial_job(self) -> FineTuneJob | None:
+        """One step on the longest pairs of all shops, to measure memory by. None if nothing is fine-tuned."""
+        tuning = self._settings.fine_tune
+        pairs = (pair for shop in self._shops.values() for pair in (*shop.history, *shop.stream))
+        longest = heapq.nlargest(tuning.batch_size, pairs, key=_characters)
+        if tuning.steps == 0 or self._settings.server_rounds == 0 or not longest:
+            return None
+        return FineTuneJob(
+            self.services.end_model.new_adapter(self._seed),
+            None,
+            tuple(Example(pair.prompt, pair.reply) for pair in longest),
+            replace(tuning, steps=1),
+            self._seed,
+        )
 
     def _state(self, shop: Shop, server_round: int) -> ShopState:
         """The shop before `server_round`; a round that it missed leaves it where it was."""
         rounds = [done for done in finished_rounds(self._directory.shop(shop.shop_id)) if done < server_round]
         if rounds:
             return load_state(self._directory.shop(shop.shop_id), rounds[-1])
-        adapter = self._services.end_model.new_adapter(derive_seed(self._seed, "adapter"))
+        adapter = self.services.end_model.new_adapter(derive_seed(self._seed, "adapter"))
         return ShopState(shop.shop_id, 0, adapter, natural_ids=tuple(pair.pair_id for pair in shop.history))
 
     def train(self, shop_id: str, server_round: int, incoming: AdapterState | None) -> TrainReport:
@@ -97,17 +116,17 @@ class ShopDevices:
         human = human_answered(shop, settings.human_share, self._seed)
         by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
         experience = Experience(tuple(by_id[i] for i in state.natural_ids), state.pseudo_labels)
-        self._services.ledger.drain(shop_id)  # what an aborted round left behind
+        self.services.ledger.drain(shop_id)  # what an aborted round left behind
         num_parts = settings.server_rounds * settings.cycles
         served_count = state.served
         for cycle in range(settings.cycles):
             part = stream_part(shop, (server_round - 1) * settings.cycles + cycle, num_parts)
             seed = derive_seed(self._seed, "cycle", shop_id, server_round, cycle)
             examples = last(experience.natural, settings.teacher_examples)
-            served = serve(part, adapter, examples, settings, self._services, server_round, seed)
+            served = serve(part, adapter, examples, settings, self.services, server_round, seed)
             grown = [pair for pair in part if pair.pair_id in human]
             experience = experience.grown(grown, served.pseudo_labels)
-            learned = learn(experience, adapter, optimizer, settings, self._services, seed)
+            learned = learn(experience, adapter, optimizer, settings, self.services, seed)
             adapter, optimizer = learned.adapter, learned.optimizer
             num_examples += learned.num_examples
             served_count += len(part)
@@ -121,7 +140,7 @@ class ShopDevices:
             tuple(pair.pair_id for pair in experience.natural),
             experience.pseudo_labels,
             tuple(rows),
-            (*state.egress, *self._services.ledger.drain(shop_id)),
+            (*state.egress, *self.services.ledger.drain(shop_id)),
         )
         save_state(self._directory.shop(shop_id), new, self._write_adapter)
         return TrainReport(adapter, num_examples)
@@ -135,7 +154,7 @@ class ShopDevices:
         if phase == "final" and incoming is None:
             state = self._state(shop, server_round + 1)
             adapter = state.adapter if state.server_round else None  # never trained: the bare base
-        self._services.ledger.drain(shop_id)
+        self.services.ledger.drain(shop_id)
         training = natural_pairs(shop, settings.human_share, self._seed)
         rows = evaluate_pairs(
             shop.test,
@@ -145,17 +164,21 @@ class ShopDevices:
             training,
             self._values,
             settings,
-            self._services,
+            self.services,
             derive_seed(self._seed, "evaluate", shop_id),
         )
         entries: list[EgressEntry] = [
             replace(entry, details={**entry.details, "purpose": "evaluate"})
-            for entry in self._services.ledger.drain(shop_id)
+            for entry in self.services.ledger.drain(shop_id)
         ]
         folder = self._directory.shop(shop_id)
         write_jsonl(folder / f"evaluation_{phase}.jsonl", rows)
         write_ledger(folder / f"evaluation_{phase}_egress.jsonl", entries)
         return EvaluationReport(len(rows))
+
+
+def _characters(pair: Pair) -> int:
+    return sum(len(turn.text) for turn in pair.prompt) + len(pair.reply)
 
 
 def _metrics_row(

@@ -43,6 +43,16 @@ def failures(result: FederationResult, metrics: Sequence[Mapping[str, Any]]) -> 
         for skipped in result.skipped_rounds
     ]
     rows += [
+        {
+            "server_round": halved.server_round,
+            "kind": "cohort_halved",
+            "reason": f"host {number}: {halved.shops} shops at once ran out of memory, from then on {halved.limit} "
+            f"({halved.reason})",
+        }
+        for number, host in enumerate(result.hosts)
+        for halved in host.halvings
+    ]
+    rows += [
         {"shop_id": row["shop_id"], "server_round": row["server_round"], "kind": "teacher_error", "reason": reason}
         for row in metrics
         for reason in row["teacher_errors"]

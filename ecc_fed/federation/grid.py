@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from ecc_fed.federation import records
@@ -59,7 +59,7 @@ class CohortGrid(Grid):
         for message in messages:
             stamp(message)
             jobs.append(Job(self.shops[message.metadata.dst_node_id], message, self._node_config(message)))
-        what = {job.message.metadata.message_id: _phase_and_round(job.message) for job in jobs}
+        what = {job.message.metadata.message_id: records.phase_and_round(job.message) for job in jobs}
         for finished in self._hosts.run(jobs):
             message_id = finished.reply.metadata.reply_to_message_id
             self._replies[message_id] = finished.reply
@@ -82,8 +82,3 @@ class CohortGrid(Grid):
             PARTITION_ID: node_id - SERVER_NODE_ID - 1,
             NUM_PARTITIONS: len(self.shops),
         }
-
-
-def _phase_and_round(message: Message) -> tuple[str, int]:
-    config = message.content.config_records.get(records.CONFIG, ConfigRecord())
-    return str(config.get(records.PHASE, "train")), int(str(config.get(records.SERVER_ROUND, 0)))

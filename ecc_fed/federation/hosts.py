@@ -1,23 +1,42 @@
-"""Cohort hosts: processes that keep the base and the judge resident and run their shops' ClientApps."""
+"""Cohort hosts: processes that keep the base and the judge resident and run their shops' ClientApps.
+
+A host runs a cohort of shops side by side, each ClientApp plain and sequential in a thread of its
+own; their calls to the services meet and run as batches. Shops beyond the cohort take turns, in
+shop order: between its turns a shop is on disk alone.
+"""
 
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from flwr.app import Context, Error, Message, RecordDict
 
 from ecc_fed.core.errors import EccError
 from ecc_fed.core.protocols import Device
+from ecc_fed.federation import records
+from ecc_fed.federation.batches import Batches
 from ecc_fed.federation.client_app import app
+from ecc_fed.federation.cohort_size import MEASURED, CohortDevice, CohortSettings, choose_cohort
 from ecc_fed.federation.devices import serving
 from ecc_fed.federation.flower_internals import CLIENT_APP_RAISED
+from ecc_fed.federation.meeting import meeting_services
+from ecc_fed.federation.memory import (
+    GpuMeter,
+    HostMeter,
+    is_out_of_memory,
+    limit_gpu,
+    limit_host,
+    peak_gpu_bytes,
+    peak_resident_bytes,
+)
+from ecc_fed.federation.rendezvous import Rendezvous
 from ecc_fed.federation.results import HostReport
 
 # Builds the device of the shops named; must be picklable, as it runs inside the host.
@@ -45,8 +64,8 @@ class Finished:
 class Hosts(Protocol):
     """All hosts of a run. They may serve several runs, one after another."""
 
-    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory) -> None:
-        """Builds a device on every host that has a shop.
+    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: CohortSettings) -> None:
+        """Builds a device on every host that has a shop, and chooses the host's cohort.
 
         Raises:
             EccError: what the factory raised, or a host that died on it.
@@ -71,7 +90,7 @@ def error_reply(message: Message, code: int, error: BaseException) -> Message:
 
 
 class CohortHost:
-    """One host: a device built once, and the shops' jobs one after another, in the order given.
+    """One host: a device built once, and its shops a cohort at a time, in the order given.
 
     `base_loads` is the device's own count of how often its base was loaded in this process; a
     device that keeps none counts as one load, its making.
@@ -80,25 +99,60 @@ class CohortHost:
     def __init__(self) -> None:
         self._device: Device | None = None
         self._contexts: dict[str, Context] = {}
+        self._cohort_reason = ""
+        self._batches = Batches(1)
+        self._rendezvous = Rendezvous(self._batches.execute)
+        self._peak_gpu_bytes = 0
 
-    def open(self, device_factory: DeviceFactory, shop_ids: tuple[str, ...]) -> tuple[str, ...]:
-        """Builds the device for a new run and returns its shops."""
+    def open(
+        self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: CohortSettings
+    ) -> tuple[str, ...]:
+        """Builds the device for a new run, chooses the cohort, and returns the device's shops."""
         self._device = None  # the former run's device must not stay beside the new one
         self._contexts.clear()
-        self._device = device_factory(shop_ids)
-        return tuple(self._device.shop_ids)
+        limit_host(None)  # loading a model takes more for a moment than keeping it
+        gpu_bytes = limit_gpu(settings.gpu_memory_gib) if settings.use_gpu else None
+        device = device_factory(shop_ids)
+        limit_host(settings.host_memory_gib)
+        meter = HostMeter(settings.host_memory_gib, settings.hosts_here) if gpu_bytes is None else GpuMeter(gpu_bytes)
+        self._peak_gpu_bytes = peak_gpu_bytes()  # a trial starts the count again
+        cohort = choose_cohort(device, settings.cohort, meter)
+        limit_host(settings.host_memory_gib, threads=cohort.size)
+        self._cohort_reason = cohort.reason
+        self._batches = Batches(cohort.size)
+        self._rendezvous = Rendezvous(self._batches.execute)
+        if isinstance(device, CohortDevice):
+            device.services = meeting_services(device.services, self._rendezvous)
+        self._device = device
+        return tuple(device.shop_ids)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
         """The round's jobs of this host."""
         assert self._device is not None, "open comes before run"
-        for job in jobs:
+        waiting = deque(jobs)
+        if jobs:
+            self._batches.server_round = records.phase_and_round(jobs[0].message)[1]
+        while waiting:
+            wave = [waiting.popleft() for _ in range(min(self._batches.limit, len(waiting)))]
+            again: list[int] = []
             started = time.perf_counter()
-            try:
-                with serving(self._device):
-                    reply = app(job.message, self._context(job))
-            except Exception as error:
-                reply = error_reply(job.message, CLIENT_APP_RAISED, error)
-            yield Finished(job.shop_id, reply, time.perf_counter() - started)
+            for ended in self._rendezvous.run([partial(self._reply, self._device, job) for job in wave]):
+                job, reply = wave[ended.place], ended.result
+                if ended.error is not None:
+                    if is_out_of_memory(ended.error) and len(wave) > 1:
+                        # Its own part of the work, not a batch: it gets another turn, among fewer.
+                        self._batches.halve(len(wave), ended.error)
+                        again.append(ended.place)
+                        continue
+                    reply = error_reply(job.message, CLIENT_APP_RAISED, ended.error)
+                assert reply is not None, "a task returns a reply or raises"
+                yield Finished(job.shop_id, reply, time.perf_counter() - started)
+            waiting.extendleft(wave[place] for place in sorted(again, reverse=True))
+
+    def _reply(self, device: Device, job: Job) -> Message:
+        """Runs in a shop's thread."""
+        with serving(device):
+            return app(job.message, self._context(job))
 
     def _context(self, job: Job) -> Context:
         """The shop's Flower context, which lives as long as the run."""
@@ -111,20 +165,19 @@ class CohortHost:
 
     def report(self) -> HostReport:
         """What this process used so far."""
-        base_loads = int(getattr(self._device, "base_loads", 1))
-        peak_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return HostReport(base_loads, peak_rss * (1 if sys.platform == "darwin" else 1024), _peak_gpu_bytes())
+        return HostReport(
+            base_loads=int(getattr(self._device, "base_loads", 1)),
+            peak_rss_bytes=peak_resident_bytes(),
+            peak_gpu_bytes=max(self._peak_gpu_bytes, peak_gpu_bytes()),
+            cohort=self._batches.limit,
+            cohort_reason=self._cohort_reason,
+            halvings=tuple(self._batches.halvings),
+            service_seconds=dict(self._batches.service_seconds),
+        )
 
     def process_id(self) -> int:
         """The operating system's id of this process."""
         return os.getpid()
-
-
-def _peak_gpu_bytes() -> int:
-    torch = sys.modules.get("torch")  # a device without torch has nothing on a GPU
-    if torch is None or not torch.cuda.is_available():
-        return 0
-    return int(torch.cuda.max_memory_allocated())
 
 
 class InProcessHosts:
@@ -133,9 +186,9 @@ class InProcessHosts:
     def __init__(self) -> None:
         self._host = CohortHost()
 
-    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory) -> None:
+    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: CohortSettings = MEASURED) -> None:
         """As `Hosts.open`."""
-        self._host.open(device_factory, tuple(shop_ids))
+        self._host.open(device_factory, tuple(shop_ids), settings)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
         """As `Hosts.run`."""

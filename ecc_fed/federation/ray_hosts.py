@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ecc_fed.core.errors import ConfigError, EccError
+from ecc_fed.federation.cohort_size import MEASURED, CohortSettings
 from ecc_fed.federation.flower_internals import NODE_UNAVAILABLE
 from ecc_fed.federation.hosts import CohortHost, DeviceFactory, Finished, Job, error_reply
 from ecc_fed.federation.results import FederationError, HostReport
@@ -23,7 +26,7 @@ class _ActorHost:
     def __init__(self, name: str, num_cpus: int, num_gpus: float) -> None:
         self._name = name
         self._resources = {"num_cpus": num_cpus, "num_gpus": num_gpus, "max_restarts": 0}
-        self._open_arguments: tuple[DeviceFactory, tuple[str, ...]] | None = None
+        self._open_arguments: tuple[DeviceFactory, tuple[str, ...], CohortSettings] | None = None
         self._lost_loads = 0  # of an actor that died in this run
         self._last_report = HostReport(0, 0, 0)
         self._restarts_left = 1
@@ -34,16 +37,16 @@ class _ActorHost:
         """Forgets what went wrong in the run before."""
         self._lost_loads, self._restarts_left, self.gone = 0, 1, None
 
-    def open(self, device_factory: DeviceFactory, shop_ids: tuple[str, ...]) -> None:
+    def open(self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: CohortSettings) -> None:
         """Builds the device, on a fresh actor if there is none alive."""
         import ray
 
-        self._open_arguments = (device_factory, shop_ids)
+        self._open_arguments = (device_factory, shop_ids, settings)
         if self._actor is None:
             self._actor = ray.remote(CohortHost).options(**self._resources).remote()
             self._wait_for_room()
         try:
-            ray.get(self._actor.open.remote(device_factory, shop_ids))
+            ray.get(self._actor.open.remote(device_factory, shop_ids, settings))
             self._last_report = ray.get(self._actor.report.remote())
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, EccError):
@@ -91,7 +94,7 @@ class _ActorHost:
         """Forgets the actor; the next `start` makes another."""
         self._actor = None
         self._lost_loads += self._last_report.base_loads
-        self._last_report = HostReport(0, self._last_report.peak_rss_bytes, self._last_report.peak_gpu_bytes)
+        self._last_report = replace(self._last_report, base_loads=0)
 
     def report(self) -> HostReport:
         """The actor's report, or the last one known, with the loads of an actor that died."""
@@ -102,8 +105,7 @@ class _ActorHost:
                 self._last_report = ray.get(self._actor.report.remote())
             except ray.exceptions.RayActorError:
                 self.died()
-        last = self._last_report
-        return HostReport(last.base_loads + self._lost_loads, last.peak_rss_bytes, last.peak_gpu_bytes)
+        return replace(self._last_report, base_loads=self._last_report.base_loads + self._lost_loads)
 
     def process_id(self) -> int:
         """The operating system's id of the actor's process."""
@@ -143,21 +145,26 @@ class RayHosts:
         has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         for name, wanted in (("CPU", count * num_cpus), ("GPU", count * num_gpus)):
             if wanted > has.get(name, 0.0):
+                remedy = " or set runtime=cpu" if name == "GPU" else ""
                 raise ConfigError(
-                    f"{count} hosts need {wanted:g} {name}s and Ray has {has.get(name, 0.0):g}: lower runtime.hosts."
+                    f"{count} hosts need {wanted:g} {name}s and Ray has {has.get(name, 0.0):g}: "
+                    f"lower runtime.hosts{remedy}."
                 )
         self._hosts = [_ActorHost(f"Cohort host {index}", num_cpus, num_gpus) for index in range(count)]
         self._host_of: dict[str, _ActorHost] = {}
+        machines = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
+        self._hosts_a_machine = math.ceil(count / max(machines, 1))
 
-    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory) -> None:
+    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: CohortSettings = MEASURED) -> None:
         """As `Hosts.open`, one host after another, so that their loading peaks do not add up."""
         count = len(self._hosts)
+        settings = replace(settings, hosts_here=self._hosts_a_machine)
         self._host_of = {shop_id: self._hosts[index % count] for index, shop_id in enumerate(shop_ids)}
         for index, host in enumerate(self._hosts):
             mine = tuple(shop_ids[index::count])
             if mine:
                 host.new_run()
-                host.open(device_factory, mine)
+                host.open(device_factory, mine, settings)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
         """As `Hosts.run`; the hosts work side by side."""

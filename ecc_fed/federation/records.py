@@ -115,6 +115,12 @@ def read_evaluate_request(content: RecordDict) -> EvaluateRequest:
     return EvaluateRequest(int(_setting(content, SERVER_ROUND)), _incoming(content), _setting(content, PHASE))
 
 
+def phase_and_round(message: Message) -> tuple[str, int]:
+    """What a message asks for: base, train or final, and its server round."""
+    config = message.content.config_records.get(CONFIG, ConfigRecord())
+    return str(config.get(PHASE, "train")), int(str(config.get(SERVER_ROUND, 0)))
+
+
 def _metrics(report: TrainReport | EvaluationReport) -> MetricRecord:
     metrics: dict[str, Any] = {name: float(value) for name, value in report.metrics.items()}
     return MetricRecord({**metrics, NUM_EXAMPLES: int(report.num_examples)})

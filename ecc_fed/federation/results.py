@@ -92,12 +92,31 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class CohortHalved:
+    """A batch of `shops` shops that ran out of memory and was done again in parts of `limit`, as all after it."""
+
+    server_round: int
+    shops: int
+    limit: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostReport:
-    """What a cohort host used. `base_loads` counts loads of this run's base, restarts included."""
+    """What a cohort host used.
+
+    `base_loads` counts loads of this run's base, restarts included; `cohort` is how many shops it
+    runs side by side (after the last halving) and `cohort_reason` why; `service_seconds` is the
+    time spent in each service, the rest being Ray, Flower, the shops' own code and their files.
+    """
 
     base_loads: int
     peak_rss_bytes: int
     peak_gpu_bytes: int
+    cohort: int = 1
+    cohort_reason: str = ""
+    halvings: tuple[CohortHalved, ...] = ()
+    service_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,9 +18,11 @@ from ecc_fed.core.run_directory import RunDirectory, write_json
 from ecc_fed.evolution.bigram import bigram_perplexity
 from ecc_fed.evolution.device import ShopDevices, natural_pairs
 from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
+from ecc_fed.federation.cohort_size import CohortSettings
 from ecc_fed.federation.collect import aggregation_rows, collect, failures, versions
 from ecc_fed.federation.hosts import Hosts
 from ecc_fed.federation.plan import ArmPlan
+from ecc_fed.federation.results import HostReport
 from ecc_fed.federation.runtime import ray_hosts, run_federation
 
 # (stage, done, total)
@@ -37,17 +38,26 @@ def arm_plan(config: RunConfig) -> ArmPlan:
 
 @contextmanager
 def open_hosts(config: RunConfig) -> Iterator[Hosts]:
-    """The run's hosts on Ray, reusable for further runs: as many as asked for, or one a core (or GPU)."""
+    """The run's hosts on Ray, reusable for further runs: as many as asked for, or one a core group (or GPU)."""
     runtime = config.runtime
-    on_gpu = config.end_model.device != "cpu" and torch.cuda.is_available()
-    automatic = torch.cuda.device_count() if on_gpu else max(1, (os.cpu_count() or 1) // runtime.threads_per_host)
     with ray_hosts(
-        runtime.hosts or automatic,
+        runtime.hosts,
         threads_per_host=runtime.threads_per_host,
-        gpus_per_host=1.0 if on_gpu else 0.0,
+        gpus_per_host=runtime.gpus_per_host,
         ray_address=runtime.ray_address,
     ) as hosts:
         yield hosts
+
+
+def cohort_settings(config: RunConfig) -> CohortSettings:
+    """What every host of the run may use."""
+    runtime = config.runtime
+    return CohortSettings(
+        cohort=runtime.cohort,
+        use_gpu=runtime.gpus_per_host > 0,
+        gpu_memory_gib=runtime.gpu_memory_gib,
+        host_memory_gib=runtime.host_memory_gib,
+    )
 
 
 def _host_devices(
@@ -101,6 +111,10 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         stage = f"round {server_round} of {plan.server_rounds}" if phase == "train" else f"evaluating ({phase})"
         on_progress(stage, done, total)
 
+    def hosts_ready(reports: Sequence[HostReport]) -> None:
+        most = max(report.cohort for report in reports)
+        on_progress(f"{len(reports)} hosts, {most} shops side by side ({reports[0].cohort_reason})", 0, total)
+
     on_progress("loading the models", 0, total)
     result = run_federation(
         plan,
@@ -108,6 +122,8 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         partial(_host_devices, config, shops, values, directory),
         hosts,
         strategy=build_strategy(config),
+        cohort=cohort_settings(config),
+        on_open=hosts_ready,
         on_progress=shop_done,
     )
     metrics = collect(directory, shop_ids, result)
@@ -133,7 +149,10 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
                 "wall_seconds": seconds,
                 "client_steps": steps,
                 "client_steps_per_second": steps / train_seconds if train_seconds else 0.0,
-                "cohort": 1,
+                "hosts": len(result.hosts),
+                "cohort": max((host.cohort for host in result.hosts), default=1),
+                "cohort_reason": result.hosts[0].cohort_reason if result.hosts else "",
+                "service_seconds": _service_seconds(result.hosts),
                 "base_loads": result.base_loads,
                 "peak_rss_bytes": max((host.peak_rss_bytes for host in result.hosts), default=0),
                 "peak_gpu_bytes": max((host.peak_gpu_bytes for host in result.hosts), default=0),
@@ -144,6 +163,12 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
             "versions": versions(),
         },
     )
+
+
+def _service_seconds(hosts: Sequence[HostReport]) -> dict[str, float]:
+    """Seconds that all hosts together spent in each service."""
+    names = sorted({name for host in hosts for name in host.service_seconds})
+    return {name: sum(host.service_seconds.get(name, 0.0) for host in hosts) for name in names}
 
 
 def _privacy(config: RunConfig) -> dict[str, Any]:
