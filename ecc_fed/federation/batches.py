@@ -66,10 +66,7 @@ class Batches:
             if service == TEACHER:
                 self._ask(group)
             else:
-                rest = group
-                while rest:
-                    part, rest = rest[: self.limit], rest[self.limit :]
-                    self._part(part)
+                self._limited(group)
             spent = time.perf_counter() - started
             self.service_seconds[service] = self.service_seconds.get(service, 0.0) + spent
 
@@ -77,6 +74,11 @@ class Batches:
         error = _together(calls)
         for call in calls:
             call.error = error
+
+    def _limited(self, calls: list[Call]) -> None:
+        while calls:
+            part, calls = calls[: self.limit], calls[self.limit :]
+            self._part(part)
 
     def _part(self, calls: list[Call]) -> None:
         error = _together(calls)
@@ -92,9 +94,11 @@ class Batches:
             return
         if memory:
             self.halve(len(calls), error)
-        middle = len(calls) // 2
-        self._part(calls[:middle])
-        self._part(calls[middle:])
+            self._limited(calls)
+        else:
+            middle = len(calls) // 2
+            self._part(calls[:middle])
+            self._part(calls[middle:])
 
 
 def _together(calls: Sequence[Call]) -> Exception | None:
