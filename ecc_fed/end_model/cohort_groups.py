@@ -57,10 +57,11 @@ class Groups:
         """x_g w_g^T: x (N, d), w (bank rows, e, d) -> (N, e)."""
         if not self.loop:
             return self._unpad(torch.bmm(self._pad(x), self._take(w).transpose(1, 2)))
-        y = x.new_empty(self.total, w.shape[1])
+        # Held transposed: with so few columns BLAS is nearly twice as fast this way round.
+        y = x.new_empty(w.shape[1], self.total)
         for row, (start, stop) in zip(self.rows, self.bounds, strict=True):
-            torch.mm(x[start:stop], w[row].t(), out=y[start:stop])
-        return y
+            torch.mm(w[row], x[start:stop].t(), out=y[:, start:stop])
+        return y.t()
 
     def add_back(self, x: Tensor, h: Tensor, w: Tensor) -> None:
         """x_g += h_g w_g in place: x (N, d), h (N, e), w (bank rows, e, d)."""

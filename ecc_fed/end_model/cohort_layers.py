@@ -108,7 +108,7 @@ def _adapter_backward(
     assert adapters.gradients is not None
     groups, rank = adapters.groups, adapters.rank
     weights, gradients = adapters.weights, adapters.gradients
-    stacked = x.new_empty(len(x), rank * len(hidden))
+    stacked = x.new_empty(rank * len(hidden), len(x)).t()
     for index, ((start, stop), h) in enumerate(zip(adapters.span.outputs, hidden, strict=True)):
         out = dy[:, start:stop]
         groups.outer(h, out, gradients.b[index])
