@@ -103,6 +103,7 @@ class CohortHost:
         self._batches = Batches(1)
         self._rendezvous = Rendezvous(self._batches.execute)
         self._peak_gpu_bytes = 0
+        self._busy_seconds = 0.0
 
     def open(
         self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: CohortSettings
@@ -119,6 +120,7 @@ class CohortHost:
         cohort = choose_cohort(device, settings.cohort, meter)
         limit_host(settings.host_memory_gib, threads=cohort.size)
         self._cohort_reason = cohort.reason
+        self._busy_seconds = 0.0
         self._batches = Batches(cohort.size)
         self._rendezvous = Rendezvous(self._batches.execute)
         if isinstance(device, CohortDevice):
@@ -129,7 +131,7 @@ class CohortHost:
     def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
         """The round's jobs of this host."""
         assert self._device is not None, "open comes before run"
-        waiting = deque(jobs)
+        waiting, began = deque(jobs), time.perf_counter()
         if jobs:
             self._batches.server_round = records.phase_and_round(jobs[0].message)[1]
         while waiting:
@@ -148,6 +150,7 @@ class CohortHost:
                 assert reply is not None, "a task returns a reply or raises"
                 yield Finished(job.shop_id, reply, time.perf_counter() - started)
             waiting.extendleft(wave[place] for place in sorted(again, reverse=True))
+        self._busy_seconds += time.perf_counter() - began
 
     def _reply(self, device: Device, job: Job) -> Message:
         """Runs in a shop's thread."""
@@ -172,6 +175,7 @@ class CohortHost:
             cohort=self._batches.limit,
             cohort_reason=self._cohort_reason,
             halvings=tuple(self._batches.halvings),
+            busy_seconds=self._busy_seconds,
             service_seconds=dict(self._batches.service_seconds),
         )
 

@@ -106,8 +106,9 @@ class HostReport:
     """What a cohort host used.
 
     `base_loads` counts loads of this run's base, restarts included; `cohort` is how many shops it
-    runs side by side (after the last halving) and `cohort_reason` why; `service_seconds` is the
-    time spent in each service, the rest being Ray, Flower, the shops' own code and their files.
+    runs side by side (after the last halving) and `cohort_reason` why; `busy_seconds` is the time
+    from getting a round's jobs to the last reply, and `service_seconds` the part of it spent in each
+    service, the rest being the meetings, the shops' own code and their files.
     """
 
     base_loads: int
@@ -116,6 +117,7 @@ class HostReport:
     cohort: int = 1
     cohort_reason: str = ""
     halvings: tuple[CohortHalved, ...] = ()
+    busy_seconds: float = 0.0
     service_seconds: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -60,7 +60,7 @@ def cohort_settings(config: RunConfig) -> CohortSettings:
     )
 
 
-def _host_devices(
+def host_devices(
     config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: RunDirectory, shop_ids: tuple[str, ...]
 ) -> ShopDevices:
     """Runs inside a host: the devices of its shops."""
@@ -119,7 +119,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
     result = run_federation(
         plan,
         shop_ids,
-        partial(_host_devices, config, shops, values, directory),
+        partial(host_devices, config, shops, values, directory),
         hosts,
         strategy=build_strategy(config),
         cohort=cohort_settings(config),

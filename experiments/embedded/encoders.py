@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
+from ecc_fed.core.records import Session
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.judging.similarity import pool
 from experiments.embedded.language_model import scheduled_rate
+from experiments.embedded.tokenizer import SPECIALS, USER
 
 TEMPERATURE = 0.05
+# Training hides this share of the tokens that may be hidden, behind a mark that no text contains.
+HIDDEN_SHARE, HIDDEN_MARK, GUESSING_WEIGHT = 0.15, USER, 0.3
 
 
 def new_config(tokenizer: PreTrainedTokenizerFast, max_tokens: int) -> BertConfig:
@@ -63,6 +67,29 @@ def similarity_loss(
     return ranking + pull * scale.mean()
 
 
+def hide(ids: torch.Tensor, hideable: torch.Tensor, mark: int, generator: torch.Generator) -> torch.Tensor:
+    """`ids` with `HIDDEN_SHARE` of the `hideable` tokens replaced by `mark`."""
+    drawn = torch.rand(ids.shape, generator=generator) < HIDDEN_SHARE
+    return torch.where(drawn & hideable, mark, ids)
+
+
+def guessing_loss(
+    states: torch.Tensor, shown: torch.Tensor, ids: torch.Tensor, embedding: torch.Tensor
+) -> torch.Tensor:
+    """Cross-entropy of naming the hidden tokens: a masked language model tied to the input embedding.
+
+    It gives every token of a batch something to learn, where one label a pair gives little.
+    """
+    hidden = shown != ids
+    return torch.nn.functional.cross_entropy(states[hidden] @ embedding.T, ids[hidden])
+
+
+def _form_tokens(ids: torch.Tensor, partner: torch.Tensor, special: int) -> torch.Tensor:
+    """Tokens of each row that its partner row lacks: wording, never the value that both state."""
+    shared = (ids[:, :, None] == partner[:, None, :]).any(-1)
+    return ~shared & (ids >= special)
+
+
 def train_similarity(
     model: BertModel,
     tokenizer: PreTrainedTokenizerFast,
@@ -70,17 +97,27 @@ def train_similarity(
     steps: int,
     peak_rate: float,
     device: torch.device,
+    seed: int,
     batch_size: int = 48,
 ) -> dict[str, float]:
-    """Steps over (anchor, same meaning, wrong value, other content)."""
+    """Steps over (anchor, same meaning, wrong value, other content), some words of the first two hidden."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "hidden tokens"))
+    mark, special = tokenizer.convert_tokens_to_ids(HIDDEN_MARK), len(SPECIALS)
 
     def loss(_: int) -> torch.Tensor:
         rows = [next(contrasts) for _ in range(batch_size)]
         texts = [text for column in zip(*rows, strict=True) for text in column]
-        batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(device)
-        hidden = model(**batch).last_hidden_state
-        vectors = torch.nn.functional.normalize(pool(hidden, batch["attention_mask"], "mean", model), dim=-1)
-        return similarity_loss(vectors, batch_size)
+        batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+        ids, anchors, same = batch["input_ids"], *batch["input_ids"][: 2 * batch_size].chunk(2)
+        wording = torch.zeros_like(ids, dtype=torch.bool)
+        wording[:batch_size] = _form_tokens(anchors, same, special)
+        wording[batch_size : 2 * batch_size] = _form_tokens(same, anchors, special)
+        shown = hide(ids, wording, mark, generator).to(device)
+        ids, mask = ids.to(device), batch["attention_mask"].to(device)
+        states = model(input_ids=shown, attention_mask=mask).last_hidden_state
+        vectors = torch.nn.functional.normalize(pool(states, mask, "mean", model), dim=-1)
+        embedding = model.get_input_embeddings().weight
+        return similarity_loss(vectors, batch_size) + GUESSING_WEIGHT * guessing_loss(states, shown, ids, embedding)
 
     return _optimize(model.to(device), loss, steps, peak_rate)
 
@@ -92,17 +129,41 @@ def train_relevance(
     steps: int,
     peak_rate: float,
     device: torch.device,
+    seed: int,
     batch_size: int = 96,
 ) -> dict[str, float]:
-    """Steps over (query, reply, label) by binary cross-entropy."""
+    """Steps over (query, reply, label) by binary cross-entropy, some tokens hidden and to be guessed."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "hidden tokens"))
+    mark, special = tokenizer.convert_tokens_to_ids(HIDDEN_MARK), len(SPECIALS)
 
     def loss(_: int) -> torch.Tensor:
         queries, replies, labels = zip(*[next(examples) for _ in range(batch_size)], strict=True)
-        batch = tokenizer(list(queries), list(replies), padding=True, truncation=True, return_tensors="pt").to(device)
+        batch = tokenizer(list(queries), list(replies), padding=True, truncation=True, return_tensors="pt")
+        shown = hide(batch["input_ids"], batch["input_ids"] >= special, mark, generator).to(device)
+        ids = batch.pop("input_ids").to(device)
+        states = model.bert(input_ids=shown, **batch.to(device))
+        logits = model.classifier(states.pooler_output)[:, 0]
         target = torch.tensor(labels, dtype=torch.float32, device=device)
-        return torch.nn.functional.binary_cross_entropy_with_logits(model(**batch).logits[:, 0], target)
+        right = target.bool()
+        guessing = guessing_loss(
+            states.last_hidden_state[right], shown[right], ids[right], model.bert.get_input_embeddings().weight
+        )
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, target) + GUESSING_WEIGHT * guessing
 
     return _optimize(model.to(device), loss, steps, peak_rate)
+
+
+def dialogue_pairs(sessions: Iterator[Session], seed: int) -> Iterator[tuple[str, str, int]]:
+    """(query, reply, 1) of one exchange and (query, reply, 0) over two exchanges of different intent."""
+    rng = derive_rng(seed, "dialogue pairs")
+    for session in sessions:
+        queries, replies, intents = session.turns[::2], session.turns[1::2], session.intents[::2]
+        for at, query in enumerate(queries):
+            others = [i for i, intent in enumerate(intents) if intent != intents[at]]
+            if not others or (session.form_ids and "switch" in (session.form_ids[2 * at] or "")):
+                continue  # "and this one?" goes with any answer
+            yield query.text, replies[at].text, 1
+            yield query.text, replies[others[int(rng.integers(len(others)))]].text, 0
 
 
 def labelled_pairs(

@@ -29,6 +29,7 @@ from ecc_fed.corpus.simulator.public import assistant_dialogues, copy_tasks, que
 from experiments.embedded import encoders, language_model
 from experiments.embedded.card import publish, stage_model, table
 from experiments.embedded.measures import relevance_measures, similarity_measures
+from experiments.embedded.rewording import restatements, with_slips
 from experiments.embedded.tokenizer import build_vocabulary, chat_tokenizer, encoder_tokenizer
 
 PACKAGE = Path(ecc_fed.__file__).parent
@@ -41,8 +42,10 @@ VOCABULARY_SIZE = 2400
 ENCODER_MAX_TOKENS = 256
 # At --scale 1: about half an hour for the end model and ten minutes an encoder on one CPU core.
 STEPS = {"end_model": 4000, "similarity": 2400, "relevance": 2400}
-PEAK_RATE = {"end_model": 3e-3, "similarity": 1e-3, "relevance": 1e-3}
-COPY_SHARE = 0.2
+PEAK_RATE = {"end_model": 5e-3, "similarity": 1e-3, "relevance": 1e-3}
+# Of the end model's text: dialogues, copy tasks, restated questions.
+MIX = (0.55, 0.25, 0.2)
+SLIP_SHARE = 0.3
 
 
 def public_vocabulary(seed: int) -> Tokenizer:
@@ -58,12 +61,10 @@ def train_end_model(folder: Path, seed: int, scale: float, device: torch.device,
     """Pre-trains and publishes the tiny end model."""
     tokenizer = chat_tokenizer(public_vocabulary(seed), language_model.MAX_TOKENS)
     model = language_model.new_model(tokenizer, derive_seed(seed, "end_model"))
-    sessions = language_model.mix(
-        [assistant_dialogues(derive_seed(seed, "dialogues")), copy_tasks(derive_seed(seed, "copies"))],
-        [1.0 - COPY_SHARE, COPY_SHARE],
-        derive_seed(seed, "mix"),
-    )
-    data = language_model.batches(tokenizer, sessions, batch_tokens=4096, seed=derive_seed(seed, "batches"))
+    dialogues = with_slips(assistant_dialogues(derive_seed(seed, "dialogues")), SLIP_SHARE, derive_seed(seed, "slips"))
+    streams = [dialogues, copy_tasks(derive_seed(seed, "copies")), restatements(derive_seed(seed, "restatements"))]
+    sessions = language_model.mix(streams, MIX, derive_seed(seed, "mix"))
+    data = language_model.batches(tokenizer, sessions, batch_tokens=2048, seed=derive_seed(seed, "batches"))
     steps = max(1, round(STEPS["end_model"] * scale))
     figures = language_model.pretrain(model, data, steps, PEAK_RATE["end_model"], device)
     held_out = list(islice(assistant_dialogues(derive_seed(seed, "held out")), 500))
@@ -89,8 +90,9 @@ def train_end_model(folder: Path, seed: int, scale: float, device: torch.device,
             "What it is": "A Llama of about two million parameters that speaks as a general shopping assistant: "
             "polite, fluent in simulated Chinese customer-service text, ignorant of any shop. "
             "It knows no real Chinese.",
-            "Data": "Public simulated dialogues in the assistant's voice, and copy tasks, from "
-            "`ecc_fed.corpus.simulator.public`. No private shop's dialogue or fact is in it.",
+            "Data": "Public simulated dialogues in the assistant's voice, copy tasks, and public questions "
+            "restated in other words, from `ecc_fed.corpus.simulator.public`. No private shop's dialogue or fact "
+            "is in it.",
             "Made by": _origin(command, seed, figures),
             "Figures": table(figures),
         },
@@ -106,7 +108,7 @@ def train_similarity(folder: Path, seed: int, scale: float, device: torch.device
         for row in reply_contrasts(derive_seed(seed, "reply contrasts"), held_out=False)
     )
     steps = max(1, round(STEPS["similarity"] * scale))
-    figures = encoders.train_similarity(model, tokenizer, rows, steps, PEAK_RATE["similarity"], device)
+    figures = encoders.train_similarity(model, tokenizer, rows, steps, PEAK_RATE["similarity"], device, seed)
     aside = stage_model(folder, model, tokenizer)
     _publish_judge(aside, folder, "Tiny similarity encoder", similarity_measures, seed, command, steps, figures)
 
@@ -119,9 +121,11 @@ def train_relevance(folder: Path, seed: int, scale: float, device: torch.device,
         (row.query, row.paraphrase, row.reply, row.other_replies)
         for row in query_contrasts(derive_seed(seed, "query contrasts"), held_out=False)
     )
-    pairs = encoders.labelled_pairs(rows, derive_seed(seed, "labels"))
+    contrasts = encoders.labelled_pairs(rows, derive_seed(seed, "labels"))
+    dialogues = encoders.dialogue_pairs(assistant_dialogues(derive_seed(seed, "relevance dialogues")), seed)
+    pairs = language_model.mix([contrasts, dialogues], [0.75, 0.25], derive_seed(seed, "relevance mix"))
     steps = max(1, round(STEPS["relevance"] * scale))
-    figures = encoders.train_relevance(model, tokenizer, pairs, steps, PEAK_RATE["relevance"], device)
+    figures = encoders.train_relevance(model, tokenizer, pairs, steps, PEAK_RATE["relevance"], device, seed)
     aside = stage_model(folder, model, tokenizer)
     _publish_judge(aside, folder, "Tiny relevance cross encoder", relevance_measures, seed, command, steps, figures)
 
