@@ -1,8 +1,8 @@
 """Executes the calls of a meeting: one call a service and method, its parts told apart afterwards.
 
 A batch that fails is split in halves until the part that fails stands alone, so one shop's error is
-its own. A batch that runs out of memory is split as well and halves the cohort from then on; its
-parts are done again, and nothing is lost. Calls to the teacher are never repeated, as what was
+its own. A batch that runs out of memory halves the cohort from then on; it is done again in parts,
+and nothing is lost. Calls to the teacher are never repeated, as what was
 sent to a cloud was sent: the gateway tells single failures apart by itself.
 """
 
@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from ecc_fed.federation.cohort_size import out_of_memory
-from ecc_fed.federation.memory import free_caches, is_out_of_memory
+from ecc_fed.federation.memory import OutOfMemory, free_caches, is_out_of_memory
 from ecc_fed.federation.rendezvous import Call
 from ecc_fed.federation.results import CohortHalved
 
@@ -66,7 +66,12 @@ class Batches:
             if service == TEACHER:
                 self._ask(group)
             else:
+                limit, halvings = self.limit, len(self.halvings)
                 self._limited(group)
+                if any(isinstance(call.error, OutOfMemory) for call in group):
+                    # It was that one shop, not how many there were.
+                    self.limit = limit
+                    del self.halvings[halvings:]
             spent = time.perf_counter() - started
             self.service_seconds[service] = self.service_seconds.get(service, 0.0) + spent
 

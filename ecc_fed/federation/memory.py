@@ -29,12 +29,12 @@ _PHRASES = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILE
 
 
 class OutOfMemory(EccError):
-    """One shop alone needs more memory than there is."""
+    """One shop alone needs more memory than there is: fewer shops at once would not help it."""
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether `error` says that memory ran out."""
-    if isinstance(error, (MemoryError, OutOfMemory)):
+    if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _PHRASES)
 

@@ -209,6 +209,7 @@ def test_a_shop_that_alone_does_not_fit_is_told_what_to_do():
     assert "end_model.double of one shop alone runs out of memory" in str(results[0])
     assert "finetune.batch_size" in str(results[0])
     assert results[1] == [2]
+    assert (cohort.batches.limit, cohort.batches.halvings) == (100, [])  # the others go on together
 
 
 def test_the_teacher_works_while_the_end_model_does():
