@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from itertools import islice
 
 import numpy as np
-from ecc_fed.corpus.simulator.public import query_contrasts, reply_contrasts
 
 from ecc_fed.core.records import Array
+from ecc_fed.corpus.simulator.public import query_contrasts, reply_contrasts
 from ecc_fed.judging.relevance import CrossEncoderRelevance
 from ecc_fed.judging.similarity import EncoderSimilarity
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 
 import torch
-from ecc_fed.corpus.simulator.corpus import SimulatorCorpus
 
 from ecc_fed.core.facts import states_all
 from ecc_fed.core.protocols import EndModel
@@ -26,6 +25,7 @@ from ecc_fed.core.records import (
     Shop,
 )
 from ecc_fed.core.seeding import derive_seed
+from ecc_fed.corpus.simulator.corpus import SimulatorCorpus
 from ecc_fed.end_model.peft_engine import PeftEngine
 
 GREEDY = Decoding(max_new_tokens=64, sample=False)
