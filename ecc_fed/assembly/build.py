@@ -93,7 +93,7 @@ def build_end_model(config: RunConfig) -> EndModel:
 
 
 def build_similarity(config: RunConfig) -> Any:
-    """The resident similarity model, which also serves the simulated teacher's retrieval."""
+    """The resident similarity model."""
     node = config.judge.similarity
     return _resident("similarity", node, lambda: instantiate(node, "judge.similarity"))
 
@@ -129,8 +129,6 @@ def build_cloud(config: RunConfig) -> Cloud:
         ModelError: a local teacher that cannot be opened.
     """
     objects: dict[str, Any] = {}
-    if accepts(config.teacher, "teacher", "encoder"):
-        objects["encoder"] = build_similarity(config)
     if "seed" not in config.teacher and accepts(config.teacher, "teacher", "seed"):
         objects["seed"] = derive_seed(config.seed, "teacher")
     backend: Backend = instantiate(config.teacher, "teacher", **objects)
