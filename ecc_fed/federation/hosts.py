@@ -30,6 +30,7 @@ from ecc_fed.federation.meeting import meeting_services
 from ecc_fed.federation.memory import (
     GpuMeter,
     HostMeter,
+    give_back_free_memory,
     is_out_of_memory,
     limit_gpu,
     limit_host,
@@ -150,6 +151,7 @@ class CohortHost:
                 assert reply is not None, "a task returns a reply or raises"
                 yield Finished(job.shop_id, reply, time.perf_counter() - started)
             waiting.extendleft(wave[place] for place in sorted(again, reverse=True))
+            give_back_free_memory()  # so that a later wave takes no more than the first
         self._busy_seconds += time.perf_counter() - began
 
     def _reply(self, device: Device, job: Job) -> Message:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -112,12 +113,24 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def best_seconds(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """The shortest CPU time of each; their turns alternate, so that a busy spell hits all alike."""
+def timed(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """CPU seconds of every repeat of each; their turns alternate, so that a busy spell hits all alike."""
     for work in works.values():
         work()
-    best = dict.fromkeys(works, float("inf"))
+    seconds: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
-            best[name] = min(best[name], cpu_seconds(work))
-    return best
+            seconds[name].append(cpu_seconds(work))
+    return seconds
+
+
+def rates_and_ratios(
+    seconds: dict[str, list[float]], units: dict[str, float], against: str
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Units per CPU second (median over repeats), and the median over repeats of each one's ratio to `against`."""
+    rates = {name: units[name] / median(values) for name, values in seconds.items()}
+    ratios = {}
+    for name, values in seconds.items():
+        pairs = zip(seconds[against], values, strict=True)
+        ratios[name] = median(base / own for base, own in pairs) * units[name] / units[against]
+    return {name: round(rate, 2) for name, rate in rates.items()}, {name: round(r, 3) for name, r in ratios.items()}

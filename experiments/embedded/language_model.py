@@ -55,13 +55,36 @@ def encode_dialogues(tokenizer: PreTrainedTokenizerFast, sessions: Sequence[Sess
     return dialogues
 
 
+def token_parts(tokenizer: PreTrainedTokenizerFast) -> dict[int, list[int]]:
+    """The ids of the characters of every token that has several."""
+    vocabulary = tokenizer.get_vocab()
+    return {
+        index: [vocabulary[character] for character in token]
+        for token, index in vocabulary.items()
+        if len(token) > 1 and not token.startswith("<")
+    }
+
+
+def split_tokens(ids: list[int], parts: dict[int, list[int]], share: float, rng: np.random.Generator) -> list[int]:
+    """`ids` with `share` of the tokens in `parts` taken apart."""
+    drawn = rng.random(len(ids)) < share
+    pieces = (parts.get(token, [token]) if split else [token] for token, split in zip(ids, drawn, strict=True))
+    return [token for piece in pieces for token in piece][:MAX_TOKENS]
+
+
 def batches(
-    tokenizer: PreTrainedTokenizerFast, sessions: Iterator[Session], batch_tokens: int, seed: int
+    tokenizer: PreTrainedTokenizerFast, sessions: Iterator[Session], batch_tokens: int, split_share: float, seed: int
 ) -> Iterator[list[list[int]]]:
-    """Endless batches of about `batch_tokens` ids, dialogues of like length together so that padding is rare."""
+    """Endless batches of about `batch_tokens` ids, dialogues of like length together so that padding is rare.
+
+    `split_share` of the merged tokens stand as their single characters, so that a word is known in whatever
+    pieces an unseen wording leaves it (subword regularization, Kudo, 2018).
+    """
     rng = derive_rng(seed, "batch order")
+    parts = token_parts(tokenizer)
     while True:
         pool = encode_dialogues(tokenizer, [next(sessions) for _ in range(8192)])
+        pool = [split_tokens(ids, parts, split_share, rng) for ids in pool]
         pool.sort(key=len)
         grouped: list[list[list[int]]] = [[]]
         for ids in pool:

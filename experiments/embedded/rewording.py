@@ -15,7 +15,7 @@ from ecc_fed.core.seeding import derive_rng
 from ecc_fed.corpus.simulator.public import query_contrasts
 
 _RESTATE = ("您是想问：{}", "您的问题是：{}", "我理解您想问的是：{}")
-_ASK = ("{}", "换个说法：{}", "我想问的是：{}")
+_ASK = ("换个说法：{}", "我想问的是：{}", "用别的话说：{}")
 _SAME = ("“{}”和“{}”是一个意思吗", "“{}”是不是在问“{}”")
 _YES, _NO = "是的，意思相同。", "不是，意思不同。"
 

@@ -45,7 +45,7 @@ STEPS = {"end_model": 4000, "similarity": 2400, "relevance": 2400}
 PEAK_RATE = {"end_model": 5e-3, "similarity": 1e-3, "relevance": 1e-3}
 # Of the end model's text: dialogues, copy tasks, restated questions.
 MIX = (0.55, 0.25, 0.2)
-SLIP_SHARE = 0.3
+SLIP_SHARE, SPLIT_SHARE = 0.3, 0.2
 
 
 def public_vocabulary(seed: int) -> Tokenizer:
@@ -64,7 +64,9 @@ def train_end_model(folder: Path, seed: int, scale: float, device: torch.device,
     dialogues = with_slips(assistant_dialogues(derive_seed(seed, "dialogues")), SLIP_SHARE, derive_seed(seed, "slips"))
     streams = [dialogues, copy_tasks(derive_seed(seed, "copies")), restatements(derive_seed(seed, "restatements"))]
     sessions = language_model.mix(streams, MIX, derive_seed(seed, "mix"))
-    data = language_model.batches(tokenizer, sessions, batch_tokens=2048, seed=derive_seed(seed, "batches"))
+    data = language_model.batches(
+        tokenizer, sessions, batch_tokens=2048, split_share=SPLIT_SHARE, seed=derive_seed(seed, "batches")
+    )
     steps = max(1, round(STEPS["end_model"] * scale))
     figures = language_model.pretrain(model, data, steps, PEAK_RATE["end_model"], device)
     held_out = list(islice(assistant_dialogues(derive_seed(seed, "held out")), 500))

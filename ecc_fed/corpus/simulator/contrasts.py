@@ -47,7 +47,7 @@ def reply_contrasts(seed: int, held_out: bool, language: str = "zh") -> Iterator
     Raises:
         CorpusError: `language` has no pack.
     """
-    return _Contrasts(load_pack(language), seed, held_out).replies()
+    return _Contrasts(_pack(language, held_out), seed, held_out).replies()
 
 
 def query_contrasts(seed: int, held_out: bool, language: str = "zh") -> Iterator[QueryContrast]:
@@ -56,7 +56,12 @@ def query_contrasts(seed: int, held_out: bool, language: str = "zh") -> Iterator
     Raises:
         CorpusError: `language` has no pack.
     """
-    return _Contrasts(load_pack(language), seed, held_out).queries()
+    return _Contrasts(_pack(language, held_out), seed, held_out).queries()
+
+
+def _pack(language: str, held_out: bool) -> LanguagePack:
+    pack = load_pack(language)
+    return pack if held_out else pack.widened()
 
 
 class _Contrasts:

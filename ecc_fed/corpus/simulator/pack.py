@@ -1,7 +1,7 @@
 """A language pack: the lexicon and the surface forms of the simulated shops, as data beside the code.
 
-A pack is a folder `packs/<language>/` of TOML files. Intents may be spread over its files; all other
-tables stand in one of them. Everything the simulator relies on is checked here, so that a broken
+A pack is a folder `packs/<language>/` of TOML files. Intents and public wordings may be spread over its
+files; all other tables stand in one of them. Everything the simulator relies on is checked here, so that a broken
 pack is refused by name and not met in the middle of a run.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.corpus.simulator.pack_checks import check_pack
-from ecc_fed.corpus.simulator.pack_records import Category, Forms, Intent, LanguagePack, Talk, Value
+from ecc_fed.corpus.simulator.pack_records import Category, Forms, Intent, LanguagePack, Talk, Value, Wording
 
 PACKS = Path(__file__).parent / "packs"
 
@@ -52,8 +52,8 @@ def read_pack(folder: Path) -> LanguagePack:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise CorpusError(f"language pack file {file}: not valid TOML ({error}); correct the file") from error
         for name, table in content.items():
-            if name == "intent" and isinstance(table, list):
-                tables.setdefault("intent", []).extend(table)
+            if name in ("intent", "wording") and isinstance(table, list):
+                tables.setdefault(name, []).extend(table)
             else:
                 tables[name] = table
     try:
@@ -65,6 +65,7 @@ def read_pack(folder: Path) -> LanguagePack:
     except (TypeError, ValueError, AttributeError) as error:
         raise CorpusError(f"language pack {folder}: a table has the wrong shape ({error}); compare packs/zh") from error
     check_pack(pack, str(folder))
+    check_pack(pack.widened(), f"{folder} with its public wordings")
     return pack
 
 
@@ -110,6 +111,16 @@ def _exchanges(tables: list[dict[str, list[str]]]) -> tuple[Talk, ...]:
     return tuple(Talk(tuple(table["ask"]), tuple(table["reply"])) for table in tables)
 
 
+def _wordings(tables: list[dict[str, Any]], known: set[str]) -> dict[str, Wording]:
+    wordings: dict[str, Wording] = {}
+    for table in tables:
+        forms = {key: tuple(value) for key, value in table.items() if key != "intent"}
+        if table["intent"] not in known:
+            raise CorpusError(f"wording of the unknown intent {table['intent']!r}; name an intent of this pack")
+        wordings[table["intent"]] = Wording(**forms)
+    return wordings
+
+
 def _build(tables: dict[str, Any]) -> LanguagePack:
     categories = tuple(
         Category(table["name"], table["title"], tuple(table["public"]), tuple(table["private"]))
@@ -129,4 +140,5 @@ def _build(tables: dict[str, Any]) -> LanguagePack:
         small_talk=_exchanges(tables["small_talk"]),
         mentions=_exchanges(tables["mention"]),
         small_talk_share=float(tables["assistant"]["small_talk_share"]),
+        wordings=_wordings(tables.get("wording", []), {table["name"] for table in tables["intent"]}),
     )

@@ -25,7 +25,7 @@ _TABLE_KEYS = {
         *("addresses", "particles", "endings", "openers", "tails"),
         *("front", "front_opener", "opener_alone", "back", "tail_join"),
     ],
-    "customer": ["prefixes", "suffixes", "pronouns", "switch", "switch_test", "typos", "joiner"],
+    "customer": ["prefixes", "suffixes", "pronouns", "switch", "switch_public", "switch_test", "typos", "joiner"],
     "identity": ["surnames", "given_names", "cities", "streets", "estates", "address", "phone", "order", "parcel"],
     "instructions": ["copy", "first", "second", "lookup", "remember", "remember_reply", "recall", "recall_reply"],
 }
@@ -39,7 +39,7 @@ _FORM_SLOTS = {
         "back": {"core", "address"},
         "tail_join": {"core", "tail"},
     },
-    "customer": {"switch": {"product", "number"}, "switch_test": {"product", "number"}},
+    "customer": {key: {"product", "number"} for key in ("switch", "switch_public", "switch_test")},
     "identity": {"address": {"city", "street", "estate", "n", "m", "r"}},
     "instructions": {
         "copy": {"text"},

@@ -1,7 +1,9 @@
 """What a language pack holds: intents with their surface forms and values, products, voices, customers' data."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Pool = Literal["public", "private"]
@@ -73,6 +75,15 @@ class Talk:
     reply: Forms
 
 
+@dataclass(frozen=True)
+class Wording:
+    """More ways to say an intent: public text alone uses them, never a shop or its customers."""
+
+    ask: Forms
+    reply: Forms
+    ellipsis: Forms = ()
+
+
 @dataclass(frozen=True, eq=False)
 class LanguagePack:
     """Everything the simulator says in one language."""
@@ -88,6 +99,24 @@ class LanguagePack:
     small_talk: tuple[Talk, ...]
     mentions: tuple[Talk, ...]
     small_talk_share: float
+    wordings: Mapping[str, Wording] = field(default_factory=dict)
+
+    def widened(self) -> LanguagePack:
+        """The pack of public text: its training forms include the public wordings."""
+        customer = dict(self.customer)
+        customer["switch"] = [*customer["switch"], *customer["switch_public"]]
+        return replace(self, intents=tuple(self._widen(intent) for intent in self.intents), customer=customer)
+
+    def _widen(self, intent: Intent) -> Intent:
+        more = self.wordings.get(intent.name)
+        if more is None:
+            return intent
+        return replace(
+            intent,
+            ask=intent.ask + more.ask,
+            ellipsis=intent.ellipsis + more.ellipsis,
+            reply=intent.reply + more.reply,
+        )
 
     def with_scope(self, scope: Scope) -> tuple[Intent, ...]:
         """The intents of one scope, in the pack's order."""

@@ -1,7 +1,7 @@
 """Public text to pre-train the embedded end model on: a general assistant's dialogues, and copy tasks.
 
-Nothing here comes from a private shop. The dialogues use public values, products and training question
-forms only, and the assistant never states a shop's fact. The copy tasks show every word of the lexicon,
+Nothing here comes from a private shop. The dialogues use public values and products, training question
+forms and the pack's public wordings, never a held-out form, and the assistant never states a shop's fact. The copy tasks show every word of the lexicon,
 private ones too, so that no character is new to the model; they tie no value to any shop.
 """
 
@@ -30,8 +30,7 @@ def assistant_dialogues(seed: int, language: str = "zh") -> Iterator[Session]:
     Raises:
         CorpusError: `language` has no pack.
     """
-    pack = load_pack(language)
-    return _assistant_dialogues(pack, seed)
+    return _assistant_dialogues(load_pack(language).widened(), seed)
 
 
 def _assistant_dialogues(pack: LanguagePack, seed: int) -> Iterator[Session]:
@@ -72,4 +71,4 @@ def copy_tasks(seed: int, language: str = "zh") -> Iterator[Session]:
     Raises:
         CorpusError: `language` has no pack.
     """
-    return iter(CopyTasks(load_pack(language), seed))
+    return iter(CopyTasks(load_pack(language).widened(), seed))

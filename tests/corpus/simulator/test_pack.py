@@ -74,6 +74,24 @@ def test_held_out_questions_are_no_near_copies(intent: Intent) -> None:
     assert 0.2 < sum(nearest) / len(nearest) < 0.65 or intent.states_product
 
 
+@pytest.mark.parametrize("intent", PACK.widened().intents, ids=lambda intent: intent.name)
+def test_public_wordings_keep_away_from_held_out_forms(intent: Intent) -> None:
+    """The same cap as for training forms: what the embedded models read gives no held-out form away."""
+
+    def wording(forms: tuple[str, ...]) -> set[str]:
+        return {"".join(split_literals(text)) for form in forms for text in expand(form)}
+
+    def near(text: str, other: str) -> bool:
+        match = SequenceMatcher(None, text, other)
+        return match.quick_ratio() > 0.72 and match.ratio() > 0.72
+
+    more = PACK.wordings[intent.name]
+    pairs = [(more.ask, intent.ask_test), (more.ellipsis, intent.ellipsis_test), (more.reply, intent.reply_held_out)]
+    for public, held_out in pairs:
+        copies = [(a, b) for a in wording(public) for b in wording(held_out) if near(a, b)]
+        assert not copies
+
+
 def test_product_names_hide_no_value() -> None:
     for intent in FACTUAL:
         if intent.scope == "product" and not intent.states_product:
