@@ -5,26 +5,30 @@ Random weights are a fair load: shapes and lengths decide speed, not values.
 
 from __future__ import annotations
 
+import argparse
 import copy
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
-from peft import get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from peft import LoraConfig, get_peft_model
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ecc_fed.core.records import FineTuneJob, FineTuneSettings
-from ecc_fed.end_model.adapters import LoraSettings
+from ecc_fed.core.records import Example, FineTuneJob, FineTuneSettings, Turn
 from ecc_fed.end_model.cohort_bank import AdapterLayout
 from ecc_fed.end_model.cohort_base import PackedBase, take_apart
 from ecc_fed.end_model.cohort_training import ShopJob, TrainingBank
 from ecc_fed.end_model.finetune import EncodedExample
 
 CPU = torch.device("cpu")
-LORA = LoraSettings(rank=8, lora_alpha=32.0, lora_dropout=0.0)
+RANK, LORA_ALPHA = 8, 32.0
+SPECIALS = ("<pad>", "<unknown>", "<end>", "<customer>")
 SHAPES: dict[str, dict[str, Any]] = {
     # About five million parameters.
     "tiny": {
@@ -36,7 +40,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 4,
     },
     # SmolLM2-135M's shape.
-    "medium": {
+    "m135": {
         "vocab_size": 49152,
         "hidden_size": 576,
         "intermediate_size": 1536,
@@ -52,6 +56,35 @@ def random_model(shape: str) -> Any:
     torch.manual_seed(0)
     config = LlamaConfig(**SHAPES[shape], tie_word_embeddings=True, max_position_embeddings=512)
     return LlamaForCausalLM(config).eval().requires_grad_(False)
+
+
+def save_base(shape: str, folder: Path) -> None:
+    """The model as published bases are, in bf16, with a tokenizer whose words are numbers."""
+    random_model(shape).to(torch.bfloat16).save_pretrained(folder)
+    words = [*SPECIALS, *map(str, range(len(SPECIALS), SHAPES[shape]["vocab_size"]))]
+    backend = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=SPECIALS[1]))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token=SPECIALS[0], unk_token=SPECIALS[1], eos_token=SPECIALS[2]
+    )
+    tokenizer.chat_template = "{% for m in messages %}" + SPECIALS[3] + " {{ m['content'] }} {% endfor %}"
+    tokenizer.save_pretrained(folder)
+
+
+def shop_texts(shape: str, shop: int, examples: int) -> tuple[Example, ...]:
+    """A shop's examples as text for the tokenizer of `save_base`, as long as those of `random_examples`."""
+    generator = np.random.default_rng([1, shop])
+
+    def words(count: int) -> str:
+        return " ".join(map(str, generator.integers(len(SPECIALS), SHAPES[shape]["vocab_size"], count)))
+
+    lengths = generator.integers(24, 79, examples)
+    replies = [round(0.34 * length) for length in lengths.tolist()]
+    # Prompt and reply have a mark each.
+    return tuple(
+        Example((Turn("customer", words(length - reply - 1)),), words(reply - 1))
+        for length, reply in zip(lengths.tolist(), replies, strict=True)
+    )
 
 
 def random_examples(shape: str, shops: int, examples: int = 32) -> list[list[EncodedExample]]:
@@ -73,8 +106,13 @@ def random_examples(shape: str, shops: int, examples: int = 32) -> list[list[Enc
 
 def peft_model(model: Any) -> tuple[Any, dict[str, torch.nn.Parameter]]:
     """peft around a copy of the model, and its trainable tensors."""
-    wrapped = get_peft_model(copy.deepcopy(model), LORA.peft_config())
+    wrapped = get_peft_model(copy.deepcopy(model), lora_config())
     return wrapped, {name: p for name, p in wrapped.named_parameters() if p.requires_grad}
+
+
+def lora_config() -> LoraConfig:
+    """peft's words for the adapters of all benchmarks."""
+    return LoraConfig(r=RANK, lora_alpha=LORA_ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def packed(model: Any, bf16_products: bool = False) -> PackedBase:
@@ -84,14 +122,14 @@ def packed(model: Any, bf16_products: bool = False) -> PackedBase:
 
 def training_bank(base: PackedBase, shops: int) -> TrainingBank:
     """Small random adapters."""
-    layout = AdapterLayout(base, LORA.rank, "all-linear")
+    layout = AdapterLayout(base, RANK, "all-linear")
     flat = torch.randn(shops, layout.size, generator=torch.Generator().manual_seed(0)) * 0.02
     zeros = torch.zeros_like(flat)
-    return TrainingBank(layout, flat, zeros, zeros.clone(), torch.full((shops,), LORA.scale))
+    return TrainingBank(layout, flat, zeros, zeros.clone(), torch.full((shops,), LORA_ALPHA / RANK))
 
 
 def settings(steps: int, batch_size: int) -> FineTuneSettings:
-    """The embedded default's optimizer."""
+    """AdamW at a constant rate, gradient norm clipped to 1."""
     return FineTuneSettings(steps=steps, batch_size=batch_size, learning_rate=1e-4)
 
 
@@ -103,7 +141,25 @@ def job(examples: list[EncodedExample], chosen: FineTuneSettings, seed: int) -> 
 
 def shop_jobs(examples: list[list[EncodedExample]], chosen: FineTuneSettings) -> list[ShopJob]:
     """One job a shop for the shared engine."""
-    return [ShopJob(job(own, chosen, seed), own, 0, LORA.rank) for seed, own in enumerate(examples)]
+    return [ShopJob(job(own, chosen, seed), own, 0, RANK) for seed, own in enumerate(examples)]
+
+
+def necessary_flops(base: PackedBase, layout: AdapterLayout, tokens: int, labels: int) -> float:
+    """Floating-point operations that a training step cannot do without, attention's scores left out.
+
+    A product of (N, a) and (a, b) takes 2 N a b. The base runs forward and back to its input; below the first layer
+    nothing is wanted, above the last attention only label rows are. The adapters' A and B run forward, back to their
+    input and to themselves.
+    """
+    total = 0.0
+    for index, (layer, spans) in enumerate(zip(base.layers, layout.spans, strict=True)):
+        for number, (stack, span) in enumerate(zip(layer.stacks, spans, strict=True)):
+            rows = labels if index == len(base.layers) - 1 and number > 0 else tokens
+            passes = 1 if (index, number) == (0, 0) else 2
+            total += 2 * rows * stack.d_in * stack.projections[-1].stop * passes
+            for start, stop in span.outputs:
+                total += 2 * rows * layout.rank * (stack.d_in + stop - start) * (passes + 1)
+    return total + 2 * 2 * labels * base.head.weight().numel()
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
@@ -134,3 +190,37 @@ def rates_and_ratios(
         pairs = zip(seconds[against], values, strict=True)
         ratios[name] = median(base / own for base, own in pairs) * units[name] / units[against]
     return {name: round(rate, 2) for name, rate in rates.items()}, {name: round(r, 3) for name, r in ratios.items()}
+
+
+def options(description: str | None, shapes: Sequence[str] = ("tiny", "m135")) -> argparse.ArgumentParser:
+    """A benchmark's arguments: `--json FILE`, `--quick`, and which shapes."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the ratios go")
+    parser.add_argument("--quick", action="store_true", help="as little as shows that it works: no figure to quote")
+    if shapes:
+        parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=list(shapes), metavar="SHAPE")
+    return parser
+
+
+def run_arguments() -> argparse.ArgumentParser:
+    """The arguments of a whole run of a federation."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--shape", choices=sorted(SHAPES), required=True)
+    for name in ("shops", "steps", "rounds", "batch-size"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    return parser
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns as wide as they need to be, the first to the left; fractions with three digits that count."""
+    cells = [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for first, *others in cells:
+        print("  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(others, widths[1:], strict=True))]))
+
+
+def write_figures(path: Path | None, figures: object) -> None:
+    """The figures as JSON, if a file is wanted."""
+    if path is not None:
+        path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
