@@ -73,7 +73,7 @@ def instantiate(node: Mapping[str, Any], group: str, **objects: Any) -> Any:
     """
     target = locate(node, group)
     path = str(node["_target_"])
-    values = {name: value for name, value in node.items() if name != "_target_"}
+    values = {name: value for name, value in node.items() if name != "_target_" and name not in objects}
     check_arguments(target, {**values, **objects}, path, group)
     try:
         return target(**values, **objects)

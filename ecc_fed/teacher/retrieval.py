@@ -47,13 +47,17 @@ class RetrievalTeacher:
     Symbols: q the customer's last turn, q' the turn before it and q together, x and y an example's
     question and answer, e(.) the encoder, each feature of it weighted by how rare it is among the
     examples (`rarity`). An example scores
-        (1 - context_weight) s(q) + context_weight s(q'),   s(q) = cos(e(q), e(x)) + answer_weight cos(e(q), e(y)),
-    so that an elliptic follow-up ("那红色的呢") is read with what came before, and an answer that
-    speaks of what was asked counts. Where the best example's question was asked more than once, the
+        (1 - context_weight) s(q) + context_weight s(q'),   s(q) = c(q, x) + answer_weight c(q, y),
+        c(a, b) = cos(e(a), e(b)) + meaning_weight cos(m(a), m(b)),
+    m(.) an encoder trained to bring a question, its paraphrases and its answers together. So an elliptic
+    follow-up ("那红色的呢") is read with what came before, and an answer that speaks of what was asked
+    counts. Where the best example's question was asked more than once, the
     most recent of its answers is given: where a fact changed, the news wins.
 
     Args:
         encoder: `TextEncoder` of the texts; None is `CharacterEncoder()`.
+        meaning: `TextEncoder` m(.) with rows of unit norm; None goes by e(.) alone.
+        meaning_weight: weight of m(.), 0 to 10.
         context_weight: share of q', 0 to 1.
         answer_weight: weight of the examples' answers, 0 to 10.
         same_question: cosine from which two examples' questions count as one question, 0 to 1.
@@ -72,6 +76,8 @@ class RetrievalTeacher:
     def __init__(
         self,
         encoder: TextEncoder | None = None,
+        meaning: TextEncoder | None = None,
+        meaning_weight: float = 1.0,
         context_weight: float = 0.3,
         answer_weight: float = 1.0,
         same_question: float = 1.0,
@@ -83,6 +89,7 @@ class RetrievalTeacher:
         seed: int = 0,
     ) -> None:
         require_range("teacher.context_weight", context_weight, 0, 1)
+        require_range("teacher.meaning_weight", meaning_weight, 0, 10)
         require_range("teacher.answer_weight", answer_weight, 0, 10)
         require_range("teacher.same_question", same_question, 0, 1)
         require_range("teacher.error_rate", error_rate, 0, 1)
@@ -91,6 +98,8 @@ class RetrievalTeacher:
         require_range("teacher.output_usd_per_million_tokens", output_usd_per_million_tokens, 0)
         require_range("teacher.max_output_tokens", max_output_tokens, 1)
         self._encoder = CharacterEncoder() if encoder is None else encoder
+        self._meaning = meaning
+        self._meaning_weight = meaning_weight if meaning is not None else 0.0
         self._context_weight = context_weight
         self._answer_weight = answer_weight
         self._same_question = same_question
@@ -101,11 +110,15 @@ class RetrievalTeacher:
         self.max_output_tokens = max_output_tokens
         self._seed = seed
         self._vectors: dict[str, Array] = {}
+        self._meanings: dict[str, Array] = {}
         self._lock = threading.Lock()
         # Two encoders of one class may hold different weights: what one makes of a text tells them apart.
-        probe = np.round(self._encoder.encode(["你好，请问发什么快递？"]), 3) + np.float32(0)
+        encoders = [self._encoder] if meaning is None else [self._encoder, meaning]
+        said = "你好，请问发什么快递？"
+        probe = np.concatenate([np.round(each.encode([said])[0], 3) for each in encoders]) + np.float32(0)
         self.decoding: Mapping[str, str | int | float] = {
             "encoder": hashlib.sha256(probe.tobytes()).hexdigest()[:16],
+            "meaning_weight": self._meaning_weight,
             "context_weight": context_weight,
             "answer_weight": answer_weight,
             "same_question": same_question,
@@ -130,9 +143,12 @@ class RetrievalTeacher:
         width = next(iter(self._vectors.values())).nbytes if self._vectors else 0
         if width * len(self._vectors) > _REMEMBERED_BYTES:
             self._vectors = {text: vector for text, vector in self._vectors.items() if text in texts}
+            self._meanings = {text: vector for text, vector in self._meanings.items() if text in texts}
         new = [text for text in texts if text not in self._vectors]
         if new:
             self._vectors.update(zip(new, self._encoder.encode(new), strict=True))
+            if self._meaning is not None:
+                self._meanings.update(zip(new, self._meaning.encode(new), strict=True))
 
     def _learn(self, part: FewShotPart) -> _Learnt | None:
         if not part.examples:
@@ -141,24 +157,37 @@ class RetrievalTeacher:
             np.stack([self._vectors[text] for text in side]) for side in zip(*part.examples, strict=True)
         )
         weights = rarity((questions != 0) | (answers != 0))
-        questions, answers = _unit(questions * weights), _unit(answers * weights)
+        questions = self._joined(questions * weights, [question for question, _ in part.examples])
+        answers = self._joined(answers * weights, [answer for _, answer in part.examples])
         return _Learnt(weights, questions, questions + np.float32(self._answer_weight) * answers)
 
     def _answer(self, prompt: TeacherPrompt, learnt: _Learnt | None) -> str:
         examples = prompt.few_shot.examples
         if learnt is None:
             return WITHOUT_EXAMPLES[prompt.few_shot.language]
-        alone, together = (_unit(self._vectors[text] * learnt.weights) for text in _readings(prompt))
+        alone, together = (
+            self._joined((self._vectors[text] * learnt.weights)[None], [text])[0] for text in _readings(prompt)
+        )
         query = (1 - self._context_weight) * alone + self._context_weight * together
         # (examples, dimensions) @ (dimensions,): one prompt at a time, so that no neighbour moves the rounding.
         best = _last_above(learnt.known @ query, None)
-        latest = _last_above(learnt.questions @ learnt.questions[best], self._same_question)
+        same = self._same_question * (1 + self._meaning_weight)
+        latest = _last_above(learnt.questions @ learnt.questions[best], same)
         right = examples[max(best, latest)][1]
         rng = derive_rng(self._seed, "simulated_teacher", prompt.digest)
         if rng.random() >= self._error_rate:
             return right
         wrong = [answer for _, answer in examples if answer != right]
         return wrong[int(rng.integers(len(wrong)))] if wrong else WITHOUT_EXAMPLES[prompt.few_shot.language]
+
+    def _joined(self, weighted: Array, texts: Sequence[str]) -> Array:
+        """(texts, dimensions of e and m): a product of two such rows is c(a, b)."""
+        rows = _unit(weighted)
+        if self._meaning is None:
+            return rows
+        meanings = np.stack([self._meanings[text] for text in texts])
+        joined: Array = np.concatenate([rows, np.float32(self._meaning_weight**0.5) * meanings], axis=1)
+        return joined
 
     def _completion(self, prompt: TeacherPrompt, answer: str) -> Completion:
         text = answer[: self.max_output_tokens]

@@ -1,22 +1,40 @@
-"""Training the two judges: a bi-encoder for similarity, a cross encoder for relevance."""
+"""Training the encoders: similarity of replies and of questions (bi-encoders), relevance (a cross encoder)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
 from ecc_fed.core.records import Session
 from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.corpus.simulator.public import QueryContrast, ReplyContrast
 from ecc_fed.judging.similarity import pool
-from experiments.embedded.language_model import scheduled_rate
+from experiments.embedded.language_model import pad, scheduled_rate, split_tokens, token_parts
 from experiments.embedded.tokenizer import SPECIALS, USER
+from experiments.embedded.topics import TopicHead
 
 TEMPERATURE = 0.05
 # Training hides this share of the tokens that may be hidden, behind a mark that no text contains.
 HIDDEN_SHARE, HIDDEN_MARK, GUESSING_WEIGHT = 0.15, USER, 0.3
+# Both encoders name their texts' topics in the middle layer; the head is thrown away after training.
+TOPIC_LAYER, TOPIC_WEIGHT = 2, 0.3
+SPLIT_SHARE = 0.2  # see `split_tokens`
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A reply that answers the query or not, and what each of them is about."""
+
+    query: str
+    reply: str
+    right: bool
+    asked: str
+    answered: str
 
 
 def new_config(tokenizer: PreTrainedTokenizerFast, max_tokens: int) -> BertConfig:
@@ -35,7 +53,7 @@ def new_config(tokenizer: PreTrainedTokenizerFast, max_tokens: int) -> BertConfi
     )
 
 
-def new_similarity(tokenizer: PreTrainedTokenizerFast, max_tokens: int, seed: int) -> BertModel:
+def new_bi_encoder(tokenizer: PreTrainedTokenizerFast, max_tokens: int, seed: int) -> BertModel:
     """A fresh encoder without a pooler: its vectors are means."""
     torch.manual_seed(derive_seed(seed, "initial weights"))
     return BertModel(new_config(tokenizer, max_tokens), add_pooling_layer=False)
@@ -84,77 +102,158 @@ def guessing_loss(
     return torch.nn.functional.cross_entropy(states[hidden] @ embedding.T, ids[hidden])
 
 
-def _form_tokens(ids: torch.Tensor, partner: torch.Tensor, special: int) -> torch.Tensor:
-    """Tokens of each row that its partner row lacks: wording, never the value that both state."""
-    shared = (ids[:, :, None] == partner[:, None, :]).any(-1)
-    return ~shared & (ids >= special)
+def _wording(encoded: Sequence[list[int]], count: int, special: int) -> list[list[int]]:
+    """1 for the tokens of anchors and same meanings that the partner lacks: wording, never the shared value."""
+    flags = [[0] * len(ids) for ids in encoded]
+    for at in range(count):
+        for own, other in ((at, at + count), (at + count, at)):
+            partner = set(encoded[other])
+            flags[own] = [int(token >= special and token not in partner) for token in encoded[own]]
+    return flags
+
+
+def _split(
+    ids: list[int], flags: list[int], parts: dict[int, list[int]], rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """A share of the merged tokens taken apart, the pieces flagged as the whole was."""
+    drawn = rng.random(len(ids)) < SPLIT_SHARE
+    pieces = [parts.get(token, [token]) if cut else [token] for token, cut in zip(ids, drawn, strict=True)]
+    long_flags = [flag for piece, flag in zip(pieces, flags, strict=True) for _ in piece]
+    return [token for piece in pieces for token in piece], long_flags
 
 
 def train_similarity(
     model: BertModel,
     tokenizer: PreTrainedTokenizerFast,
-    contrasts: Iterator[tuple[str, str, str, str]],
+    contrasts: Iterator[ReplyContrast],
     steps: int,
     peak_rate: float,
     device: torch.device,
     seed: int,
     batch_size: int = 48,
 ) -> dict[str, float]:
-    """Steps over (anchor, same meaning, wrong value, other content), some words of the first two hidden."""
+    """Steps over contrasts; some words of anchor and same meaning are hidden and to be guessed, topics to be named."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "hidden tokens"))
     mark, special = tokenizer.convert_tokens_to_ids(HIDDEN_MARK), len(SPECIALS)
+    rng, parts = derive_rng(seed, "split tokens"), token_parts(tokenizer)
+    torch.manual_seed(derive_seed(seed, "topic head"))
+    head = TopicHead(model.config.hidden_size).to(device)
 
     def loss(_: int) -> torch.Tensor:
         rows = [next(contrasts) for _ in range(batch_size)]
-        texts = [text for column in zip(*rows, strict=True) for text in column]
-        batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-        ids, anchors, same = batch["input_ids"], *batch["input_ids"][: 2 * batch_size].chunk(2)
-        wording = torch.zeros_like(ids, dtype=torch.bool)
-        wording[:batch_size] = _form_tokens(anchors, same, special)
-        wording[batch_size : 2 * batch_size] = _form_tokens(same, anchors, special)
-        shown = hide(ids, wording, mark, generator).to(device)
-        ids, mask = ids.to(device), batch["attention_mask"].to(device)
-        states = model(input_ids=shown, attention_mask=mask).last_hidden_state
-        vectors = torch.nn.functional.normalize(pool(states, mask, "mean", model), dim=-1)
-        embedding = model.get_input_embeddings().weight
-        return similarity_loss(vectors, batch_size) + GUESSING_WEIGHT * guessing_loss(states, shown, ids, embedding)
+        texts = [row.anchor for row in rows] + [row.same_meaning for row in rows]
+        texts += [row.wrong_value for row in rows] + [row.other_content for row in rows]
+        encoded = tokenizer(texts, truncation=True)["input_ids"]
+        hideable = _wording(encoded, batch_size, special)
+        drawn = [_split(ids, flags, parts, rng) for ids, flags in zip(encoded, hideable, strict=True)]
+        ids = pad([pieces for pieces, _ in drawn], tokenizer.pad_token_id)
+        mask = (ids != tokenizer.pad_token_id).long().to(device)
+        shown = hide(ids, pad([flags for _, flags in drawn], 0).bool(), mark, generator).to(device)
+        ids = ids.to(device)
+        states = model(input_ids=shown, attention_mask=mask, output_hidden_states=True)
+        vectors = torch.nn.functional.normalize(pool(states.last_hidden_state, mask, "mean", model), dim=-1)
+        guessing = guessing_loss(states.last_hidden_state, shown, ids, model.get_input_embeddings().weight)
+        middle = pool(states.hidden_states[TOPIC_LAYER], mask, "mean", model)
+        topics = head.loss(middle, [row.intent for row in rows] * 3 + [row.other_intent for row in rows])
+        return similarity_loss(vectors, batch_size) + GUESSING_WEIGHT * guessing + TOPIC_WEIGHT * topics
 
-    return _optimize(model.to(device), loss, steps, peak_rate)
+    return _optimize(model.to(device), loss, steps, peak_rate, [*model.parameters(), *head.parameters()])
+
+
+def question_loss(vectors: torch.Tensor, intents: Sequence[str]) -> torch.Tensor:
+    """InfoNCE of questions against their paraphrases and against their replies.
+
+    symbol   shape         meaning
+    vectors  (3 count, d)  unit vectors: questions q, paraphrases p, replies r
+    tau                    `TEMPERATURE`
+        L = -sum over c in {p, r} of log exp(q_i c_i / tau) / sum_j exp(q_i c_j / tau),
+    j over i and the rows of other intents: another shop's reply to the same question is no contrast.
+    """
+    count = len(intents)
+    questions, *candidates = vectors.split(count)
+    names = np.asarray(intents)
+    alike = torch.from_numpy(names[:, None] == names[None, :]) & ~torch.eye(count, dtype=torch.bool)
+    loss = vectors.new_zeros(())
+    for candidate in candidates:
+        scores = (questions @ candidate.T / TEMPERATURE).masked_fill(alike.to(vectors.device), -torch.inf)
+        loss = loss + torch.nn.functional.cross_entropy(scores, torch.arange(count, device=vectors.device))
+    return loss
+
+
+def train_questions(
+    model: BertModel,
+    tokenizer: PreTrainedTokenizerFast,
+    contrasts: Iterator[QueryContrast],
+    steps: int,
+    peak_rate: float,
+    device: torch.device,
+    seed: int,
+    batch_size: int = 64,
+) -> dict[str, float]:
+    """Steps over questions, their paraphrases and their replies, with their topics to be named."""
+    rng, parts = derive_rng(seed, "split tokens"), token_parts(tokenizer)
+    torch.manual_seed(derive_seed(seed, "topic head"))
+    head = TopicHead(model.config.hidden_size).to(device)
+
+    def loss(_: int) -> torch.Tensor:
+        rows = [next(contrasts) for _ in range(batch_size)]
+        intents = [row.intent for row in rows]
+        texts = [row.query for row in rows] + [row.paraphrase for row in rows] + [row.reply for row in rows]
+        encoded = tokenizer(texts, truncation=True)["input_ids"]
+        ids = pad([split_tokens(row, parts, SPLIT_SHARE, rng) for row in encoded], tokenizer.pad_token_id).to(device)
+        mask = (ids != tokenizer.pad_token_id).long()
+        states = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        vectors = torch.nn.functional.normalize(pool(states.last_hidden_state, mask, "mean", model), dim=-1)
+        topics = head.loss(pool(states.hidden_states[TOPIC_LAYER], mask, "mean", model), intents * 3)
+        return question_loss(vectors, intents) + TOPIC_WEIGHT * topics
+
+    return _optimize(model.to(device), loss, steps, peak_rate, [*model.parameters(), *head.parameters()])
 
 
 def train_relevance(
     model: BertForSequenceClassification,
     tokenizer: PreTrainedTokenizerFast,
-    examples: Iterator[tuple[str, str, int]],
+    examples: Iterator[Example],
     steps: int,
     peak_rate: float,
     device: torch.device,
     seed: int,
     batch_size: int = 96,
 ) -> dict[str, float]:
-    """Steps over (query, reply, label) by binary cross-entropy, some tokens hidden and to be guessed."""
+    """Steps over examples by binary cross-entropy; some tokens are hidden and to be guessed, topics to be named."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "hidden tokens"))
     mark, special = tokenizer.convert_tokens_to_ids(HIDDEN_MARK), len(SPECIALS)
+    rng, parts = derive_rng(seed, "split tokens"), token_parts(tokenizer)
+    torch.manual_seed(derive_seed(seed, "topic head"))
+    head = TopicHead(model.config.hidden_size).to(device)
 
     def loss(_: int) -> torch.Tensor:
-        queries, replies, labels = zip(*[next(examples) for _ in range(batch_size)], strict=True)
-        batch = tokenizer(list(queries), list(replies), padding=True, truncation=True, return_tensors="pt")
-        shown = hide(batch["input_ids"], batch["input_ids"] >= special, mark, generator).to(device)
-        ids = batch.pop("input_ids").to(device)
-        states = model.bert(input_ids=shown, **batch.to(device))
+        rows = [next(examples) for _ in range(batch_size)]
+        pairs = tokenizer([row.query for row in rows], [row.reply for row in rows], truncation=True)["input_ids"]
+        ids = pad([split_tokens(pair, parts, SPLIT_SHARE, rng) for pair in pairs], tokenizer.pad_token_id)
+        mask = (ids != tokenizer.pad_token_id).long()
+        ended = (ids == tokenizer.sep_token_id).long()
+        reply = ((ended.cumsum(1) - ended) == 1).long() * mask  # after the first end mark: the second segment
+        shown = hide(ids, ids >= special, mark, generator).to(device)
+        ids, mask, reply = ids.to(device), mask.to(device), reply.to(device)
+        states = model.bert(input_ids=shown, attention_mask=mask, token_type_ids=reply, output_hidden_states=True)
         logits = model.classifier(states.pooler_output)[:, 0]
-        target = torch.tensor(labels, dtype=torch.float32, device=device)
+        target = torch.tensor([row.right for row in rows], dtype=torch.float32, device=device)
         right = target.bool()
         guessing = guessing_loss(
             states.last_hidden_state[right], shown[right], ids[right], model.bert.get_input_embeddings().weight
         )
-        return torch.nn.functional.binary_cross_entropy_with_logits(logits, target) + GUESSING_WEIGHT * guessing
+        middle = states.hidden_states[TOPIC_LAYER]
+        topics = head.loss(pool(middle, mask * (1 - reply), "mean", model), [row.asked for row in rows])
+        topics = topics + head.loss(pool(middle, mask * reply, "mean", model), [row.answered for row in rows])
+        matching = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
+        return matching + GUESSING_WEIGHT * guessing + TOPIC_WEIGHT * topics
 
-    return _optimize(model.to(device), loss, steps, peak_rate)
+    return _optimize(model.to(device), loss, steps, peak_rate, [*model.parameters(), *head.parameters()])
 
 
-def dialogue_pairs(sessions: Iterator[Session], seed: int) -> Iterator[tuple[str, str, int]]:
-    """(query, reply, 1) of one exchange and (query, reply, 0) over two exchanges of different intent."""
+def dialogue_pairs(sessions: Iterator[Session], seed: int) -> Iterator[Example]:
+    """A right example of one exchange and a wrong one over two exchanges of different intent, by turns."""
     rng = derive_rng(seed, "dialogue pairs")
     for session in sessions:
         queries, replies, intents = session.turns[::2], session.turns[1::2], session.intents[::2]
@@ -162,30 +261,31 @@ def dialogue_pairs(sessions: Iterator[Session], seed: int) -> Iterator[tuple[str
             others = [i for i, intent in enumerate(intents) if intent != intents[at]]
             if not others or (session.form_ids and "switch" in (session.form_ids[2 * at] or "")):
                 continue  # "and this one?" goes with any answer
-            yield query.text, replies[at].text, 1
-            yield query.text, replies[others[int(rng.integers(len(others)))]].text, 0
+            other = others[int(rng.integers(len(others)))]
+            asked, answered = intents[at] or "", intents[other] or ""
+            yield Example(query.text, replies[at].text, True, asked, asked)
+            yield Example(query.text, replies[other].text, False, asked, answered)
 
 
-def labelled_pairs(
-    contrasts: Iterator[tuple[str, str, str, Sequence[str]]], seed: int
-) -> Iterator[tuple[str, str, int]]:
-    """(query, reply, 1) and (query, another question's reply, 0), half and half.
-
-    `contrasts` yields (query, paraphrase, reply, replies to other questions).
-    """
+def labelled_pairs(contrasts: Iterator[QueryContrast], seed: int) -> Iterator[Example]:
+    """Right replies and replies to another question, half and half."""
     rng = derive_rng(seed, "labelled pairs")
-    for query, paraphrase, reply, others in contrasts:
-        yield query, reply, 1
-        yield paraphrase, reply, 1
-        for question in (query, paraphrase):
-            yield question, others[int(rng.integers(len(others)))], 0
+    for row in contrasts:
+        for question in (row.query, row.paraphrase):
+            yield Example(question, row.reply, True, row.intent, row.intent)
+            other = int(rng.integers(len(row.other_replies)))
+            yield Example(question, row.other_replies[other], False, row.intent, row.other_intents[other])
 
 
 def _optimize(
-    model: torch.nn.Module, loss_of: Callable[[int], torch.Tensor], steps: int, peak_rate: float
+    model: torch.nn.Module,
+    loss_of: Callable[[int], torch.Tensor],
+    steps: int,
+    peak_rate: float,
+    parameters: Sequence[torch.nn.Parameter],
 ) -> dict[str, float]:
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.01)
     started, recent = time.monotonic(), 0.0
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -193,7 +293,7 @@ def _optimize(
         loss = loss_of(step)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         recent = loss.item() if step == 0 else 0.98 * recent + 0.02 * loss.item()
         if (step + 1) % 100 == 0 or step + 1 == steps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -14,8 +15,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from ecc_fed.core.records import Session, Turn
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from experiments.embedded.tokenizer import ASSISTANT, END, USER
+from experiments.embedded.topics import TopicHead
 
 MAX_TOKENS = 512
+# Where and how strongly pre-training reads the question's topic, see `TopicHead`.
+TOPIC_LAYER, TOPIC_WEIGHT = 3, 0.3
 Item = TypeVar("Item")
 
 
@@ -38,6 +42,27 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
             eos_token_id=tokenizer.eos_token_id,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Ids of one dialogue, and the topics asked at the positions where the assistant begins to speak."""
+
+    ids: list[int]
+    topics: tuple[tuple[int, str], ...]
+
+
+def read_topics(tokenizer: PreTrainedTokenizerFast, session: Session, ids: list[int]) -> Dialogue:
+    """Marks each of the assistant's openings with its question's topics, where the session tells them."""
+    opening = tokenizer.convert_tokens_to_ids(ASSISTANT)
+    openings = [at for at, token in enumerate(ids) if token == opening]
+    answers = [at for at, turn in enumerate(session.turns) if turn.role == "agent"]
+    topics = []
+    for position, at in zip(openings, answers, strict=False):  # a long dialogue loses its last turns
+        intent = session.intents[at] if session.form_ids else None
+        if intent:
+            topics.append((position, intent))
+    return Dialogue(ids, tuple(topics))
 
 
 def encode_dialogues(tokenizer: PreTrainedTokenizerFast, sessions: Sequence[Session]) -> list[list[int]]:
@@ -74,7 +99,7 @@ def split_tokens(ids: list[int], parts: dict[int, list[int]], share: float, rng:
 
 def batches(
     tokenizer: PreTrainedTokenizerFast, sessions: Iterator[Session], batch_tokens: int, split_share: float, seed: int
-) -> Iterator[list[list[int]]]:
+) -> Iterator[list[Dialogue]]:
     """Endless batches of about `batch_tokens` ids, dialogues of like length together so that padding is rare.
 
     `split_share` of the merged tokens stand as their single characters, so that a word is known in whatever
@@ -83,14 +108,15 @@ def batches(
     rng = derive_rng(seed, "batch order")
     parts = token_parts(tokenizer)
     while True:
-        pool = encode_dialogues(tokenizer, [next(sessions) for _ in range(8192)])
-        pool = [split_tokens(ids, parts, split_share, rng) for ids in pool]
-        pool.sort(key=len)
-        grouped: list[list[list[int]]] = [[]]
-        for ids in pool:
-            if len(ids) * (len(grouped[-1]) + 1) > batch_tokens:
+        drawn = [next(sessions) for _ in range(8192)]
+        encoded = [split_tokens(ids, parts, split_share, rng) for ids in encode_dialogues(tokenizer, drawn)]
+        pool = [read_topics(tokenizer, session, ids) for session, ids in zip(drawn, encoded, strict=True)]
+        pool.sort(key=lambda dialogue: len(dialogue.ids))
+        grouped: list[list[Dialogue]] = [[]]
+        for dialogue in pool:
+            if len(dialogue.ids) * (len(grouped[-1]) + 1) > batch_tokens:
                 grouped.append([])
-            grouped[-1].append(ids)
+            grouped[-1].append(dialogue)
         for index in rng.permutation(len(grouped)):
             if grouped[index]:
                 yield grouped[index]
@@ -133,17 +159,24 @@ def _optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
 
 
 def pretrain(
-    model: LlamaForCausalLM, data: Iterator[list[list[int]]], steps: int, peak_rate: float, device: torch.device
+    model: LlamaForCausalLM,
+    data: Iterator[list[Dialogue]],
+    steps: int,
+    peak_rate: float,
+    device: torch.device,
+    seed: int,
 ) -> dict[str, float]:
-    """Next-token prediction over every token of the dialogues, both roles."""
+    """Next-token prediction over every token of the dialogues, both roles, and the topics of the questions."""
     model.to(device).train()
     # Plain attention trains faster than the fused kernel on these short rows, on a CPU by a third.
     model.set_attn_implementation("eager")
-    optimizers = _optimizers(model)
+    torch.manual_seed(derive_seed(seed, "topic head"))
+    head = TopicHead(model.config.hidden_size).to(device)
+    optimizers = [*_optimizers(model), torch.optim.AdamW(head.parameters())]
     started, tokens, recent = time.monotonic(), 0, 0.0
     for step in range(steps):
-        rows = next(data)
-        ids = pad(rows, -100).to(device)
+        dialogues = next(data)
+        ids = pad([dialogue.ids for dialogue in dialogues], -100).to(device)
         labels = ids[:, 1:].contiguous()
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -152,18 +185,24 @@ def pretrain(
         # bf16 products under fp32 master weights. Padding stands at the right of causal rows, so no
         # position that counts ever sees it.
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            hidden = model.model(ids[:, :-1].clamp_min(0)).last_hidden_state
-            loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[kept]), labels[kept])
+            output = model.model(ids[:, :-1].clamp_min(0), output_hidden_states=True)
+            loss = torch.nn.functional.cross_entropy(model.lm_head(output.last_hidden_state[kept]), labels[kept])
+        named = [(row, at, topic) for row, dialogue in enumerate(dialogues) for at, topic in dialogue.topics]
+        named = [(row, at, topic) for row, at, topic in named if at < kept.shape[1]]
+        openings = output.hidden_states[TOPIC_LAYER][[row for row, _, _ in named], [at for _, at, _ in named]]
+        topic_loss = head.loss(openings, [topic for _, _, topic in named])
         model.zero_grad()
-        loss.backward()
+        head.zero_grad()
+        (loss + TOPIC_WEIGHT * topic_loss).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
         tokens += int(kept.sum())
         recent = loss.item() if step == 0 else 0.98 * recent + 0.02 * loss.item()
         if (step + 1) % 200 == 0 or step + 1 == steps:
-            seconds = time.monotonic() - started
-            print(f"  step {step + 1}/{steps} loss {recent:.3f} {tokens / seconds:,.0f} tokens/s", flush=True)
+            rate = tokens / (time.monotonic() - started)
+            topics = topic_loss.item()
+            print(f"  step {step + 1}/{steps} loss {recent:.3f} topics {topics:.3f} {rate:,.0f} tokens/s", flush=True)
     model.set_attn_implementation("sdpa")
     return {"tokens": float(tokens), "loss": recent, "seconds": time.monotonic() - started}
 

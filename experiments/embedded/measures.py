@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -53,6 +53,22 @@ def relevance_measures(folder: str, seed: int, held_out: bool, count: int = 2000
         "AUC against replies to other questions of the same shop": auc(right, wrong),
         **_quantiles("right reply", right),
         **_quantiles("other reply", wrong),
+    }
+
+
+def question_measures(folder: str, seed: int, held_out: bool, count: int = 2000) -> dict[str, float]:
+    """AUC of a paraphrase against a question of another intent, and of a reply against a reply to another question."""
+    model = EncoderSimilarity(folder, "mean")
+    rows = list(islice(query_contrasts(seed, held_out), count))
+    pairs = [(row, other) for row, other in pairwise(rows) if row.intent != other.intent]
+    queries = [row.query for row, _ in pairs]
+    paraphrase = model.similarity(queries, [row.paraphrase for row, _ in pairs])
+    question = model.similarity(queries, [other.query for _, other in pairs])
+    reply = model.similarity(queries, [row.reply for row, _ in pairs])
+    other_reply = model.similarity(queries, [row.other_replies[0] for row, _ in pairs])
+    return {
+        "AUC of a paraphrase against another question": auc(paraphrase, question),
+        "AUC of the reply against a reply to another question": auc(reply, other_reply),
     }
 
 

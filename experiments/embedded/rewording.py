@@ -7,6 +7,7 @@ base must already bring such questions together. Only public shops and training 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def with_slips(sessions: Iterator[Session], share: float, seed: int) -> Iterator
             if turn.role == "customer" and rng.random() < share:
                 quoted = set(turns[at + 1].text) if at + 1 < len(turns) else set()
                 turns[at] = Turn("customer", _slip(turn.text, quoted, rng))
-        yield Session(session.session_id, tuple(turns))
+        yield replace(session, turns=tuple(turns))
 
 
 def _slip(text: str, quoted: set[str], rng: np.random.Generator) -> str:

@@ -1,6 +1,6 @@
 """Makes the embedded models from public simulated text. Its result is what ships.
 
-    python -m experiments.embedded.train                     # all three, into the package
+    python -m experiments.embedded.train                     # all four, into the package
     python -m experiments.embedded.train --part relevance --out build --scale 0.1
 
 The text, the held-out forms and values and every draw follow from `--seed`; the amount of training
@@ -28,7 +28,7 @@ from ecc_fed.corpus.simulator.pack import load_pack
 from ecc_fed.corpus.simulator.public import assistant_dialogues, copy_tasks, query_contrasts, reply_contrasts
 from experiments.embedded import encoders, language_model
 from experiments.embedded.card import publish, stage_model, table
-from experiments.embedded.measures import relevance_measures, similarity_measures
+from experiments.embedded.measures import question_measures, relevance_measures, similarity_measures
 from experiments.embedded.rewording import restatements, with_slips
 from experiments.embedded.tokenizer import build_vocabulary, chat_tokenizer, encoder_tokenizer
 
@@ -37,19 +37,20 @@ PLACES = {
     "end_model": PACKAGE / "end_model" / "embedded",
     "similarity": PACKAGE / "judging" / "embedded" / "similarity",
     "relevance": PACKAGE / "judging" / "embedded" / "relevance",
+    "questions": PACKAGE / "judging" / "embedded" / "questions",
 }
 VOCABULARY_SIZE = 2400
 ENCODER_MAX_TOKENS = 256
 # At --scale 1: about half an hour for the end model and ten minutes an encoder on one CPU core.
-STEPS = {"end_model": 4000, "similarity": 2400, "relevance": 2400}
-PEAK_RATE = {"end_model": 5e-3, "similarity": 1e-3, "relevance": 1e-3}
+STEPS = {"end_model": 4000, "similarity": 2400, "relevance": 2400, "questions": 1000}
+PEAK_RATE = {"end_model": 5e-3, "similarity": 1e-3, "relevance": 1e-3, "questions": 1e-3}
 # Of the end model's text: dialogues, copy tasks, restated questions.
-MIX = (0.55, 0.25, 0.2)
+MIX = (0.6, 0.25, 0.15)
 SLIP_SHARE, SPLIT_SHARE = 0.3, 0.2
 
 
 def public_vocabulary(seed: int) -> Tokenizer:
-    """The vocabulary all three models share: merges of public text over the whole lexicon's characters."""
+    """The vocabulary all models share: merges of public text over the whole lexicon's characters."""
     sessions = islice(assistant_dialogues(derive_seed(seed, "vocabulary")), 6000)
     texts = [turn.text for session in sessions for turn in session.turns]
     contrasts = islice(reply_contrasts(derive_seed(seed, "vocabulary replies"), False), 3000)
@@ -68,7 +69,7 @@ def train_end_model(folder: Path, seed: int, scale: float, device: torch.device,
         tokenizer, sessions, batch_tokens=2048, split_share=SPLIT_SHARE, seed=derive_seed(seed, "batches")
     )
     steps = max(1, round(STEPS["end_model"] * scale))
-    figures = language_model.pretrain(model, data, steps, PEAK_RATE["end_model"], device)
+    figures = language_model.pretrain(model, data, steps, PEAK_RATE["end_model"], device, derive_seed(seed, "pretrain"))
     held_out = list(islice(assistant_dialogues(derive_seed(seed, "held out")), 500))
     figures["perplexity per character on unseen public dialogues"] = language_model.perplexity(
         model, tokenizer, held_out, device
@@ -104,35 +105,40 @@ def train_end_model(folder: Path, seed: int, scale: float, device: torch.device,
 def train_similarity(folder: Path, seed: int, scale: float, device: torch.device, command: str) -> None:
     """Trains and publishes the similarity encoder."""
     tokenizer = encoder_tokenizer(public_vocabulary(seed), ENCODER_MAX_TOKENS)
-    model = encoders.new_similarity(tokenizer, ENCODER_MAX_TOKENS, derive_seed(seed, "similarity"))
-    rows = (
-        (row.anchor, row.same_meaning, row.wrong_value, row.other_content)
-        for row in reply_contrasts(derive_seed(seed, "reply contrasts"), held_out=False)
-    )
+    model = encoders.new_bi_encoder(tokenizer, ENCODER_MAX_TOKENS, derive_seed(seed, "similarity"))
+    rows = reply_contrasts(derive_seed(seed, "reply contrasts"), held_out=False)
     steps = max(1, round(STEPS["similarity"] * scale))
     figures = encoders.train_similarity(model, tokenizer, rows, steps, PEAK_RATE["similarity"], device, seed)
     aside = stage_model(folder, model, tokenizer)
-    _publish_judge(aside, folder, "Tiny similarity encoder", similarity_measures, seed, command, steps, figures)
+    _publish_encoder(aside, folder, "Tiny similarity encoder", similarity_measures, seed, command, steps, figures)
 
 
 def train_relevance(folder: Path, seed: int, scale: float, device: torch.device, command: str) -> None:
     """Trains and publishes the relevance cross encoder."""
     tokenizer = encoder_tokenizer(public_vocabulary(seed), ENCODER_MAX_TOKENS)
     model = encoders.new_relevance(tokenizer, ENCODER_MAX_TOKENS, derive_seed(seed, "relevance"))
-    rows = (
-        (row.query, row.paraphrase, row.reply, row.other_replies)
-        for row in query_contrasts(derive_seed(seed, "query contrasts"), held_out=False)
-    )
+    rows = query_contrasts(derive_seed(seed, "query contrasts"), held_out=False)
     contrasts = encoders.labelled_pairs(rows, derive_seed(seed, "labels"))
     dialogues = encoders.dialogue_pairs(assistant_dialogues(derive_seed(seed, "relevance dialogues")), seed)
     pairs = language_model.mix([contrasts, dialogues], [0.75, 0.25], derive_seed(seed, "relevance mix"))
     steps = max(1, round(STEPS["relevance"] * scale))
     figures = encoders.train_relevance(model, tokenizer, pairs, steps, PEAK_RATE["relevance"], device, seed)
     aside = stage_model(folder, model, tokenizer)
-    _publish_judge(aside, folder, "Tiny relevance cross encoder", relevance_measures, seed, command, steps, figures)
+    _publish_encoder(aside, folder, "Tiny relevance cross encoder", relevance_measures, seed, command, steps, figures)
 
 
-def _publish_judge(
+def train_questions(folder: Path, seed: int, scale: float, device: torch.device, command: str) -> None:
+    """Trains and publishes the question encoder, by which the simulated cloud understands a question."""
+    tokenizer = encoder_tokenizer(public_vocabulary(seed), ENCODER_MAX_TOKENS)
+    model = encoders.new_bi_encoder(tokenizer, ENCODER_MAX_TOKENS, derive_seed(seed, "questions"))
+    rows = query_contrasts(derive_seed(seed, "question contrasts"), held_out=False)
+    steps = max(1, round(STEPS["questions"] * scale))
+    figures = encoders.train_questions(model, tokenizer, rows, steps, PEAK_RATE["questions"], device, seed)
+    aside = stage_model(folder, model, tokenizer)
+    _publish_encoder(aside, folder, "Tiny question encoder", question_measures, seed, command, steps, figures)
+
+
+def _publish_encoder(
     aside: Path,
     folder: Path,
     title: str,
@@ -183,6 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
     wanted = options.device if options.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     parts = list(PLACES) if options.part == "all" else [options.part]
     trainers = {"end_model": train_end_model, "similarity": train_similarity, "relevance": train_relevance}
+    trainers["questions"] = train_questions
     for part in parts:
         folder = options.out / part if options.out else PLACES[part]
         command = f"python -m experiments.embedded.train --part {part} --seed {options.seed} --scale {options.scale:g}"

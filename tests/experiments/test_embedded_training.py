@@ -12,12 +12,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from ecc_fed.core.records import Session, Turn
 from ecc_fed.corpus.simulator.copying import alphabet
 from ecc_fed.corpus.simulator.pack import load_pack
-from ecc_fed.corpus.simulator.public import assistant_dialogues, copy_tasks
+from ecc_fed.corpus.simulator.public import QueryContrast, assistant_dialogues, copy_tasks
 from ecc_fed.end_model.prompting import encode_prompt, encode_reply
 from experiments.embedded import encoders, language_model
 from experiments.embedded.card import publish, sha256, stage_model
 from experiments.embedded.measures import auc
-from experiments.embedded.tokenizer import build_vocabulary, chat_tokenizer, encoder_tokenizer
+from experiments.embedded.rewording import with_slips
+from experiments.embedded.tokenizer import ASSISTANT, build_vocabulary, chat_tokenizer, encoder_tokenizer
+from experiments.embedded.topics import TopicHead
 
 
 def _sessions(count: int) -> list[Session]:
@@ -50,9 +52,10 @@ def test_packing_equals_the_chat_template(tokenizer: PreTrainedTokenizerFast) ->
 
 
 def test_batches_keep_every_dialogue_whole(tokenizer: PreTrainedTokenizerFast) -> None:
-    batch = next(language_model.batches(tokenizer, copy_tasks(3), batch_tokens=2000, seed=0))
-    assert len(batch) * max(len(row) for row in batch) <= 2000
-    assert all(row[0] == tokenizer.bos_token_id and row[-1] == tokenizer.eos_token_id for row in batch)
+    batch = next(language_model.batches(tokenizer, copy_tasks(3), batch_tokens=2000, split_share=0.2, seed=0))
+    rows = [dialogue.ids for dialogue in batch]
+    assert len(rows) * max(len(row) for row in rows) <= 2000
+    assert all(row[0] == tokenizer.bos_token_id and row[-1] == tokenizer.eos_token_id for row in rows)
 
 
 def test_mix_follows_its_shares_and_its_seed() -> None:
@@ -69,8 +72,8 @@ def test_mix_follows_its_shares_and_its_seed() -> None:
 def test_a_few_steps_learn_and_repeat_exactly(tokenizer: PreTrainedTokenizerFast) -> None:
     def run() -> tuple[float, torch.Tensor]:
         model = language_model.new_model(tokenizer, seed=1)
-        data = language_model.batches(tokenizer, copy_tasks(3), batch_tokens=300, seed=0)
-        figures = language_model.pretrain(model, data, 4, 3e-3, torch.device("cpu"))
+        data = language_model.batches(tokenizer, copy_tasks(3), batch_tokens=300, split_share=0.2, seed=0)
+        figures = language_model.pretrain(model, data, 4, 3e-3, torch.device("cpu"), seed=2)
         return figures["loss"], model.lm_head.weight.detach().clone()
 
     (first, weights), (second, same) = run(), run()
@@ -86,10 +89,43 @@ def test_similarity_loss_rewards_the_right_order() -> None:
 
 
 def test_labelled_pairs_are_half_right() -> None:
-    rows = [("q", "q2", "right", ("wrong", "false"))] * 5
+    rows = [QueryContrast("q", "q2", "right", ("wrong", "false"), "asked", ("this", "that"))] * 5
     pairs = list(encoders.labelled_pairs(iter(rows), seed=0))
-    assert sum(label for *_, label in pairs) * 2 == len(pairs) == 20
-    assert all((reply == "right") == bool(label) for _, reply, label in pairs)
+    assert sum(pair.right for pair in pairs) * 2 == len(pairs) == 20
+    for pair in pairs:
+        assert (pair.reply == "right") == pair.right == (pair.asked == pair.answered)
+        assert pair.answered == {"right": "asked", "wrong": "this", "false": "that"}[pair.reply]
+
+
+def test_split_tokens_keep_the_text(tokenizer: PreTrainedTokenizerFast) -> None:
+    text = "您好，请问快递什么时候能到呢"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    parts = language_model.token_parts(tokenizer)
+    rng = np.random.default_rng(0)
+    assert language_model.split_tokens(ids, parts, 0.0, rng) == ids
+    whole = language_model.split_tokens(ids, parts, 1.0, rng)
+    assert [tokenizer.convert_ids_to_tokens(token) for token in whole] == list(text)
+    some = language_model.split_tokens(ids, parts, 0.5, rng)
+    assert tokenizer.decode(some) == text and len(ids) <= len(some) <= len(whole)
+
+
+def test_topics_are_read_where_the_assistant_begins_to_speak(tokenizer: PreTrainedTokenizerFast) -> None:
+    sessions = list(islice(with_slips(assistant_dialogues(1), 0.5, seed=3), 50))
+    opening = tokenizer.convert_tokens_to_ids(ASSISTANT)
+    for session, ids in zip(sessions, language_model.encode_dialogues(tokenizer, sessions), strict=True):
+        dialogue = language_model.read_topics(tokenizer, session, ids)
+        assert all(ids[at] == opening for at, _ in dialogue.topics)
+        if session.form_ids:
+            assert [topic for _, topic in dialogue.topics] == list(session.intents[1::2])
+
+
+def test_topic_loss_is_the_cross_entropy_of_equal_shares() -> None:
+    head = TopicHead(4)
+    states = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    logs = head.linear(torch.nn.functional.rms_norm(states, (4,))).log_softmax(-1)
+    expected = -(logs[0, 0] + 0.5 * logs[1, 0] + 0.5 * logs[1, 1]) / 2
+    assert torch.allclose(head.loss(states, ["price", "price+stock"]), expected, atol=1e-6)
+    assert head.loss(states[:0], []) == 0
 
 
 def test_auc_by_hand() -> None:

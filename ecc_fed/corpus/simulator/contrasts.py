@@ -23,22 +23,30 @@ class ReplyContrast:
     """Replies of one shop: `anchor` and `same_meaning` state one fact in different words.
 
     `wrong_value` is one of the two with another value; `other_content` answers something else.
+    `intent` is what the first three answer, `other_intent` what the last does.
     """
 
     anchor: str
     same_meaning: str
     wrong_value: str
     other_content: str
+    intent: str
+    other_intent: str
 
 
 @dataclass(frozen=True, slots=True)
 class QueryContrast:
-    """A query, the same question in another form, its reply, and replies of the shop to other questions."""
+    """A query, the same question in another form, its reply, and replies of the shop to other questions.
+
+    `intent` is what is asked and answered, `other_intents` what the other replies answer.
+    """
 
     query: str
     paraphrase: str
     reply: str
     other_replies: tuple[str, ...]
+    intent: str
+    other_intents: tuple[str, ...]
 
 
 def reply_contrasts(seed: int, held_out: bool, language: str = "zh") -> Iterator[ReplyContrast]:
@@ -93,6 +101,8 @@ class _Contrasts:
                 same_meaning=self._say(second, slots | {"value": value}, voice, rng),
                 wrong_value=self._say(copy, slots | {"value": wrong}, copy_voice, rng),
                 other_content=self._reply_about(other, world, shop, rng),
+                intent=slot.intent.name,
+                other_intent=other.intent.name,
             )
 
     def queries(self) -> Iterator[QueryContrast]:
@@ -114,7 +124,7 @@ class _Contrasts:
                 query, paraphrase = decorate(self._pack, query, rng), decorate(self._pack, paraphrase, rng)
             others = rng.sample([slot for slot in facts if slot.intent is not intent], 4)
             wrong = tuple(self._reply_about(slot, world, shop, rng) for slot in others)
-            yield QueryContrast(query, paraphrase, reply, wrong)
+            yield QueryContrast(query, paraphrase, reply, wrong, intent.name, tuple(o.intent.name for o in others))
 
     def _forms(self, intent: Intent, rng: Random) -> list[str]:
         return rng.sample(intent.reply_held_out if self._held_out else intent.reply, 2)
@@ -123,7 +133,10 @@ class _Contrasts:
         return voice.speak(fill(choose(form, rng), slots | {"p": voice.particle}), rng, self._pack)
 
     def _reply_about(self, slot: FactSlot, world: World, shop: SimulatedShop, rng: Random) -> str:
-        slots = topic_slots(slot, world.pool, rng) | {"value": slot.spoken_at(0)}
+        value = slot.spoken_at(0)
+        if self._invents(slot.intent, rng):
+            value = self._invent(slot.intent, value, rng)
+        slots = topic_slots(slot, world.pool, rng) | {"value": value}
         return self._say(self._forms(slot.intent, rng)[0], slots, shop.voice, rng)
 
     def _second_voice(self, shop: SimulatedShop, rng: Random) -> Voice:
@@ -136,7 +149,7 @@ class _Contrasts:
         """The fact's value and another one, both invented for a share of the public contrasts."""
         intent = slot.intent
         value = rng.choice(slot.value_at(0))
-        if not self._held_out and not intent.states_product and rng.random() < INVENTED_SHARE:
+        if self._invents(intent, rng):
             value = self._invent(intent, value, rng)
             return value, self._invent(intent, value, rng)
         accepted = slot.value_at(0)
@@ -144,6 +157,9 @@ class _Contrasts:
         if intent.states_product:
             values = tuple((name,) for category in self._pack.categories for name in category.products(self._pool))
         return value, rng.choice(rng.choice([other for other in values if other != accepted]))
+
+    def _invents(self, intent: Intent, rng: Random) -> bool:
+        return not self._held_out and not intent.states_product and rng.random() < INVENTED_SHARE
 
     def _invent(self, intent: Intent, value: str, rng: Random) -> str:
         """`value` with some characters changed into others of their kind, never a private value."""

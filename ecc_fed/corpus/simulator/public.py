@@ -1,8 +1,9 @@
 """Public text to pre-train the embedded end model on: a general assistant's dialogues, and copy tasks.
 
 Nothing here comes from a private shop. The dialogues use public values and products, training question
-forms and the pack's public wordings, never a held-out form, and the assistant never states a shop's fact. The copy tasks show every word of the lexicon,
-private ones too, so that no character is new to the model; they tie no value to any shop.
+forms and the pack's public wordings, never a held-out form, and the assistant never states a shop's fact.
+The copy tasks show every word of the lexicon, private ones too, so that no character is new to the model;
+they tie no value to any shop.
 """
 
 from collections.abc import Iterator

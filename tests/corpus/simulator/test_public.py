@@ -18,7 +18,7 @@ PRIVATE_FORMS = {i.name: {form for value in i.private for form in value} for i i
 
 @pytest.fixture(scope="module")
 def dialogues() -> list[Session]:
-    return list(islice(assistant_dialogues(0), 3000))
+    return list(islice(assistant_dialogues(0), 6000))
 
 
 @pytest.fixture(scope="module")

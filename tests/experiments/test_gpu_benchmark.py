@@ -1,0 +1,65 @@
+"""The GPU benchmark, without a GPU."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from experiments.benchmarks import gpu
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_dry_run_needs_no_gpu_no_ray_and_no_flower(tmp_path):
+    file = tmp_path / "rows.json"
+    code = (
+        "import sys; from experiments.benchmarks import gpu; gpu.main(sys.argv[1:]); "
+        "sys.exit(bool({'ray', 'flwr'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, "--device", "cpu", "--dry-run", "--repeats", "1", "--json", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "most shops at once: 3 or more" in done.stdout
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    assert [row["shops"] for row in rows] == [1, 2, 3]
+    assert rows[0]["ratio_to_one_at_a_time"] == 1.0
+    for row in rows:
+        assert row["fits"] and row["client_steps_per_second"] > 0 and row["peak_gib"] > 0
+        assert 0 < row["fraction_of_peak"] < 1
+        assert set(row["adapter_product_seconds_fp32"]) >= {"segments", "padded"}
+
+
+def test_all_ways_give_the_same_adapter_products():
+    generator = torch.Generator().manual_seed(0)
+    sizes = [5, 1, 7]
+    x, h, w = (torch.randn(*size, generator=generator) for size in ((13, 32), (13, 8), (3, 8, 32)))
+    found = []
+    for way in gpu.adapter_ways(sizes, torch.device("cpu")).values():
+        added, out = x.clone(), torch.empty_like(w)
+        way.add_back(added, h, w)
+        way.outer(h, x, out)
+        found.append((way.project(x, w), added, out))
+    for one, *others in zip(*found, strict=True):
+        for other in others:
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def test_lengths_are_those_published():
+    lengths = [(len(e.ids), e.label_tokens) for own in gpu.ecd_examples(20, 200, 65024) for e in own]
+    prompts, replies = [total - label for total, label in lengths], [label for _, label in lengths]
+    # 5.51 turns of 7.02 words and 4 for the role, the reply's own role, and 2 at the start.
+    assert abs(sum(prompts) / len(prompts) - (6 + 5.51 * 11.02)) < 3
+    # 7.02 words and the end.
+    assert abs(sum(replies) / len(replies) - 8.02) < 1
+
+
+def test_without_a_gpu_it_says_so(capsys):
+    if torch.cuda.is_available():
+        return
+    try:
+        gpu.main([])
+    except SystemExit as stop:
+        assert stop.code == 2
+    assert "device=cuda, but torch sees no GPU here" in capsys.readouterr().err
