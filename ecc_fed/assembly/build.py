@@ -15,7 +15,7 @@ from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Reda
 from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
-from ecc_fed.end_model.adapters import LoraSettings, save_adapter
+from ecc_fed.end_model.adapters import save_adapter
 from ecc_fed.end_model.peft_engine import PeftEngine
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
@@ -78,10 +78,7 @@ def build_end_model(config: RunConfig) -> EndModel:
         engine = _engine_class(config.runtime.engine)
         built: EndModel = engine(
             base_path(config),
-            rank=config.adapter.rank,
-            lora_alpha=config.adapter.lora_alpha,
-            lora_dropout=config.adapter.lora_dropout,
-            target_modules=config.adapter.target_modules,
+            **asdict(config.adapter),
             max_prompt_tokens=config.end_model.max_prompt_tokens,
             max_reply_tokens=config.end_model.max_reply_tokens,
             quantization=config.end_model.quantization,
@@ -197,9 +194,6 @@ def build_devices(
     config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: RunDirectory
 ) -> ShopDevices:
     """The shops of one host over the process's resident models."""
-    settings = LoraSettings.of(
-        config.adapter.rank, config.adapter.lora_alpha, config.adapter.lora_dropout, config.adapter.target_modules
-    )
     services = build_services(config)
     return ShopDevices(
         shops,
@@ -207,7 +201,7 @@ def build_devices(
         services,
         build_settings(config),
         directory,
-        partial(save_adapter, settings=settings, base_path=base_path(config)),
+        partial(save_adapter, settings=config.adapter.settings(), base_path=base_path(config)),
         config.seed,
         base_loads=loads["base"],
     )

@@ -8,10 +8,11 @@ target's signature, so that a user's own class needs no edit here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.end_model.adapter_settings import AdapterSettings, adapter_settings
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
@@ -62,18 +63,28 @@ class EndModelConfig:
 
 @dataclass
 class AdapterConfig:
-    """The shop's own part."""
+    """The shop's own part; null is the method's default, and the only value where a method has no such setting."""
 
-    rank: int = 8
-    lora_alpha: float = 32.0
-    lora_dropout: float = 0.1
-    # "all-linear", or names of linear layers such as [q_proj, k_proj, v_proj].
+    # lora | rslora | dora | prefix_tuning | p_tuning_v2
+    method: str = "lora"
+    rank: int | None = None
+    lora_alpha: float | None = None
+    lora_dropout: float | None = None
+    # "all-linear", or names of linear layers such as [q_proj, k_proj, v_proj]. A prefix has no use for it.
     target_modules: Any = "all-linear"
+    num_virtual_tokens: int | None = None
+    encoder_hidden_size: int | None = None
 
     def __post_init__(self) -> None:
-        _require(self.rank >= 1, "adapter.rank", self.rank, "1 or more")
-        _require(self.lora_alpha > 0, "adapter.lora_alpha", self.lora_alpha, "above 0")
-        _require(0 <= self.lora_dropout < 1, "adapter.lora_dropout", self.lora_dropout, "0 up to, not including, 1")
+        self.settings()
+
+    def settings(self) -> AdapterSettings:
+        """What the end model's engines take.
+
+        Raises:
+            ConfigError: an unknown method, a value out of range, or one that the method does not have.
+        """
+        return adapter_settings(**asdict(self))
 
 
 @dataclass
@@ -215,13 +226,12 @@ class StudyConfig:
 
     arms: list[str] = field(default_factory=lambda: ["none", "local", "aggregated", "personalized"])
     seeds: list[int] = field(default_factory=lambda: [0])
-    # name -> overrides, such as {no_platform_facts: ["corpus.platform_share=0"]}
-    variants: dict[str, list[str]] = field(default_factory=lambda: {"default": []})
+    # name -> overrides, such as {no_platform_facts: ["corpus.platform_share=0"]}; none is the study as it stands.
+    variants: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(bool(self.arms), "study.arms", self.arms, "at least one arm")
         _require(bool(self.seeds), "study.seeds", self.seeds, "at least one seed")
-        _require(bool(self.variants), "study.variants", self.variants, "at least one variant")
 
 
 @dataclass

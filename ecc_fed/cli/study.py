@@ -63,12 +63,12 @@ def plan_study(name: str, overrides: Sequence[str], folders: Sequence[str] = ())
     base = [f"experiment={name}"]
     study = to_run_config(compose_run([*base, *overrides], folders)).study
     runs = []
-    for variant, changes in study.variants.items():
+    for variant, changes in (study.variants or {"default": []}).items():
         for seed in study.seeds:
             for arm in study.arms:
                 given = [*base, f"arm={arm}", f"seed={seed}", *changes, *overrides]
                 composed = compose_run(given, folders)
-                label = f"{arm}_seed{seed}" if len(study.variants) == 1 else f"{variant}/{arm}_seed{seed}"
+                label = f"{arm}_seed{seed}" if len(study.variants) <= 1 else f"{variant}/{arm}_seed{seed}"
                 runs.append(StudyRun(label, composed, to_run_config(composed)))
     if len({run.name for run in runs}) < len(runs):
         raise ConfigError("study.arms, study.seeds and study.variants must not repeat a value.")

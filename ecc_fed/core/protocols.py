@@ -34,7 +34,7 @@ class EndModel(Protocol):
     """
 
     def new_adapter(self, seed: int) -> AdapterState:
-        """A fresh adapter that leaves the base's output unchanged (B = 0)."""
+        """A fresh adapter. LoRA and its kin leave the base's output unchanged (B = 0); a prefix does not."""
         ...
 
     def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:

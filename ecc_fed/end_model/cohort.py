@@ -24,7 +24,8 @@ from ecc_fed.core.records import (
     OptimizerState,
     ReplyRequest,
 )
-from ecc_fed.end_model.adapters import LoraSettings, check_adapter, fresh_adapter
+from ecc_fed.end_model.adapter_settings import AdapterSettings, LoraSettings, adapter_settings
+from ecc_fed.end_model.adapters import check_adapter, fresh_adapter
 from ecc_fed.end_model.base import load_base
 from ecc_fed.end_model.cohort_bank import AdapterLayout, adapter_rank, load_rows
 from ecc_fed.end_model.cohort_base import UnsupportedBase, check_supported, take_apart
@@ -40,38 +41,56 @@ from ecc_fed.end_model.sampling import Row, make_rows, split_by_length
 _LOG = logging.getLogger(__name__)
 
 
+def _low_rank_pairs(settings: AdapterSettings) -> LoraSettings:
+    """The settings of an adapter that is nothing but pairs A and B.
+
+    Raises:
+        UnsupportedBase: it is more, or something else.
+    """
+    if isinstance(settings, LoraSettings) and settings.method != "dora":
+        return settings
+    raise UnsupportedBase(f"a {settings.method} adapter is more than pairs of low-rank matrices")
+
+
 class SharedBase:
     """An `EndModel` that serves and trains any number of adapters over one frozen base.
 
     Adapters may differ in rank; `rank` is that of new ones, and every adapter is scaled by
-    `lora_alpha` over its own rank. `batch_tokens` bounds the tokens of one pass. With
+    `lora_alpha` and its own rank. `rank` to `target_modules` and `method` to `encoder_hidden_size`
+    are as in `adapter_settings`. `batch_tokens` bounds the tokens of one pass. With
     `base_products="bf16"` the frozen matrices are kept and multiplied in bf16, all else in fp32:
     about three times as fast on a CPU with such units. A base of another family than Llama,
-    Qwen2, Qwen3 or GLM is served by `PeftEngine`, which is logged once.
+    Qwen2, Qwen3 or GLM, and any method but `lora` and `rslora`, is served by `PeftEngine`, which is
+    logged once.
 
     Raises:
-        ModelError: the base cannot be loaded, or has none of the target modules.
-        ConfigError: a setting out of range.
+        ModelError: the base cannot be loaded, or cannot bear the adapter.
+        ConfigError: a setting out of range, or one that the method does not have.
     """
 
     def __init__(
         self,
         path: str,
-        rank: int = 8,
-        lora_alpha: float = 32.0,
-        lora_dropout: float = 0.1,
+        rank: int | None = None,
+        lora_alpha: float | None = None,
+        lora_dropout: float | None = None,
         target_modules: str | Sequence[str] = "all-linear",
         max_prompt_tokens: int = 256,
         max_reply_tokens: int = 512,
         quantization: str = "none",
         device: str = "auto",
         batch_tokens: int = 4096,
+        method: str = "lora",
+        num_virtual_tokens: int | None = None,
+        encoder_hidden_size: int | None = None,
         base_products: str = "same",
     ) -> None:
         check_limits(max_prompt_tokens, max_reply_tokens, batch_tokens)
         if base_products not in ("same", "bf16"):
             raise ConfigError(f"base_products={base_products!r} is unknown; take same or bf16")
-        self.settings = LoraSettings.of(rank, lora_alpha, lora_dropout, target_modules)
+        settings = adapter_settings(
+            method, rank, lora_alpha, lora_dropout, target_modules, num_virtual_tokens, encoder_hidden_size
+        )
         self.max_prompt_tokens = max_prompt_tokens
         self.max_reply_tokens = max_reply_tokens
         self.batch_tokens = batch_tokens
@@ -79,6 +98,7 @@ class SharedBase:
         self.tokenizer, self.end_ids, self.device = base.tokenizer, base.end_ids, base.device
         self._fallback: PeftEngine | None = None
         try:
+            self.settings = _low_rank_pairs(settings)
             check_supported(base.model.config, self.settings.target_modules)
         except UnsupportedBase as reason:
             _LOG.warning("%s is served by the peft engine, one job after another: %s", path, reason)
@@ -93,6 +113,9 @@ class SharedBase:
                 quantization,
                 device,
                 batch_tokens,
+                method,
+                num_virtual_tokens,
+                encoder_hidden_size,
                 base=base,
             )
             self.shapes = self._fallback.shapes
@@ -100,11 +123,11 @@ class SharedBase:
         product_dtype = torch.bfloat16 if base_products == "bf16" else None
         self.packed_base = take_apart(base.model, base.device, product_dtype)
         self._layouts: dict[int, AdapterLayout] = {}
-        self.shapes = self._layout(rank).shapes()
+        self.shapes = self._layout(self.settings.rank).shapes()
 
     def new_adapter(self, seed: int) -> AdapterState:
-        """A fresh adapter from `seed` alone; B = 0 leaves the base's output unchanged."""
-        return fresh_adapter(self.shapes, seed)
+        """A fresh adapter from `seed` alone; B = 0 leaves the base's output unchanged (a prefix does not)."""
+        return fresh_adapter(self.shapes, seed) if self._fallback is None else self._fallback.new_adapter(seed)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`, without special tokens."""
@@ -189,7 +212,7 @@ class SharedBase:
         return self._layouts[rank]
 
     def _scale(self, ranks: Sequence[int]) -> torch.Tensor:
-        scale = torch.tensor([self.settings.lora_alpha / rank for rank in ranks], dtype=torch.float64)
+        scale = torch.tensor([self.settings.scale_at(rank) for rank in ranks], dtype=torch.float64)
         return scale.to(self.device, self.packed_base.dtype)
 
     def _adapters(self, states: Sequence[AdapterState | None]) -> tuple[ActiveAdapters | None, list[int]]:

@@ -14,22 +14,27 @@ from ecc_fed.end_model.sampling import Row, draw_replies
 
 
 @torch.inference_mode()
-def generate(model: Any, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device) -> list[list[int]]:
-    """The new token ids of every row, without the end mark."""
-    return draw_replies(_PaddedBatch(model, [row.prompt for row in rows], device), rows, end_ids, device)
+def generate(
+    model: Any, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device, prefixed: bool = False
+) -> list[list[int]]:
+    """The new token ids of every row, without the end mark; `prefixed` where peft's model holds a prefix."""
+    return draw_replies(_PaddedBatch(model, [row.prompt for row in rows], device, prefixed), rows, end_ids, device)
 
 
 class _PaddedBatch:
-    """Left-padded prompts; pads are masked and take no position."""
+    """Left-padded prompts; pads are masked and take no position. A prefix opens the cache of every row."""
 
-    def __init__(self, model: Any, prompts: Sequence[list[int]], device: torch.device) -> None:
-        self.model = model
-        self.wants_positions = "position_ids" in inspect.signature(model.get_base_model().forward).parameters
-        self.cache = DynamicCache(config=model.config)
+    def __init__(self, model: Any, prompts: Sequence[list[int]], device: torch.device, prefixed: bool) -> None:
+        base = model.get_base_model()
+        self.wants_positions = "position_ids" in inspect.signature(base.forward).parameters
+        # peft's own forward would put the prefix anew in place of the cache at every token.
+        self.model = base if prefixed else model
+        self.cache = model.get_prompt(len(prompts)) if prefixed else DynamicCache(config=model.config)
+        virtual = self.cache.get_seq_length()
         longest = max(len(prompt) for prompt in prompts)
         # Any valid id pads: the mask hides it.
         self.ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
-        mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+        mask = [[1] * virtual + [0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
         self.mask = torch.tensor(mask, device=device)
 
     def first(self) -> Tensor:

@@ -1,6 +1,7 @@
 """The reference engine: peft over one resident base, one job after another.
 
-Slow and plain on purpose: it is what `SharedBase` must equal, and it takes any causal LM.
+Slow and plain on purpose: it is what `SharedBase` must equal, and it takes any causal LM and every
+adapter method.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from ecc_fed.core.records import (
     LikelihoodRequest,
     ReplyRequest,
 )
-from ecc_fed.end_model.adapters import LoraSettings, check_adapter, fresh_adapter
+from ecc_fed.end_model.adapter_settings import PrefixSettings, adapter_settings
+from ecc_fed.end_model.adapters import MAGNITUDE, check_adapter, fresh_adapter, peft_config, state_name
 from ecc_fed.end_model.base import Base, load_base
 from ecc_fed.end_model.finetune import EncodedExample, check_job, encode_example, label_logits, train
 from ecc_fed.end_model.generation import generate
@@ -48,30 +50,37 @@ def check_limits(max_prompt_tokens: int, max_reply_tokens: int, batch_tokens: in
 class PeftEngine:
     """An `EndModel` with one peft adapter, whose weights are swapped in for every job.
 
-    `path` is a local model folder or a hub id. `batch_tokens` bounds rows times length of a batch
-    in generation and likelihood; a training batch is never split. `base` is an already loaded one.
+    `path` is a local model folder or a hub id. `rank` to `target_modules` and `method` to
+    `encoder_hidden_size` are as in `adapter_settings`. `batch_tokens` bounds rows times length of a
+    batch in generation and likelihood; a training batch is never split. `base` is an already loaded
+    one.
 
     Raises:
-        ModelError: the base cannot be loaded, or has none of the target modules.
-        ConfigError: a setting out of range.
+        ModelError: the base cannot be loaded, or cannot bear the adapter.
+        ConfigError: a setting out of range, or one that the method does not have.
     """
 
     def __init__(
         self,
         path: str,
-        rank: int = 8,
-        lora_alpha: float = 32.0,
-        lora_dropout: float = 0.1,
+        rank: int | None = None,
+        lora_alpha: float | None = None,
+        lora_dropout: float | None = None,
         target_modules: str | Sequence[str] = "all-linear",
         max_prompt_tokens: int = 256,
         max_reply_tokens: int = 512,
         quantization: str = "none",
         device: str = "auto",
         batch_tokens: int = 4096,
+        method: str = "lora",
+        num_virtual_tokens: int | None = None,
+        encoder_hidden_size: int | None = None,
         base: Base | None = None,
     ) -> None:
         check_limits(max_prompt_tokens, max_reply_tokens, batch_tokens)
-        self.settings = LoraSettings.of(rank, lora_alpha, lora_dropout, target_modules)
+        self.settings = adapter_settings(
+            method, rank, lora_alpha, lora_dropout, target_modules, num_virtual_tokens, encoder_hidden_size
+        )
         self.max_prompt_tokens = max_prompt_tokens
         self.max_reply_tokens = max_reply_tokens
         self.batch_tokens = batch_tokens
@@ -80,22 +89,32 @@ class PeftEngine:
         # peft draws a first adapter from the global generator; it is overwritten before any use.
         with torch.random.fork_rng(devices=[]):
             try:
-                self.model = get_peft_model(self.base.model, self.settings.peft_config())
+                self.model = get_peft_model(self.base.model, peft_config(self.settings))
             except ValueError as error:
-                raise ModelError(
-                    f"{path} cannot bear a LoRA adapter on target_modules={target_modules!r}: {error}"
-                ) from error
+                on = f" on target_modules={target_modules!r}" if self.virtual_tokens == 0 else ""
+                raise ModelError(f"{path} cannot bear a {method} adapter{on}: {error}") from error
         self.model.eval()
         self.parameters = {
-            name.replace(".default.", "."): parameter
-            for name, parameter in self.model.named_parameters()
-            if parameter.requires_grad
+            state_name(name): parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad
         }
         self.shapes = {name: tuple(parameter.shape) for name, parameter in self.parameters.items()}
+        self._base_norms = {
+            name: parameter.detach().cpu().numpy().copy()
+            for name, parameter in self.parameters.items()
+            if name.endswith(MAGNITUDE)
+        }
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Positions that a prefix takes before every text; 0 for LoRA and its kin."""
+        return self.settings.num_virtual_tokens if isinstance(self.settings, PrefixSettings) else 0
 
     def new_adapter(self, seed: int) -> AdapterState:
-        """A fresh adapter from `seed` alone; B = 0 leaves the base's output unchanged."""
-        return fresh_adapter(self.shapes, seed)
+        """A fresh adapter from `seed` and the base alone.
+
+        LoRA and its kin leave the base's output unchanged (B = 0); a prefix starts at random, as peft's.
+        """
+        return {**fresh_adapter(self.shapes, seed), **self._base_norms}
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`, without special tokens."""
@@ -128,8 +147,11 @@ class PeftEngine:
         rows = make_rows(prompts, request.decoding, request.seed)
         replies = [""] * len(rows)
         with self._adapter(request.adapter):
-            for batch in split_by_length([row.total_tokens for row in rows], self.batch_tokens):
-                generated = generate(self.model, [rows[index] for index in batch], self.base.end_ids, self.base.device)
+            prefixed = request.adapter is not None and self.virtual_tokens > 0
+            costs = [row.total_tokens + self.virtual_tokens * prefixed for row in rows]
+            for batch in split_by_length(costs, self.batch_tokens):
+                chosen = [rows[index] for index in batch]
+                generated = generate(self.model, chosen, self.base.end_ids, self.base.device, prefixed)
                 for index, ids in zip(batch, generated, strict=True):
                     replies[index] = decode_reply(self.tokenizer, ids)
         return replies
@@ -144,7 +166,8 @@ class PeftEngine:
         examples = [self._encode(example) for example in request.examples]
         results: list[Likelihood] = [Likelihood(0.0, 0, 0)] * len(examples)
         with self._adapter(request.adapter):
-            for batch in split_by_length([len(example.ids) for example in examples], self.batch_tokens):
+            costs = [len(example.ids) + self.virtual_tokens for example in examples]
+            for batch in split_by_length(costs, self.batch_tokens):
                 logits, targets = label_logits(self.model, [examples[index] for index in batch], self.base.device)
                 losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none").double()
                 counts = [examples[index].label_tokens for index in batch]

@@ -63,7 +63,8 @@ def update_norm(after: AdapterState, before: AdapterState) -> float:
 class ProductError:
     """Relative error of averaging A and B apart, in all and by module.
 
-    None where the mean product is zero and the aggregate's is not.
+    None where the mean product is zero and the aggregate's is not; `total` also where an adapter has
+    no A and B, as a prefix.
     """
 
     total: float | None
@@ -117,4 +118,5 @@ def product_error(aggregate: AdapterState, states: Sequence[AdapterState], weigh
         modules[name_a.split(".lora_A.")[0]] = _relative(error, reference)
         errors.append(error)
         references.append(reference)
-    return ProductError(_relative(math.hypot(*errors), math.hypot(*references)), modules)
+    total = _relative(math.hypot(*errors), math.hypot(*references)) if modules else None
+    return ProductError(total, modules)
