@@ -1,4 +1,8 @@
-"""Relevance of a reply to a query by a cross encoder: RocketQA (Qu et al., 2021) in the paper."""
+"""Relevance of a reply to a query by a cross encoder: RocketQA (Qu et al., 2021) in the paper.
+
+A bi-encoder stands in where no cross encoder is at hand: it reads query and reply apart, so it sees
+that they share a subject, not that the one answers the other.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import transformers
 from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.core.records import Array
 from ecc_fed.judging.loading import check_limits, choose_device, length_sorted_batches, load_pretrained, resolve_folder
+from ecc_fed.judging.similarity import EncoderSimilarity, Pooling
 
 Activation = Literal["softmax_1", "sigmoid"]
 _LABELS = {"softmax_1": 2, "sigmoid": 1}
@@ -101,3 +106,46 @@ class CrossEncoderRelevance:
         batch = self._tokenizer.pad(columns, return_tensors="pt").to(self.device)
         scores: Array = activate(self._model(**batch).logits.float(), self.activation).cpu().numpy()
         return scores
+
+
+class BiEncoderRelevance:
+    """`RelevanceModel` over one encoder: the cosine of query and reply, mapped to 0..1.
+
+    A dual encoder's own score (RocketQA's too) is a dot product without bounds, for which alpha and
+    Theta of Eq. (1) mean nothing; a cosine with a declared range stays where they do.
+
+    Args:
+        path: a transformers folder, a hub name, "embedded" or "minilm".
+        pooling: how hidden states become a vector, see `similarity.pool`. It belongs to the checkpoint.
+        cosine_low: the cosine that counts as relevance 0, -1 <= cosine_low < cosine_high.
+        cosine_high: the cosine that counts as relevance 1, at most 1.
+        batch_size: texts a forward pass; changes speed and memory, not scores.
+        max_tokens: longer texts are cut at the end.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        ModelError: the folder is incomplete, or lacks the pooler that `pooling` needs.
+        ConfigError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        pooling: Pooling = "mean",
+        cosine_low: float = 0.0,
+        cosine_high: float = 1.0,
+        batch_size: int = 64,
+        max_tokens: int = 128,
+        device: str = "auto",
+    ) -> None:
+        self._encoder = EncoderSimilarity(path, pooling, cosine_low, cosine_high, batch_size, max_tokens, device)
+
+    def relevance(self, queries: Sequence[str], replies: Sequence[str]) -> Array:
+        """(pairs,), each in 0..1.
+
+        Raises:
+            ValueError: `queries` and `replies` differ in length.
+        """
+        if len(queries) != len(replies):
+            raise ValueError(f"relevance needs as many queries as replies, got {len(queries)} and {len(replies)}")
+        return self._encoder.similarity(queries, replies)

