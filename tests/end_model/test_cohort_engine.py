@@ -50,6 +50,13 @@ def test_replies_do_not_depend_on_requests_order_or_batches(shared):
     assert shared.reply([]) == [] and shared.fine_tune([]) == [] and shared.likelihood([]) == []
 
 
+def test_adapters_of_different_rank_answer_together_as_alone(shared):
+    decoding = Decoding(max_new_tokens=8, sample=False)
+    states = [lively(shared._layout(rank).shapes(), rank) for rank in (2, 6, 4)]
+    requests = [ReplyRequest(state, PROMPTS, decoding, 0) for state in [*states, None]]
+    assert shared.reply(requests) == [shared.reply([request])[0] for request in requests]
+
+
 def test_requests_of_one_adapter_share_a_row(shared):
     state = lively(shared.shapes)
     adapters, rows = shared._adapters([state, None, state, lively(shared.shapes)])

@@ -137,9 +137,10 @@ def test_fp64_equals_separate_runs_to_1e_9(bases, family):
             assert (tensor - torch.tensor(states[shop][name])).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_fp32_sgd_equals_separate_runs_to_1e_5_of_the_update(bases, family):
-    ranks, steps, rate = (3, 4), (6, 6), 0.5
+    # At larger rates some runs are unstable, and peft's own fp32 run is 5e-5 off its fp64 run.
+    ranks, steps, rate = (3, 4), (6, 6), 0.1
     base, reference, bank, jobs, states = cohort(bases[family], torch.float32, ranks, steps)
     orders = [batch_order(len(job.examples), job.settings.batch_size, job.job.seed) for job in jobs]
     gradients = torch.zeros_like(bank.flat)
@@ -214,9 +215,12 @@ def test_training_goes_on_from_the_other_engines_optimizer(engines):
     (job,) = make_jobs(peft.shapes, (3,))
     half = peft.fine_tune([job])[0]
     onward = FineTuneJob(half.adapter, half.optimizer, job.examples, FineTuneSettings(steps=3, decay_steps=7), 9)
-    one, other = peft.fine_tune([onward])[0], shared.fine_tune([onward])[0]
-    assert other.optimizer["step"] == 6
-    assert relative_error(one.adapter, other.adapter, half.adapter) < 1e-3
+    # Beside a shop that begins, so that the rows' step counts differ.
+    jobs = [onward, FineTuneJob(job.adapter, None, job.examples, onward.settings, 9)]
+    for start, one, other in zip((half, job), peft.fine_tune(jobs), shared.fine_tune(jobs), strict=True):
+        assert other.optimizer["step"] == one.optimizer["step"]
+        assert relative_error(one.adapter, other.adapter, start.adapter) < 1e-3
+    assert shared.fine_tune(jobs)[0].optimizer["step"] == 6
 
 
 @pytest.mark.parametrize("family", FAMILIES)
