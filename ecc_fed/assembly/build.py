@@ -20,12 +20,15 @@ from ecc_fed.end_model.peft_engine import PeftEngine
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
 from ecc_fed.evolution.settings import EvolutionSettings, Reference, Services
+from ecc_fed.evolution.shop_state import WriteAdapter
+from ecc_fed.evolution.warm_start import WarmStart, own_rows, shared_rows
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.backend import Backend
 from ecc_fed.teacher.budget import Budget
 from ecc_fed.teacher.cache import ReplyCache
 from ecc_fed.teacher.gateway import Gateway
+from ecc_fed.teacher.generated import read_generated
 from ecc_fed.teacher.prompts import Language
 from ecc_fed.teacher.retry import RetryPolicy
 
@@ -128,6 +131,7 @@ def build_cloud(config: RunConfig) -> Cloud:
     objects: dict[str, Any] = {}
     if "seed" not in config.teacher and accepts(config.teacher, "teacher", "seed"):
         objects["seed"] = derive_seed(config.seed, "teacher")
+--
     backend: Backend = instantiate(config.teacher, "teacher", **objects)
     redactor: Redactor = instantiate(config.redaction, "redaction")
     ledger = MemoryLedger()
@@ -190,6 +194,35 @@ def build_strategy(config: RunConfig) -> Any:
     return instantiate(config.strategy, "strategy")
 
 
+def adapter_writer(config: RunConfig) -> WriteAdapter:
+    """Writes an adapter folder in peft's format."""
+    return partial(save_adapter, settings=config.adapter.settings(), base_path=base_path(config))
+
+
+def build_warm_start(config: RunConfig, shops: Sequence[Shop]) -> WarmStart | None:
+    """What `shops` learn before their first round; None where nothing is set, or where no shop evolves.
+
+    Raises:
+        CorpusError: the file is missing, empty, broken, or of another corpus.
+    """
+    warm, tuning = config.evolution.warm_start, config.finetune
+    if warm.path is None or not config.arm.evolve:
+        return None
+    rows = read_generated(Path(warm.path))
+    generated = {shop.shop_id: shared_rows(rows) if warm.shared else own_rows(shop, rows, warm.path) for shop in shops}
+    if warm.steps == 0:
+        return None
+    fine_tune = FineTuneSettings(
+        steps=warm.steps,
+        batch_size=tuning.batch_size,
+        learning_rate=tuning.learning_rate,
+        decay_steps=max(warm.steps, 1) if tuning.linear_decay else None,
+        weight_decay=tuning.weight_decay,
+        clipping_norm=tuning.clipping_norm,
+    )
+    return WarmStart(generated, warm.generated_share, fine_tune)
+
+
 def build_devices(
     config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: RunDirectory
 ) -> ShopDevices:
@@ -201,9 +234,10 @@ def build_devices(
         services,
         build_settings(config),
         directory,
-        partial(save_adapter, settings=config.adapter.settings(), base_path=base_path(config)),
+        adapter_writer(config),
         config.seed,
         base_loads=loads["base"],
+        warm_start=build_warm_start(config, shops),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -97,6 +98,22 @@ def to_run_config(composed: DictConfig) -> RunConfig:
             raise cause from error
         key = getattr(error, "full_key", None)
         raise ConfigError(f"{key or 'settings'}: {str(error).splitlines()[0]}") from error
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The config of a run as it was resolved, with single values changed by GROUP.KEY=VALUE.
+
+    Raises:
+        ConfigError: the file is missing or not a run's config, or an override is no setting of it.
+    """
+    try:
+        changes = OmegaConf.from_dotlist(list(overrides))
+        loaded = OmegaConf.load(path)
+        return to_run_config(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(RunConfig), loaded, changes)))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as the config of a run: {error}") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path} with {' '.join(overrides) or 'no changes'}: {str(error).splitlines()[0]}") from error
 
 
 def to_yaml(composed: DictConfig) -> str:

@@ -122,6 +122,23 @@ class DecodingConfig:
 
 
 @dataclass
+class WarmStartConfig:
+    """What every shop learns before its first round: its history and the cloud's generated replies."""
+
+    # What `ecc-fed distill` wrote: its folder, or the distill.jsonl in it. null: no warm start.
+    path: str | None = None
+    # Of the examples, so many are generated; the others are the shop's history.
+    generated_share: float = 0.5
+    steps: int = 50
+    # false: a shop learns from the rows of its own dialogues; true: the set is public, every shop learns from all.
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.generated_share <= 1, "evolution.warm_start.generated_share", self.generated_share, "0 to 1")
+        _require(self.steps >= 0, "evolution.warm_start.steps", self.steps, "0 or more")
+
+
+@dataclass
 class EvolutionConfig:
     """The loop of a shop."""
 
@@ -130,6 +147,7 @@ class EvolutionConfig:
     pseudo_share: float = 0.3
     human_share: float = 0.5
     teacher_examples: int = 500
+    warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
 
     def __post_init__(self) -> None:
         _require(self.server_rounds >= 0, "evolution.server_rounds", self.server_rounds, "0 or more")
@@ -235,6 +253,27 @@ class StudyConfig:
 
 
 @dataclass
+class ChatConfig:
+    """How `ecc-fed chat` teaches a shop one label; batch size and clipping are those of finetune."""
+
+    steps: int = 12
+    # null: finetune.learning_rate. It stays constant, as the run's own has decayed to nothing by its end.
+    learning_rate: float | None = None
+    # Of the examples, so many are labels of the chat; the others are rehearsal of the shop's experience.
+    label_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1, "chat.steps", self.steps, "1 or more")
+        _require(
+            self.learning_rate is None or 0 < self.learning_rate < 1,
+            "chat.learning_rate",
+            self.learning_rate,
+            "between 0 and 1, or null for finetune.learning_rate",
+        )
+        _require(0 < self.label_share <= 1, "chat.label_share", self.label_share, "above 0, at most 1")
+
+
+@dataclass
 class RunConfig:
     """A whole run."""
 
@@ -255,6 +294,7 @@ class RunConfig:
     strategy: dict[str, Any] = field(default_factory=dict)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     study: StudyConfig = field(default_factory=StudyConfig)
+    chat: ChatConfig = field(default_factory=ChatConfig)
 
     def __post_init__(self) -> None:
         _require(self.seed >= 0, "seed", self.seed, "0 or more")

@@ -21,6 +21,7 @@ COMMANDS = {
     "corpus": ("ecc_fed.cli.corpus", "what was read, cleaned, dropped and why, and how it was split into shops"),
     "convert-chatglm3": ("ecc_fed.cli.convert_chatglm3", "an original ChatGLM3 checkpoint, once, to transformers' own"),
     "distill": ("ecc_fed.cli.distill", "the cloud's replies to a corpus, as a data set"),
+    "chat": ("ecc_fed.cli.chat", "talk to a shop of a finished run; a bad mark teaches it at once"),
 }
 
 _HELP = """[bold]ecc-fed[/] {version}: end-cloud collaboration for e-commerce customer service, simulated

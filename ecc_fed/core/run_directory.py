@@ -79,6 +79,11 @@ class RunDirectory:
         """The shops' states."""
         return self.root / "shops"
 
+    @property
+    def aggregate(self) -> Path:
+        """The server's last aggregate, in an aggregated arm."""
+        return self.root / "server" / "adapter"
+
     def shop(self, shop_id: str) -> Path:
         """One shop's folder: its id, with what no file name may hold percent-encoded."""
         name = re.sub(r"[^\w.-]", lambda match: quote(match[0], safe="", errors="surrogatepass"), shop_id)

@@ -1,4 +1,4 @@
-"""Confidence intervals by a seeded bootstrap over queries, and correlations. numpy only.
+"""Confidence intervals by a seeded bootstrap over queries, correlations, and agreement. numpy only.
 
 Percentile bootstrap (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and
 16): draw n queries with replacement, recompute the figure, repeat, and take the central 95% of
@@ -11,7 +11,7 @@ An interval speaks of more queries to these shops, not of more shops. Where ever
 same value it has no width, which is not certainty.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,18 +49,19 @@ def _columns(values: npt.ArrayLike, name: str) -> Values:
     return array
 
 
-def _resampled_sums(columns: Values, seed: int, resamples: int) -> Values:
-    """(resamples, figures): sums of (queries, figures) over queries drawn with replacement."""
-    n = len(columns)
+def _resampled_counts(n: int, seed: int, resamples: int) -> Iterator[Values]:
+    """Blocks (draws, queries) of how often each of n queries came, `resamples` draws in all."""
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK_CELLS // n)
-    sums = np.empty((resamples, columns.shape[1]))
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         drawn = rng.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        sums[start : start + size] = counts.astype(np.float64) @ columns
-    return sums
+        yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+
+
+def _resampled_sums(columns: Values, seed: int, resamples: int) -> Values:
+    """(resamples, figures): sums of (queries, figures) over queries drawn with replacement."""
+    return np.concatenate([counts @ columns for counts in _resampled_counts(len(columns), seed, resamples)])
 
 
 def _divide(numerators: Values, denominators: Values) -> Values:
@@ -255,3 +256,88 @@ def bootstrap_correlation(
     defined = spread > 1e-12 * np.var(x) * np.var(y)
     draws = np.where(defined, (xy - mean_x * mean_y) / np.sqrt(np.where(defined, spread, 1.0)), np.nan)
     return Estimate(point, *_interval(np.clip(draws, -1.0, 1.0), confidence), n)
+
+
+def _verdicts(values: npt.ArrayLike, name: str) -> Values:
+    """Yes and no as a (queries,) array of 1 and 0."""
+    array = _columns(values, name)[:, 0]
+    if not np.isin(array, (0.0, 1.0)).all():
+        raise ValueError(f"{name} must hold verdicts, yes or no")
+    return array
+
+
+def _kappas(sums: Values) -> Values:
+    """Kappa of rows (both yes, left yes, right yes, queries); NaN where chance alone agrees always."""
+    both, left, right, n = sums.T
+    observed = (n - left - right + 2 * both) / n
+    expected = (left * right + (n - left) * (n - right)) / n**2
+    defined = expected < 1
+    return np.where(defined, (observed - expected) / np.where(defined, 1 - expected, 1.0), np.nan)
+
+
+def bootstrap_kappa(
+    left: npt.ArrayLike, right: npt.ArrayLike, seed: int, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+) -> Estimate | None:
+    """Cohen's kappa of two judges' verdicts (yes or no) on the same queries, with its interval.
+
+        kappa = (p_o - p_e) / (1 - p_e)
+
+    p_o is the share of queries on which the two agree, p_e the share they would agree on by chance,
+    each keeping to its own rate of yes (Cohen 1960). 1 is full agreement, 0 none beyond chance.
+
+    Returns:
+        None for no queries, or where both judges always give the same single verdict.
+
+    Raises:
+        ValueError: the two differ in length, or hold anything but verdicts.
+    """
+    a, b = _verdicts(left, "left"), _verdicts(right, "right")
+    if a.shape != b.shape:
+        raise ValueError(f"agreement needs both verdicts on every query: {a.shape}, {b.shape}")
+    if len(a) == 0:
+        return None
+    columns = np.stack([a * b, a, b, np.ones_like(a)], axis=1)
+    point = _kappas(columns.sum(axis=0, keepdims=True))
+    draws = _kappas(_resampled_sums(columns, seed, resamples))
+    return _estimates(point, draws[:, None], np.array([len(a)]), confidence)[0]
+
+
+def bootstrap_auc(
+    scores: npt.ArrayLike,
+    verdicts: npt.ArrayLike,
+    seed: int,
+    *,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+) -> Estimate | None:
+    """Area under the ROC curve, with its interval.
+
+    It is the chance that a query of verdict yes scores above one of verdict no, ties counting half
+    (Hanley & McNeil 1982): 1 separates the two, 0.5 tells nothing. A resample that holds one
+    verdict alone has no area and takes no part.
+
+    Returns:
+        None where one of the verdicts never occurs.
+
+    Raises:
+        ValueError: the two differ in length, a score is not finite, or a verdict is neither yes nor no.
+    """
+    values, yes = _columns(scores, "scores")[:, 0], _verdicts(verdicts, "verdicts")
+    if values.shape != yes.shape:
+        raise ValueError(f"an area needs a verdict for every score: {values.shape}, {yes.shape}")
+    if len(yes) == 0 or np.ptp(yes) == 0:
+        return None
+    order = np.argsort(values, kind="stable")
+    yes = yes[order]
+    # Where each group of tied scores begins.
+    groups = np.flatnonzero(np.concatenate([[True], np.diff(values[order]) > 0]))
+
+    def areas(counts: Values) -> Values:
+        above = np.add.reduceat(counts * yes, groups, axis=1)
+        below = np.add.reduceat(counts * (1 - yes), groups, axis=1)
+        won = (above * (np.cumsum(below, axis=1) - below / 2)).sum(axis=1)
+        return _divide(won, above.sum(axis=1) * below.sum(axis=1))
+
+    point = areas(np.ones((1, len(yes))))
+    draws = np.concatenate([areas(counts[:, order]) for counts in _resampled_counts(len(yes), seed, resamples)])
+    return _estimates(point, draws[:, None], np.array([len(yes)]), confidence)[0]

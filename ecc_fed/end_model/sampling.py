@@ -8,7 +8,9 @@ else in the batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -141,6 +143,23 @@ class Stepper(Protocol):
         ...
 
 
+OnToken = Callable[[int], None]
+_LISTENER: ContextVar[OnToken | None] = ContextVar("token_listener", default=None)
+
+
+@contextmanager
+def hearing_tokens(listener: OnToken) -> Iterator[None]:
+    """Within the block, `listener` hears of every token id of a single row the moment it is drawn.
+
+    It sits here, below the engines, so that every engine and adapter method streams the very reply it gives.
+    """
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
 def draw_replies(
     stepper: Stepper, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device
 ) -> list[list[int]]:
@@ -148,6 +167,7 @@ def draw_replies(
 
     Finished rows leave the batch once half of it is done.
     """
+    listener = _LISTENER.get()
     picker = Picker(rows, device)
     replies: list[list[int]] = [[] for _ in rows]
     done = [False] * len(rows)
@@ -162,6 +182,8 @@ def draw_replies(
                 done[row] = True
             else:
                 replies[row].append(token)
+                if listener is not None:
+                    listener(token)
                 done[row] = len(replies[row]) == rows[row].decoding.max_new_tokens
         left = [place for place, row in enumerate(alive) if not done[row]]
         if not left:

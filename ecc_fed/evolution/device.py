@@ -27,6 +27,7 @@ from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, WriteAdapter, finished_rounds, load_state, save_state
+from ecc_fed.evolution.warm_start import WarmStart, start_warm, warm_start_row
 from ecc_fed.privacy.ledger import write_ledger
 
 
@@ -61,6 +62,7 @@ class ShopDevices:
         write_adapter: writes an adapter folder in peft's format.
         seed: the run's seed.
         base_loads: how often this process has loaded a base so far.
+        warm_start: what each shop learns before its first round, if anything.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class ShopDevices:
         write_adapter: WriteAdapter,
         seed: int,
         base_loads: int = 1,
+        warm_start: WarmStart | None = None,
     ) -> None:
         self.base_loads = base_loads
         self.shop_ids = tuple(shop.shop_id for shop in shops)
@@ -83,34 +86,50 @@ class ShopDevices:
         self._directory = directory
         self._write_adapter = write_adapter
         self._seed = seed
+        self._warm_start = warm_start
 
     def trial_job(self) -> FineTuneJob | None:
         """One step on the longest pairs of all shops, to measure memory by. None if nothing is fine-tuned."""
         tuning = self._settings.fine_tune
-        pairs = (pair for shop in self._shops.values() for pair in (*shop.history, *shop.stream))
+        pairs = [
+            Example(pair.prompt, pair.reply) for shop in self._shops.values() for pair in (*shop.history, *shop.stream)
+        ]
+        if self._warm_start is not None:
+            pairs += [Example(row.prompt, row.reply) for rows in self._warm_start.generated.values() for row in rows]
         longest = heapq.nlargest(tuning.batch_size, pairs, key=_characters)
         if tuning.steps == 0 or self._settings.server_rounds == 0 or not longest:
             return None
         return FineTuneJob(
             self.services.end_model.new_adapter(self._seed),
             None,
-            tuple(Example(pair.prompt, pair.reply) for pair in longest),
+            tuple(longest),
             replace(tuning, steps=1),
             self._seed,
         )
 
-    def _state(self, shop: Shop, server_round: int) -> ShopState:
-        """The shop before `server_round`; a round that it missed leaves it where it was."""
+    def _state(self, shop: Shop, server_round: int, incoming: AdapterState | None) -> ShopState:
+        """The shop before `server_round`; a round that it missed leaves it where it was.
+
+        A shop without any state starts afresh, and warm where there is a warm start and no `incoming`
+        adapter to go on from.
+        """
         rounds = [done for done in finished_rounds(self._directory.shop(shop.shop_id)) if done < server_round]
         if rounds:
             return load_state(self._directory.shop(shop.shop_id), rounds[-1])
         adapter = self.services.end_model.new_adapter(derive_seed(self._seed, "adapter"))
-        return ShopState(shop.shop_id, 0, adapter, natural_ids=tuple(pair.pair_id for pair in shop.history))
+        state = ShopState(shop.shop_id, 0, adapter, natural_ids=tuple(pair.pair_id for pair in shop.history))
+        if self._warm_start is None or incoming is not None:
+            return state
+        seed = derive_seed(self._seed, "warm_start", shop.shop_id)
+        learned = start_warm(shop, adapter, self._warm_start, self._settings, self.services, seed)
+        state = replace(state, adapter=learned.adapter, metrics=(warm_start_row(shop.shop_id, learned),))
+        save_state(self._directory.shop(shop.shop_id), state, self._write_adapter)
+        return state
 
     def train(self, shop_id: str, server_round: int, incoming: AdapterState | None) -> TrainReport:
         """One server round: `cycles` cycles over this round's parts of the stream."""
         shop, settings = self._shops[shop_id], self._settings
-        state = self._state(shop, server_round)
+        state = self._state(shop, server_round, incoming)
         adapter = state.adapter if incoming is None else incoming
         optimizer, rows, num_examples = state.optimizer, list(state.metrics), 0
         human = human_answered(shop, settings.human_share, self._seed)
@@ -152,8 +171,9 @@ class ShopDevices:
         shop, settings = self._shops[shop_id], self._settings
         adapter = incoming
         if phase == "final" and incoming is None:
-            state = self._state(shop, server_round + 1)
-            adapter = state.adapter if state.server_round else None  # never trained: the bare base
+            state = self._state(shop, server_round + 1, None)
+            # Never trained: the bare base.
+            adapter = state.adapter if state.server_round or self._warm_start is not None else None
         self.services.ledger.drain(shop_id)
         training = natural_pairs(shop, settings.human_share, self._seed)
         rows = evaluate_pairs(
@@ -177,8 +197,8 @@ class ShopDevices:
         return EvaluationReport(len(rows))
 
 
-def _characters(pair: Pair) -> int:
-    return sum(len(turn.text) for turn in pair.prompt) + len(pair.reply)
+def _characters(example: Example) -> int:
+    return sum(len(turn.text) for turn in example.prompt) + len(example.reply)
 
 
 def _metrics_row(

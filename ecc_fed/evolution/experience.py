@@ -28,7 +28,7 @@ class Experience:
         return replace(self, natural=(*self.natural, *natural), pseudo_labels=(*kept, *pseudo_labels))
 
 
-def _cycled(num_items: int, num_draws: int, rng: np.random.Generator) -> list[int]:
+def cycled(num_items: int, num_draws: int, rng: np.random.Generator) -> list[int]:
     """`num_draws` indices in whole permutations, so that every item is seen before any is seen again."""
     order: list[int] = []
     while len(order) < num_draws:
@@ -58,7 +58,7 @@ def draw_examples(
     num_pseudo = round(pseudo_share * num_examples) if natural else num_examples
     if not pseudo:
         num_pseudo = 0
-    drawn = [pseudo[i] for i in _cycled(len(pseudo), num_pseudo, rng)] if num_pseudo else []
+    drawn = [pseudo[i] for i in cycled(len(pseudo), num_pseudo, rng)] if num_pseudo else []
     if num_pseudo < num_examples:
-        drawn += [natural[i] for i in _cycled(len(natural), num_examples - num_pseudo, rng)]
+        drawn += [natural[i] for i in cycled(len(natural), num_examples - num_pseudo, rng)]
     return tuple(drawn[i] for i in rng.permutation(len(drawn)))

@@ -89,7 +89,7 @@ def judge_replies(
     return result
 
 
-def _asked(
+def wants_reference(
     pairs: Sequence[Pair],
     replies: Sequence[str],
     feedback: Sequence[Feedback | None],
@@ -137,7 +137,7 @@ def serve(
         0
     ]
     feedback = services.feedback.feedback(pairs, replies, derive_seed(seed, "feedback"))
-    asked = _asked(pairs, replies, feedback, settings, services, derive_rng(seed, "reference"))
+    asked = wants_reference(pairs, replies, feedback, settings, services, derive_rng(seed, "reference"))
     answers = iter(
         ask_cloud([p for p, ask in zip(pairs, asked, strict=True) if ask], examples, "judge", server_round, services)
     )

@@ -12,6 +12,7 @@ round before the last is kept: a run resumes from the last round that every shop
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -55,6 +56,15 @@ def _label_row(label: PseudoLabel) -> dict[str, Any]:
 
 def _label(row: Mapping[str, Any]) -> PseudoLabel:
     return PseudoLabel(**{**row, "prompt": tuple(Turn(**turn) for turn in row["prompt"])})
+
+
+def adapter_digest(state: AdapterState) -> str:
+    """SHA-256 over names, shapes and values: equal digests mean bit-equal adapters."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(f"{name}{state[name].shape}{state[name].dtype.str}".encode())
+        digest.update(state[name].tobytes())
+    return digest.hexdigest()
 
 
 def finished_rounds(folder: Path) -> list[int]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ecc_fed.core.errors import EccError
 from ecc_fed.core.records import AdapterState, EgressEntry, EvaluationReport
+from ecc_fed.evolution.shop_state import adapter_digest
 from ecc_fed.federation.aggregation import ProductError
 
 Phase = Literal["base", "train", "final"]
@@ -152,15 +152,6 @@ class FederationResult:
         """Every message that went between a shop and the server, in time order."""
         rounds = (entry for record in self.rounds for entry in record.traffic)
         return (*self.base.traffic, *rounds, *self.final.traffic)
-
-
-def adapter_digest(state: AdapterState) -> str:
-    """SHA-256 over names, shapes and values: equal digests mean bit-equal adapters."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(f"{name}{state[name].shape}{state[name].dtype.str}".encode())
-        digest.update(state[name].tobytes())
-    return digest.hexdigest()
 
 
 def as_json(result: FederationResult) -> dict[str, Any]:

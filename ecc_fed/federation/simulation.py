@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ecc_fed.assembly.build import build_corpus, build_devices, build_strategy
+from ecc_fed.assembly.build import adapter_writer, build_corpus, build_devices, build_strategy, build_warm_start
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Pair, Shop
@@ -101,6 +101,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
     if not shops:
         raise CorpusError("The corpus has no shops. Check corpus.path, or ask for fewer with corpus.num_shops.")
     shop_ids = [shop.shop_id for shop in shops]
+    build_warm_start(config, shops)  # a bad file is refused before any model is loaded
     values = values_of_shops({shop.shop_id: _all_pairs(shop) for shop in shops})
     plan = arm_plan(config)
     total, done = len(shops) * (plan.server_rounds + 2), 0
@@ -127,6 +128,8 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         on_progress=shop_done,
     )
     metrics = collect(directory, shop_ids, result)
+    if result.state.aggregate is not None:
+        adapter_writer(config)(directory.aggregate, result.state.aggregate)
     seconds = time.perf_counter() - started
     steps = sum(row["steps"] for row in metrics)
     train_seconds = sum(record.seconds for record in result.rounds)
@@ -140,6 +143,8 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
             "server_rounds": plan.server_rounds,
             "cycles": config.evolution.cycles,
             "personal_rounds": plan.personal_rounds,
+            # The others answer with the server's last aggregate, if there is one.
+            "shops_on_their_own": sorted(result.state.adopted),
             "corpus": config.corpus["_target_"].rsplit(".", 1)[-1],
             "platform_share": config.corpus.get("platform_share"),
             "language": config.corpus.get("language", "zh"),

@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecc_fed.core.statistics import (
+    Estimate,
+    bootstrap_auc,
     bootstrap_correlation,
+    bootstrap_kappa,
     bootstrap_mean,
     bootstrap_paired_difference,
     bootstrap_ratio_differences,
@@ -166,3 +169,80 @@ def test_pearson_agrees_with_numpy_and_its_interval_with_fisher():
     assert estimate.low == pytest.approx(np.tanh(z - half_width), abs=0.04)
     assert estimate.high == pytest.approx(np.tanh(z + half_width), abs=0.04)
     assert bootstrap_correlation([1, 1, 1], [1, 2, 3], seed=0) is None
+
+
+def table(both, left_only, right_only, neither):
+    """Verdicts of two judges with these counts."""
+    left = [1] * (both + left_only) + [0] * (right_only + neither)
+    right = [1] * both + [0] * left_only + [1] * right_only + [0] * neither
+    return left, right
+
+
+def test_kappa_equals_the_hand_computation():
+    # p_o = 35/50 = 0.70; p_e = 0.5 * 0.6 + 0.5 * 0.4 = 0.50; kappa = 0.20 / 0.50.
+    estimate = bootstrap_kappa(*table(20, 5, 10, 15), seed=1)
+    assert estimate.mean == pytest.approx(0.4)
+    assert estimate.n == 50
+    assert 0.1 < estimate.low < 0.4 < estimate.high < 0.7
+
+
+def test_kappa_interval_matches_the_large_sample_error():
+    """Fleiss, Cohen and Everitt (1969): for equal marginals of one half, se = sqrt(p_o (1 - p_o) / n) / (1 - p_e)."""
+    estimate = bootstrap_kappa(*table(300, 100, 100, 300), seed=2, resamples=4000)
+    assert estimate.mean == pytest.approx(0.5)
+    half_width = 1.96 * np.sqrt(0.75 * 0.25 / 800) / 0.5
+    assert estimate.high - estimate.low == pytest.approx(2 * half_width, rel=0.1)
+
+
+def test_kappa_of_full_no_and_opposite_agreement():
+    assert bootstrap_kappa([1, 0, 1, 0], [1, 0, 1, 0], seed=0).mean == 1
+    assert bootstrap_kappa(*table(6, 3, 4, 2), seed=0).mean == pytest.approx(0.0)
+    assert bootstrap_kappa([1, 0], [0, 1], seed=0).mean == -1
+    assert bootstrap_kappa([], [], seed=0) is None
+    assert bootstrap_kappa([1, 1, 1], [1, 1, 1], seed=0) is None, "chance alone agrees always"
+    assert bootstrap_kappa([True], [False], seed=0) == Estimate(0.0, None, None, 1)
+
+
+def brute_force_area(scores, verdicts):
+    good = [score for score, verdict in zip(scores, verdicts, strict=True) if verdict]
+    bad = [score for score, verdict in zip(scores, verdicts, strict=True) if not verdict]
+    return np.mean([1.0 if a > b else 0.5 if a == b else 0.0 for a in good for b in bad])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=25))
+def test_area_equals_brute_force_over_all_pairs(points):
+    scores, verdicts = zip(*points, strict=True)
+    estimate = bootstrap_auc(scores, verdicts, seed=0, resamples=20)
+    if len(set(verdicts)) == 1:
+        assert estimate is None
+    else:
+        assert estimate.mean == pytest.approx(brute_force_area(scores, verdicts))
+        assert estimate.low <= estimate.high
+
+
+def test_area_of_a_resample_equals_the_area_of_the_queries_drawn():
+    rng = np.random.default_rng(3)
+    scores, verdicts = rng.integers(0, 6, 30) / 6, rng.random(30) < 0.5
+    estimate = bootstrap_auc(scores, verdicts, seed=11, resamples=50)
+    draws = np.random.default_rng(11).integers(0, 30, size=(50, 30))
+    areas = [brute_force_area(scores[draw], verdicts[draw]) for draw in draws]
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.percentile(areas, [2.5, 97.5])))
+
+
+def test_area_is_one_where_the_score_separates_and_half_where_it_tells_nothing():
+    separated = bootstrap_auc([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], seed=0)
+    assert (separated.mean, separated.low, separated.high) == (1, 1, 1)
+    assert bootstrap_auc([0.5] * 6, [0, 1] * 3, seed=0).mean == 0.5
+    assert bootstrap_auc([], [], seed=0) is None
+
+
+def test_verdicts_are_yes_or_no_and_come_in_pairs():
+    with pytest.raises(ValueError, match="yes or no"):
+        bootstrap_kappa([0.5, 1], [1, 0], seed=0)
+    with pytest.raises(ValueError, match="both verdicts"):
+        bootstrap_kappa([1, 0], [1], seed=0)
+    with pytest.raises(ValueError, match="a verdict for every score"):
+        bootstrap_auc([0.1, 0.2], [1], seed=0)
+    with pytest.raises(ValueError, match="not finite"):
+        bootstrap_auc([0.1, float("nan")], [1, 0], seed=0)

@@ -1,0 +1,108 @@
+"""`ecc-fed chat --replay`: the marked queries answered again, and how far marks and automated score agree."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ecc_fed.core.errors import UserError
+from ecc_fed.core.records import Judgement
+from ecc_fed.core.run_directory import write_json
+from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.statistics import Estimate, bootstrap_mean, bootstrap_paired_difference
+from ecc_fed.evolution.marks import agreement
+from ecc_fed.evolution.replay import Replayed, replay
+from ecc_fed.evolution.review import Review
+
+
+def print_replay(review: Review, console: Console) -> None:
+    """Prints the table and the agreement, and keeps both in replay.json beside the marks.
+
+    Raises:
+        UserError: nothing was marked yet.
+    """
+    if not review.marks:
+        raise UserError(f"{review.shop.shop_id} has no marks yet: talk to it first, and mark its replies.")
+    rows = replay(review)
+    console.print(_table(review, rows), soft_wrap=False)
+    seed = derive_seed(review.seed, "chat_replay", review.shop.shop_id)
+    scored = [(row.then.final_score, row.now.final_score) for row in rows if row.then and row.now]
+    then, now = bootstrap_mean([a for a, _ in scored], seed), bootstrap_mean([b for _, b in scored], seed)
+    gain = bootstrap_paired_difference([b for _, b in scored], [a for a, _ in scored], seed)
+    console.print(f"Mean final score: then {_text(then)}, now {_text(now)}, change {_text(gain)}.")
+    found = agreement(review.marks, review.accept_score, seed)
+    console.print(
+        f"Marks and automated score at the threshold {review.accept_score:g}: "
+        f"Cohen's kappa {_text(found.kappa)}, ROC AUC {_text(found.auc)}."
+    )
+    console.print(
+        f"{found.marked} replies marked, {found.good} of them good; {found.scored} have a final score "
+        "(the others: the cloud was not asked). Intervals: 95%, bootstrap over replies."
+    )
+    if found.auc is None:
+        console.print("An area needs scored replies of both kinds, good and bad.")
+    path = review.folder / "replay.json"
+    write_json(
+        path,
+        {
+            "shop_id": review.shop.shop_id,
+            "lessons": review.lessons,
+            "accept_score": review.accept_score,
+            "agreement": asdict(found),
+            "final_score": {"then": _plain(then), "now": _plain(now), "change": _plain(gain)},
+            "queries": [_row(row) for row in rows],
+        },
+    )
+    console.print(f"The same for other tools: {path}")
+
+
+def _table(review: Review, rows: list[Replayed]) -> Table:
+    title = f"{review.shop.shop_id}, after {review.lessons} lessons: every marked query again"
+    table = Table("query", "reply then", "mark", "score", "reply now", "score", title=title, title_justify="left")
+    for row in rows:
+        now = row.reply if row.reply != row.first.reply else "(the same)"
+        verdict = f" [{row.verdict}]" if row.verdict and row.reply != row.first.reply else ""
+        cells = (
+            row.first.query,
+            row.first.reply,
+            row.first.mark,
+            _score(row.then),
+            f"{now}{verdict}",
+            _score(row.now),
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _score(judgement: Judgement | None) -> str:
+    return "-" if judgement is None else f"{judgement.final_score:.2f}"
+
+
+def _text(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "not defined"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.mean:.2f}"
+    return f"{estimate.mean:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else asdict(estimate)
+
+
+def _row(row: Replayed) -> dict[str, Any]:
+    return {
+        "pair_id": row.first.pair_id,
+        "query": row.first.query,
+        "mark": row.first.mark,
+        "reply_then": row.first.reply,
+        "reply_now": row.reply,
+        "verdict_now": row.verdict,
+        "reference": row.reference,
+        "final_score_then": None if row.then is None else row.then.final_score,
+        "final_score_now": None if row.now is None else row.now.final_score,
+    }

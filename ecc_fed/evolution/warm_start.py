@@ -1,0 +1,94 @@
+"""The warm start: before its first round, a shop learns from its history and from the cloud's generated replies.
+
+The paper trains the end model so before it is deployed, on "a natural dataset and the generated
+dataset" (section III); here the ratio of the two is declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ecc_fed.core.errors import CorpusError
+from ecc_fed.core.records import AdapterState, FineTuneSettings, PseudoLabel, Shop
+from ecc_fed.evolution.experience import Experience
+from ecc_fed.evolution.loop import Learned, learn
+from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.teacher.generated import Generated
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """What every shop learns first.
+
+    Attributes:
+        generated: the cloud's replies that each shop may learn from, by shop.
+        generated_share: their share of the examples, 0 to 1; the others are the shop's history. A
+            source that is empty leaves its share to the other.
+        fine_tune: steps, batch size and schedule, apart from those of the rounds.
+    """
+
+    generated: Mapping[str, tuple[PseudoLabel, ...]]
+    generated_share: float
+    fine_tune: FineTuneSettings
+
+
+def shared_rows(rows: Sequence[Generated]) -> tuple[PseudoLabel, ...]:
+    """All rows, for every shop: the set is public."""
+    return tuple(_label(row) for row in rows)
+
+
+def own_rows(shop: Shop, rows: Sequence[Generated], name: str) -> tuple[PseudoLabel, ...]:
+    """The rows of the shop's own dialogues; `name` is the set's, for errors.
+
+    Raises:
+        CorpusError: there is none, or a row is of another corpus, or asks what the shop is tested on.
+    """
+    prompts = {pair.pair_id: pair.prompt for pair in (*shop.history, *shop.stream)}
+    own = [row for row in rows if row.shop_id == shop.shop_id]
+    for row in own:
+        if prompts.get(row.pair_id) != row.prompt:
+            raise CorpusError(
+                f"evolution.warm_start.path={name} was made from another corpus, seed or partition: its pair "
+                f"{row.pair_id} is not in the history and stream of {shop.shop_id} here. Run `ecc-fed distill` with "
+                "this run's settings, or declare the set public with evolution.warm_start.shared=true."
+            )
+    if not own:
+        raise CorpusError(
+            f"evolution.warm_start.path={name} has no row of {shop.shop_id}. Go on with the `ecc-fed distill` that "
+            "wrote it, or declare the set public with evolution.warm_start.shared=true."
+        )
+    return shared_rows(own)
+
+
+def _label(row: Generated) -> PseudoLabel:
+    return PseudoLabel(row.pair_id, row.prompt, row.reply, row.model_version, "distilled", 0)
+
+
+def start_warm(
+    shop: Shop,
+    adapter: AdapterState,
+    warm_start: WarmStart,
+    settings: EvolutionSettings,
+    services: Services,
+    seed: int,
+) -> Learned:
+    """Trains a fresh adapter on history and generated replies mixed; the rounds' optimizer starts afresh after it."""
+    experience = Experience(shop.history, warm_start.generated[shop.shop_id])
+    first = replace(settings, fine_tune=warm_start.fine_tune, pseudo_share=warm_start.generated_share)
+    return learn(experience, adapter, None, first, services, seed)
+
+
+def warm_start_row(shop_id: str, learned: Learned) -> dict[str, Any]:
+    """A row of `metrics.jsonl`."""
+    return {
+        "server_round": 0,
+        "cycle": 0,
+        "shop_id": shop_id,
+        "split": "warm_start",
+        "train_loss": sum(learned.losses) / len(learned.losses) if learned.losses else None,
+        "steps": len(learned.losses),
+        "teacher_errors": [],
+        "train_seconds": learned.seconds,
+    }

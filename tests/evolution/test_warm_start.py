@@ -1,0 +1,127 @@
+"""The warm start: which rows, in which ratio, from which seed, and what stays as it was."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecc_fed.core.errors import CorpusError
+from ecc_fed.core.records import FineTuneSettings, PseudoLabel
+from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.evolution.device import ShopDevices
+from ecc_fed.evolution.settings import Services
+from ecc_fed.evolution.shop_state import finished_rounds, load_state
+from ecc_fed.evolution.warm_start import WarmStart, own_rows, shared_rows
+from ecc_fed.teacher.generated import Generated
+from tests.evolution.fakes import NAMES, CountingModel, services, settings, shop, write_adapter
+
+SHOP = shop()
+
+
+def rows(shop_id: str = "shop_0", count: int = 5) -> list[Generated]:
+    pairs = (*shop(shop_id).history, *shop(shop_id).stream)[:count]
+    return [Generated(shop_id, pair.pair_id, pair.prompt, f"cloud {pair.query}", "cloud-1") for pair in pairs]
+
+
+def warm(steps: int = 4, share: float = 0.25) -> WarmStart:
+    fine_tune = FineTuneSettings(steps=steps, batch_size=4)
+    return WarmStart({"shop_0": shared_rows(rows())}, share, fine_tune)
+
+
+def device(folder: Path, given: Services, warm_start: WarmStart | None, seed: int = 0) -> ShopDevices:
+    loop = settings(server_rounds=2)
+    return ShopDevices([SHOP], {}, given, loop, RunDirectory(folder), write_adapter, seed, warm_start=warm_start)
+
+
+def first_job(tmp_path: Path, warm_start: WarmStart, seed: int = 0):
+    given = services()
+    device(tmp_path, given, warm_start, seed).train("shop_0", 1, None)
+    assert isinstance(given.end_model, CountingModel)
+    return given.end_model.jobs[0]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.25, 4), (0.5, 8), (1.0, 16)])
+def test_the_declared_share_of_examples_is_generated(tmp_path: Path, share: float, expected: int) -> None:
+    job = first_job(tmp_path, warm(share=share))
+    generated = [example for example in job.examples if example.reply.startswith("cloud")]
+    assert (len(job.examples), len(generated)) == (16, expected)
+    history = {(pair.prompt, pair.reply) for pair in SHOP.history}
+    assert all((e.prompt, e.reply) in history for e in job.examples if e not in generated)
+    assert job.optimizer is None
+
+
+def test_the_same_seed_draws_the_same_and_another_others(tmp_path: Path) -> None:
+    a, b, c = (first_job(tmp_path / name, warm(), seed) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
+    assert (a.examples, a.seed) == (b.examples, b.seed)
+    assert a.examples != c.examples and a.seed != c.seed
+
+
+def test_it_comes_before_round_one_and_only_once(tmp_path: Path) -> None:
+    given = services()
+    shops = device(tmp_path, given, warm())
+    shops.train("shop_0", 1, None)
+    folder = tmp_path / "shops" / "shop_0"
+    assert finished_rounds(folder) == [0, 1]
+    assert float(load_state(folder, 0).adapter[NAMES[1]][0, 0]) == 4
+    assert float(load_state(folder, 1).adapter[NAMES[1]][0, 0]) == 6
+    optimizer = load_state(folder, 1).optimizer
+    assert optimizer is not None and float(optimizer["step"]) == 2, "the rounds' schedule starts with round 1"
+    shops.train("shop_0", 2, None)
+    state = load_state(folder, 2)
+    assert [(row["split"], row["steps"]) for row in state.metrics] == [("warm_start", 4), ("stream", 2), ("stream", 2)]
+
+
+def test_a_killed_first_round_does_not_start_warm_again(tmp_path: Path) -> None:
+    device(tmp_path, services(), warm()).evaluate("shop_0", 0, None, "final")
+    given = services()
+    device(tmp_path, given, warm()).train("shop_0", 1, None)
+    assert isinstance(given.end_model, CountingModel)
+    assert [job.settings.steps for job in given.end_model.jobs] == [2]
+
+
+def test_zero_steps_change_nothing(tmp_path: Path) -> None:
+    jobs = {}
+    for name, warm_start in (("without", None), ("zero", warm(steps=0))):
+        given = services()
+        device(tmp_path / name, given, warm_start).train("shop_0", 1, None)
+        assert isinstance(given.end_model, CountingModel)
+        jobs[name] = given.end_model.jobs
+    a, b = jobs["without"][0], jobs["zero"][0]
+    assert len(jobs["zero"]) == 1
+    assert replace(a, adapter={}) == replace(b, adapter={})
+    assert all(np.array_equal(a.adapter[name], b.adapter[name]) for name in NAMES)
+
+
+def test_without_rounds_the_warm_adapter_is_what_is_evaluated(tmp_path: Path) -> None:
+    shops = device(tmp_path, services(), warm())
+    shops.evaluate("shop_0", 0, None, "final")
+    text = (tmp_path / "shops" / "shop_0" / "evaluation_final.jsonl").read_text()
+    assert "good q t0" in text, "four steps make this model good"
+
+
+def test_an_adapter_from_the_server_is_not_warmed_over(tmp_path: Path) -> None:
+    given = services()
+    incoming = {NAMES[0]: np.ones((2, 3), np.float32), NAMES[1]: np.full((3, 2), 10, np.float32)}
+    report = device(tmp_path, given, warm()).train("shop_0", 1, incoming)
+    assert float(report.adapter[NAMES[1]][0, 0]) == 12
+
+
+def test_a_shop_takes_its_own_rows_alone_unless_the_set_is_public() -> None:
+    mixed = [*rows("shop_0", 2), *rows("shop_1", 3)]
+    own = own_rows(SHOP, mixed, "set")
+    assert [label.pair_id for label in own] == ["shop_0/h0", "shop_0/h1"]
+    assert own[0] == PseudoLabel("shop_0/h0", SHOP.history[0].prompt, "cloud q h0", "cloud-1", "distilled", 0)
+    assert len(shared_rows(mixed)) == 5
+
+
+def test_rows_of_another_corpus_or_of_the_test_part_are_refused() -> None:
+    with pytest.raises(CorpusError, match=r"warm_start.path=set has no row of shop_0"):
+        own_rows(SHOP, rows("shop_1"), "set")
+    test_pair = SHOP.test[0]
+    tested = Generated("shop_0", test_pair.pair_id, test_pair.prompt, "cloud", "cloud-1")
+    with pytest.raises(CorpusError, match=r"another corpus, seed or partition: its pair shop_0/t0"):
+        own_rows(SHOP, [*rows(), tested], "set")
+    other = replace(rows()[0], prompt=shop("other").stream[3].prompt)
+    with pytest.raises(CorpusError, match="its pair shop_0/h0"):
+        own_rows(SHOP, [other], "set")
