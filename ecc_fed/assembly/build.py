@@ -131,7 +131,6 @@ def build_cloud(config: RunConfig) -> Cloud:
     objects: dict[str, Any] = {}
     if "seed" not in config.teacher and accepts(config.teacher, "teacher", "seed"):
         objects["seed"] = derive_seed(config.seed, "teacher")
---
     backend: Backend = instantiate(config.teacher, "teacher", **objects)
     redactor: Redactor = instantiate(config.redaction, "redaction")
     ledger = MemoryLedger()
