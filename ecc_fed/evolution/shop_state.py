@@ -86,6 +86,22 @@ def save_state(folder: Path, state: ShopState, write_adapter: WriteAdapter) -> N
     final = folder / f"round_{state.server_round:04d}"
     aside = folder / f".round_{state.server_round:04d}.partial"
     shutil.rmtree(aside, ignore_errors=True)
+    try:
+        _write_aside(aside, state, write_adapter)
+        if final.exists():  # a round done again
+            shutil.rmtree(final)
+        aside.rename(final)
+    except (OSError, SafetensorError, RunDirectoryError) as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise RunDirectoryError(
+            f"{folder}: round {state.server_round} could not be written ({str(error).splitlines()[0]}). Rounds before "
+            "it lie whole. Free some space, or choose another place with hydra.run.dir=FOLDER (a study: --out FOLDER)."
+        ) from error
+    for old in finished_rounds(folder)[:-_KEPT_ROUNDS]:
+        shutil.rmtree(folder / f"round_{old:04d}", ignore_errors=True)
+
+
+def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> None:
     write_adapter(aside / "adapter", state.adapter)
     if state.optimizer is not None:
         tensors = {name: np.asarray(tensor, order="C") for name, tensor in state.optimizer.items()}
@@ -102,11 +118,6 @@ def save_state(folder: Path, state: ShopState, write_adapter: WriteAdapter) -> N
             "pseudo_labels": [_label_row(label) for label in state.pseudo_labels],
         },
     )
-    if final.exists():  # a round done again
-        shutil.rmtree(final)
-    aside.rename(final)
-    for old in finished_rounds(folder)[:-_KEPT_ROUNDS]:
-        shutil.rmtree(folder / f"round_{old:04d}", ignore_errors=True)
 
 
 def load_state(folder: Path, server_round: int) -> ShopState:
