@@ -187,6 +187,7 @@ def build_settings(config: RunConfig) -> EvolutionSettings:
         gate_relevance=config.judge.gate_relevance,
         teacher_examples=evolution.teacher_examples,
         decoding=Decoding(**asdict(config.decoding)),
+        extra_queries=tuple(evolution.extra_queries),
     )
 
 

@@ -17,6 +17,7 @@ from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.federation.simulation import open_hosts, simulate
+from ecc_fed.reporting.paper_views import VIEWS
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.summary import write_summary
 
@@ -101,4 +102,8 @@ def main(arguments: list[str]) -> int:
                 simulate(run.config, directory, hosts, on_progress)
                 write_summary(directory.root)
     report([out], console=Console())
+    view = runs[0].config.study.view
+    if view is not None:
+        for path in VIEWS[view](out, out):
+            Console().print(f"{view}: {path}", markup=False, highlight=False, soft_wrap=True)
     return 0

@@ -63,6 +63,12 @@ def _fact_row(fact: Fact, reply: str, seen: bool, shop_id: str, values: Mapping[
     }
 
 
+def extra_pairs(shop_id: str, queries: Sequence[str]) -> tuple[Pair, ...]:
+    """The extra queries as pairs of a shop, without context and without a human reply."""
+    ids = [f"extra/{number}" for number in range(1, len(queries) + 1)]
+    return tuple(Pair(name, name, shop_id, (), query, "") for name, query in zip(ids, queries, strict=True))
+
+
 def _row(
     pair: Pair,
     phase: str,
@@ -70,7 +76,7 @@ def _row(
     reply: str,
     cloud: TeacherReply,
     judgement: Judgement | None,
-    likelihood: Likelihood,
+    likelihood: Likelihood | None,
     training_replies: frozenset[str],
     taught: frozenset[tuple[str, tuple[str, ...]]],
     values: ValuesOfShops,
@@ -80,6 +86,7 @@ def _row(
         "shop_id": pair.shop_id,
         "pair_id": pair.pair_id,
         "phase": phase,
+        "extra": likelihood is None,
         "server_round": server_round,
         "context": [{"role": turn.role, "text": turn.text} for turn in pair.context],
         "query": pair.query,
@@ -98,11 +105,11 @@ def _row(
             _fact_row(fact, reply, (fact.key, fact.accepted) in taught, pair.shop_id, values.get(fact.kind, {}))
             for fact in pair.facts
         ],
-        "chrf": chrf.sentence_score(reply, [pair.reply]).score,
+        "chrf": chrf.sentence_score(reply, [pair.reply]).score if likelihood else None,
         "verbatim": reply in training_replies,
-        "nll_nats": likelihood.nll_nats,
-        "label_tokens": likelihood.label_tokens,
-        "characters": likelihood.characters,
+        "nll_nats": likelihood.nll_nats if likelihood else None,
+        "label_tokens": likelihood.label_tokens if likelihood else None,
+        "characters": likelihood.characters if likelihood else None,
     }
 
 
@@ -123,7 +130,8 @@ def evaluate_pairs(
     the draws depend on `seed` alone, so that rows of two phases or arms are paired.
 
     Args:
-        pairs: the shop's test pairs; empty gives no rows.
+        pairs: the shop's test pairs; empty gives no rows. Rows of `settings.extra_queries` follow
+            theirs, marked as extra, without what needs a human reply.
         adapter: what answers; None is the bare base.
         phase: "base" or "final".
         server_round: for the records.
@@ -135,12 +143,16 @@ def evaluate_pairs(
     """
     if not pairs:
         return []
+    held_out = tuple(Example(pair.prompt, pair.reply) for pair in pairs)
+    likelihoods: list[Likelihood | None] = [
+        *services.end_model.likelihood([LikelihoodRequest(adapter, held_out)])[0],
+        *[None for _ in settings.extra_queries],
+    ]
+    pairs = (*pairs, *extra_pairs(pairs[0].shop_id, settings.extra_queries))
     examples = last(training, settings.teacher_examples)
     cloud = ask_cloud(pairs, examples, "evaluate", server_round, services)
     request = ReplyRequest(adapter, tuple(pair.prompt for pair in pairs), settings.decoding, derive_seed(seed, "reply"))
     replies = services.end_model.reply([request])[0]
-    held_out = tuple(Example(pair.prompt, pair.reply) for pair in pairs)
-    likelihoods = services.end_model.likelihood([LikelihoodRequest(adapter, held_out)])[0]
     judgements = judge_replies(pairs, replies, cloud, services)
     training_replies = frozenset(pair.reply for pair in training)
     taught = taught_values(training)

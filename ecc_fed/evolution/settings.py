@@ -26,6 +26,8 @@ class EvolutionSettings:
             `reference_rate` of them, or those whose relevance falls below `gate_relevance` or
             whose customer is unhappy.
         teacher_examples: N of Table II, the shop's most recent natural pairs in the prompt.
+        extra_queries: asked of every shop when it is evaluated, beside its test pairs and apart from
+            them: nobody knows the right answer.
     """
 
     server_rounds: int
@@ -38,6 +40,7 @@ class EvolutionSettings:
     gate_relevance: float = 0.5
     teacher_examples: int = 500
     decoding: Decoding = field(default_factory=Decoding)
+    extra_queries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

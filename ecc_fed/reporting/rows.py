@@ -39,7 +39,10 @@ class FactRow:
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """One test query's reply in one phase. Judgement fields are None where no cloud reply was had."""
+    """One test query's reply in one phase. Judgement fields are None where no cloud reply was had.
+
+    `extra`: asked beside the shop's test queries, without a human reply to hold it against.
+    """
 
     shop_id: str
     pair_id: str
@@ -63,6 +66,7 @@ class SampleRow:
     nll_nats: float | None
     label_tokens: int | None
     characters: int | None
+    extra: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +111,12 @@ class Run:
     config: str | None = field(repr=False, default=None)
 
     def rows(self, phase: Phase) -> list[SampleRow]:
-        """The phase's rows, by shop and query."""
-        return [row for row in self.samples or () if row.phase == phase]
+        """The phase's rows of test queries, by shop and query."""
+        return [row for row in self.samples or () if row.phase == phase and not row.extra]
+
+    def extra_rows(self, phase: Phase) -> list[SampleRow]:
+        """The phase's rows of queries asked beside the test queries."""
+        return [row for row in self.samples or () if row.phase == phase and row.extra]
 
 
 class _Row:
@@ -191,6 +199,7 @@ def _sample(row: _Row) -> SampleRow:
         nll_nats=row.number("nll_nats"),
         label_tokens=row.get("label_tokens", int),
         characters=row.get("characters", int),
+        extra=row.get("extra", bool) or False,
     )
 
 

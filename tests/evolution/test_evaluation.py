@@ -51,3 +51,19 @@ def test_verbatim_and_chrf() -> None:
     row = _row("发圆通")
     assert row["verbatim"] is False
     assert row["chrf"] == 100.0
+
+
+def test_extra_queries_are_asked_and_judged_apart_from_the_test_pairs() -> None:
+    test = [pair("s", "t0", facts=(courier(),))]
+    given = services()
+    asked = replace(settings(), extra_queries=("你好", "520401029636"))
+    rows = evaluate_pairs(test, None, "final", 1, [], values_of_shops({"s": test}), asked, given, 0)
+    assert [(row["pair_id"], row["extra"]) for row in rows] == [("s/t0", False), ("extra/1", True), ("extra/2", True)]
+    assert [row["query"] for row in rows[1:]] == ["你好", "520401029636"]
+    assert all(row["final_score"] is not None and row["shop_id"] == test[0].shop_id for row in rows)
+    # Nobody knows the right answer: no facts, and nothing that needs a human reply.
+    assert all(
+        (row["facts"], row["chrf"], row["nll_nats"], row["characters"]) == ([], None, None, None) for row in rows[1:]
+    )
+    alone = evaluate_pairs(test, None, "final", 1, [], values_of_shops({"s": test}), settings(), given, 0)
+    assert alone == rows[:1]

@@ -1,0 +1,34 @@
+"""Writes the views of a finished study beside this file.
+
+python -m experiments.paper.tables paper_table6 runs/studies/DIR
+python -m experiments.paper.tables paper_theta runs/studies/DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ecc_fed.core.errors import EccError
+from ecc_fed.reporting.paper_views import VIEWS
+
+
+def main() -> int:
+    """Writes the view; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("view", choices=sorted(VIEWS))
+    parser.add_argument("directory", type=Path, help="the study's folder, as ecc-fed study wrote it")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder to write to")
+    given = parser.parse_args()
+    try:
+        for path in VIEWS[given.view](given.directory, given.output):
+            print(path)
+    except EccError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
