@@ -61,7 +61,7 @@ class SharedBase:
     `base_products="bf16"` the frozen matrices are kept and multiplied in bf16, all else in fp32:
     about three times as fast on a CPU with such units. A base of another family than Llama,
     Qwen2, Qwen3 or GLM, and any method but `lora` and `rslora`, is served by `PeftEngine`, which is
-    logged once.
+    logged once and stands in `fallback_reason`.
 
     Raises:
         ModelError: the base cannot be loaded, or cannot bear the adapter.
@@ -97,10 +97,12 @@ class SharedBase:
         base = load_base(path, quantization, device)
         self.tokenizer, self.end_ids, self.device = base.tokenizer, base.end_ids, base.device
         self._fallback: PeftEngine | None = None
+        self.fallback_reason: str | None = None
         try:
             self.settings = _low_rank_pairs(settings)
             check_supported(base.model.config, self.settings.target_modules)
         except UnsupportedBase as reason:
+            self.fallback_reason = str(reason)
             _LOG.warning("%s is served by the peft engine, one job after another: %s", path, reason)
             self._fallback = PeftEngine(
                 path,

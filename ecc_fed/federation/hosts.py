@@ -90,6 +90,13 @@ def error_reply(message: Message, code: int, error: BaseException) -> Message:
     return Message(Error(code, reason), reply_to=message)
 
 
+def _one_by_one(device: Device) -> str:
+    """Why the end model serves a cohort's shops one after another all the same; empty where it does not."""
+    end_model = device.services.end_model if isinstance(device, CohortDevice) else None
+    why = getattr(end_model, "fallback_reason", None)
+    return f"; the end model serves them one after another: {why}" if why else ""
+
+
 class CohortHost:
     """One host: a device built once, and its shops a cohort at a time, in the order given.
 
@@ -120,7 +127,7 @@ class CohortHost:
         self._peak_gpu_bytes = peak_gpu_bytes()  # a trial starts the count again
         cohort = choose_cohort(device, settings.cohort, meter)
         limit_host(settings.host_memory_gib, threads=cohort.size)
-        self._cohort_reason = cohort.reason
+        self._cohort_reason = cohort.reason + _one_by_one(device)
         self._busy_seconds = 0.0
         self._batches = Batches(cohort.size)
         self._rendezvous = Rendezvous(self._batches.execute)

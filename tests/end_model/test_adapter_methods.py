@@ -263,6 +263,7 @@ def test_the_shared_engine_says_once_what_it_leaves_to_peft(engine, llama, caplo
     said = [record.getMessage() for record in caplog.records if record.name.startswith("ecc_fed")]
     assert len(said) == (method not in ("lora", "rslora"))
     assert all(f"{method} adapter" in message for message in said)
+    assert (shared.fallback_reason or "") == "".join(message.split(": ", 1)[1] for message in said)
 
 
 def test_rslora_scales_every_rank_by_its_root(llama):

@@ -1,0 +1,80 @@
+"""Every adapter method through Flower's rounds: files, aggregates and resumed states of the same tensors."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ecc_fed.core.records import AdapterState, Decoding, FineTuneSettings
+from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.end_model.adapter_settings import METHODS, adapter_settings
+from ecc_fed.end_model.adapters import save_adapter
+from ecc_fed.end_model.cohort import SharedBase
+from ecc_fed.evolution.device import ShopDevices
+from ecc_fed.evolution.evaluation import values_of_shops
+from ecc_fed.evolution.shop_state import load_state
+from ecc_fed.federation.aggregation import weighted_mean
+from ecc_fed.federation.cohort_size import CohortSettings
+from ecc_fed.federation.hosts import InProcessHosts
+from ecc_fed.federation.plan import ArmPlan
+from ecc_fed.federation.results import FederationResult
+from ecc_fed.federation.runtime import run_federation
+from tests.end_model.tiny_models import save_base
+from tests.evolution import fakes
+
+SHOPS = [fakes.shop("a", 4, 4), fakes.shop("b", 3, 2)]
+ARGUMENTS = {
+    **{name: {"rank": 2, "lora_alpha": 8.0, "lora_dropout": 0.0} for name in ("lora", "rslora", "dora")},
+    "prefix_tuning": {"num_virtual_tokens": 3, "encoder_hidden_size": 8},
+    "p_tuning_v2": {"num_virtual_tokens": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.set_num_threads(1)
+    return save_base(tmp_path_factory.mktemp("base"), "llama")
+
+
+def _run(
+    folder: Path, engine: SharedBase, method: str, base: str, names: list[str], plan: ArmPlan
+) -> tuple[FederationResult, dict[str, AdapterState]]:
+    tuning = FineTuneSettings(steps=2, batch_size=2, learning_rate=1e-2)
+    settings = fakes.settings(human_share=1.0, fine_tune=tuning, decoding=Decoding(2, sample=False))
+    write = partial(save_adapter, settings=adapter_settings(method, **ARGUMENTS[method]), base_path=base)
+
+    def build(shop_ids: tuple[str, ...]) -> ShopDevices:
+        shops = [shop for shop in SHOPS if shop.shop_id in shop_ids]
+        values = values_of_shops({shop.shop_id: shop.history for shop in shops})
+        services = replace(fakes.services(), end_model=engine)
+        return ShopDevices(shops, values, services, settings, RunDirectory(folder), write, seed=0)
+
+    result = run_federation(plan, names, build, InProcessHosts(), cohort=CohortSettings(2))
+    return result, {name: load_state(RunDirectory(folder).shop(name), 2).adapter for name in names}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_shops_federation_is_its_own_evolution_and_two_shops_meet_in_their_mean(
+    tmp_path: Path, base: str, method: str
+) -> None:
+    engine = SharedBase(base, method=method, device="cpu", **ARGUMENTS[method])
+    _, local = _run(tmp_path / "local", engine, method, base, ["a"], ArmPlan(2))
+    result, alone = _run(tmp_path / "alone", engine, method, base, ["a"], ArmPlan(2, True))
+    assert all(np.array_equal(local["a"][name], alone["a"][name]) for name in engine.shapes)
+    assert result.state.aggregate is not None
+    assert all(np.array_equal(result.state.aggregate[name], alone["a"][name]) for name in engine.shapes)
+
+    result, both = _run(tmp_path / "both", engine, method, base, ["a", "b"], ArmPlan(2, True))
+    assert not result.failures
+    last = result.rounds[-1]
+    weights = [last.shops[name].num_examples for name in ("a", "b")]
+    mean = weighted_mean([both["a"], both["b"]], weights)
+    assert result.state.aggregate is not None
+    assert all(np.array_equal(result.state.aggregate[name], mean[name]) for name in engine.shapes)
+    assert last.product_error is not None
+    assert (last.product_error.total is None) == (method in ("prefix_tuning", "p_tuning_v2"))
+    one_by_one = "the end model serves them one after another" in result.hosts[0].cohort_reason
+    assert one_by_one == (method not in ("lora", "rslora"))
