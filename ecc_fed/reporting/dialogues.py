@@ -99,7 +99,7 @@ def _change(before: SampleRow, after: SampleRow) -> float:
 
 
 def _by_query(run: Run, phase: str) -> dict[Query, SampleRow]:
-    return {(row.shop_id, row.pair_id): row for row in run.samples or () if row.phase == phase}
+    return {(row.shop_id, row.pair_id): row for row in run.rows(phase)}
 
 
 def _setting(study: Study) -> tuple[int, str, dict[str, Run]]:

@@ -34,11 +34,6 @@ class StudyRun:
     run: Run
     config: Mapping[str, Any]
 
-    @property
-    def variant(self) -> str:
-        """The study's name for it."""
-        return self.run.directory.root.parent.name
-
     def setting(self, name: str) -> Any:
         """The value of GROUP.KEY.
 
@@ -92,6 +87,11 @@ class Column:
         return {(r.run.seed, row.shop_id, row.pair_id): row for r in self.runs for row in r.run.extra_rows(self.phase)}
 
 
+def column_key(run: StudyRun) -> ColumnKey:
+    """Method and the paper's steps that the run stands for."""
+    return str(run.setting("adapter.method")), int(run.setting("study.paper_steps"))
+
+
 def columns_of(runs: Sequence[StudyRun]) -> tuple[Column, ...]:
     """The runs as columns, the paper's first; the bare base comes from the runs of the first.
 
@@ -102,8 +102,7 @@ def columns_of(runs: Sequence[StudyRun]) -> tuple[Column, ...]:
     for run in runs:
         if run.run.arm == "none":
             continue
-        key = (str(run.setting("adapter.method")), int(run.setting("study.paper_steps")))
-        found.setdefault(key, {})[run.run.seed] = run
+        found.setdefault(column_key(run), {})[run.run.seed] = run
     if not found:
         raise UserError("No run of this folder fine-tunes: there is nothing to compare.")
     order = [key for key in COLUMNS if key in found] + sorted(key for key in found if key not in COLUMNS)

@@ -148,7 +148,10 @@ def costs(columns: Sequence[Column]) -> str:
         "Method", "Trainable parameters", "Steps a shop", "Learning rate", "Engine", "Seconds of fine-tuning a shop",
         "Mean training loss", "Pseudo-labels a shop", "Host's peak memory",
     ]  # fmt: skip
-    return markdown(head, rows)
+    return markdown(head, rows) + (
+        "\nSeconds are the wall's, with whatever else the machine did. A host's peak is its process's so far, and the "
+        "host serves a study's runs one after another.\n"
+    )
 
 
 def measured_costs(path: Path) -> str:

@@ -19,7 +19,7 @@ from ecc_fed.reporting.formatting import MISSING, number_text
 from ecc_fed.reporting.measures import all_right
 from ecc_fed.reporting.paper import ORIGINAL, column_name
 from ecc_fed.reporting.paper_claims import fact_value, shown
-from ecc_fed.reporting.paper_runs import Column, Grid, StudyRun, columns_of, load_runs
+from ecc_fed.reporting.paper_runs import Column, ColumnKey, Grid, StudyRun, column_key, columns_of, load_runs
 from ecc_fed.reporting.paper_table6 import markdown
 from ecc_fed.reporting.rows import SampleRow
 
@@ -81,30 +81,41 @@ def _known(columns: Sequence[Column]) -> str:
 
 
 def _evolved(runs: Sequence[StudyRun]) -> str:
-    variants: dict[str, list[StudyRun]] = {}
+    """Shops that differ in nothing but the values they evolved by, over the seeds that all have; empty for none."""
+    found: dict[ColumnKey, dict[tuple[float, float], dict[int, StudyRun]]] = {}
     for run in runs:
-        variants.setdefault(run.variant, []).append(run)
+        found.setdefault(column_key(run), {}).setdefault(_values(run), {})[run.run.seed] = run
     rows = []
-    for name, of in variants.items():
-        column = columns_of(of)[-1]
-        metrics = [
-            row.numbers["pseudo_labels"]
-            for run in of
-            for row in run.run.metrics or ()
-            if "pseudo_labels" in row.numbers
-        ]
-        # Scored alike, whatever they evolved by.
-        scores, facts = Grid([column], rescored(*_PAPER)), Grid([column], fact_value)
-        rows.append([
-            name.replace("_", " "),
-            f"{of[0].setting('judge.score_alpha'):g}, {of[0].setting('judge.relevance_floor'):g}",
-            number_text(sum(metrics) / len(metrics) if metrics else None),
-            shown(scores.mean(column.key)),
-            shown(facts.mean(column.key)),
-        ])  # fmt: skip
-    return markdown(
-        ["Evolved by", "score_alpha, Theta", "Pseudo-labels a shop", "Final score at 0.8, 0.2", "Right facts"], rows
+    for key, of_values in found.items():
+        seeds = sorted(set.intersection(*(set(of) for of in of_values.values())))
+        if len(of_values) < 2 or not seeds:
+            continue
+        for values in sorted(of_values, reverse=True):
+            chosen = [of_values[values][seed] for seed in seeds]
+            column = columns_of(chosen)[-1]
+            labels = [row.numbers.get("pseudo_labels", 0.0) for run in chosen for row in run.run.metrics or ()]
+            # Scored alike, whatever they evolved by.
+            scores, facts = Grid([column], rescored(*_PAPER)), Grid([column], fact_value)
+            rows.append([
+                column_name(key),
+                f"{values[0]:g}, {values[1]:g}",
+                str(len(seeds)),
+                number_text(sum(labels) / len(labels) if labels else None),
+                shown(scores.mean(key)),
+                shown(facts.mean(key)),
+            ])  # fmt: skip
+    if not rows:
+        return ""
+    head = ["Method", "Evolved by score_alpha, Theta", "Seeds", "Pseudo-labels a shop", "Final score at 0.8, 0.2"]
+    return (
+        "## Shops that evolved by other values\n\n"
+        "The score decides which replies become pseudo-labels, so these were run again; all are scored alike.\n\n"
+        + markdown([*head, "Right facts"], rows)
     )
+
+
+def _values(run: StudyRun) -> tuple[float, float]:
+    return float(run.setting("judge.score_alpha")), float(run.setting("judge.relevance_floor"))
 
 
 def _first_variant(runs: Sequence[StudyRun]) -> list[StudyRun]:
@@ -120,7 +131,7 @@ def write_theta(directory: Path, output: Path) -> list[Path]:
         UserError: no run that fine-tunes.
         RunDirectoryError: a run's file is broken, or the output cannot be written.
     """
-    runs = load_runs(directory)
+    runs = [run for run in load_runs(directory) if run.run.arm != "none"]
     columns = columns_of(_first_variant(runs))
     queries = len(Grid(columns, rescored(*_PAPER)).keys)
     text = "\n".join([
@@ -132,8 +143,6 @@ def write_theta(directory: Path, output: Path) -> list[Path]:
         _sweep(columns, [(alpha, _PAPER[1]) for alpha in ALPHAS]),
         _sweep(columns, [(_PAPER[0], floor) for floor in FLOORS]),
         _known(columns),
-        "## Shops that evolved by other values\n",
-        "The score decides which replies become pseudo-labels, so these were run again; all are scored alike.\n",
         _evolved(runs),
     ])  # fmt: skip
     path = output / "theta.md"

@@ -60,3 +60,11 @@ def test_theta_sweeps_what_must_run_again() -> None:
 def test_a_wrong_value_is_named(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         to_run_config(compose_run(["experiment=paper_table6", override]))
+
+
+def test_another_corpus_and_the_papers_own_steps_take_the_place_of_the_small_ones() -> None:
+    given = ["study.scale=1", "study.seeds=[0]", "corpus=ecd", "corpus.path=ecd.txt", "finetune=paper"]
+    runs = plan_study("paper_table6", [*given, "finetune.learning_rate=5e-5"])
+    assert [run.config.finetune.steps for run in runs] == list(STEPS.values())
+    assert {(run.config.finetune.batch_size, run.config.finetune.learning_rate) for run in runs} == {(1, 5e-5)}
+    assert all("pairs_per_shop" not in run.config.corpus for run in runs)

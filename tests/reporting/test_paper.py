@@ -194,7 +194,18 @@ def test_scores_are_computed_again_by_eq_1(study):
 def test_the_sweep_marks_the_papers_values(study, tmp_path):
     page = write_theta(study, tmp_path / "out")[0].read_text(encoding="utf-8")
     assert page.count("0.8, 0.2 (the paper's)") == 2
-    assert "lora 15000" in page
+    assert "evolved by" not in page
+
+
+def test_shops_that_evolved_by_other_values_are_compared_over_their_common_seeds(study, tmp_path):
+    for seed in (1, 2, 3):
+        folder = write_run(study / "theta", ("lora", 3000), seed, (0.45, 0.4, 1.5))
+        path = folder / ".hydra" / "config.yaml"
+        path.write_text(path.read_text(encoding="utf-8").replace("score_alpha: 0.8", "score_alpha: 0.0"))
+    page = write_theta(study, tmp_path / "out")[0].read_text(encoding="utf-8")
+    assert "| LoRA 3000 steps | 0.8, 0.2 | 2 | 9 |" in page
+    assert "| LoRA 3000 steps | 0, 0.2 | 2 | 9 |" in page
+    assert "LoRA 5000 steps | 0" not in page
 
 
 def test_a_cell_cannot_break_the_table():
