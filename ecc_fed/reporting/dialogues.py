@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ecc_fed.core.seeding import derive_rng
 from ecc_fed.reporting.measures import all_right
-from ecc_fed.reporting.rows import Run, SampleRow
+from ecc_fed.reporting.rows import Phase, Run, SampleRow
 from ecc_fed.reporting.study import Study
 
 # Whose replies decide the outcome: the first of these that the study has.
@@ -98,7 +98,7 @@ def _change(before: SampleRow, after: SampleRow) -> float:
     return after.final_score - before.final_score
 
 
-def _by_query(run: Run, phase: str) -> dict[Query, SampleRow]:
+def _by_query(run: Run, phase: Phase) -> dict[Query, SampleRow]:
     return {(row.shop_id, row.pair_id): row for row in run.rows(phase)}
 
 
