@@ -27,7 +27,6 @@ from safetensors.numpy import load_file, save
 from ecc_fed.core.errors import ModelError, RunDirectoryError
 from ecc_fed.core.records import AdapterState, EgressEntry, OptimizerState, PseudoLabel, Turn
 from ecc_fed.core.run_directory import read_jsonl, write_bytes, write_json, write_jsonl
-from ecc_fed.end_model.adapters import load_adapter
 from ecc_fed.privacy.ledger import read_ledger, write_ledger
 
 _KEPT_ROUNDS = 2
@@ -126,6 +125,8 @@ def load_state(folder: Path, server_round: int) -> ShopState:
     Raises:
         RunDirectoryError: that round is not there or not readable.
     """
+    from ecc_fed.end_model.adapters import load_adapter  # draws in torch, which a server does without
+
     path = folder / f"round_{server_round:04d}"
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
