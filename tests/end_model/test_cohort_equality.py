@@ -260,9 +260,7 @@ def test_texts_and_likelihoods_equal_the_peft_engines(engines, family):
 )
 # Always the same mixes: in fp32, Adam turns the rounding of a tiny gradient into a step of full size now and then
 # (1% of an update was seen), which no fixed bound tells from a fault. The fp64 test below does.
-@settings(
-    max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_shop_gets_the_same_alone_and_in_any_cohort_with_dropout_on(dropping, mix, batch_tokens):
     jobs = [
         FineTuneJob(
@@ -289,7 +287,7 @@ def test_a_shop_gets_the_same_alone_and_in_any_cohort_with_dropout_on(dropping, 
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 60])
-@pytest.mark.parametrize(("ranks", "steps"), [((2, 4, 3), (5, 5, 4)), ((2, 2), (1, 3))])
+@pytest.mark.parametrize(("ranks", "steps"), [((2, 4, 3), (5, 5, 4)), ((2, 2, 2), (3, 3, 1))])
 def test_fp64_with_dropout_a_shop_gets_the_same_alone_and_in_a_cohort_to_1e_9(llama, ranks, steps, batch_tokens):
     base, _, bank, jobs, states = cohort(llama, torch.float64, ranks, steps)
     untouched = copy.deepcopy(bank)
