@@ -126,7 +126,7 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
         FineTuneSettings(
             steps=config.chat.steps,
             batch_size=config.finetune.batch_size,
-            learning_rate=config.finetune.learning_rate if rate is None else rate,
+            learning_rate=config.finetune.learning_rate / 4 if rate is None else rate,
             weight_decay=config.finetune.weight_decay,
             clipping_norm=config.finetune.clipping_norm,
         ),
