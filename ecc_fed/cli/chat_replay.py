@@ -62,7 +62,9 @@ def print_replay(review: Review, console: Console) -> None:
 
 def _table(review: Review, rows: list[Replayed]) -> Table:
     title = f"{review.shop.shop_id}, after {review.lessons} lessons: every marked query again"
-    table = Table("query", "reply then", "mark", "score", "reply now", "score", title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for column in ("query", "reply then", "mark", "score", "reply now", "score"):
+        table.add_column(column, overflow="fold")
     for row in rows:
         now = row.reply if row.reply != row.first.reply else "(the same)"
         verdict = f" [{row.verdict}]" if row.verdict and row.reply != row.first.reply else ""
