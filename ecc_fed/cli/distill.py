@@ -16,7 +16,7 @@ from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Split
 from ecc_fed.core.run_directory import write_text
-from ecc_fed.teacher.data_set import DataSet, sole_writer
+from ecc_fed.teacher.data_set import DataSet, sole_filler
 from ecc_fed.teacher.distillation import Estimate, Query, estimate, identity, plan_queries
 from ecc_fed.teacher.prompts import Language
 
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
     if expected.most_usd > 0 and not yes and not _agreed(console, expected):
         console.print("Nothing was asked.", highlight=False)
         return 0
-    with sole_writer(folder):
+    with sole_filler(folder):
         data_set = DataSet(folder, which)
         write_text(folder / "config.yaml", to_yaml(composed))
         _fill(data_set, queries, cloud, config, console)

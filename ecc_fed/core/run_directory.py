@@ -6,6 +6,7 @@ is not a finite number is refused, so that every tool can read what is written h
 """
 
 import errno
+import fcntl
 import json
 import math
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.errors import RunDirectoryError, UserError
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or put runs elsewhere with hydra.run.dir=PATH",
@@ -131,6 +132,32 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_writer(folder: Path, busy: str, remedy: str) -> Iterator[None]:
+    """Keeps other processes that ask for the same out of `folder`, which is made.
+
+    Args:
+        folder: what to keep them out of.
+        busy: said to the one who comes second.
+        remedy: said where the folder cannot be made.
+
+    Raises:
+        UserError: another is at work there.
+        RunDirectoryError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise RunDirectoryError(f"cannot write {folder}: {error.strerror}; {remedy}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(busy) from error
+        yield
 
 
 def write_bytes(path: Path, content: bytes) -> None:

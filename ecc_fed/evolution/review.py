@@ -9,16 +9,15 @@ The run's own states are read and never written.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import (
     AdapterState,
     Example,
@@ -32,7 +31,7 @@ from ecc_fed.core.records import (
     TeacherReply,
     Turn,
 )
-from ecc_fed.core.run_directory import append_jsonl
+from ecc_fed.core.run_directory import append_jsonl, sole_writer
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.experience import Experience, cycled, draw_examples
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, wants_reference
@@ -89,25 +88,10 @@ class Learned:
     losses: tuple[float, ...] = ()
 
 
-@contextmanager
-def sole_chat(folder: Path) -> Iterator[None]:
-    """Keeps a second chat with the same shop out.
-
-    Raises:
-        UserError: one is under way.
-        RunDirectoryError: the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
-    except OSError as error:
-        raise RunDirectoryError(f"cannot write {folder}: {error.strerror}; make the folder writable") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"another chat with this shop is under way in {folder}; end it first") from error
-        yield
+def sole_chat(folder: Path) -> AbstractContextManager[None]:
+    """Keeps a second chat with the same shop out; raises as `sole_writer`."""
+    busy = f"another chat with this shop is under way in {folder}; end it first"
+    return sole_writer(folder, busy, "make the folder writable")
 
 
 def _digest(adapter: AdapterState | None) -> str | None:

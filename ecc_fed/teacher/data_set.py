@@ -6,17 +6,16 @@ is and what it used so far. A pass that is killed loses at most the requests tha
 
 from __future__ import annotations
 
-import fcntl
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ecc_fed.core.errors import BudgetExceeded, RunDirectoryError, TeacherError, UserError
 from ecc_fed.core.records import TeacherReply
-from ecc_fed.core.run_directory import append_jsonl, read_json, read_jsonl, write_json, write_jsonl
+from ecc_fed.core.run_directory import append_jsonl, read_json, read_jsonl, sole_writer, write_json, write_jsonl
 from ecc_fed.privacy.ledger import MemoryLedger, entry_to_row
 from ecc_fed.teacher.budget import Spending
 from ecc_fed.teacher.distillation import Query, row_of
@@ -150,25 +149,10 @@ class DataSet:
         return summary
 
 
-@contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """Keeps other passes out of `folder`.
-
-    Raises:
-        UserError: one is at work there.
-        RunDirectoryError: the folder cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
-    except OSError as error:
-        raise RunDirectoryError(f"cannot write {folder}: {error.strerror}; choose another folder with --out") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"another command is filling {folder}: wait for it, or choose another --out") from error
-        yield
+def sole_filler(folder: Path) -> AbstractContextManager[None]:
+    """Keeps other passes out of `folder`; raises as `sole_writer`."""
+    busy = f"another command is filling {folder}: wait for it, or choose another --out"
+    return sole_writer(folder, busy, "choose another folder with --out")
 
 
 def _key(query: Query) -> tuple[str, str, str]:

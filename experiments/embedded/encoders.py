@@ -14,7 +14,7 @@ from ecc_fed.core.records import Session
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.corpus.simulator.public import QueryContrast, ReplyContrast
 from ecc_fed.judging.similarity import pool
-from experiments.embedded.language_model import pad, scheduled_rate, split_tokens, token_parts
+from experiments.embedded.language_model import pad, scheduled_rate, split_tokens, token_parts, token_pieces
 from experiments.embedded.tokenizer import SPECIALS, USER
 from experiments.embedded.topics import TopicHead
 
@@ -85,12 +85,6 @@ def similarity_loss(
     return ranking + pull * scale.mean()
 
 
-def hide(ids: torch.Tensor, hideable: torch.Tensor, mark: int, generator: torch.Generator) -> torch.Tensor:
-    """`ids` with `HIDDEN_SHARE` of the `hideable` tokens replaced by `mark`."""
-    drawn = torch.rand(ids.shape, generator=generator) < HIDDEN_SHARE
-    return torch.where(drawn & hideable, mark, ids)
-
-
 def guessing_loss(
     states: torch.Tensor, shown: torch.Tensor, ids: torch.Tensor, embedding: torch.Tensor
 ) -> torch.Tensor:
@@ -112,14 +106,30 @@ def _wording(encoded: Sequence[list[int]], count: int, special: int) -> list[lis
     return flags
 
 
-def _split(
-    ids: list[int], flags: list[int], parts: dict[int, list[int]], rng: np.random.Generator
-) -> tuple[list[int], list[int]]:
-    """A share of the merged tokens taken apart, the pieces flagged as the whole was."""
-    drawn = rng.random(len(ids)) < SPLIT_SHARE
-    pieces = [parts.get(token, [token]) if cut else [token] for token, cut in zip(ids, drawn, strict=True)]
-    long_flags = [flag for piece, flag in zip(pieces, flags, strict=True) for _ in piece]
-    return [token for piece in pieces for token in piece], long_flags
+class Aids:
+    """What every encoder trains with beside its own loss: split tokens, hidden tokens, and topics to be named."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, hidden_size: int, device: torch.device, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(derive_seed(seed, "hidden tokens"))
+        self._rng, self._parts = derive_rng(seed, "split tokens"), token_parts(tokenizer)
+        self._mark = tokenizer.convert_tokens_to_ids(HIDDEN_MARK)
+        torch.manual_seed(derive_seed(seed, "topic head"))
+        self.head = TopicHead(hidden_size).to(device)
+
+    def split(self, ids: list[int]) -> list[int]:
+        """A share of the merged tokens taken apart."""
+        return split_tokens(ids, self._parts, SPLIT_SHARE, self._rng)
+
+    def split_flagged(self, ids: list[int], flags: list[int]) -> tuple[list[int], list[int]]:
+        """As `split`, the pieces flagged as the whole was."""
+        pieces = token_pieces(ids, self._parts, SPLIT_SHARE, self._rng)
+        long_flags = [flag for piece, flag in zip(pieces, flags, strict=True) for _ in piece]
+        return [token for piece in pieces for token in piece], long_flags
+
+    def hide(self, ids: torch.Tensor, hideable: torch.Tensor) -> torch.Tensor:
+        """`ids` with `HIDDEN_SHARE` of the `hideable` tokens replaced by the mark."""
+        drawn = torch.rand(ids.shape, generator=self._generator) < HIDDEN_SHARE
+        return torch.where(drawn & hideable, self._mark, ids)
 
 
 def train_similarity(
@@ -133,31 +143,27 @@ def train_similarity(
     batch_size: int = 48,
 ) -> dict[str, float]:
     """Steps over contrasts; some words of anchor and same meaning are hidden and to be guessed, topics to be named."""
-    generator = torch.Generator().manual_seed(derive_seed(seed, "hidden tokens"))
-    mark, special = tokenizer.convert_tokens_to_ids(HIDDEN_MARK), len(SPECIALS)
-    rng, parts = derive_rng(seed, "split tokens"), token_parts(tokenizer)
-    torch.manual_seed(derive_seed(seed, "topic head"))
-    head = TopicHead(model.config.hidden_size).to(device)
+    aids = Aids(tokenizer, model.config.hidden_size, device, seed)
 
-    def loss(_: int) -> torch.Tensor:
+    def loss() -> torch.Tensor:
         rows = [next(contrasts) for _ in range(batch_size)]
         texts = [row.anchor for row in rows] + [row.same_meaning for row in rows]
         texts += [row.wrong_value for row in rows] + [row.other_content for row in rows]
         encoded = tokenizer(texts, truncation=True)["input_ids"]
-        hideable = _wording(encoded, batch_size, special)
-        drawn = [_split(ids, flags, parts, rng) for ids, flags in zip(encoded, hideable, strict=True)]
+        hideable = _wording(encoded, batch_size, len(SPECIALS))
+        drawn = [aids.split_flagged(ids, flags) for ids, flags in zip(encoded, hideable, strict=True)]
         ids = pad([pieces for pieces, _ in drawn], tokenizer.pad_token_id)
         mask = (ids != tokenizer.pad_token_id).long().to(device)
-        shown = hide(ids, pad([flags for _, flags in drawn], 0).bool(), mark, generator).to(device)
+        shown = aids.hide(ids, pad([flags for _, flags in drawn], 0).bool()).to(device)
         ids = ids.to(device)
         states = model(input_ids=shown, attention_mask=mask, output_hidden_states=True)
         vectors = torch.nn.functional.normalize(pool(states.last_hidden_state, mask, "mean", model), dim=-1)
         guessing = guessing_loss(states.last_hidden_state, shown, ids, model.get_input_embeddings().weight)
         middle = pool(states.hidden_states[TOPIC_LAYER], mask, "mean", model)
-        topics = head.loss(middle, [row.intent for row in rows] * 3 + [row.other_intent for row in rows])
+        topics = aids.head.loss(middle, [row.intent for row in rows] * 3 + [row.other_intent for row in rows])
         return similarity_loss(vectors, batch_size) + GUESSING_WEIGHT * guessing + TOPIC_WEIGHT * topics
 
-    return _optimize(model.to(device), loss, steps, peak_rate, [*model.parameters(), *head.parameters()])
+    return _optimize(model.to(device), aids.head, loss, steps, peak_rate)
 
 
 def question_loss(vectors: torch.Tensor, intents: Sequence[str]) -> torch.Tensor:
@@ -191,23 +197,21 @@ def train_questions(
     batch_size: int = 64,
 ) -> dict[str, float]:
     """Steps over questions, their paraphrases and their replies, with their topics to be named."""
-    rng, parts = derive_rng(seed, "split tokens"), token_parts(tokenizer)
-    torch.manual_seed(derive_seed(seed, "topic head"))
-    head = TopicHead(model.config.hidden_size).to(device)
+    aids = Aids(tokenizer, model.config.hidden_size, device, seed)
 
-    def loss(_: int) -> torch.Tensor:
+    def loss() -> torch.Tensor:
         rows = [next(contrasts) for _ in range(batch_size)]
         intents = [row.intent for row in rows]
         texts = [row.query for row in rows] + [row.paraphrase for row in rows] + [row.reply for row in rows]
         encoded = tokenizer(texts, truncation=True)["input_ids"]
-        ids = pad([split_tokens(row, parts, SPLIT_SHARE, rng) for row in encoded], tokenizer.pad_token_id).to(device)
+        ids = pad([aids.split(row) for row in encoded], tokenizer.pad_token_id).to(device)
         mask = (ids != tokenizer.pad_token_id).long()
         states = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
         vectors = torch.nn.functional.normalize(pool(states.last_hidden_state, mask, "mean", model), dim=-1)
-        topics = head.loss(pool(states.hidden_states[TOPIC_LAYER], mask, "mean", model), intents * 3)
+        topics = aids.head.loss(pool(states.hidden_states[TOPIC_LAYER], mask, "mean", model), intents * 3)
         return question_loss(vectors, intents) + TOPIC_WEIGHT * topics
 
-    return _optimize(model.to(device), loss, steps, peak_rate, [*model.parameters(), *head.parameters()])
+    return _optimize(model.to(device), aids.head, loss, steps, peak_rate)
 
 
 def train_relevance(
@@ -221,20 +225,16 @@ def train_relevance(
     batch_size: int = 96,
 ) -> dict[str, float]:
     """Steps over examples by binary cross-entropy; some tokens are hidden and to be guessed, topics to be named."""
-    generator = torch.Generator().manual_seed(derive_seed(seed, "hidden tokens"))
-    mark, special = tokenizer.convert_tokens_to_ids(HIDDEN_MARK), len(SPECIALS)
-    rng, parts = derive_rng(seed, "split tokens"), token_parts(tokenizer)
-    torch.manual_seed(derive_seed(seed, "topic head"))
-    head = TopicHead(model.config.hidden_size).to(device)
+    aids = Aids(tokenizer, model.config.hidden_size, device, seed)
 
-    def loss(_: int) -> torch.Tensor:
+    def loss() -> torch.Tensor:
         rows = [next(examples) for _ in range(batch_size)]
         pairs = tokenizer([row.query for row in rows], [row.reply for row in rows], truncation=True)["input_ids"]
-        ids = pad([split_tokens(pair, parts, SPLIT_SHARE, rng) for pair in pairs], tokenizer.pad_token_id)
+        ids = pad([aids.split(pair) for pair in pairs], tokenizer.pad_token_id)
         mask = (ids != tokenizer.pad_token_id).long()
         ended = (ids == tokenizer.sep_token_id).long()
         reply = ((ended.cumsum(1) - ended) == 1).long() * mask  # after the first end mark: the second segment
-        shown = hide(ids, ids >= special, mark, generator).to(device)
+        shown = aids.hide(ids, ids >= len(SPECIALS)).to(device)
         ids, mask, reply = ids.to(device), mask.to(device), reply.to(device)
         states = model.bert(input_ids=shown, attention_mask=mask, token_type_ids=reply, output_hidden_states=True)
         logits = model.classifier(states.pooler_output)[:, 0]
@@ -244,12 +244,12 @@ def train_relevance(
             states.last_hidden_state[right], shown[right], ids[right], model.bert.get_input_embeddings().weight
         )
         middle = states.hidden_states[TOPIC_LAYER]
-        topics = head.loss(pool(middle, mask * (1 - reply), "mean", model), [row.asked for row in rows])
-        topics = topics + head.loss(pool(middle, mask * reply, "mean", model), [row.answered for row in rows])
+        topics = aids.head.loss(pool(middle, mask * (1 - reply), "mean", model), [row.asked for row in rows])
+        topics = topics + aids.head.loss(pool(middle, mask * reply, "mean", model), [row.answered for row in rows])
         matching = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
         return matching + GUESSING_WEIGHT * guessing + TOPIC_WEIGHT * topics
 
-    return _optimize(model.to(device), loss, steps, peak_rate, [*model.parameters(), *head.parameters()])
+    return _optimize(model.to(device), aids.head, loss, steps, peak_rate)
 
 
 def dialogue_pairs(sessions: Iterator[Session], seed: int) -> Iterator[Example]:
@@ -279,18 +279,19 @@ def labelled_pairs(contrasts: Iterator[QueryContrast], seed: int) -> Iterator[Ex
 
 def _optimize(
     model: torch.nn.Module,
-    loss_of: Callable[[int], torch.Tensor],
+    head: torch.nn.Module,
+    loss_of: Callable[[], torch.Tensor],
     steps: int,
     peak_rate: float,
-    parameters: Sequence[torch.nn.Parameter],
 ) -> dict[str, float]:
     model.train()
+    parameters = [*model.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.01)
     started, recent = time.monotonic(), 0.0
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = scheduled_rate(step, steps, peak_rate)
-        loss = loss_of(step)
+        loss = loss_of()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -90,11 +90,17 @@ def token_parts(tokenizer: PreTrainedTokenizerFast) -> dict[int, list[int]]:
     }
 
 
-def split_tokens(ids: list[int], parts: dict[int, list[int]], share: float, rng: np.random.Generator) -> list[int]:
-    """`ids` with `share` of the tokens in `parts` taken apart."""
+def token_pieces(
+    ids: list[int], parts: dict[int, list[int]], share: float, rng: np.random.Generator
+) -> list[list[int]]:
+    """The pieces of every token: itself, or for `share` of the tokens in `parts` its parts."""
     drawn = rng.random(len(ids)) < share
-    pieces = (parts.get(token, [token]) if split else [token] for token, split in zip(ids, drawn, strict=True))
-    return [token for piece in pieces for token in piece][:MAX_TOKENS]
+    return [parts.get(token, [token]) if split else [token] for token, split in zip(ids, drawn, strict=True)]
+
+
+def split_tokens(ids: list[int], parts: dict[int, list[int]], share: float, rng: np.random.Generator) -> list[int]:
+    """`ids` with `share` of the tokens in `parts` taken apart, cut to `MAX_TOKENS`."""
+    return [token for piece in token_pieces(ids, parts, share, rng) for token in piece][:MAX_TOKENS]
 
 
 def batches(

@@ -12,13 +12,16 @@ from __future__ import annotations
 import argparse
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import GenerationConfig
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 import ecc_fed
@@ -44,6 +47,10 @@ ENCODER_MAX_TOKENS = 256
 # At --scale 1: about half an hour for the end model and ten minutes an encoder on one CPU core.
 STEPS = {"end_model": 4000, "similarity": 2400, "relevance": 2400, "questions": 1000}
 PEAK_RATE = {"end_model": 5e-3, "similarity": 1e-3, "relevance": 1e-3, "questions": 1e-3}
+_WORDINGS = (
+    "Public speakers use the lexicon's training forms and the further wordings of `packs/zh/wordings.toml`, "
+    "which was written without sight of the held-out forms."
+)
 # Of the end model's text: dialogues, copy tasks, restated questions.
 MIX = (0.6, 0.25, 0.15)
 SLIP_SHARE, SPLIT_SHARE = 0.3, 0.2
@@ -102,63 +109,73 @@ def train_end_model(folder: Path, seed: int, scale: float, device: torch.device,
     )
 
 
-def train_similarity(folder: Path, seed: int, scale: float, device: torch.device, command: str) -> None:
-    """Trains and publishes the similarity encoder."""
-    tokenizer = encoder_tokenizer(public_vocabulary(seed), ENCODER_MAX_TOKENS)
-    model = encoders.new_bi_encoder(tokenizer, ENCODER_MAX_TOKENS, derive_seed(seed, "similarity"))
-    rows = reply_contrasts(derive_seed(seed, "reply contrasts"), held_out=False)
-    steps = max(1, round(STEPS["similarity"] * scale))
-    figures = encoders.train_similarity(model, tokenizer, rows, steps, PEAK_RATE["similarity"], device, seed)
-    aside = stage_model(folder, model, tokenizer)
-    _publish_encoder(aside, folder, "Tiny similarity encoder", similarity_measures, seed, command, steps, figures)
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one encoder is made: a fresh model, its rows, its training, and what its card measures."""
+
+    title: str
+    purpose: str
+    new_model: Callable[[PreTrainedTokenizerFast, int, int], PreTrainedModel]
+    rows: Callable[[int], Iterator[Any]]
+    train: Callable[..., dict[str, float]]
+    measures: Callable[[str, int, bool], dict[str, float]]
 
 
-def train_relevance(folder: Path, seed: int, scale: float, device: torch.device, command: str) -> None:
-    """Trains and publishes the relevance cross encoder."""
-    tokenizer = encoder_tokenizer(public_vocabulary(seed), ENCODER_MAX_TOKENS)
-    model = encoders.new_relevance(tokenizer, ENCODER_MAX_TOKENS, derive_seed(seed, "relevance"))
+def _relevance_rows(seed: int) -> Iterator[encoders.Example]:
     rows = query_contrasts(derive_seed(seed, "query contrasts"), held_out=False)
     contrasts = encoders.labelled_pairs(rows, derive_seed(seed, "labels"))
     dialogues = encoders.dialogue_pairs(assistant_dialogues(derive_seed(seed, "relevance dialogues")), seed)
-    pairs = language_model.mix([contrasts, dialogues], [0.75, 0.25], derive_seed(seed, "relevance mix"))
-    steps = max(1, round(STEPS["relevance"] * scale))
-    figures = encoders.train_relevance(model, tokenizer, pairs, steps, PEAK_RATE["relevance"], device, seed)
-    aside = stage_model(folder, model, tokenizer)
-    _publish_encoder(aside, folder, "Tiny relevance cross encoder", relevance_measures, seed, command, steps, figures)
+    return language_model.mix([contrasts, dialogues], [0.75, 0.25], derive_seed(seed, "relevance mix"))
 
 
-def train_questions(folder: Path, seed: int, scale: float, device: torch.device, command: str) -> None:
-    """Trains and publishes the question encoder, by which the simulated cloud understands a question."""
+ENCODERS = {
+    "similarity": Recipe(
+        "Tiny similarity encoder",
+        "tells whether two replies say the same",
+        encoders.new_bi_encoder,
+        lambda seed: reply_contrasts(derive_seed(seed, "reply contrasts"), held_out=False),
+        encoders.train_similarity,
+        similarity_measures,
+    ),
+    "relevance": Recipe(
+        "Tiny relevance cross encoder",
+        "tells whether a reply answers a question",
+        encoders.new_relevance,
+        _relevance_rows,
+        encoders.train_relevance,
+        relevance_measures,
+    ),
+    "questions": Recipe(
+        "Tiny question encoder",
+        "finds a question's paraphrases and its replies; by it the simulated cloud understands a question",
+        encoders.new_bi_encoder,
+        lambda seed: query_contrasts(derive_seed(seed, "question contrasts"), held_out=False),
+        encoders.train_questions,
+        question_measures,
+    ),
+}
+
+
+def train_encoder(part: str, folder: Path, seed: int, scale: float, device: torch.device, command: str) -> None:
+    """Trains and publishes the encoder named `part`."""
+    recipe = ENCODERS[part]
     tokenizer = encoder_tokenizer(public_vocabulary(seed), ENCODER_MAX_TOKENS)
-    model = encoders.new_bi_encoder(tokenizer, ENCODER_MAX_TOKENS, derive_seed(seed, "questions"))
-    rows = query_contrasts(derive_seed(seed, "question contrasts"), held_out=False)
-    steps = max(1, round(STEPS["questions"] * scale))
-    figures = encoders.train_questions(model, tokenizer, rows, steps, PEAK_RATE["questions"], device, seed)
+    model = recipe.new_model(tokenizer, ENCODER_MAX_TOKENS, derive_seed(seed, part))
+    steps = max(1, round(STEPS[part] * scale))
+    figures = recipe.train(model, tokenizer, recipe.rows(seed), steps, PEAK_RATE[part], device, seed)
     aside = stage_model(folder, model, tokenizer)
-    _publish_encoder(aside, folder, "Tiny question encoder", question_measures, seed, command, steps, figures)
-
-
-def _publish_encoder(
-    aside: Path,
-    folder: Path,
-    title: str,
-    measures: Callable[[str, int, bool], dict[str, float]],
-    seed: int,
-    command: str,
-    steps: int,
-    figures: dict[str, float],
-) -> None:
-    held_out = measures(str(aside), derive_seed(seed, "card"), True)
-    trained = measures(str(aside), derive_seed(seed, "card"), False)
+    held_out = recipe.measures(str(aside), derive_seed(seed, "card"), True)
+    trained = recipe.measures(str(aside), derive_seed(seed, "card"), False)
     publish(
         aside,
         folder,
-        title,
+        recipe.title,
         {
-            "What it is": "A BERT of about one million parameters for simulated Chinese shop replies. It knows no real "
-            "Chinese, and none of its scores means anything outside the simulator's language.",
-            "Data": "Contrasts of public simulated shops from `ecc_fed.corpus.simulator.public`. A share of the "
-            "surface forms *and* of the values (couriers, prices, coupons, products) is held out of training.",
+            "What it is": f"A BERT of about one million parameters that {recipe.purpose}. It knows simulated Chinese "
+            "shop dialogues alone, no real Chinese: none of its scores means anything outside the simulator's "
+            "language.",
+            "Data": f"Contrasts of public simulated shops from `ecc_fed.corpus.simulator.public`. {_WORDINGS} A share "
+            "of the surface forms *and* of the values (couriers, prices, coupons, products) is held out of training.",
             "Made by": _origin(command, seed, {"steps": steps, **figures}),
             "On held-out forms and values": table(held_out),
             "On the forms and values of training": table(trained),
@@ -188,14 +205,13 @@ def main(arguments: list[str] | None = None) -> None:
     transformers_logging.disable_progress_bar()
     wanted = options.device if options.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     parts = list(PLACES) if options.part == "all" else [options.part]
-    trainers = {"end_model": train_end_model, "similarity": train_similarity, "relevance": train_relevance}
-    trainers["questions"] = train_questions
     for part in parts:
         folder = options.out / part if options.out else PLACES[part]
         command = f"python -m experiments.embedded.train --part {part} --seed {options.seed} --scale {options.scale:g}"
         started = time.monotonic()
         print(f"{part}:", flush=True)
-        trainers[part](folder, options.seed, options.scale, torch.device(wanted), command)
+        train = train_end_model if part == "end_model" else partial(train_encoder, part)
+        train(folder, options.seed, options.scale, torch.device(wanted), command)
         print(f"  {folder} in {time.monotonic() - started:.0f} s", flush=True)
 
 

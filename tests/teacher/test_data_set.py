@@ -10,7 +10,7 @@ from ecc_fed.core.records import Pair, Shop
 from ecc_fed.core.run_directory import read_json, read_jsonl
 from ecc_fed.privacy.ledger import read_ledger
 from ecc_fed.teacher.budget import Budget
-from ecc_fed.teacher.data_set import PATIENCE, DataSet, sole_writer
+from ecc_fed.teacher.data_set import PATIENCE, DataSet, sole_filler
 from ecc_fed.teacher.distillation import Query, identity, plan_queries
 from ecc_fed.teacher.retry import RetryPolicy
 
@@ -31,7 +31,7 @@ def fill(folder: Path, script: Any = NEVER, asked: list[Query] | None = None, **
     backend = ScriptedBackend(script)
     cloud, ledger, _ = gateway(backend, retry=RetryPolicy(max_attempts=1), **settings)
     progress: list[int] = []
-    with sole_writer(folder):
+    with sole_filler(folder):
         data_set = DataSet(folder, identity(asked, backend, "zh", "none"))
         data_set.fill(asked, cloud, ledger, 4, progress.append)
     assert progress == sorted(progress)
@@ -140,13 +140,13 @@ def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     with (
-        sole_writer(tmp_path),
+        sole_filler(tmp_path),
         pytest.raises(UserError, match="another command is filling"),
-        sole_writer(tmp_path),
+        sole_filler(tmp_path),
     ):
         pass
-    with sole_writer(tmp_path):
+    with sole_filler(tmp_path):
         pass
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunDirectoryError, match="--out"), sole_writer(tmp_path / "file" / "set"):
+    with pytest.raises(RunDirectoryError, match="--out"), sole_filler(tmp_path / "file" / "set"):
         pass
