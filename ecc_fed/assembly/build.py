@@ -16,7 +16,6 @@ from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.adapters import save_adapter
-from ecc_fed.end_model.peft_engine import PeftEngine
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
 from ecc_fed.evolution.settings import EvolutionSettings, Reference, Services
@@ -66,6 +65,8 @@ def base_path(config: RunConfig) -> str:
 
 def _engine_class(name: str) -> Any:
     if name == "peft":
+        from ecc_fed.end_model.peft_engine import PeftEngine
+
         return PeftEngine
     from ecc_fed.end_model.cohort import SharedBase
 

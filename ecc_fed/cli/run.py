@@ -20,7 +20,6 @@ from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.federation.simulation import open_hosts, simulate
-from ecc_fed.reporting.report import report
 from ecc_fed.reporting.summary import write_summary
 
 _HELP = """[bold]ecc-fed run[/] \\[-m] \\[overrides]   one run; -m sweeps over comma-separated values
@@ -85,6 +84,8 @@ def main(arguments: list[str]) -> int:
             with run_progress(config.arm.name, console) as on_progress, open_hosts(config) as hosts:
                 simulate(config, directory, hosts, on_progress)
                 write_summary(directory.root)
+            from ecc_fed.reporting.report import report  # plotting takes seconds to import: no mistake waits for it
+
             report([directory.root], console=Console())
         except EccError as error:
             if not multirun:

@@ -17,8 +17,6 @@ from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.federation.simulation import open_hosts, simulate
-from ecc_fed.reporting.paper_views import VIEWS
-from ecc_fed.reporting.report import report
 from ecc_fed.reporting.summary import write_summary
 
 _HELP = """[bold]ecc-fed study NAME[/] \\[--out DIR] \\[overrides]   all arms and seeds of a study, then its report
@@ -101,6 +99,10 @@ def main(arguments: list[str]) -> int:
             with run_progress(f"{number}/{len(runs)} {run.name}", console) as on_progress:
                 simulate(run.config, directory, hosts, on_progress)
                 write_summary(directory.root)
+    # Plotting takes seconds to import; no mistake waits for it.
+    from ecc_fed.reporting.paper_views import VIEWS
+    from ecc_fed.reporting.report import report
+
     report([out], console=Console())
     view = runs[0].config.study.view
     if view is not None:

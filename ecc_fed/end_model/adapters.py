@@ -1,4 +1,4 @@
-"""Adapters as tensors: a seeded start, and peft's own files.
+"""Adapters as tensors: a seeded start, and peft's own files. Neither torch nor peft is needed for a start or a save.
 
 What a shop trains, exchanges and keeps is its adapter's own tensors under peft's names. A prefix made
 by an MLP has them too: peft's file holds only the prefix that the MLP makes, from which nobody can
@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peft import LoraConfig, PeftConfig, PrefixTuningConfig
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
-from safetensors.torch import load_file
 
 from ecc_fed.core.errors import ModelError
 from ecc_fed.core.records import AdapterState, Array
@@ -35,31 +33,28 @@ _TRANSFORM = tuple(f"{ENCODER}.transform.{layer}.{part}" for layer in (0, 2) for
 _BAKED = "prompt_embeddings"
 
 
-def peft_config(settings: AdapterSettings) -> PeftConfig:
-    """The settings in peft's words; sizes that belong to the base are left to peft."""
+def peft_words(settings: AdapterSettings) -> dict[str, Any]:
+    """The settings in peft's words; all else is left to peft. `adapter_config.json` holds just this and the base."""
     if isinstance(settings, PrefixSettings):
-        return PrefixTuningConfig(
-            task_type="CAUSAL_LM",
-            num_virtual_tokens=settings.num_virtual_tokens,
-            prefix_projection=settings.projected,
-            encoder_hidden_size=settings.encoder_hidden_size,  # type: ignore[arg-type]  # None: no MLP.
-        )
+        return {
+            "peft_type": "PREFIX_TUNING",
+            "task_type": "CAUSAL_LM",
+            "num_virtual_tokens": settings.num_virtual_tokens,
+            "prefix_projection": settings.projected,
+            "encoder_hidden_size": settings.encoder_hidden_size,  # None: no MLP.
+        }
     modules = settings.target_modules
-    return LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]  # peft takes any number.
-        lora_dropout=settings.lora_dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        use_dora=settings.method == "dora",
-        use_rslora=settings.method == "rslora",
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-
-
-def state_name(parameter_name: str) -> str:
-    """A peft parameter's name without the adapter's own, as peft writes it to a file."""
-    return parameter_name.replace(".default.", ".").replace(f"{MAGNITUDE}.weight", MAGNITUDE)
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": settings.rank,
+        "lora_alpha": settings.lora_alpha,
+        "lora_dropout": settings.lora_dropout,
+        "target_modules": modules if isinstance(modules, str) else list(modules),
+        "use_dora": settings.method == "dora",
+        "use_rslora": settings.method == "rslora",
+        "bias": "none",
+    }
 
 
 def fresh_adapter(shapes: Mapping[str, tuple[int, ...]], seed: int) -> AdapterState:
@@ -118,9 +113,7 @@ def save_adapter(directory: Path, state: AdapterState, settings: AdapterSettings
     """Writes `directory` as peft would, so that peft (LoRA: vLLM too) opens it; each file is whole or absent."""
     directory = Path(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    config: Any = peft_config(settings)
-    config.base_model_name_or_path = base_path
-    config.inference_mode = True
+    config = peft_words(settings) | {"base_model_name_or_path": base_path, "inference_mode": True}
     files: dict[str, AdapterState] = {WEIGHTS_FILE: state}
     if isinstance(settings, PrefixSettings):
         files = {WEIGHTS_FILE: {_BAKED: baked_prefix(state)}}
@@ -128,13 +121,13 @@ def save_adapter(directory: Path, state: AdapterState, settings: AdapterSettings
             files[ENCODER_FILE] = state
     else:
         # The modules by name: "all-linear" would depend on the reader's own idea of it.
-        config.target_modules = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in state})
+        config["target_modules"] = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in state})
     aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         for file, tensors in files.items():
             arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in tensors.items()}
             save_file(arrays, aside / file, metadata={"format": "pt"})
-        config.save_pretrained(str(aside))
+        (aside / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         if directory.exists():
             for name in (*files, CONFIG_FILE):
                 (aside / name).replace(directory / name)
@@ -182,7 +175,8 @@ def _read(directory: Path, name: str) -> dict[str, Any]:
     try:
         if name == CONFIG_FILE:
             return dict(json.loads(path.read_text(encoding="utf-8")))
-        # Through torch, since numpy has no bf16.
+        from safetensors.torch import load_file  # through torch, since numpy has no bf16
+
         return {key: tensor.float().numpy() for key, tensor in load_file(path).items()}
     except (ValueError, SafetensorError) as error:
         raise ModelError(f"the adapter in {directory} is broken ({error}); save it again") from error

@@ -38,6 +38,22 @@ class Base:
     end_ids: frozenset[int]
 
 
+def check_limits(max_prompt_tokens: int, max_reply_tokens: int, batch_tokens: int) -> None:
+    """Refuses limits below 1.
+
+    Raises:
+        ConfigError: names the limit and its value.
+    """
+    limits = {
+        "max_prompt_tokens": max_prompt_tokens,
+        "max_reply_tokens": max_reply_tokens,
+        "batch_tokens": batch_tokens,
+    }
+    for name, value in limits.items():
+        if value < 1:
+            raise ConfigError(f"{name}={value} is out of range; it must be at least 1")
+
+
 def load_base(path: str, quantization: str = "none", device: str = "auto") -> Base:
     """Loads the base at `path`, frozen and in evaluation mode.
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.protocols import EndModel
 from ecc_fed.core.records import (
     AdapterState,
     Example,
@@ -26,7 +27,7 @@ from ecc_fed.core.records import (
 )
 from ecc_fed.end_model.adapter_settings import AdapterSettings, LoraSettings, adapter_settings
 from ecc_fed.end_model.adapters import check_adapter, fresh_adapter
-from ecc_fed.end_model.base import load_base
+from ecc_fed.end_model.base import check_limits, load_base
 from ecc_fed.end_model.cohort_bank import AdapterLayout, adapter_rank, load_rows
 from ecc_fed.end_model.cohort_base import UnsupportedBase, check_supported, take_apart
 from ecc_fed.end_model.cohort_forward import forward_packed, pack
@@ -34,7 +35,6 @@ from ecc_fed.end_model.cohort_generation import generate_cohort
 from ecc_fed.end_model.cohort_layers import ActiveAdapters, label_nll
 from ecc_fed.end_model.cohort_training import LOGITS, ShopJob, TrainingBank, train_cohort
 from ecc_fed.end_model.finetune import EncodedExample, check_job, encode_example, read_optimizer
-from ecc_fed.end_model.peft_engine import PeftEngine, check_limits
 from ecc_fed.end_model.prompting import decode_reply, encode_prompt, encode_text
 from ecc_fed.end_model.sampling import Row, make_rows, split_by_length
 
@@ -96,13 +96,15 @@ class SharedBase:
         self.batch_tokens = batch_tokens
         base = load_base(path, quantization, device)
         self.tokenizer, self.end_ids, self.device = base.tokenizer, base.end_ids, base.device
-        self._fallback: PeftEngine | None = None
+        self._fallback: EndModel | None = None
         self.fallback_reason: str | None = None
         try:
             self.settings = _low_rank_pairs(settings)
             check_supported(base.model.config, self.settings.target_modules)
         except UnsupportedBase as reason:
             self.fallback_reason = str(reason)
+            from ecc_fed.end_model.peft_engine import PeftEngine  # seconds of imports that the shared engine spares
+
             _LOG.warning("%s is served by the peft engine, one job after another: %s", path, reason)
             self._fallback = PeftEngine(
                 path,

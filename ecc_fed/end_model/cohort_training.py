@@ -27,6 +27,8 @@ from ecc_fed.end_model.record_privacy import GaussianNoise, clipped_sum, expecte
 
 # Logits held at once, in numbers.
 LOGITS = 1 << 24
+# An update walks the rows in slices of so many numbers, which a core's cache holds; a GPU takes them whole.
+UPDATE_SLICE = 1 << 18
 
 
 @dataclass(slots=True)
@@ -189,14 +191,21 @@ def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step:
     rates = [learning_rate(one, t) for one, t in zip(settings, taken, strict=True)]
     # Under record privacy every example has been clipped by itself.
     bounds = [job.settings.clipping_norm if job.job.privacy is None else math.inf for job in jobs]
-    norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-    gradient *= (column(bounds) / (norms + 1e-6)).clamp_(max=1.0)
+    clip = (column(bounds) / (torch.linalg.vector_norm(gradient, dim=1, keepdim=True) + 1e-6)).clamp_(max=1.0)
     beta1, beta2 = column([one.betas[0] for one in settings]), column([one.betas[1] for one in settings])
-    flat *= 1 - column([rate * one.weight_decay for rate, one in zip(rates, settings, strict=True)])
-    first.lerp_(gradient, (1 - beta1).expand_as(first))
-    second.mul_(beta2).addcmul_(gradient * (1 - beta2), gradient)
+    kept = 1 - column([rate * one.weight_decay for rate, one in zip(rates, settings, strict=True)])
     correction1 = [1 - one.betas[0] ** (t + 1) for one, t in zip(settings, taken, strict=True)]
-    correction2 = [(1 - one.betas[1] ** (t + 1)) ** 0.5 for one, t in zip(settings, taken, strict=True)]
-    denominator = second.sqrt().div_(column(correction2)).add_(column([one.epsilon for one in settings]))
-    rate_column = column([rate / c for rate, c in zip(rates, correction1, strict=True)])
-    flat -= first / denominator * rate_column
+    correction2 = column([(1 - one.betas[1] ** (t + 1)) ** 0.5 for one, t in zip(settings, taken, strict=True)])
+    epsilon = column([one.epsilon for one in settings])
+    rate = column([rate / c for rate, c in zip(rates, correction1, strict=True)])
+    width = max(1, UPDATE_SLICE // rows) if flat.device.type == "cpu" else flat.shape[1]
+    scratch = torch.empty_like(flat[:, :width])
+    for start in range(0, flat.shape[1], width):
+        w, g, m, v = (part[:, start : start + width] for part in (flat, gradient, first, second))
+        work = scratch[:, : w.shape[1]]
+        g *= clip
+        w *= kept
+        m.lerp_(g, (1 - beta1).expand_as(m))
+        v.mul_(beta2).addcmul_(torch.mul(g, 1 - beta2, out=work), g)
+        torch.sqrt(v, out=work).div_(correction2).add_(epsilon)
+        w -= torch.div(m, work, out=work).mul_(rate)

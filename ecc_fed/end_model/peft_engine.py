@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from peft import get_peft_model
+from peft import LoraConfig, PeftConfig, PrefixTuningConfig, get_peft_model
 
-from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.errors import ModelError
 from ecc_fed.core.records import (
     AdapterState,
     Example,
@@ -22,29 +23,26 @@ from ecc_fed.core.records import (
     LikelihoodRequest,
     ReplyRequest,
 )
-from ecc_fed.end_model.adapter_settings import PrefixSettings, adapter_settings
-from ecc_fed.end_model.adapters import MAGNITUDE, check_adapter, fresh_adapter, peft_config, state_name
-from ecc_fed.end_model.base import Base, load_base
+from ecc_fed.end_model.adapter_settings import AdapterSettings, PrefixSettings, adapter_settings
+from ecc_fed.end_model.adapters import MAGNITUDE, check_adapter, fresh_adapter, peft_words
+from ecc_fed.end_model.base import Base, check_limits, load_base
 from ecc_fed.end_model.finetune import EncodedExample, check_job, encode_example, label_logits, train
 from ecc_fed.end_model.generation import generate
 from ecc_fed.end_model.prompting import decode_reply, encode_prompt, encode_text
 from ecc_fed.end_model.sampling import make_rows, split_by_length
 
 
-def check_limits(max_prompt_tokens: int, max_reply_tokens: int, batch_tokens: int) -> None:
-    """Refuses limits below 1.
+def peft_config(settings: AdapterSettings) -> PeftConfig:
+    """peft's own object; sizes that belong to the base are left to peft."""
+    kind: Any = PrefixTuningConfig if isinstance(settings, PrefixSettings) else LoraConfig
+    words = {name: value for name, value in peft_words(settings).items() if name != "peft_type"}
+    config: PeftConfig = kind(**words)
+    return config
 
-    Raises:
-        ConfigError: names the limit and its value.
-    """
-    limits = {
-        "max_prompt_tokens": max_prompt_tokens,
-        "max_reply_tokens": max_reply_tokens,
-        "batch_tokens": batch_tokens,
-    }
-    for name, value in limits.items():
-        if value < 1:
-            raise ConfigError(f"{name}={value} is out of range; it must be at least 1")
+
+def state_name(parameter_name: str) -> str:
+    """A peft parameter's name without the adapter's own, as peft writes it to a file."""
+    return parameter_name.replace(".default.", ".").replace(f"{MAGNITUDE}.weight", MAGNITUDE)
 
 
 class PeftEngine:

@@ -40,6 +40,7 @@ class CohortSettings:
         gpu_memory_gib: hard cap on that GPU's memory; None is all of it.
         host_memory_gib: budget of host memory for hosts without a GPU; None is a share of what is free.
         hosts_here: hosts that share this machine's memory.
+        imports: modules that all hosts import at once, before they load one after another.
     """
 
     cohort: int | None = None
@@ -47,6 +48,7 @@ class CohortSettings:
     gpu_memory_gib: float | None = None
     host_memory_gib: float | None = None
     hosts_here: int = 1
+    imports: tuple[str, ...] = ()
 
 
 MEASURED = CohortSettings()

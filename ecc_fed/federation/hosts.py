@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Protocol
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -135,6 +136,11 @@ class CohortHost:
             device.services = meeting_services(device.services, self._rendezvous)
         self._device = device
         return tuple(device.shop_ids)
+
+    def prepare(self, imports: Sequence[str]) -> None:
+        """Imports modules, which takes seconds for those of models."""
+        for name in imports:
+            import_module(name)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
         """The round's jobs of this host."""

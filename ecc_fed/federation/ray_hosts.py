@@ -32,19 +32,27 @@ class _ActorHost:
         self._restarts_left = 1
         self.gone: str | None = None  # why no actor can be had any more
         self._actor: Any = None
+        self._prepared: Any = None
 
     def new_run(self) -> None:
         """Forgets what went wrong in the run before."""
         self._lost_loads, self._restarts_left, self.gone = 0, 1, None
+
+    def prepare(self, imports: Sequence[str]) -> None:
+        """Starts an actor if there is none alive, and its imports; waits for neither."""
+        import ray
+
+        if self._actor is None:
+            self._actor = ray.remote(CohortHost).options(**self._resources).remote()
+            self._prepared = self._actor.prepare.remote(tuple(imports))
 
     def open(self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: CohortSettings) -> None:
         """Builds the device, on a fresh actor if there is none alive."""
         import ray
 
         self._open_arguments = (device_factory, shop_ids, settings)
-        if self._actor is None:
-            self._actor = ray.remote(CohortHost).options(**self._resources).remote()
-            self._wait_for_room()
+        self.prepare(settings.imports)
+        self._wait_for_room()
         try:
             ray.get(self._actor.open.remote(device_factory, shop_ids, settings))
             self._last_report = ray.get(self._actor.report.remote())
@@ -63,7 +71,7 @@ class _ActorHost:
         """Other work on the same Ray may hold the cores or GPUs that this host needs."""
         import ray
 
-        if not ray.wait([self._actor.process_id.remote()], timeout=_PLACEMENT_SECONDS)[0]:
+        if not ray.wait([self._prepared], timeout=_PLACEMENT_SECONDS)[0]:
             self.close()
             raise FederationError(
                 f"{self._name} found no room on Ray in {_PLACEMENT_SECONDS} seconds. It needs "
@@ -156,10 +164,15 @@ class RayHosts:
         self._hosts_a_machine = math.ceil(count / max(machines, 1))
 
     def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: CohortSettings = MEASURED) -> None:
-        """As `Hosts.open`, one host after another, so that their loading peaks do not add up."""
+        """As `Hosts.open`, one host after another, so that their loading peaks do not add up.
+
+        Imports need no such care and run on all hosts at once.
+        """
         count = len(self._hosts)
         settings = replace(settings, hosts_here=self._hosts_a_machine)
         self._host_of = {shop_id: self._hosts[index % count] for index, shop_id in enumerate(shop_ids)}
+        for host in self._hosts[: len(shop_ids)]:
+            host.prepare(settings.imports)
         for index, host in enumerate(self._hosts):
             mine = tuple(shop_ids[index::count])
             if mine:

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import torch
-
 from ecc_fed.assembly.build import adapter_writer, build_corpus, build_devices, build_strategy, build_warm_start
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
@@ -57,6 +55,7 @@ def cohort_settings(config: RunConfig) -> CohortSettings:
         use_gpu=runtime.gpus_per_host > 0,
         gpu_memory_gib=runtime.gpu_memory_gib,
         host_memory_gib=runtime.host_memory_gib,
+        imports=("torch", "transformers.modeling_utils"),
     )
 
 
@@ -64,6 +63,8 @@ def host_devices(
     config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: RunDirectory, shop_ids: tuple[str, ...]
 ) -> ShopDevices:
     """Runs inside a host: the devices of its shops."""
+    import torch  # hosts alone need it
+
     torch.set_num_threads(config.runtime.threads_per_host)
     wanted = frozenset(shop_ids)
     return build_devices(config, [shop for shop in shops if shop.shop_id in wanted], values, directory)

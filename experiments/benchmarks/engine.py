@@ -41,12 +41,12 @@ from experiments.benchmarks.load import (
     random_model,
     rates_and_ratios,
     save_base,
-    settings,
     shop_jobs,
     timed,
     training_bank,
     write_figures,
 )
+from experiments.benchmarks.shops import settings
 
 # Of a whole run; the larger shape has seconds of work a round, so two of them outweigh the start.
 ROUNDS = {"tiny": 5, "m135": 2}

@@ -20,8 +20,6 @@ from ecc_fed.end_model.cohort_generation import generate_cohort
 from ecc_fed.end_model.cohort_layers import ActiveAdapters
 from ecc_fed.end_model.sampling import make_rows
 from experiments.benchmarks.load import (
-    RANK,
-    SHAPES,
     options,
     packed,
     peft_model,
@@ -32,6 +30,7 @@ from experiments.benchmarks.load import (
     training_bank,
     write_figures,
 )
+from experiments.benchmarks.shops import RANK, SHAPES
 
 END = frozenset({2})
 # Of the peft loop, which is as fast for few shops as for many.

@@ -34,17 +34,15 @@ from ecc_fed.end_model.cohort_training import TrainingBank, train_cohort
 from ecc_fed.end_model.finetune import EncodedExample, train
 from ecc_fed.federation.memory import GIB, GpuMeter, HostMeter, Meter, is_out_of_memory, limit_gpu
 from experiments.benchmarks.load import (
-    LORA_ALPHA,
-    RANK,
     job,
     lora_config,
     necessary_flops,
     options,
     print_table,
-    settings,
     shop_jobs,
     write_figures,
 )
+from experiments.benchmarks.shops import LORA_ALPHA, RANK, settings
 
 CHATGLM3_6B: dict[str, Any] = {
     "vocab_size": 65024,

@@ -20,35 +20,14 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ecc_fed.core.records import Example, FineTuneJob, FineTuneSettings, Turn
+from ecc_fed.core.records import FineTuneJob, FineTuneSettings
 from ecc_fed.end_model.cohort_bank import AdapterLayout
 from ecc_fed.end_model.cohort_base import PackedBase, take_apart
 from ecc_fed.end_model.cohort_training import ShopJob, TrainingBank
 from ecc_fed.end_model.finetune import EncodedExample
+from experiments.benchmarks.shops import LORA_ALPHA, RANK, SHAPES, SPECIALS
 
 CPU = torch.device("cpu")
-RANK, LORA_ALPHA = 8, 32.0
-SPECIALS = ("<pad>", "<unknown>", "<end>", "<customer>")
-SHAPES: dict[str, dict[str, Any]] = {
-    # About five million parameters.
-    "tiny": {
-        "vocab_size": 4096,
-        "hidden_size": 256,
-        "intermediate_size": 704,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 4,
-    },
-    # SmolLM2-135M's shape.
-    "m135": {
-        "vocab_size": 49152,
-        "hidden_size": 576,
-        "intermediate_size": 1536,
-        "num_hidden_layers": 30,
-        "num_attention_heads": 9,
-        "num_key_value_heads": 3,
-    },
-}
 
 
 def random_model(shape: str) -> Any:
@@ -69,22 +48,6 @@ def save_base(shape: str, folder: Path) -> None:
     )
     tokenizer.chat_template = "{% for m in messages %}" + SPECIALS[3] + " {{ m['content'] }} {% endfor %}"
     tokenizer.save_pretrained(folder)
-
-
-def shop_texts(shape: str, shop: int, examples: int) -> tuple[Example, ...]:
-    """A shop's examples as text for the tokenizer of `save_base`, as long as those of `random_examples`."""
-    generator = np.random.default_rng([1, shop])
-
-    def words(count: int) -> str:
-        return " ".join(map(str, generator.integers(len(SPECIALS), SHAPES[shape]["vocab_size"], count)))
-
-    lengths = generator.integers(24, 79, examples)
-    replies = [round(0.34 * length) for length in lengths.tolist()]
-    # Prompt and reply have a mark each.
-    return tuple(
-        Example((Turn("customer", words(length - reply - 1)),), words(reply - 1))
-        for length, reply in zip(lengths.tolist(), replies, strict=True)
-    )
 
 
 def random_examples(shape: str, shops: int, examples: int = 32) -> list[list[EncodedExample]]:
@@ -126,11 +89,6 @@ def training_bank(base: PackedBase, shops: int) -> TrainingBank:
     flat = torch.randn(shops, layout.size, generator=torch.Generator().manual_seed(0)) * 0.02
     zeros = torch.zeros_like(flat)
     return TrainingBank(layout, flat, zeros, zeros.clone(), torch.full((shops,), LORA_ALPHA / RANK))
-
-
-def settings(steps: int, batch_size: int) -> FineTuneSettings:
-    """AdamW at a constant rate, gradient norm clipped to 1."""
-    return FineTuneSettings(steps=steps, batch_size=batch_size, learning_rate=1e-4)
 
 
 def job(examples: list[EncodedExample], chosen: FineTuneSettings, seed: int) -> FineTuneJob:
@@ -199,16 +157,6 @@ def options(description: str | None, shapes: Sequence[str] = ("tiny", "m135")) -
     parser.add_argument("--quick", action="store_true", help="as little as shows that it works: no figure to quote")
     if shapes:
         parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=list(shapes), metavar="SHAPE")
-    return parser
-
-
-def run_arguments() -> argparse.ArgumentParser:
-    """The arguments of a whole run of a federation."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--base", required=True)
-    parser.add_argument("--shape", choices=sorted(SHAPES), required=True)
-    for name in ("shops", "steps", "rounds", "batch-size"):
-        parser.add_argument(f"--{name}", type=int, required=True)
     return parser
 
 

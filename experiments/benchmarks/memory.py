@@ -27,11 +27,11 @@ from experiments.benchmarks.load import (
     print_table,
     random_examples,
     save_base,
-    settings,
     shop_jobs,
     training_bank,
     write_figures,
 )
+from experiments.benchmarks.shops import settings
 
 MIB = 2**20
 COUNTS = (1, 2, 4, 8, 16)

@@ -26,12 +26,12 @@ from experiments.benchmarks.load import (
     random_examples,
     random_model,
     rates_and_ratios,
-    settings,
     shop_jobs,
     timed,
     training_bank,
     write_figures,
 )
+from experiments.benchmarks.shops import settings
 
 STEPS = 2
 PRODUCTS = 20

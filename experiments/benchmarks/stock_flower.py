@@ -23,7 +23,8 @@ from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 
 from ecc_fed.end_model.finetune import encode_example, pad_batch
-from experiments.benchmarks.load import CPU, lora_config, run_arguments, shop_texts
+from experiments.benchmarks.load import CPU, lora_config
+from experiments.benchmarks.shops import run_arguments, shop_texts
 
 
 def wrapped_base(path: str) -> Any:

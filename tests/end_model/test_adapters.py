@@ -3,12 +3,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from transformers import AutoModelForCausalLM
 
 from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.end_model.adapters import LoraSettings, check_adapter, fresh_adapter, load_adapter, save_adapter
-from ecc_fed.end_model.peft_engine import PeftEngine
+from ecc_fed.end_model.peft_engine import PeftEngine, peft_config
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,19 @@ def test_a_saved_adapter_opens_in_peft_with_the_same_logits(engine, llama, tmp_p
         expected = engine.model(input_ids=ids).logits
     with torch.no_grad():
         assert torch.equal(reopened(input_ids=ids).logits, expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [LoraSettings(2, 3.0, 0.2), LoraSettings(method="rslora"), LoraSettings(method="dora", target_modules=("q_proj",))],
+)
+def test_peft_reads_the_config_as_its_own(settings, llama, tmp_path):
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    save_adapter(tmp_path / "adapter", {name: np.zeros((2, 2), np.float32)}, settings, llama)
+    read = PeftConfig.from_pretrained(tmp_path / "adapter")
+    own = peft_config(settings)
+    own.target_modules, own.base_model_name_or_path, own.inference_mode = {"q_proj"}, llama, True
+    assert read == own
 
 
 def test_save_and_load_are_inverse_and_overwrite(engine, llama, tmp_path):
