@@ -75,15 +75,22 @@ class ProductError:
 _ROUNDING = 1e-13
 
 
-def _product_norm(left: Matrix, right: Matrix) -> float:
-    """||left @ right||_F for left (d_out, m), right (m, d_in), without the d_out x d_in product when m is small."""
-    floor = _ROUNDING * float(np.linalg.norm(left) * np.linalg.norm(right))
+def _product_norm(left: Matrix, right: Matrix, floor: float) -> float:
+    norm = float(np.linalg.norm(left @ right))
+    return norm if norm > floor else 0.0
+
+
+def _norms(left: Matrix, right: Matrix, last: int) -> tuple[float, float]:
+    """||left @ right||_F without the last `last` columns and rows, and with them.
+
+    For left (d_out, m) and right (m, d_in), without the d_out x d_in product when m is small.
+    """
+    floors = [_ROUNDING * float(np.linalg.norm(left[:, :m]) * np.linalg.norm(right[:m])) for m in (-last, None)]
     if left.shape[1] < left.shape[0]:
         # left = Q R with orthonormal Q, which leaves the norm alone: ||Q R right|| = ||R right||. Against the
         # Gram matrix (left^T left) this keeps full precision where the terms cancel.
         left = np.asarray(np.linalg.qr(left, mode="r"))
-    norm = float(np.linalg.norm(left @ right))
-    return norm if norm > floor else 0.0
+    return _product_norm(left[:, :-last], right[:-last], floors[0]), _product_norm(left, right, floors[1])
 
 
 def _relative(error: float, reference: float) -> float | None:
@@ -107,14 +114,11 @@ def product_error(aggregate: AdapterState, states: Sequence[AdapterState], weigh
         name_b = name_a.replace(".lora_A.", ".lora_B.")
         if name_b == name_a or name_b not in aggregate or aggregate_a.ndim != 2:
             continue
-        # (d_out, shops * r) and (shops * r, d_in): their product is the weighted mean of B A.
-        left = np.concatenate([w * s[name_b].astype(np.float64) for w, s in zip(shares, states, strict=True)], axis=1)
-        right = np.concatenate([s[name_a].astype(np.float64) for s in states], axis=0)
-        reference = _product_norm(left, right)
-        error = _product_norm(
-            np.concatenate([left, -aggregate[name_b].astype(np.float64)], axis=1),
-            np.concatenate([right, aggregate_a.astype(np.float64)], axis=0),
-        )
+        # (d_out, shops * r) and (shops * r, d_in): their product is the weighted mean of B A. The aggregate comes last.
+        lefts = [w * s[name_b].astype(np.float64) for w, s in zip(shares, states, strict=True)]
+        left = np.concatenate([*lefts, -aggregate[name_b].astype(np.float64)], axis=1)
+        right = np.concatenate([*(s[name_a] for s in states), aggregate_a], axis=0).astype(np.float64)
+        reference, error = _norms(left, right, last=len(aggregate_a))
         modules[name_a.split(".lora_A.")[0]] = _relative(error, reference)
         errors.append(error)
         references.append(reference)
