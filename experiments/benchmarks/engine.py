@@ -32,6 +32,7 @@ from ecc_fed.end_model.cohort_training import train_cohort
 from ecc_fed.end_model.finetune import train
 from experiments.benchmarks.load import (
     CPU,
+    REPEATS,
     job,
     options,
     packed,
@@ -122,14 +123,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, help=f"of a whole run; default {ROUNDS}")
     parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5, help="of the loops")
+    parser.add_argument("--repeats", type=int, help=f"of the loops; default {REPEATS}")
     chosen = parser.parse_args(arguments)
-    shops, steps, repeats = (4, 2, 1) if chosen.quick else (chosen.shops, chosen.steps, chosen.repeats)
+    shops, steps = (4, 2) if chosen.quick else (chosen.shops, chosen.steps)
     rows: list[list[object]] = []
     figures = {}
     for shape in chosen.shapes:
         rounds = 1 if chosen.quick else chosen.rounds or ROUNDS[shape]
         # A few steps are enough for a rate.
+        repeats = 1 if chosen.quick else chosen.repeats or REPEATS[shape]
         rates, ratios = loops(shape, shops, min(steps, 4), repeats, chosen.batch_size)
         rows += [[shape, name, "CPU", rate, ratios[name]] for name, rate in rates.items()]
         seconds = whole_runs(shape, shops, steps, rounds, chosen.batch_size)

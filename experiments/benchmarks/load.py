@@ -28,6 +28,8 @@ from ecc_fed.end_model.finetune import EncodedExample
 from experiments.benchmarks.shops import LORA_ALPHA, RANK, SHAPES, SPECIALS
 
 CPU = torch.device("cpu")
+# Of a timed loop; the larger shape takes minutes each.
+REPEATS = {"tiny": 5, "m135": 2}
 
 
 def random_model(shape: str) -> Any:

@@ -17,6 +17,7 @@ from ecc_fed.end_model.cohort_training import train_cohort
 from ecc_fed.end_model.finetune import train
 from experiments.benchmarks.load import (
     CPU,
+    REPEATS,
     job,
     necessary_flops,
     options,
@@ -87,10 +88,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = options(__doc__)
     parser.add_argument("--shops", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, help=f"default {REPEATS}")
     chosen = parser.parse_args(arguments)
-    repeats = 1 if chosen.quick else chosen.repeats
-    measured = {shape: measure(shape, chosen.shops, chosen.batch_size, repeats) for shape in chosen.shapes}
+    measured = {}
+    for shape in chosen.shapes:
+        repeats = 1 if chosen.quick else chosen.repeats or REPEATS[shape]
+        measured[shape] = measure(shape, chosen.shops, chosen.batch_size, repeats)
     print()
     rows = [[shape, name, rates[name], shares[name]] for shape, (rates, shares) in measured.items() for name in rates]
     print_table(["shape", f"{chosen.shops} shops, batches of {chosen.batch_size}", "GFLOP/s", "of the peak"], rows)
