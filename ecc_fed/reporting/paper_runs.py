@@ -87,6 +87,10 @@ class Column:
         return {(r.run.seed, row.shop_id, row.pair_id): row for r in self.runs for row in r.run.extra_rows(self.phase)}
 
 
+# What all runs of a study share, but for seed, method, steps and the values of the score.
+_ONE_STUDY = ("corpus", "partition", "end_model", "decoding", "teacher")
+
+
 def column_key(run: StudyRun) -> ColumnKey:
     """Method and the paper's steps that the run stands for."""
     return str(run.setting("adapter.method")), int(run.setting("study.paper_steps"))
@@ -96,13 +100,21 @@ def columns_of(runs: Sequence[StudyRun]) -> tuple[Column, ...]:
     """The runs as columns, the paper's first; the bare base comes from the runs of the first.
 
     Raises:
-        UserError: a column was run on other seeds than the others, or no run fine-tunes.
+        UserError: no seed was run by all columns, no run fine-tunes, or two runs of a column and seed are not of
+            the same study.
     """
     found: dict[ColumnKey, dict[int, StudyRun]] = {}
     for run in runs:
         if run.run.arm == "none":
             continue
-        found.setdefault(column_key(run), {})[run.run.seed] = run
+        of_seed = found.setdefault(column_key(run), {})
+        other = of_seed.setdefault(run.run.seed, run)
+        differs = [name for name in _ONE_STUDY if other.config.get(name) != run.config.get(name)]
+        if differs:
+            raise UserError(
+                f"{other.run.directory.root} and {run.run.directory.root} differ in {differs[0]}: give a folder with "
+                "the runs of one study alone."
+            )
     if not found:
         raise UserError("No run of this folder fine-tunes: there is nothing to compare.")
     order = [key for key in COLUMNS if key in found] + sorted(key for key in found if key not in COLUMNS)

@@ -177,6 +177,15 @@ def test_seeds_that_a_column_lacks_are_left_out_and_none_in_common_is_refused(tm
         columns_of(load_runs(tmp_path))
 
 
+def test_runs_of_two_studies_are_not_taken_for_one(tmp_path):
+    for place, shops in (("here", 4), ("there", 2)):
+        config = write_run(tmp_path / place, ("lora", 3000), 0, SKILL["lora", 3000]) / ".hydra" / "config.yaml"
+        with config.open("a", encoding="utf-8") as file:
+            file.write(f"corpus: {{num_shops: {shops}}}\n")
+    with pytest.raises(UserError, match="differ in corpus"):
+        columns_of(load_runs(tmp_path))
+
+
 def test_a_config_without_a_setting_is_named(study):
     path = study / "lora_3000" / "local_seed0" / ".hydra" / "config.yaml"
     path.write_text("seed: 0\n", encoding="utf-8")
