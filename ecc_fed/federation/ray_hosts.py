@@ -32,7 +32,7 @@ class _ActorHost:
         self._restarts_left = 1
         self.gone: str | None = None  # why no actor can be had any more
         self._actor: Any = None
-        self._prepared: Any = None
+        self._placed: Any = None
 
     def new_run(self) -> None:
         """Forgets what went wrong in the run before."""
@@ -44,7 +44,8 @@ class _ActorHost:
 
         if self._actor is None:
             self._actor = ray.remote(CohortHost).options(**self._resources).remote()
-            self._prepared = self._actor.prepare.remote(tuple(imports))
+            self._placed = self._actor.process_id.remote()
+            self._actor.prepare.remote(tuple(imports))
 
     def open(self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: CohortSettings) -> None:
         """Builds the device, on a fresh actor if there is none alive."""
@@ -71,7 +72,7 @@ class _ActorHost:
         """Other work on the same Ray may hold the cores or GPUs that this host needs."""
         import ray
 
-        if not ray.wait([self._prepared], timeout=_PLACEMENT_SECONDS)[0]:
+        if not ray.wait([self._placed], timeout=_PLACEMENT_SECONDS)[0]:
             self.close()
             raise FederationError(
                 f"{self._name} found no room on Ray in {_PLACEMENT_SECONDS} seconds. It needs "
