@@ -132,8 +132,6 @@ def build_cloud(config: RunConfig) -> Cloud:
     objects: dict[str, Any] = {}
     if "seed" not in config.teacher and accepts(config.teacher, "teacher", "seed"):
         objects["seed"] = derive_seed(config.seed, "teacher")
-    if isinstance(config.teacher.get("meaning"), dict):
-        objects["meaning"] = instantiate(config.teacher["meaning"], "teacher.meaning")
     backend: Backend = instantiate(config.teacher, "teacher", **objects)
     redactor: Redactor = instantiate(config.redaction, "redaction")
     ledger = MemoryLedger()

@@ -109,15 +109,13 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
     """One shop of the run, ready to talk.
 
     Raises:
-        UserError: no such shop, or its chat began from another adapter.
+        UserError: the run's corpus has no such shop, or its chat began from another adapter.
         EccError: corpus, models or states cannot be read.
     """
     config = run.config
-    if shop_id not in run.shop_ids:
-        raise UserError(f"There is no shop {shop_id} in {run.directory.root}. Its shops: {list_shops(run)}.")
     shop = next((shop for shop in build_corpus(config).shops() if shop.shop_id == shop_id), None)
     if shop is None:
-        raise UserError(f"The corpus of {run.directory.root} no longer has the shop {shop_id}. Check corpus.path.")
+        raise UserError(f"The corpus of {run.directory.root} has no shop {shop_id} any more. Check corpus.path.")
     services = build_services(config)
     fresh = build_end_model(config).new_adapter(derive_seed(config.seed, "adapter"))
     end, answering = end_state(run, shop, fresh)

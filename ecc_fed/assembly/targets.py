@@ -68,12 +68,18 @@ def accepts(node: Mapping[str, Any], group: str, name: str) -> bool:
 def instantiate(node: Mapping[str, Any], group: str, **objects: Any) -> Any:
     """Calls the node's target with its values and with `objects` that no YAML can hold.
 
+    A value that has a `_target_` itself is made first.
+
     Raises:
         ConfigError: a name that the target does not take, or a value that it refuses.
     """
     target = locate(node, group)
     path = str(node["_target_"])
-    values = {name: value for name, value in node.items() if name != "_target_" and name not in objects}
+    values = {
+        name: instantiate(value, f"{group}.{name}") if isinstance(value, Mapping) and "_target_" in value else value
+        for name, value in node.items()
+        if name != "_target_" and name not in objects
+    }
     check_arguments(target, {**values, **objects}, path, group)
     try:
         return target(**values, **objects)

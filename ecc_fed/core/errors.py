@@ -39,3 +39,7 @@ class BudgetExceeded(TeacherError):
 
 class RunDirectoryError(EccError):
     """The run directory cannot be written, or what lies there is not a run of this kind."""
+
+
+class WriteError(RunDirectoryError):
+    """A file could not be written: a full disk above all, where the next write would fail as well."""

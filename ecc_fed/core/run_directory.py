@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.errors import RunDirectoryError, UserError, WriteError
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or put runs elsewhere with hydra.run.dir=PATH",
@@ -94,9 +94,9 @@ class RunDirectory:
         return self.shops / name
 
 
-def _refuse(path: Path, error: OSError) -> RunDirectoryError:
+def _refuse(path: Path, error: OSError) -> WriteError:
     reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-    return RunDirectoryError(f"cannot write {path}: {reason}")
+    return WriteError(f"cannot write {path}: {reason}")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -252,6 +252,16 @@ def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
                 raise
     except OSError as error:
         raise _refuse(path, error) from error
+
+
+def cut_torn_tail(path: Path) -> None:
+    """Cuts off a last line that a killed process left torn, so that more can be appended.
+
+    Raises:
+        RunDirectoryError: another line is broken, or the file cannot be written.
+    """
+    if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+        write_jsonl(path, read_jsonl(path, torn_tail=True))
 
 
 def _read(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.records import Turn
-from ecc_fed.core.run_directory import append_jsonl, read_jsonl, write_jsonl
+from ecc_fed.core.run_directory import append_jsonl, read_jsonl
 from ecc_fed.core.statistics import Estimate, bootstrap_auc, bootstrap_kappa
 
 Verdict = Literal["good", "bad", "better"]
@@ -91,12 +91,6 @@ def read_marks(path: Path) -> list[Mark]:
         except (TypeError, ValueError) as error:
             raise RunDirectoryError(f"{path}, mark {number} is none ({error}); repair or remove that line") from error
     return marks
-
-
-def mend_marks(path: Path) -> None:
-    """Cuts off a line that a killed process left torn, so that more can be added."""
-    if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-        write_jsonl(path, read_jsonl(path, torn_tail=True))
 
 
 def last_words(marks: Iterable[Mark]) -> list[Mark]:

@@ -31,11 +31,11 @@ from ecc_fed.core.records import (
     TeacherReply,
     Turn,
 )
-from ecc_fed.core.run_directory import append_jsonl, sole_writer
+from ecc_fed.core.run_directory import append_jsonl, cut_torn_tail, sole_writer
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.experience import Experience, cycled, draw_examples
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, wants_reference
-from ecc_fed.evolution.marks import Mark, Verdict, append_mark, mend_marks, read_marks
+from ecc_fed.evolution.marks import Mark, Verdict, append_mark, read_marks
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 from ecc_fed.evolution.shop_state import (
     ShopState,
@@ -275,7 +275,7 @@ class Review:
             model=self._model[0],
             model_sha256=self._model[1],
         )
-        mend_marks(self.marks_path)
+        cut_torn_tail(self.marks_path)
         append_mark(self.marks_path, mark)
         self.marks.append(mark)
 

@@ -24,9 +24,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from ecc_fed.core.errors import ModelError, RunDirectoryError
+from ecc_fed.core.errors import ModelError, RunDirectoryError, WriteError
 from ecc_fed.core.records import AdapterState, EgressEntry, OptimizerState, PseudoLabel, Turn
 from ecc_fed.core.run_directory import read_jsonl, write_bytes, write_json, write_jsonl
+from ecc_fed.end_model.adapters import load_adapter
 from ecc_fed.privacy.ledger import read_ledger, write_ledger
 
 _KEPT_ROUNDS = 2
@@ -90,9 +91,9 @@ def save_state(folder: Path, state: ShopState, write_adapter: WriteAdapter) -> N
         if final.exists():  # a round done again
             shutil.rmtree(final)
         aside.rename(final)
-    except (OSError, SafetensorError, RunDirectoryError) as error:
+    except (OSError, SafetensorError, WriteError) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise RunDirectoryError(
+        raise WriteError(
             f"{folder}: round {state.server_round} could not be written ({str(error).splitlines()[0]}). Rounds before "
             "it lie whole. Free some space, or choose another place with hydra.run.dir=FOLDER (a study: --out FOLDER)."
         ) from error
@@ -125,8 +126,6 @@ def load_state(folder: Path, server_round: int) -> ShopState:
     Raises:
         RunDirectoryError: that round is not there or not readable.
     """
-    from ecc_fed.end_model.adapters import load_adapter  # draws in torch, which a server does without
-
     path = folder / f"round_{server_round:04d}"
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))

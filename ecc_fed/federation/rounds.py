@@ -17,7 +17,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
 from flwr.serverapp.strategy import Strategy
 
-from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.errors import WriteError
 from ecc_fed.core.records import AdapterState, EgressEntry, EvaluationReport, TrainReport
 from ecc_fed.federation import records
 from ecc_fed.federation.aggregation import product_error, update_norm
@@ -62,7 +62,8 @@ class _Exchange:
         self.failures.append(ShopFailure(shop_id, server_round, phase, "refused", reason))
 
 
-_FULL_DISK = f"{RunDirectoryError.__name__}: "
+# How a host's reply names an error of this kind (`error_reply`).
+_NOT_WRITTEN = f"{WriteError.__name__}: "
 
 
 def _exchange(server: Server, messages: Iterable[Message], phase: Phase, server_round: int) -> _Exchange:
@@ -90,9 +91,9 @@ def _exchange(server: Server, messages: Iterable[Message], phase: Phase, server_
                 exchange.replies[shop_id] = reply
                 continue
             reason, _, details = (reply.error.reason or "no reason given").partition("\n")
-            if reason.startswith(_FULL_DISK):
+            if reason.startswith(_NOT_WRITTEN):
                 # Not one shop's failure: the next round would fail like this one.
-                raise RunDirectoryError(reason.removeprefix(_FULL_DISK))
+                raise WriteError(reason.removeprefix(_NOT_WRITTEN))
         exchange.failures.append(ShopFailure(shop_id, server_round, phase, "dropped", reason, details))
     return exchange
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ecc_fed.core.errors import BudgetExceeded, RunDirectoryError, TeacherError, UserError
 from ecc_fed.core.records import TeacherReply
-from ecc_fed.core.run_directory import append_jsonl, read_json, read_jsonl, sole_writer, write_json, write_jsonl
+from ecc_fed.core.run_directory import append_jsonl, cut_torn_tail, read_json, read_jsonl, sole_writer, write_json
 from ecc_fed.privacy.ledger import MemoryLedger, entry_to_row
 from ecc_fed.teacher.budget import Spending
 from ecc_fed.teacher.distillation import Query, row_of
@@ -73,7 +73,7 @@ class DataSet:
             RunDirectoryError: the folder cannot be written.
         """
         for path in (self.rows_path, self.egress_path):
-            _cut_torn_tail(path)
+            cut_torn_tail(path)
         gateway.budget.restore(self.spent)
         waiting = self.open_queries(queries)
         unanswered = 0
@@ -167,11 +167,6 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if lacking:
             raise RunDirectoryError(f"{path}, row {number} lacks {', '.join(lacking)}: choose another --out")
     return rows
-
-
-def _cut_torn_tail(path: Path) -> None:
-    if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-        write_jsonl(path, read_jsonl(path, torn_tail=True))
 
 
 def _spent(summary: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]) -> Spending:

@@ -42,12 +42,25 @@ class Shelf:
         self.width, self.height = width, height
 
 
+class Room:
+    def __init__(self, shelf: Shelf, size: dict[str, int] | None = None) -> None:
+        self.shelf, self.size = shelf, size
+
+
+_ROOM = "tests.assembly.test_targets.Room"
 _SHELF = "tests.assembly.test_targets.Shelf"
 
 
 def test_values_and_objects_reach_the_target() -> None:
     shelf = instantiate({"_target_": _SHELF, "width": 3}, "shelf", height=5)
     assert (shelf.width, shelf.height) == (3, 5)
+
+
+def test_a_part_with_a_target_of_its_own_is_made_first() -> None:
+    room = instantiate({"_target_": _ROOM, "shelf": {"_target_": _SHELF, "width": 1}, "size": {"width": 4}}, "room")
+    assert (room.shelf.width, room.size) == (1, {"width": 4})
+    with pytest.raises(ConfigError, match=r"room\.shelf\.widht.*Did you mean room\.shelf\.width"):
+        instantiate({"_target_": _ROOM, "shelf": {"_target_": _SHELF, "widht": 1}}, "room")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.run_directory import (
     RunDirectory,
     append_jsonl,
+    cut_torn_tail,
     read_json,
     read_jsonl,
     read_text,
@@ -156,6 +157,20 @@ def test_a_torn_tail_is_an_error_unless_asked_for(tmp_path):
     path.write_bytes(b'{"a"\n{"a": 2}\n')
     with pytest.raises(RunDirectoryError, match="line 1"):
         read_jsonl(path, torn_tail=True)
+
+
+def test_a_torn_tail_is_cut_off_and_nothing_else(tmp_path):
+    path = tmp_path / "egress.jsonl"
+    cut_torn_tail(path)
+    assert not path.exists()
+    for content in (b"", b'{"a": 1}\n'):
+        path.write_bytes(content)
+        cut_torn_tail(path)
+        assert path.read_bytes() == content
+    path.write_bytes(b'{"a": 1}\n{"a": 2')
+    cut_torn_tail(path)
+    append_jsonl(path, [{"a": 3}])
+    assert read_jsonl(path) == [{"a": 1}, {"a": 3}]
 
 
 def test_append(tmp_path):

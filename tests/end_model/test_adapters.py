@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from peft import PeftConfig, PeftModel
+from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import AutoModelForCausalLM
 
 from ecc_fed.core.errors import ConfigError, ModelError
@@ -49,16 +49,20 @@ def test_a_saved_adapter_opens_in_peft_with_the_same_logits(engine, llama, tmp_p
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [LoraSettings(2, 3.0, 0.2), LoraSettings(method="rslora"), LoraSettings(method="dora", target_modules=("q_proj",))],
+    ("settings", "theirs"),
+    [
+        (LoraSettings(2, 3.0, 0.2), {"r": 2, "lora_alpha": 3.0, "lora_dropout": 0.2}),
+        (LoraSettings(method="rslora"), {"r": 8, "lora_alpha": 32.0, "lora_dropout": 0.1, "use_rslora": True}),
+        (LoraSettings(method="dora"), {"r": 8, "lora_alpha": 32.0, "lora_dropout": 0.1, "use_dora": True}),
+    ],
 )
-def test_peft_reads_the_config_as_its_own(settings, llama, tmp_path):
+def test_peft_reads_the_config_as_its_own(settings, theirs, llama, tmp_path):
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
     save_adapter(tmp_path / "adapter", {name: np.zeros((2, 2), np.float32)}, settings, llama)
     read = PeftConfig.from_pretrained(tmp_path / "adapter")
-    own = peft_config(settings)
-    own.target_modules, own.base_model_name_or_path, own.inference_mode = {"q_proj"}, llama, True
-    assert read == own
+    place = {"base_model_name_or_path": llama, "inference_mode": True, "target_modules": ["q_proj"]}
+    assert read == LoraConfig(task_type="CAUSAL_LM", **place, **theirs)
+    assert peft_config(settings) == LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", **theirs)
 
 
 def test_save_and_load_are_inverse_and_overwrite(engine, llama, tmp_path):

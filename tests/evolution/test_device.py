@@ -1,10 +1,12 @@
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.errors import RunDirectoryError, WriteError
 from ecc_fed.core.records import Shop
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs, stream_part
@@ -143,6 +145,24 @@ def test_a_broken_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "shops" / "shop_0" / "round_0001" / "state.json").write_text("{")
     with pytest.raises(RunDirectoryError, match=r"server round 1.*fresh folder"):
         device(tmp_path, [shop()]).train("shop_0", 2, None)
+
+
+def test_a_full_disk_names_the_shop_and_leaves_the_round_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shops = device(tmp_path, [shop()])
+    shops.train("shop_0", 1, None)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError, match=r"shop_0: round 2 could not be written \(.*the disk is full"):
+        shops.train("shop_0", 2, None)
+    monkeypatch.undo()
+    folder = tmp_path / "shops" / "shop_0"
+    assert [path.name for path in folder.iterdir()] == ["round_0001"]
+    assert load_state(folder, 1).server_round == 1
 
 
 def test_a_killed_save_leaves_the_round_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

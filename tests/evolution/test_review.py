@@ -234,7 +234,17 @@ def test_replay_answers_every_marked_query_and_asks_nobody(tmp_path: Path) -> No
     shop_review.mark(shop_review.ask((), "b", silence), "better", "best")
     asked = len(requests(given))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    rows = replay(review(tmp_path, given))
+    again = review(tmp_path, given)
+    seeds = []
+    answer = given.end_model.reply
+
+    def heard(requests):
+        seeds.extend(request.seed for request in requests)
+        return answer(requests)
+
+    given.end_model.reply = heard  # type: ignore[method-assign]
+    rows = replay(again)
+    assert seeds == [again.marks[0].reply_seed, again.marks[2].reply_seed] and len(set(seeds)) == 2
     assert len(requests(given)) == asked
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert [(row.first.reply, row.reply, row.verdict, row.reference) for row in rows] == [

@@ -8,6 +8,7 @@ import pytest
 from flwr.app import Message
 from flwr.serverapp.strategy import FedAvg
 
+from ecc_fed.core.errors import RunDirectoryError, WriteError
 from ecc_fed.core.records import AdapterState
 from ecc_fed.federation import records
 from ecc_fed.federation.aggregation import weighted_mean
@@ -146,6 +147,28 @@ def test_a_malformed_adapter_is_refused_and_never_averaged(name, reason):
 def test_a_malformed_adapter_that_comes_first_does_not_outvote_the_others():
     result = run(AGGREGATED, ["renamed", "a", "b"])
     assert {f.shop_id for f in result.failures} == {"renamed"}
+
+
+class Failing(FakeDevice):
+    """Shop b's training raises `error`."""
+
+    error: Exception
+
+    def train(self, shop_id, server_round, incoming):
+        if shop_id == "b":
+            raise self.error
+        return super().train(shop_id, server_round, incoming)
+
+
+def test_a_full_disk_stops_the_run_and_a_damaged_state_only_its_shop():
+    device = Failing(("a", "b"))
+    device.error = WriteError("cannot write shops/b: the disk is full")
+    with pytest.raises(WriteError, match=r"^cannot write shops/b: the disk is full$"):
+        run(LOCAL, ["a", "b"], device)
+    device.error = RunDirectoryError("shops/b/round_0001 is damaged")
+    result = run(LOCAL, ["a", "b"], device)
+    assert {failure.shop_id for failure in result.failures} == {"b"}
+    assert [set(record.shops) for record in result.rounds] == [{"a"}] * 4
 
 
 def test_a_round_without_any_usable_reply_is_skipped_and_the_adapter_kept():
