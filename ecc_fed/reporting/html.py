@@ -118,7 +118,7 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "failures": sections.failures(study),
         "dialogues": choose(study),
         "verdicts": verdicts,
-        "teacher": _distinct(study, "teacher"),
+        "cloud_name": study.cloud_name,
         "has_cloud_arm": any(group.arm == "cloud" for group in study.groups),
         "configs": _configs(study),
         "versions": _versions(study),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from ecc_fed.core.errors import RunDirectoryError
@@ -20,26 +21,32 @@ _TERMINAL_DIALOGUES = 3
 _MIN_WIDTH = 80
 
 
-def _line(label: str, text: str, row: SampleRow | None = None) -> Text:
-    line = Text(f"{label:<14} ", style="bold")
-    line.append(text or "(no reply)", style="not bold")
-    if row is not None:
-        for verdict in verdicts(row):
-            style = {True: "not bold green", False: "not bold red", None: "not bold dim"}[verdict.good]
-            line.append(f"  [{verdict.text}]", style=style)
+def _said(text: str, row: SampleRow | None = None) -> Text:
+    line = Text(text or "(no reply)")
+    for verdict in verdicts(row) if row is not None else ():
+        style = {True: "green", False: "red", None: "dim"}[verdict.good]
+        line.append(f"  [{verdict.text}]", style=style)
     return line
 
 
-def _panel(dialogue: Dialogue) -> Panel:
+def _panel(dialogue: Dialogue, cloud_name: str) -> Panel:
     before = dialogue.before
-    lines = [_line(turn.role, turn.text) for turn in before.context]
-    lines += [_line("customer", before.query), _line("human agent", before.reference)]
+    # Two columns: Chinese has no spaces, and one running text would break after every label.
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for turn in before.context:
+        grid.add_row(turn.role, _said(turn.text))
+    grid.add_row("customer", _said(before.query))
+    grid.add_row("human agent", _said(before.reference))
     if dialogue.cloud_reply is not None:
-        lines.append(_line("cloud", dialogue.cloud_reply))
-    lines.append(_line("before", before.reply, before))
-    lines += [_line(arm, row.reply, row) for arm, row in dialogue.after.items()]
-    title = Text(f"{dialogue.outcome} ({dialogue.share}), {before.shop_id}")
-    return Panel(Text("\n").join(lines), title=title, title_align="left", border_style="dim")
+        grid.add_row(cloud_name.lower(), _said(dialogue.cloud_reply))
+    grid.add_row("before", _said(before.reply, before))
+    for arm, row in dialogue.after.items():
+        grid.add_row(Text(arm), _said(row.reply, row))
+    # A long title loses its end: the shop stands first.
+    title = Text(f"{before.shop_id}: {dialogue.outcome.lower()} ({dialogue.share})")
+    return Panel(grid, title=title, title_align="left", border_style="dim")
 
 
 def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
@@ -51,7 +58,7 @@ def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
         text = f"{row[0].text}: the judge's score and right facts correlate with r = {row[2].text} {row[2].sub}"
         console.print(text, markup=False, highlight=False)
     for dialogue in choose(study, _TERMINAL_DIALOGUES):
-        console.print(_panel(dialogue))
+        console.print(_panel(dialogue, study.cloud_name))
     failed = sum(len(run.info.get("failures") or []) for run in study.runs)
     if failed:
         console.print(f"{failed} failures: the report names each with its reason.", style="yellow", highlight=False)

@@ -90,6 +90,14 @@ class Study:
         return tuple(run for group in self.groups for run in group.runs)
 
     @property
+    def cloud_name(self) -> str:
+        """What answered for the cloud; the simulated teacher is called so."""
+        known = dict.fromkeys(str(run.info["teacher"]) for run in self.runs if run.info.get("teacher"))
+        if set(known) == {"RetrievalTeacher"}:
+            return "Simulated teacher"
+        return f"Cloud ({', '.join(known)})" if known else "Cloud"
+
+    @property
     def variants(self) -> list["Study"]:
         """The study cut by what was swept: the arms of one part saw the same world."""
         labels = list(dict.fromkeys(group.variant for group in self.groups))

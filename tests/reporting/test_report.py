@@ -172,9 +172,23 @@ def test_terminal(make_run, study_folder):
     ):
         assert expected in text
     assert "correlate with r = " in text
-    assert "Wrong before, right after" in text
+    assert ": wrong before, right after" in text
     assert "4 failures" in text
     assert f"Report: {path}" in text
+
+
+def test_the_simulated_teacher_is_called_so_and_no_other(study_folder):
+    study = load_study([study_folder])
+
+    def called(*teachers):
+        for number, run in enumerate(study.runs):
+            run.info["teacher"] = teachers[number % len(teachers)]
+        return study.cloud_name
+
+    assert called("RetrievalTeacher") == "Simulated teacher"
+    assert called("GeminiTeacher") == "Cloud (GeminiTeacher)"
+    assert called("RetrievalTeacher", "GeminiTeacher") == "Cloud (RetrievalTeacher, GeminiTeacher)"
+    assert called(None) == "Cloud"
 
 
 def test_a_narrow_terminal_gets_more_tables(study_folder):
