@@ -27,7 +27,7 @@ from ecc_fed.end_model.adapters import load_adapter
 from ecc_fed.end_model.base import find_folder
 from ecc_fed.end_model.streaming import StreamingEngine, stream_reply
 from ecc_fed.evolution.review import Lesson, Review
-from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
+from ecc_fed.evolution.shop_state import ShopState, newest_state
 
 _END_BYTES = 1 << 20
 _SHOWN = 20
@@ -81,11 +81,9 @@ def end_state(run: FinishedRun, shop: Shop, fresh: AdapterState) -> tuple[ShopSt
         shop: its dialogues.
         fresh: the adapter of a shop that never trained.
     """
-    folder = run.directory.shop(shop.shop_id)
-    rounds = finished_rounds(folder)
-    if not rounds:
+    state = newest_state(run.directory.shop(shop.shop_id))
+    if state is None:
         return ShopState(shop.shop_id, 0, fresh, natural_ids=tuple(pair.pair_id for pair in shop.history)), None
-    state = load_state(folder, rounds[-1])
     if run.directory.aggregate.is_dir() and shop.shop_id not in run.info.get("shops_on_their_own", ()):
         return state, load_adapter(run.directory.aggregate)[0]
     return state, state.adapter

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from ecc_fed.evolution.evaluation import ValuesOfShops, evaluate_pairs
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
 from ecc_fed.evolution.settings import EvolutionSettings, Services
-from ecc_fed.evolution.shop_state import ShopState, WriteAdapter, finished_rounds, load_state, save_state
+from ecc_fed.evolution.shop_state import ShopState, WriteAdapter, newest_state, save_state
 from ecc_fed.evolution.warm_start import WarmStart, start_warm, warm_start_row
 from ecc_fed.privacy.ledger import write_ledger
 
@@ -87,6 +88,8 @@ class ShopDevices:
         self._write_adapter = write_adapter
         self._seed = seed
         self._warm_start = warm_start
+        # By shop: the round before which its state was wanted, and the state.
+        self._ahead: dict[str, tuple[int, ShopState | None]] = {}
 
     def trial_job(self) -> FineTuneJob | None:
         """One step on the longest pairs of all shops, to measure memory by. None if nothing is fine-tuned."""
@@ -107,15 +110,24 @@ class ShopDevices:
             self._seed,
         )
 
+    def read_ahead(self, before_round: Mapping[str, int]) -> None:
+        """Reads the states from which shops are about to go on, each by its newest round before the one given."""
+        for shop_id, before in before_round.items():
+            # What cannot be read is read again in the shop's own call, which tells why.
+            with contextlib.suppress(Exception):
+                self._ahead[shop_id] = before, newest_state(self._directory.shop(shop_id), before)
+
     def _state(self, shop: Shop, server_round: int, incoming: AdapterState | None) -> ShopState:
         """The shop before `server_round`; a round that it missed leaves it where it was.
 
         A shop without any state starts afresh, and warm where there is a warm start and no `incoming`
         adapter to go on from.
         """
-        rounds = [done for done in finished_rounds(self._directory.shop(shop.shop_id)) if done < server_round]
-        if rounds:
-            return load_state(self._directory.shop(shop.shop_id), rounds[-1])
+        before, state = self._ahead.pop(shop.shop_id, (None, None))
+        if before != server_round:
+            state = newest_state(self._directory.shop(shop.shop_id), server_round)
+        if state is not None:
+            return state
         adapter = self.services.end_model.new_adapter(derive_seed(self._seed, "adapter"))
         state = ShopState(shop.shop_id, 0, adapter, natural_ids=tuple(pair.pair_id for pair in shop.history))
         if self._warm_start is None or incoming is not None:

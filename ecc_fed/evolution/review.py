@@ -41,8 +41,7 @@ from ecc_fed.evolution.shop_state import (
     ShopState,
     WriteAdapter,
     adapter_digest,
-    finished_rounds,
-    load_state,
+    newest_state,
     save_state,
 )
 from ecc_fed.privacy.ledger import entry_to_row
@@ -148,9 +147,9 @@ class Review:
         self.answering = answering
         self.marks_path = folder / "marks.jsonl"
         self.marks = read_marks(self.marks_path)
-        lessons = finished_rounds(folder)
-        if lessons:
-            self._state = load_state(folder, lessons[-1])
+        learned = newest_state(folder)
+        if learned is not None:
+            self._state = learned
             if self._state.metrics[0]["from_sha256"] != self._origin:
                 raise UserError(
                     f"{folder} holds a chat that began from another adapter of this shop, before the run was done "

@@ -147,3 +147,13 @@ def load_state(folder: Path, server_round: int) -> ShopState:
             f"No readable state of server round {server_round} in {folder} ({error}); rounds there: "
             f"{present or 'none'}. Start the run again in a fresh folder."
         ) from error
+
+
+def newest_state(folder: Path, before_round: int | None = None) -> ShopState | None:
+    """The shop after the last round it finished (before `before_round`, if given); None if it finished none.
+
+    Raises:
+        RunDirectoryError: that round is not readable.
+    """
+    rounds = [done for done in finished_rounds(folder) if before_round is None or done < before_round]
+    return load_state(folder, rounds[-1]) if rounds else None

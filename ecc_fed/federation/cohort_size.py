@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -15,8 +16,9 @@ from ecc_fed.federation.memory import GIB, Meter, OutOfMemory, free_caches, is_o
 MOST_SHOPS = 128
 # The trial's second step: enough rows to stand out of the noise of a process's memory.
 _TRIAL_SHOPS = 4
-# An adapter, its gradient, both of Adam's moments, and their copies on the way in and out.
-_ADAPTER_COPIES = 8
+# An adapter, its gradient, both of Adam's moments, their copies on the way in and out, and, of the shop
+# whose turn is next, the adapter and the moments.
+_ADAPTER_COPIES = 11
 
 
 @runtime_checkable
@@ -27,6 +29,14 @@ class CohortDevice(Device, Protocol):
 
     def trial_job(self) -> FineTuneJob | None:
         """One step as heavy as any shop's: the longest examples of all. None if nothing is ever fine-tuned."""
+        ...
+
+    def read_ahead(self, before_round: Mapping[str, int]) -> None:
+        """Reads the states from which shops are about to go on, each by its newest round before the one given.
+
+        Runs in a thread of its own while other shops are at work. Never raises: what cannot be read
+        is the matter of the shop's own call.
+        """
         ...
 
 

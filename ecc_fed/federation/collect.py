@@ -9,7 +9,7 @@ from typing import Any
 from ecc_fed import __version__
 from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl, write_jsonl
-from ecc_fed.evolution.shop_state import finished_rounds, load_state
+from ecc_fed.evolution.shop_state import newest_state
 from ecc_fed.federation.results import FederationResult, RoundRecord
 from ecc_fed.privacy.ledger import read_ledger, write_ledger
 
@@ -76,9 +76,8 @@ def collect(directory: RunDirectory, shop_ids: Sequence[str], result: Federation
     egress: list[EgressEntry] = []
     for shop_id in shop_ids:
         folder = directory.shop(shop_id)
-        rounds = finished_rounds(folder)
-        if rounds:
-            state = load_state(folder, rounds[-1])
+        state = newest_state(folder)
+        if state is not None:
             metrics += [dict(row) for row in state.metrics]
             egress += state.egress
         for phase in ("base", "final"):

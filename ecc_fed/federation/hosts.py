@@ -2,12 +2,13 @@
 
 A host runs a cohort of shops side by side, each ClientApp plain and sequential in a thread of its
 own; their calls to the services meet and run as batches. Shops beyond the cohort take turns, in
-shop order: between its turns a shop is on disk alone.
+shop order: between its turns a shop is on disk alone, and read ahead of the next one.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 import traceback
 from collections import deque
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from itertools import islice
 from typing import Protocol
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -37,6 +39,7 @@ from ecc_fed.federation.memory import (
     limit_host,
     peak_gpu_bytes,
     peak_resident_bytes,
+    start_threads,
 )
 from ecc_fed.federation.rendezvous import Rendezvous
 from ecc_fed.federation.results import HostReport
@@ -127,7 +130,7 @@ class CohortHost:
         meter = HostMeter(settings.host_memory_gib, settings.hosts_here) if gpu_bytes is None else GpuMeter(gpu_bytes)
         self._peak_gpu_bytes = peak_gpu_bytes()  # a trial starts the count again
         cohort = choose_cohort(device, settings.cohort, meter)
-        limit_host(settings.host_memory_gib, threads=cohort.size)
+        limit_host(settings.host_memory_gib, threads=cohort.size + 1)
         self._cohort_reason = cohort.reason + _one_by_one(device)
         self._busy_seconds = 0.0
         self._batches = Batches(cohort.size)
@@ -152,6 +155,9 @@ class CohortHost:
             wave = [waiting.popleft() for _ in range(min(self._batches.limit, len(waiting)))]
             again: list[int] = []
             started = time.perf_counter()
+            next_wave = list(islice(waiting, self._batches.limit))
+            ahead = threading.Thread(target=self._read_ahead, args=(next_wave,), name="read-ahead", daemon=True)
+            start_threads([ahead])
             for ended in self._rendezvous.run([partial(self._reply, self._device, job) for job in wave]):
                 job, reply = wave[ended.place], ended.result
                 if ended.error is not None:
@@ -164,8 +170,15 @@ class CohortHost:
                 assert reply is not None, "a task returns a reply or raises"
                 yield Finished(job.shop_id, reply, time.perf_counter() - started)
             waiting.extendleft(wave[place] for place in sorted(again, reverse=True))
+            ahead.join()
             give_back_free_memory()  # so that a later wave takes no more than the first
         self._busy_seconds += time.perf_counter() - began
+
+    def _read_ahead(self, jobs: Sequence[Job]) -> None:
+        """Runs in a thread of its own: the next wave's states, while this wave is at work."""
+        if isinstance(self._device, CohortDevice):
+            wanted = {job.shop_id: records.goes_on_from(job.message) for job in jobs}
+            self._device.read_ahead({shop_id: before for shop_id, before in wanted.items() if before is not None})
 
     def _reply(self, device: Device, job: Job) -> Message:
         """Runs in a shop's thread."""

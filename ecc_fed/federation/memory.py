@@ -8,7 +8,7 @@ import os
 import resource
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +24,7 @@ _USABLE_SHARE = 0.9
 _SHARE_OF_FREE = 0.5
 _SAMPLE_SECONDS = 0.001
 # A shop's thread computes little; what is heavy runs in the services.
-STACK_BYTES = 2 * 2**20
+_STACK_BYTES = 2 * 2**20
 # What torch, bitsandbytes and Python say when memory runs out, beside classes of their own.
 _PHRASES = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't start new thread")
 
@@ -86,6 +86,20 @@ def free_host_bytes() -> int:
         except (OSError, ValueError):  # no such container, or "max"
             continue
     return max(free, 0)
+
+
+def start_threads(threads: Iterable[threading.Thread]) -> None:
+    """Starts threads with small stacks, which count against a cap of host memory whether used or not.
+
+    Raises:
+        RuntimeError: no room for one more.
+    """
+    usual = threading.stack_size(_STACK_BYTES)
+    try:
+        for thread in threads:
+            thread.start()
+    finally:
+        threading.stack_size(usual)
 
 
 class Meter(Protocol):
@@ -161,7 +175,7 @@ def limit_host(memory_gib: float | None, threads: int = 0) -> None:
             f"runtime.host_memory_gib={memory_gib:g}, but a host with its models takes {in_use / GIB:.2f} GiB before "
             "any shop: raise it, or take a smaller base (end_model)."
         )
-    limit = int(status["VmData"].split()[0]) * 1024 + room + threads * STACK_BYTES
+    limit = int(status["VmData"].split()[0]) * 1024 + room + threads * _STACK_BYTES
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 

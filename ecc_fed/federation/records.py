@@ -121,6 +121,15 @@ def phase_and_round(message: Message) -> tuple[str, int]:
     return str(config.get(PHASE, "train")), int(str(config.get(SERVER_ROUND, 0)))
 
 
+def goes_on_from(message: Message) -> int | None:
+    """The server round before which the shop's own state is wanted; None where the message needs none."""
+    phase, server_round = phase_and_round(message)
+    if phase == "train":
+        return server_round
+    alone = not message.content.array_records.get(ARRAYS)
+    return server_round + 1 if phase == "final" and alone else None
+
+
 def _metrics(report: TrainReport | EvaluationReport) -> MetricRecord:
     metrics: dict[str, Any] = {name: float(value) for name, value in report.metrics.items()}
     return MetricRecord({**metrics, NUM_EXAMPLES: int(report.num_examples)})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from ecc_fed.federation.memory import STACK_BYTES
+from ecc_fed.federation.memory import start_threads
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -139,12 +139,7 @@ class Rendezvous:
             threading.Thread(target=work, args=(shop, task), name=f"shop-{shop.place}", daemon=True)
             for shop, task in zip(live, tasks, strict=True)
         ]
-        usual = threading.stack_size(STACK_BYTES)
-        try:
-            for thread in threads:
-                thread.start()
-        finally:
-            threading.stack_size(usual)
+        start_threads(threads)
         try:
             while True:
                 with self._changed:

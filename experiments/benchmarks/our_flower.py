@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -57,6 +57,9 @@ class FineTuning:
         """One step of the first shop."""
         job = self._jobs[self.shop_ids[0]](self.services.end_model.new_adapter(0), 0)
         return replace(job, settings=replace(self._tuning, steps=1))
+
+    def read_ahead(self, before_round: Mapping[str, int]) -> None:
+        """Nothing lies on disk."""
 
     def train(self, shop_id: str, server_round: int, incoming: AdapterState | None) -> TrainReport:
         """All steps of a round."""

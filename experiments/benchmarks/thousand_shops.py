@@ -1,4 +1,4 @@
-"""A thousand shops, one round, on this machine: host memory after each wave of shops, and loads of the base.
+"""A thousand shops on this machine: host memory after each wave of shops, and loads of the base.
 
     python experiments/benchmarks/thousand_shops.py
 
@@ -27,7 +27,7 @@ def resident_mib(process_id: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def measure(num_shops: int, steps: int, cohort: int, overrides: list[str]) -> dict[str, object]:
+def measure(num_shops: int, rounds: int, steps: int, cohort: int, overrides: list[str]) -> dict[str, object]:
     """Runs the shops and prints memory wave by wave; returns the totals."""
     settings = [
         "runtime.engine=shared",
@@ -36,7 +36,7 @@ def measure(num_shops: int, steps: int, cohort: int, overrides: list[str]) -> di
         f"corpus.num_shops={num_shops}",
         "corpus.pairs_per_shop=12",
         "corpus.test_pairs_per_shop=2",
-        "evolution.server_rounds=1",
+        f"evolution.server_rounds={rounds}",
         f"finetune.steps={steps}",
         "finetune.batch_size=4",
         "decoding.max_new_tokens=16",
@@ -51,6 +51,7 @@ def measure(num_shops: int, steps: int, cohort: int, overrides: list[str]) -> di
             nonlocal wave, process_ids
             seconds = time.perf_counter() - started
             if done == 0:
+                wave = 0
                 print(f"{seconds:7.0f} s  {stage}", flush=True)
                 process_ids = hosts.process_ids()  # a host at work does not answer
             elif done // (cohort * len(process_ids)) > wave:
@@ -63,6 +64,7 @@ def measure(num_shops: int, steps: int, cohort: int, overrides: list[str]) -> di
         run = read_json(directory.run)
     return {
         "shops": len(run["shops"]),
+        "rounds": rounds,
         "failures": len(run["failures"]),
         "seconds": round(time.perf_counter() - started),
         "hosts": run["runtime"]["hosts"],
@@ -76,11 +78,12 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shops", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=1, help="from the second on, states come back from disk")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--cohort", type=int, default=64)
     parser.add_argument("overrides", nargs="*", help="further settings, as for `ecc-fed run`")
     options = parser.parse_args()
-    print(json.dumps(measure(options.shops, options.steps, options.cohort, options.overrides)))
+    print(json.dumps(measure(options.shops, options.rounds, options.steps, options.cohort, options.overrides)))
 
 
 if __name__ == "__main__":

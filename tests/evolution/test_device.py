@@ -12,7 +12,7 @@ from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs, stream_part
 from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.evolution.settings import EvolutionSettings, Services
-from ecc_fed.evolution.shop_state import finished_rounds, load_state
+from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
 from tests.evolution.fakes import NAMES, EchoTeacher, services, settings, shop, write_adapter
 
 
@@ -178,3 +178,54 @@ def test_a_killed_save_leaves_the_round_before(tmp_path: Path, monkeypatch: pyte
     monkeypatch.undo()
     assert finished_rounds(tmp_path / "shops" / "shop_0") == [1]
     assert device(tmp_path, [shop()]).train("shop_0", 2, None).num_examples == 4
+
+
+def test_a_state_read_ahead_is_the_one_that_the_round_goes_on_from(tmp_path: Path, monkeypatch) -> None:
+    read: list[tuple[str, int]] = []
+
+    def noted(folder: Path, server_round: int) -> ShopState:
+        read.append((folder.name, server_round))
+        return load_state(folder, server_round)
+
+    monkeypatch.setattr("ecc_fed.evolution.shop_state.load_state", noted)
+    files = {}
+    for name in ("plain", "ahead"):
+        shops = device(tmp_path / name, [shop("a"), shop("b")])
+        for server_round in (1, 2):
+            if name == "ahead":
+                shops.read_ahead({"a": server_round, "b": server_round})
+                ahead = len(read)
+            for shop_id in ("a", "b"):
+                shops.train(shop_id, server_round, None)
+        files[name] = {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file() and path.name != "metrics.jsonl"  # holds seconds
+        }
+    assert read == [("a", 1), ("b", 1)] * 2  # none twice
+    assert ahead == len(read)  # and none in the second device's own rounds
+    assert files["plain"] == files["ahead"]
+
+
+def test_a_round_done_again_reads_what_the_first_time_left(tmp_path: Path) -> None:
+    shops = device(tmp_path, [shop()])
+    shops.train("shop_0", 1, None)
+    shops.read_ahead({"shop_0": 2})
+    shops.train("shop_0", 1, None)  # what was read ahead is for another round
+    shops.train("shop_0", 2, None)
+    assert load_state(tmp_path / "shops" / "shop_0", 2).served == 8
+    shops.read_ahead({"shop_0": 2})
+    shops.evaluate("shop_0", 2, None, "final")
+    rows = read_jsonl(tmp_path / "shops" / "shop_0" / "evaluation_final.jsonl")
+    assert [row["reply"] for row in rows] == ["good q t0", "good q t1", "good q t2"]
+
+
+def test_a_damaged_state_read_ahead_is_told_in_the_shops_own_round(tmp_path: Path) -> None:
+    shops = device(tmp_path, [shop("a"), shop("b")])
+    for shop_id in ("a", "b"):
+        shops.train(shop_id, 1, None)
+    (tmp_path / "shops" / "a" / "round_0001" / "state.json").write_text("{")
+    shops.read_ahead({"a": 2, "b": 2})
+    with pytest.raises(RunDirectoryError, match="No readable state of server round 1"):
+        shops.train("a", 2, None)
+    shops.train("b", 2, None)

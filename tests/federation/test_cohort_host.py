@@ -1,5 +1,6 @@
 """A host's shops side by side: the same as one after another, with one shop's trouble its own."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,7 +25,7 @@ from ecc_fed.end_model.cohort import SharedBase
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.evolution.settings import Services
-from ecc_fed.evolution.shop_state import load_state
+from ecc_fed.evolution.shop_state import ShopState, load_state
 from ecc_fed.federation.cohort_size import CohortSettings
 from ecc_fed.federation.collect import failures
 from ecc_fed.federation.hosts import InProcessHosts
@@ -102,6 +103,58 @@ def test_shops_of_a_cohort_are_fine_tuned_in_one_batch(tmp_path):
     assert result.hosts[0].cohort == 3
     assert result.hosts[0].cohort_reason == "runtime.cohort=3"
     assert set(result.hosts[0].service_seconds) == {"end_model", "judge", "teacher"}
+
+
+class WaitingModel(fakes.CountingModel):
+    """Goes on with a fine-tune of the last round only once the states of the next wave are there."""
+
+    def __init__(self, order: list[str]) -> None:
+        super().__init__()
+        self.next_wave = {"ab": {"c", "d"}, "cd": {"e"}, "e": set[str]()}
+        self.order, self.read, self.missed = order, set[str](), list[str]()
+        self.changed = threading.Condition()
+
+    def note(self, folder: Path, server_round: int) -> ShopState:
+        state = load_state(folder, server_round)
+        with self.changed:
+            self.order.append(f"read {folder.name}")
+            self.read.add(folder.name)
+            self.changed.notify()
+        return state
+
+    def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:
+        wave = "".join(dict.fromkeys(job.examples[0].reply for job in jobs))
+        with self.changed:
+            if jobs[0].optimizer is not None:
+                there = self.changed.wait_for(lambda: self.next_wave.get(wave, set()) <= self.read, timeout=20)
+                self.missed += [] if there else [wave]
+            self.order.append(f"train {wave}")
+        return super().fine_tune(jobs)
+
+
+def test_the_next_waves_states_are_read_while_a_wave_is_at_work(tmp_path, monkeypatch):
+    order: list[str] = []
+    model = WaitingModel(order)
+    shops = [
+        replace(shop, history=tuple(replace(pair, reply=shop.shop_id) for pair in shop.history or shop.stream))
+        for shop in (fakes.shop(name, 4, 0) for name in NAMES)
+    ]
+    monkeypatch.setattr("tests.federation.test_cohort_host.SHOPS", shops)
+    monkeypatch.setattr("ecc_fed.evolution.shop_state.load_state", model.note)
+    run(tmp_path, replace(fakes.services(), end_model=model), 2, ArmPlan(2))
+    assert model.missed == []
+    assert order[:3] == ["train ab", "train cd", "train e"]  # the first round reads nothing
+    second = order[3 : order.index("train e", 3) + 1]
+    assert sorted(second[: second.index("train ab")]) == ["read a", "read b", "read c", "read d"]
+    assert second[-3:] == ["read e", "train cd", "train e"]
+    assert sorted(order[len(second) + 3 :]) == [f"read {name}" for name in NAMES]  # the evaluation's
+
+
+@pytest.mark.parametrize("plan", [ArmPlan(2), ArmPlan(2, True), ArmPlan(2, True, 1)])
+def test_no_state_read_ahead_is_left_over(tmp_path, plan):
+    device = device_of(tmp_path, fakes.services(), tuple(NAMES))
+    run_federation(plan, NAMES, lambda _: device, InProcessHosts(), cohort=CohortSettings(2))
+    assert device._ahead == {}
 
 
 def test_out_of_memory_halves_the_cohort_is_recorded_and_loses_nothing(tmp_path):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 
-from ecc_fed.core.records import EvaluationReport, TrainReport
+from ecc_fed.core.records import AdapterState, EvaluationReport, TrainReport
 from ecc_fed.federation import records
 from ecc_fed.federation.flower_internals import identify_process
 from ecc_fed.federation.records import RefusedReply
@@ -125,3 +125,16 @@ def test_nothing_sent_is_no_entry():
     identify_process(1)
     message = Message(records.instructions(ArrayRecord(), records.train_config(1, False)), 2, "train")
     assert [entry.kind for entry in records.traffic_entries("shop", 1, "down", message)] == ["config"]
+
+
+def test_a_shops_own_state_is_wanted_only_where_a_message_goes_on_from_it():
+    def message(config: ConfigRecord, state: AdapterState | None = None) -> Message:
+        return Message(records.instructions(records.to_arrays(state), config), 1, "train")
+
+    identify_process(1)
+    adapter = make_adapter("x")
+    assert records.goes_on_from(message(records.train_config(3, True))) == 3
+    assert records.goes_on_from(message(records.train_config(3, True), adapter)) == 3  # moments and dialogues
+    assert records.goes_on_from(message(records.evaluate_config(0, "base"))) is None
+    assert records.goes_on_from(message(records.evaluate_config(3, "final"))) == 4
+    assert records.goes_on_from(message(records.evaluate_config(3, "final"), adapter)) is None
