@@ -31,9 +31,9 @@ class Bucket:
 
     sequences: Tensor  # which sequences of the batch (S,)
     length: int
-    gather: Tensor  # (S * length,): the packed row behind every place; pads point at their sequence's first
+    gather: Tensor | slice  # (S * length,): the packed row behind every place; pads point at their sequence's first
     places: Tensor | None  # the places that are real, in order; None if all are
-    tokens: Tensor  # the packed rows behind the real places
+    tokens: Tensor | slice  # the packed rows behind the real places
 
 
 @dataclass(slots=True)
@@ -41,6 +41,7 @@ class Packed:
     """Sequences one after the other, split into adapter groups; `wanted` are the rows whose outputs count."""
 
     ids: Tensor  # (N,)
+    positions: Tensor  # (N,), from 0 in every sequence
     buckets: list[Bucket]
     longest: int
     groups: Groups
@@ -74,6 +75,7 @@ def pack(
         first += size
     return Packed(
         ids,
+        torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])).to(device),
         _buckets(lengths, starts, device),
         max(lengths),
         Groups(rows, token_sizes, device),
@@ -94,6 +96,10 @@ def _buckets(lengths: Sequence[int], starts: Any, device: torch.device) -> list[
     buckets = []
     for run in runs:
         length = lengths[run[-1]]
+        if len(run) == 1:
+            whole = slice(int(starts[run[0]]), int(starts[run[0]]) + length)
+            buckets.append(Bucket(torch.tensor(run, device=device), length, whole, None, whole))
+            continue
         own = np.array([lengths[index] for index in run])
         begin = np.array([starts[index] for index in run])
         places = np.arange(length)[None]
@@ -118,9 +124,9 @@ Sink = Callable[[int, Bucket, Tensor, Tensor], None]
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool) -> None:
-    """Rotary embedding (Su et al. 2021) in place over the first dims of x (S, L, heads, head_dim).
+    """Rotary embedding (Su et al. 2021) in place over the first dims of x (..., heads, head_dim).
 
-    cos, sin broadcast to (S, L, 1, dims / 2); the backward pass is the same with -sin.
+    cos, sin broadcast to (..., 1, dims / 2); the backward pass is the same with -sin.
     """
     half = cos.shape[-1]
     if interleaved:
@@ -142,24 +148,30 @@ def _attend(base: PackedBase, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out.transpose(1, 2).to(base.dtype)
 
 
+Angles = tuple[Tensor, Tensor]
+
+
 class _Attention(torch.autograd.Function):
-    """Rotary embedding and causal attention of every packed sequence by itself."""
+    """Rotary embedding and causal attention of every packed sequence by itself. Rotates `qkv` in place."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, base: PackedBase, buckets: list[Bucket], sink: Any, train: bool) -> Tensor:
+    def forward(
+        ctx: Any, qkv: Tensor, base: PackedBase, angles: Angles, buckets: list[Bucket], sink: Any, train: bool
+    ) -> Tensor:
         heads, rotated = base.heads, base.heads + base.kv_heads
+        # Nobody keeps `qkv` for a backward pass, nor needs it again.
+        qkv = qkv.detach().view(len(qkv), rotated + base.kv_heads, base.head_dim)
+        rotate(qkv[:, :rotated], *angles, base.interleaved)
         out = qkv.new_empty(len(qkv), heads * base.head_dim)
-        ctx.base, ctx.buckets, ctx.kept = base, buckets, []
+        ctx.base, ctx.angles, ctx.buckets, ctx.kept = base, angles, buckets, []
         for bucket in buckets:
-            cos, sin = (part[:, None] for part in base.angles(bucket.length))
-            x = qkv[bucket.gather].view(-1, bucket.length, rotated + base.kv_heads, base.head_dim)
-            rotate(x[:, :, :rotated], cos, sin, base.interleaved)
+            x = qkv[bucket.gather].view(-1, bucket.length, *qkv.shape[1:])
+            parts = x.split([heads, base.kv_heads, base.kv_heads], 2)
             if sink is not None:
-                sink(bucket, x[:, :, heads:rotated], x[:, :, rotated:])
-            parts: tuple[Tensor, ...] = (x[:, :, :heads], x[:, :, heads:rotated], x[:, :, rotated:])
+                sink(bucket, *parts[1:])
             if train:
                 with torch.enable_grad():
-                    parts = tuple(part.requires_grad_() for part in parts)
+                    parts = tuple(part.detach().requires_grad_() for part in parts)
                     o = _attend(base, *parts)
                 ctx.kept.append((parts, o))
             else:
@@ -172,7 +184,7 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, do: Tensor) -> tuple[Tensor | None, ...]:
         base: PackedBase = ctx.base
         rotated = base.heads + base.kv_heads
-        dqkv = do.new_empty(len(do), (rotated + base.kv_heads) * base.head_dim)
+        dqkv = do.new_empty(len(do), rotated + base.kv_heads, base.head_dim)
         for bucket, (parts, o) in zip(ctx.buckets, ctx.kept, strict=True):
             if bucket.places is None:
                 wanted = do[bucket.tokens]
@@ -181,13 +193,15 @@ class _Attention(torch.autograd.Function):
                 wanted = do.new_zeros(o.shape[0] * o.shape[1], do.shape[1])
                 wanted[bucket.places] = do[bucket.tokens]
             gradients = torch.autograd.grad(o, parts, wanted.view_as(o))
-            cos, sin = (part[:, None] for part in base.angles(bucket.length))
-            rotate(gradients[0], cos, -sin, base.interleaved)
-            rotate(gradients[1], cos, -sin, base.interleaved)
-            flat = torch.cat(gradients, 2).view(-1, dqkv.shape[1])
-            dqkv[bucket.tokens] = flat if bucket.places is None else flat[bucket.places]
+            if isinstance(bucket.tokens, slice):
+                torch.cat(gradients, 2, out=dqkv[None, bucket.tokens])
+            else:
+                flat = torch.cat(gradients, 2).flatten(0, 1)
+                dqkv[bucket.tokens] = flat if bucket.places is None else flat[bucket.places]
+        cos, sin = ctx.angles
+        rotate(dqkv[:, :rotated], cos, -sin, base.interleaved)
         ctx.kept = []
-        return dqkv, None, None, None, None
+        return dqkv.flatten(1), None, None, None, None, None
 
 
 def run_layers(
@@ -248,10 +262,12 @@ def forward_packed(
         # The embedding is frozen, yet autograd must walk down to the first layer's adapters.
         x.requires_grad_()
 
+    cos, sin = (part[packed.positions][:, None] for part in base.angles(packed.longest))
+
     def attend(index: int, qkv: Tensor) -> Tensor:
         into = None if sink is None else lambda bucket, k, v: sink(index, bucket, k, v)
         function: Any = _Attention.apply
-        out: Tensor = function(qkv, base, packed.buckets, into, training)
+        out: Tensor = function(qkv, base, (cos, sin), packed.buckets, into, training)
         return out
 
     narrow = (packed.wanted, packed.wanted_groups)

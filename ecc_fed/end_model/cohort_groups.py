@@ -32,11 +32,6 @@ class Groups:
         self.rows = list(rows)
         self.sizes = list(sizes)
         self.total = sum(sizes)
-        self.bounds = []
-        start = 0
-        for size in sizes:
-            self.bounds.append((start, start + size))
-            start += size
         on_cpu = device.type == "cpu"
         few = len(sizes) > 1 and self.total < _LOOP_FROM_ROWS * len(sizes)
         self.loop = (on_cpu and not few) if loop is None else loop
@@ -59,8 +54,8 @@ class Groups:
             return self._unpad(torch.bmm(self._pad(x), self._take(w).transpose(1, 2)))
         # Held transposed: with so few columns BLAS is nearly twice as fast this way round.
         y = x.new_empty(w.shape[1], self.total)
-        for row, (start, stop) in zip(self.rows, self.bounds, strict=True):
-            torch.mm(w[row], x[start:stop].t(), out=y[:, start:stop])
+        for matrix, part, out in zip(self._matrices(w), self._columns(x.t()), self._columns(y), strict=True):
+            torch.mm(matrix, part, out=out)
         return y.t()
 
     def add_back(self, x: Tensor, h: Tensor, w: Tensor) -> None:
@@ -68,16 +63,24 @@ class Groups:
         if not self.loop:
             x += self._unpad(torch.bmm(self._pad(h), self._take(w)))
             return
-        for row, (start, stop) in zip(self.rows, self.bounds, strict=True):
-            x[start:stop].addmm_(h[start:stop], w[row])
+        for part, small, matrix in zip(x.split(self.sizes), h.split(self.sizes), self._matrices(w), strict=True):
+            part.addmm_(small, matrix)
 
     def outer(self, h: Tensor, x: Tensor, out: Tensor) -> None:
         """out_g = h_g^T x_g: h (N, e), x (N, d) -> out (groups, e, d)."""
         if not self.loop:
             out.copy_(torch.bmm(self._pad(h).transpose(1, 2), self._pad(x)))
             return
-        for group, (start, stop) in enumerate(self.bounds):
-            torch.mm(h[start:stop].t(), x[start:stop], out=out[group])
+        for small, part, product in zip(self._columns(h.t()), x.split(self.sizes), out.unbind(), strict=True):
+            torch.mm(small, part, out=product)
+
+    # All views of one kind come from one call: one call a view takes as long as the products.
+    def _columns(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x.split(self.sizes, 1)
+
+    def _matrices(self, w: Tensor) -> list[Tensor]:
+        matrices = w.unbind()
+        return [matrices[row] for row in self.rows]
 
     def _take(self, w: Tensor) -> Tensor:
         return w[: len(self.rows)] if self.prefix else w[self.index]

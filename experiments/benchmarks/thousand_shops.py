@@ -51,7 +51,6 @@ def measure(num_shops: int, rounds: int, steps: int, cohort: int, overrides: lis
             nonlocal wave, process_ids
             seconds = time.perf_counter() - started
             if done == 0:
-                wave = 0
                 print(f"{seconds:7.0f} s  {stage}", flush=True)
                 process_ids = hosts.process_ids()  # a host at work does not answer
             elif done // (cohort * len(process_ids)) > wave:
