@@ -166,7 +166,7 @@ class _Attention(torch.autograd.Function):
         ctx.base, ctx.angles, ctx.buckets, ctx.kept = base, angles, buckets, []
         for bucket in buckets:
             x = qkv[bucket.gather].view(-1, bucket.length, *qkv.shape[1:])
-            parts = x.split([heads, base.kv_heads, base.kv_heads], 2)
+            parts = x.split_with_sizes([heads, base.kv_heads, base.kv_heads], 2)
             if sink is not None:
                 sink(bucket, *parts[1:])
             if train:

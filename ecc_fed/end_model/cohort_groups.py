@@ -63,7 +63,7 @@ class Groups:
         if not self.loop:
             x += self._unpad(torch.bmm(self._pad(h), self._take(w)))
             return
-        for part, small, matrix in zip(x.split(self.sizes), h.split(self.sizes), self._matrices(w), strict=True):
+        for part, small, matrix in zip(self._parts(x), self._parts(h), self._matrices(w), strict=True):
             part.addmm_(small, matrix)
 
     def outer(self, h: Tensor, x: Tensor, out: Tensor) -> None:
@@ -71,12 +71,15 @@ class Groups:
         if not self.loop:
             out.copy_(torch.bmm(self._pad(h).transpose(1, 2), self._pad(x)))
             return
-        for small, part, product in zip(self._columns(h.t()), x.split(self.sizes), out.unbind(), strict=True):
+        for small, part, product in zip(self._columns(h.t()), self._parts(x), out.unbind(), strict=True):
             torch.mm(small, part, out=product)
 
     # All views of one kind come from one call: one call a view takes as long as the products.
+    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x.split_with_sizes(self.sizes)
+
     def _columns(self, x: Tensor) -> tuple[Tensor, ...]:
-        return x.split(self.sizes, 1)
+        return x.split_with_sizes(self.sizes, 1)
 
     def _matrices(self, w: Tensor) -> list[Tensor]:
         matrices = w.unbind()
