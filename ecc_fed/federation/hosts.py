@@ -7,6 +7,7 @@ shop order: between its turns a shop is on disk alone, and read ahead of the nex
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -142,8 +143,13 @@ class CohortHost:
 
     def prepare(self, imports: Sequence[str]) -> None:
         """Imports modules, which takes seconds for those of models."""
-        for name in imports:
-            import_module(name)
+        gc.disable()  # walking through thousands of new modules time and again takes a fifth of their import
+        try:
+            for name in imports:
+                import_module(name)
+        finally:
+            gc.freeze()
+            gc.enable()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
         """The round's jobs of this host."""
