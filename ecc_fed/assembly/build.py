@@ -122,8 +122,12 @@ class Cloud:
     redaction: str
 
 
-def build_cloud(config: RunConfig) -> Cloud:
+def build_cloud(config: RunConfig, budget_share: float = 1.0) -> Cloud:
     """The way to the teacher.
+
+    Args:
+        config: the run.
+        budget_share: the part of the run's budget that is spent here.
 
     Raises:
         ConfigError: a setting out of range, or no key or package for a provider.
@@ -141,7 +145,7 @@ def build_cloud(config: RunConfig) -> Cloud:
         ledger,
         redactor,
         cache=ReplyCache(limits.cache_path) if limits.cache_path else None,
-        budget=Budget(limits.max_requests, limits.max_tokens, limits.max_cost_usd),
+        budget=Budget(limits.max_requests, limits.max_tokens, limits.max_cost_usd, budget_share),
         retry=RetryPolicy(
             limits.max_attempts, limits.first_delay_seconds, seed=derive_seed(config.seed, "gateway_retry")
         ),
@@ -152,9 +156,9 @@ def build_cloud(config: RunConfig) -> Cloud:
     return Cloud(backend, gateway, ledger, redactor.name)
 
 
-def build_services(config: RunConfig) -> Services:
-    """Everything that the shops of one host share."""
-    cloud = build_cloud(config)
+def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
+    """Everything that the shops of one host share, and their part of the run's budget for the cloud."""
+    cloud = build_cloud(config, budget_share)
     return Services(
         build_end_model(config),
         build_judge(config),
@@ -225,10 +229,10 @@ def build_warm_start(config: RunConfig, shops: Sequence[Shop]) -> WarmStart | No
 
 
 def build_devices(
-    config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: RunDirectory
+    config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: RunDirectory, num_shops: int
 ) -> ShopDevices:
-    """The shops of one host over the process's resident models."""
-    services = build_services(config)
+    """The shops of one host, of the run's `num_shops`, over the process's resident models."""
+    services = build_services(config, budget_share=len(shops) / num_shops)
     return ShopDevices(
         shops,
         values,
@@ -268,4 +272,4 @@ def device_from_run_config(run_config: Mapping[str, Any], shop_ids: tuple[str, .
     values = values_of_shops({shop.shop_id: (*shop.history, *shop.stream, *shop.test) for shop in shops})
     wanted = [shop for shop in shops if shop_ids is None or shop.shop_id in shop_ids]
     directory = RunDirectory(Path(str(run_config.get("run-dir", "runs/flower"))).absolute())
-    return build_devices(config, wanted, values, directory)
+    return build_devices(config, wanted, values, directory, len(shops))

@@ -10,6 +10,7 @@ evaluate           arrays (as above),                      metrics: num-examples
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ UPLOAD = "upload"
 PHASE = "phase"
 SHOP_ID = "shop-id"
 QUERY_SHOP = "query.shop"
+
+# numpy parses a tensor's header with `ast`, and Python 3.11 checks its depth in a counter that all threads share: shops
+# that read at the same time now and then failed (the error of https://github.com/python/cpython/issues/106905).
+_READING = threading.Lock()
 
 Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -68,7 +73,8 @@ def from_arrays(record: ArrayRecord | None) -> AdapterState | None:
     """
     if not record:
         return None
-    return {name: array.numpy() for name, array in record.items()}
+    with _READING:
+        return {name: array.numpy() for name, array in record.items()}
 
 
 def train_config(server_round: int, upload: bool) -> ConfigRecord:

@@ -67,7 +67,8 @@ def host_devices(
 
     torch.set_num_threads(config.runtime.threads_per_host)
     wanted = frozenset(shop_ids)
-    return build_devices(config, [shop for shop in shops if shop.shop_id in wanted], values, directory)
+    mine = [shop for shop in shops if shop.shop_id in wanted]
+    return build_devices(config, mine, values, directory, len(shops))
 
 
 def _all_pairs(shop: Shop) -> tuple[Pair, ...]:

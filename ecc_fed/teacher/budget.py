@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ecc_fed.core.errors import BudgetExceeded, ConfigError
 
-# Sums of prices carry rounding errors; a billionth of a dollar never decides.
-_USD_SLACK = 1e-9
+# Sums of prices and parts of limits carry rounding errors; a billionth never decides.
+_SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,21 @@ class Budget:
 
     A call first reserves what it may use at most and settles afterwards at what it used, so calls
     under way together never pass a limit together.
+
+    Args:
+        max_requests: of the whole run, as the other limits.
+        max_tokens: in and out.
+        max_cost_usd: by the backend's prices.
+        share: this gateway's part of the limits, above 0 to 1: all parts together keep them, and none
+            depends on how fast another is.
     """
 
     def __init__(
-        self, max_requests: int | None = None, max_tokens: int | None = None, max_cost_usd: float | None = None
+        self,
+        max_requests: int | None = None,
+        max_tokens: int | None = None,
+        max_cost_usd: float | None = None,
+        share: float = 1.0,
     ) -> None:
         for name, value in (
             ("max_requests", max_requests),
@@ -38,6 +49,7 @@ class Budget:
             if value is not None and not value >= 0:
                 raise ConfigError(f"gateway.{name} is {value}: give a number from 0, or null for no limit")
         self.max_requests, self.max_tokens, self.max_cost_usd = max_requests, max_tokens, max_cost_usd
+        self._share = share
         self._spent = Spending()
         self._lock = threading.Lock()
 
@@ -63,12 +75,13 @@ class Budget:
             for name, limit, wanted in (
                 ("max_requests", self.max_requests, after.requests),
                 ("max_tokens", self.max_tokens, after.tokens),
-                ("max_cost_usd", self.max_cost_usd, after.cost_usd - _USD_SLACK),
+                ("max_cost_usd", self.max_cost_usd, after.cost_usd),
             ):
-                if limit is not None and wanted > limit:
+                if limit is not None and wanted > limit * self._share + _SLACK:
+                    part = "" if self._share == 1 else f", of which this host's shops have {limit * self._share:.6g},"
                     raise BudgetExceeded(
-                        f"The teacher's budget is used up: {name} is {limit} and the next call may reach {wanted:.6g}; "
-                        f"raise {name}, or ask the teacher less often"
+                        f"The teacher's budget is used up: {name} is {limit}{part} and the next call may reach "
+                        f"{wanted:.6g}; raise {name}, or ask the teacher less often"
                     )
             self._spent = after
 

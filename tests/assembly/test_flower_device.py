@@ -43,3 +43,11 @@ def test_without_them_the_overrides_hold(tmp_path: Path, seen: list[RunConfig]) 
 def test_an_arm_that_is_none_is_refused(tmp_path: Path, seen: list[RunConfig]) -> None:
     with pytest.raises(ConfigError, match="arm=cloudy"):
         build.device_from_run_config(run_config(tmp_path, arm="cloudy"), None)
+
+
+def test_a_process_may_spend_its_shops_part_of_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(build, "build_services", lambda config, budget_share: shares.append(budget_share))
+    for shop_ids in (("shop_0001",), None):
+        build.device_from_run_config(run_config(tmp_path), shop_ids)
+    assert shares == [0.5, 1.0]

@@ -1,3 +1,7 @@
+import gc
+import threading
+import time
+
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
@@ -23,6 +27,43 @@ def test_no_adapter_is_an_empty_record_and_back():
     assert len(records.to_arrays(None)) == 0
     assert records.from_arrays(ArrayRecord()) is None
     assert records.from_arrays(None) is None
+
+
+class Cycle:
+    """Garbage that gives way to another thread when it is collected, as finalizers may."""
+
+    def __init__(self):
+        self.own = self
+
+    def __del__(self):
+        time.sleep(1e-4)
+
+
+def test_shops_may_read_adapters_at_the_same_time():
+    record = records.to_arrays({str(name): np.ones((2, 3), np.float32) for name in range(8)})
+    failures = []
+
+    def read(depth):  # shops are at different depths of their own code
+        if depth:
+            return read(depth - 1)
+        try:
+            for _ in range(30):
+                Cycle()
+                assert len(records.from_arrays(record)) == 8
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=read, args=(depth,)) for depth in range(4)]
+    usual = gc.get_threshold()
+    gc.set_threshold(20, 2, 2)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        gc.set_threshold(*usual)
+    assert failures == []
 
 
 def test_requests_survive_the_journey():

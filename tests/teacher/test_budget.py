@@ -67,3 +67,16 @@ def test_threads_together_never_pass_the_limit():
 def test_limits_below_zero_are_refused(name, value):
     with pytest.raises(ConfigError, match=rf"gateway\.{name} is .*: give a number from 0"):
         Budget(**{name: value})
+
+
+@pytest.mark.parametrize(("shares", "granted"), [([1 / 49] * 49, [1] * 49), ([0.3, 0.7], [14, 34]), ([0.01], [0])])
+def test_parts_of_a_budget_keep_the_limit_together(shares, granted):
+    spent = []
+    for share in shares:
+        budget = Budget(max_requests=49, share=share)
+        with pytest.raises(BudgetExceeded, match=r"max_requests is 49, of which this host's shops have [\d.]+, and"):
+            for _ in range(50):
+                budget.reserve(1, 0.0)
+        spent.append(budget.spent.requests)
+    assert spent == granted
+    assert sum(spent) <= 49
