@@ -10,10 +10,13 @@ evaluate           arrays (as above),                      metrics: num-examples
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from typing import Any, Literal
 
 import numpy as np
@@ -33,8 +36,12 @@ QUERY_SHOP = "query.shop"
 
 # numpy parses a tensor's header with `ast`, and Python 3.11 checks its depth in a counter that all threads share: shops
 # that read at the same time now and then failed (the error of https://github.com/python/cpython/issues/106905).
-_READING = threading.Lock()
+_PARSING = threading.Lock()
 
+# How numpy's format begins: the magic and version 1.0, which holds any tensor of plain numbers.
+_NPY = b"\x93NUMPY\x01\x00"
+
+AnyArray = np.ndarray[Any, np.dtype[Any]]
 Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
 
@@ -73,8 +80,27 @@ def from_arrays(record: ArrayRecord | None) -> AdapterState | None:
     """
     if not record:
         return None
-    with _READING:
-        return {name: array.numpy() for name, array in record.items()}
+    return {name: _tensor(array) for name, array in record.items()}
+
+
+def _tensor(array: Array) -> AnyArray:
+    """`array.numpy()`, which for a small tensor takes ten times as long: it parses every header anew."""
+    data = array.data
+    if array.stype == "numpy.ndarray" and data.startswith(_NPY):
+        start = len(_NPY) + 2 + int.from_bytes(data[len(_NPY) : len(_NPY) + 2], "little")
+        shape, fortran_order, dtype = _header(data[:start])
+        if not dtype.hasobject and len(data) - start == math.prod(shape) * dtype.itemsize:
+            flat = np.frombuffer(data, dtype, offset=start)
+            return flat.reshape(shape, order="F" if fortran_order else "C").copy()
+    with _PARSING:
+        return array.numpy()  # says what is wrong
+
+
+@lru_cache(maxsize=1024)
+def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and dtype of a tensor in numpy's format, version 1.0."""
+    with _PARSING:
+        return np.lib.format.read_array_header_1_0(BytesIO(start[len(_NPY) :]))
 
 
 def train_config(server_round: int, upload: bool) -> ConfigRecord:

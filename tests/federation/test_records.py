@@ -29,6 +29,42 @@ def test_no_adapter_is_an_empty_record_and_back():
     assert records.from_arrays(None) is None
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.asfortranarray(np.arange(6, dtype=np.float64).reshape(2, 3)),
+        np.arange(4, dtype=">i2"),
+        np.array(1.5, np.float32),
+        np.zeros((0, 3), np.float32),
+        np.array([True, False]),
+    ],
+)
+def test_any_tensor_reads_as_flower_reads_it_and_may_be_written_to(tensor):
+    array = Array(tensor)
+    back = records.from_arrays(ArrayRecord({"x": array}))["x"]
+    assert np.array_equal(back, array.numpy()) and back.dtype == tensor.dtype and back.shape == tensor.shape
+    back[...] = 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no tensor",
+        Array(np.ones(3)).data[:-1],
+        Array(np.ones(3)).data[:40],
+        Array(np.ones(3)).data[:9] + b"x" * 90,
+    ],
+)
+def test_bytes_that_are_no_tensor_are_an_error_in_flowers_words(data):
+    array = Array("float64", (3,), "numpy.ndarray", data)
+    with pytest.raises((ValueError, EOFError)) as expected:
+        array.numpy()
+    with pytest.raises(type(expected.value)):
+        records.from_arrays(ArrayRecord({"x": array}))
+
+
 class Cycle:
     """Garbage that gives way to another thread when it is collected, as finalizers may."""
 
