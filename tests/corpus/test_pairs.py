@@ -93,8 +93,9 @@ def test_every_split_gets_sessions_and_about_its_share(num_sessions, history_sha
         return
     history_end, stream_end = split_bounds(num_sessions, history_share, test_share)
     assert 0 < history_end < stream_end < num_sessions
-    assert abs(history_end - history_share * num_sessions) <= 1.5
-    assert abs(num_sessions - stream_end - test_share * num_sessions) <= 1.5
+    # A split that would be empty takes a session from its neighbour, whose share was rounded: below 1 + 1.
+    assert abs(history_end - history_share * num_sessions) < 2
+    assert abs(num_sessions - stream_end - test_share * num_sessions) < 2
 
 
 def test_no_history_where_none_is_asked_for():
