@@ -1,5 +1,6 @@
 """A host's shops side by side: the same as one after another, with one shop's trouble its own."""
 
+import gc
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import ShopState, load_state
 from ecc_fed.federation.cohort_size import CohortSettings
 from ecc_fed.federation.collect import failures
-from ecc_fed.federation.hosts import InProcessHosts
+from ecc_fed.federation.hosts import CohortHost, InProcessHosts
 from ecc_fed.federation.plan import ArmPlan
 from ecc_fed.federation.results import FederationResult, as_json
 from ecc_fed.federation.runtime import run_federation
@@ -219,6 +220,13 @@ def test_a_shop_that_fails_in_a_batch_is_dropped_and_the_others_go_on(tmp_path, 
     assert [(f.shop_id, f.phase, f.reason) for f in result.failures] == [("d", "train", "RuntimeError: a bad example")]
     assert sorted(result.rounds[0].shops) == ["a", "b", "c", "e"]
     assert sorted(result.final.shops) == NAMES
+
+
+def test_imports_leave_the_garbage_collector_on_even_if_one_fails():
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        CohortHost().prepare(("json", "no_such_module"))
+    assert gc.isenabled()
+    gc.unfreeze()
 
 
 def test_a_device_without_services_runs_its_shops_one_after_another():
