@@ -127,7 +127,7 @@ class WaitingModel(fakes.CountingModel):
         wave = "".join(dict.fromkeys(job.examples[0].reply for job in jobs))
         with self.changed:
             if jobs[0].optimizer is not None:
-                there = self.changed.wait_for(lambda: self.next_wave.get(wave, set()) <= self.read, timeout=20)
+                there = self.changed.wait_for(lambda: self.next_wave[wave] <= self.read, timeout=20)
                 self.missed += [] if there else [wave]
             self.order.append(f"train {wave}")
         return super().fine_tune(jobs)
