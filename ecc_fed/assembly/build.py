@@ -15,7 +15,7 @@ from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Reda
 from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
-from ecc_fed.end_model.adapters import save_adapter
+from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
 from ecc_fed.evolution.settings import EvolutionSettings, Reference, Services
@@ -24,12 +24,12 @@ from ecc_fed.evolution.warm_start import WarmStart, own_rows, shared_rows
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.backend import Backend
-from ecc_fed.teacher.budget import Budget
-from ecc_fed.teacher.cache import ReplyCache
-from ecc_fed.teacher.gateway import Gateway
-from ecc_fed.teacher.generated import read_generated
+from ecc_fed.teacher.distillation.generated import read_generated
+from ecc_fed.teacher.gateway.budget import Budget
+from ecc_fed.teacher.gateway.cache import ReplyCache
+from ecc_fed.teacher.gateway.gateway import Gateway
+from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.prompts import Language
-from ecc_fed.teacher.retry import RetryPolicy
 
 EMBEDDED = Path(__file__).parent.parent / "end_model" / "embedded"
 
@@ -65,12 +65,12 @@ def base_path(config: RunConfig) -> str:
 
 def _engine_class(name: str) -> Any:
     if name == "peft":
-        from ecc_fed.end_model.peft_engine import PeftEngine
+        from ecc_fed.end_model.engines.reference.engine import PeftEngine
 
         return PeftEngine
-    from ecc_fed.end_model.cohort import SharedBase
+    from ecc_fed.end_model.engines.shared.engine import SharedEngine
 
-    return SharedBase
+    return SharedEngine
 
 
 def build_end_model(config: RunConfig) -> EndModel:

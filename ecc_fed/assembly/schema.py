@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.end_model.adapter_settings import AdapterSettings, adapter_settings
+from ecc_fed.end_model.adapters.settings import AdapterSettings, adapter_settings
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
@@ -211,7 +211,7 @@ class GatewayConfig:
 class RuntimeConfig:
     """Where the work runs."""
 
-    # Cohort hosts, each with one base for all its shops; 0: one a core group, or one a GPU.
+    # Hosts, each with one base for all its shops; 0: one a core group, or one a GPU.
     hosts: int = 0
     threads_per_host: int = 1
     # 0 keeps a host off any GPU; 1 gives it one of its own; less lets hosts share one.
@@ -221,7 +221,7 @@ class RuntimeConfig:
     # Joins this Ray cluster; null starts Ray here.
     ray_address: str | None = None
     # Shops side by side in a host; null measures a trial step. The others take turns.
-    cohort: int | None = None
+    shops_per_batch: int | None = None
     # Hard cap a host, driver included; null is the whole GPU.
     gpu_memory_gib: float | None = 24.0
     # Hard cap a host (on Linux; elsewhere a plan); null plans with a share of what is free.
@@ -233,7 +233,10 @@ class RuntimeConfig:
         _require(0 <= self.gpus_per_host <= 1, "runtime.gpus_per_host", self.gpus_per_host, "0 to 1")
         _require(self.engine in ("peft", "shared"), "runtime.engine", self.engine, "one of peft, shared")
         _require(
-            self.cohort is None or self.cohort >= 1, "runtime.cohort", self.cohort, "1 or more, or null to measure"
+            self.shops_per_batch is None or self.shops_per_batch >= 1,
+            "runtime.shops_per_batch",
+            self.shops_per_batch,
+            "1 or more, or null to measure",
         )
         for name, least in (("gpu_memory_gib", 2), ("host_memory_gib", 1)):
             value = getattr(self, name)

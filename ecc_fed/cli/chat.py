@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ecc_fed.assembly.finished_run import FinishedRun, chat_folder, list_shops, open_review, open_run
 from ecc_fed.cli.arguments import refuse_flags, take_value
 from ecc_fed.cli.chat_replay import print_replay
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Turn
-from ecc_fed.evolution.review import Answer, Review, sole_chat
+from ecc_fed.evolution.review.session import Answer, Review, sole_chat
+from ecc_fed.runs.finished_run import FinishedRun, chat_folder, list_shops, open_review, open_run
 
 _HELP = """[bold]ecc-fed chat RUN --shop ID[/] \\[--replay] \\[overrides]   talk to one shop of a finished run
 

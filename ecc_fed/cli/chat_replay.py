@@ -14,9 +14,9 @@ from ecc_fed.core.records import Judgement
 from ecc_fed.core.run_directory import write_json
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, bootstrap_mean, bootstrap_paired_difference
-from ecc_fed.evolution.marks import agreement
-from ecc_fed.evolution.replay import Replayed, replay
-from ecc_fed.evolution.review import Review
+from ecc_fed.evolution.review.marks import agreement
+from ecc_fed.evolution.review.replay import Replayed, replay
+from ecc_fed.evolution.review.session import Review
 
 
 def print_replay(review: Review, console: Console) -> None:

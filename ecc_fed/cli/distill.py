@@ -16,8 +16,8 @@ from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Split
 from ecc_fed.core.run_directory import write_text
-from ecc_fed.teacher.data_set import DataSet, sole_filler
-from ecc_fed.teacher.distillation import Estimate, Query, estimate, identity, plan_queries
+from ecc_fed.teacher.distillation.data_set import DataSet, sole_filler
+from ecc_fed.teacher.distillation.distill import Estimate, Query, estimate, identity, plan_queries
 from ecc_fed.teacher.prompts import Language
 
 _HELP = """[bold]ecc-fed distill[/] \\[--out DIR] \\[--split NAMES] \\[--limit N] \\[--yes] \\[overrides]

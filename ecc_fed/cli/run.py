@@ -19,8 +19,8 @@ from ecc_fed.cli.arguments import split_flags
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.core.run_directory import RunDirectory, write_text
-from ecc_fed.federation.simulation import open_hosts, simulate
 from ecc_fed.reporting.summary import write_summary
+from ecc_fed.runs.simulation import open_hosts, simulate
 
 _HELP = """[bold]ecc-fed run[/] \\[-m] \\[overrides]   one run; -m sweeps over comma-separated values
 

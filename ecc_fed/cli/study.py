@@ -16,8 +16,8 @@ from ecc_fed.cli.arguments import refuse_flags, split_flags, take_value
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.run_directory import RunDirectory, write_text
-from ecc_fed.federation.simulation import open_hosts, simulate
 from ecc_fed.reporting.summary import write_summary
+from ecc_fed.runs.simulation import open_hosts, simulate
 
 _HELP = """[bold]ecc-fed study NAME[/] \\[--out DIR] \\[overrides]   all arms and seeds of a study, then its report
 
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
                 simulate(run.config, directory, hosts, on_progress)
                 write_summary(directory.root)
     # Plotting takes seconds to import; no mistake waits for it.
-    from ecc_fed.reporting.paper_views import VIEWS
+    from ecc_fed.reporting.paper.views import VIEWS
     from ecc_fed.reporting.report import report
 
     report([out], console=Console())

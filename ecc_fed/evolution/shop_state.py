@@ -27,7 +27,7 @@ from safetensors.numpy import load_file, save
 from ecc_fed.core.errors import ModelError, RunDirectoryError, WriteError
 from ecc_fed.core.records import AdapterState, EgressEntry, OptimizerState, PseudoLabel, Turn
 from ecc_fed.core.run_directory import read_jsonl, write_bytes, write_json, write_jsonl
-from ecc_fed.end_model.adapters import load_adapter
+from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.privacy.ledger import read_ledger, write_ledger
 
 _KEPT_ROUNDS = 2

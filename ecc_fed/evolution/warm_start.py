@@ -15,7 +15,7 @@ from ecc_fed.core.records import AdapterState, FineTuneSettings, PseudoLabel, Sh
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, learn
 from ecc_fed.evolution.settings import EvolutionSettings, Services
-from ecc_fed.teacher.generated import Generated
+from ecc_fed.teacher.distillation.generated import Generated
 
 
 @dataclass(frozen=True)

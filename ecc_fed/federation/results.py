@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ecc_fed.core.errors import EccError
 from ecc_fed.core.records import AdapterState, EgressEntry, EvaluationReport
 from ecc_fed.evolution.shop_state import adapter_digest
-from ecc_fed.federation.aggregation import ProductError
+from ecc_fed.federation.aggregation.arithmetic import ProductError
 
 Phase = Literal["base", "train", "final"]
 
@@ -92,7 +92,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class CohortHalved:
+class BatchHalved:
     """A batch of `shops` shops that ran out of memory and was done again in parts of `limit`, as all after it."""
 
     server_round: int
@@ -103,10 +103,10 @@ class CohortHalved:
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """What a cohort host used.
+    """What a host used.
 
-    `base_loads` counts loads of this run's base, restarts included; `cohort` is how many shops it
-    runs side by side (after the last halving) and `cohort_reason` why; `busy_seconds` is the time
+    `base_loads` counts loads of this run's base, restarts included; `shops_per_batch` is how many shops it
+    runs side by side (after the last halving) and `batch_reason` why; `busy_seconds` is the time
     from getting a round's jobs to the last reply, and `service_seconds` the part of it spent in each
     service, the rest being the meetings, the shops' own code and their files.
     """
@@ -114,9 +114,9 @@ class HostReport:
     base_loads: int
     peak_rss_bytes: int
     peak_gpu_bytes: int
-    cohort: int = 1
-    cohort_reason: str = ""
-    halvings: tuple[CohortHalved, ...] = ()
+    shops_per_batch: int = 1
+    batch_reason: str = ""
+    halvings: tuple[BatchHalved, ...] = ()
     busy_seconds: float = 0.0
     service_seconds: Mapping[str, float] = field(default_factory=dict)
 

@@ -19,10 +19,8 @@ from flwr.serverapp.strategy import Strategy
 
 from ecc_fed.core.errors import WriteError
 from ecc_fed.core.records import AdapterState, EgressEntry, EvaluationReport, TrainReport
-from ecc_fed.federation import records
-from ecc_fed.federation.aggregation import product_error, update_norm
-from ecc_fed.federation.plan import ArmPlan
-from ecc_fed.federation.records import RefusedReply
+from ecc_fed.federation.aggregation.arithmetic import product_error, update_norm
+from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import (
     Evaluation,
     FederationError,
@@ -34,6 +32,8 @@ from ecc_fed.federation.results import (
     ShopRound,
     SkippedRound,
 )
+from ecc_fed.federation.wire import records
+from ecc_fed.federation.wire.records import RefusedReply
 
 # Called after every round with what is needed to go on from there, and the round's record.
 OnRoundEnd = Callable[[ServerState, RoundRecord], None]

@@ -263,7 +263,7 @@ def _check_info(info: _Row) -> None:
     for key in ("privacy", "versions"):
         info.get(key, dict)
     runtime = _Row(info.get("runtime", dict) or {}, f"{info.where}, 'runtime'")
-    for key in ("wall_seconds", "client_steps", "client_steps_per_second", "cohort"):
+    for key in ("wall_seconds", "client_steps", "client_steps_per_second", "shops_per_batch"):
         runtime.number(key)
     bigram = _Row(info.get("bigram_perplexity", dict) or {}, f"{info.where}, 'bigram_perplexity'")
     for shop in bigram.row:

@@ -240,7 +240,7 @@ _RUNTIME = {
     "wall_seconds": ("Wall seconds", number_text),
     "client_steps": ("Training steps", count_text),
     "client_steps_per_second": ("Steps a second", number_text),
-    "cohort": ("Cohort", count_text),
+    "shops_per_batch": ("Shops side by side", count_text),
     "base_loads": ("Base loads", count_text),
     "peak_rss_bytes": ("Peak memory", bytes_text),
     "peak_gpu_bytes": ("Peak GPU memory", bytes_text),

@@ -20,7 +20,7 @@ from ecc_fed.reporting.rows import SCHEMA, Flow, MetricRow, Phase, Run, SampleRo
 PHASES: tuple[Phase, Phase] = ("base", "final")
 TEACHER_KEYS = ("requests", "cached", "failed", "input_tokens", "output_tokens", "cost_usd")
 RUNTIME_KEYS = (
-    "wall_seconds", "client_steps", "client_steps_per_second", "cohort", "base_loads", "peak_rss_bytes",
+    "wall_seconds", "client_steps", "client_steps_per_second", "shops_per_batch", "base_loads", "peak_rss_bytes",
     "peak_gpu_bytes",
 )  # fmt: skip
 PRIVACY_KEYS = ("redaction", "epsilon", "delta", "secagg")

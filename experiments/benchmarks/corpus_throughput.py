@@ -152,10 +152,10 @@ GENERATORS = {"ecd": ecd_lines, "jddc": jddc_lines, "jsonl": jsonl_lines}
 
 def measure(path: str, kind: str, num_shops: int, max_pairs: int) -> dict[str, object]:
     """Reads `path` once for the throughput, then partitions and pairs it."""
-    from ecc_fed.corpus.ecd import EcdCorpus
-    from ecc_fed.corpus.jddc import JddcCorpus
-    from ecc_fed.corpus.jsonl import JsonlCorpus
-    from ecc_fed.corpus.partition import TopicPartition
+    from ecc_fed.corpus.formats.ecd import EcdCorpus
+    from ecc_fed.corpus.formats.jddc import JddcCorpus
+    from ecc_fed.corpus.formats.jsonl import JsonlCorpus
+    from ecc_fed.corpus.partition.partitions import TopicPartition
 
     corpus = {"ecd": EcdCorpus, "jddc": JddcCorpus, "jsonl": JsonlCorpus}[kind](
         path=path,

@@ -27,9 +27,9 @@ from pathlib import Path
 
 import torch
 
-from ecc_fed.end_model.cohort_base import PackedBase
-from ecc_fed.end_model.cohort_training import train_cohort
-from ecc_fed.end_model.finetune import train
+from ecc_fed.end_model.engines.shared.packed_base import PackedBase
+from ecc_fed.end_model.engines.shared.training import train_batch
+from ecc_fed.end_model.training.finetune import train
 from experiments.benchmarks.load import (
     CPU,
     REPEATS,
@@ -62,8 +62,8 @@ def loops(shape: str, shops: int, steps: int, repeats: int, batch_size: int) -> 
     chosen = settings(steps, batch_size)
     wrapped, parameters = peft_model(model)
 
-    def cohort(base: PackedBase, count: int) -> None:
-        train_cohort(base, training_bank(base, count), shop_jobs(examples[:count], chosen), 0.0, 4096)
+    def together(base: PackedBase, count: int) -> None:
+        train_batch(base, training_bank(base, count), shop_jobs(examples[:count], chosen), 0.0, 4096)
 
     def one_by_one() -> None:
         for seed, own in enumerate(examples):
@@ -76,7 +76,7 @@ def loops(shape: str, shops: int, steps: int, repeats: int, batch_size: int) -> 
         (f"engine, {shops} shops, fp32", packed(model), shops),
         (f"engine, {shops} shops, bf16", packed(model, bf16_products=True), shops),
     ):
-        works[name] = partial(cohort, base, count)
+        works[name] = partial(together, base, count)
         client_steps[name] = float(count * steps)
     return rates_and_ratios(timed(works, repeats), client_steps, "peft loop")
 

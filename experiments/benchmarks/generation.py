@@ -2,7 +2,7 @@
 
     python -m experiments.benchmarks.generation --json FILE
 
-Greedy, one prompt a shop, every shop its own adapter, all on one thread. Prints replies per CPU second, each cohort's
+Greedy, one prompt a shop, every shop its own adapter, all on one thread. Prints replies per CPU second, each batch's
 ratio to the peft loop, and how many replies are token for token the same; writes {shape: {"ratio_8": x, "ratio_32": y}}
 to FILE.
 """
@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from ecc_fed.core.records import Decoding
-from ecc_fed.end_model.cohort_generation import generate_cohort
-from ecc_fed.end_model.cohort_layers import ActiveAdapters
-from ecc_fed.end_model.sampling import make_rows
+from ecc_fed.end_model.engines.sampling import make_rows
+from ecc_fed.end_model.engines.shared.generation import generate_batch
+from ecc_fed.end_model.engines.shared.layers import ActiveAdapters
 from experiments.benchmarks.load import (
     options,
     packed,
@@ -37,13 +37,13 @@ END = frozenset({2})
 LOOP_SHOPS = 8
 
 
-def measure(shape: str, cohorts: list[int], new_tokens: int, repeats: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Replies per CPU second of the peft loop and of every cohort size, and their ratios to it."""
+def measure(shape: str, batches: list[int], new_tokens: int, repeats: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Replies per CPU second of the peft loop and of every batch size, and their ratios to it."""
     torch.set_num_threads(1)
     model = random_model(shape)
     wrapped, parameters = peft_model(model)
     wrapped.eval()
-    shops = max(*cohorts, LOOP_SHOPS)
+    shops = max(*batches, LOOP_SHOPS)
     base = packed(model)
     bank = training_bank(base, shops)
     states = [bank.layout.read(row, RANK) for row in bank.flat.numpy()]
@@ -74,12 +74,12 @@ def measure(shape: str, cohorts: list[int], new_tokens: int, repeats: int) -> tu
 
     def together(count: int) -> list[list[int]]:
         adapters = ActiveAdapters(bank.layout, bank.flat[:count], bank.scale[:count])
-        return generate_cohort(base, adapters, rows[:count], range(count), END)
+        return generate_batch(base, adapters, rows[:count], range(count), END)
 
     equal = sum(one == other for one, other in zip(one_by_one(shops), together(shops), strict=True))
     works: dict[str, Callable[[], object]] = {"peft loop": partial(one_by_one, LOOP_SHOPS)}
-    works |= {f"cohort of {count}": partial(together, count) for count in cohorts}
-    replies = {"peft loop": float(LOOP_SHOPS)} | {f"cohort of {count}": float(count) for count in cohorts}
+    works |= {f"{count} shops": partial(together, count) for count in batches}
+    replies = {"peft loop": float(LOOP_SHOPS)} | {f"{count} shops": float(count) for count in batches}
     print(f"{shape}: {equal} of {shops} replies are token for token those of peft")
     return rates_and_ratios(timed(works, repeats), replies, "peft loop")
 
@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
     rows = [[shape, name, rates[name], ratios[name]] for shape, (rates, ratios) in measured.items() for name in rates]
     print_table(["shape", f"{new_tokens} new tokens", "replies/s", "ratio"], rows)
     figures = {
-        shape: {f"ratio_{count}": ratios[f"cohort of {count}"] for count in (8, 32)}
+        shape: {f"ratio_{count}": ratios[f"{count} shops"] for count in (8, 32)}
         for shape, (_, ratios) in measured.items()
     }
     write_figures(chosen.json, figures)

@@ -27,12 +27,12 @@ from transformers import GlmConfig, GlmForCausalLM
 
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.end_model.base import resolve_device
-from ecc_fed.end_model.cohort_bank import AdapterLayout
-from ecc_fed.end_model.cohort_base import PackedBase, take_apart
-from ecc_fed.end_model.cohort_groups import Groups
-from ecc_fed.end_model.cohort_training import TrainingBank, train_cohort
-from ecc_fed.end_model.finetune import EncodedExample, train
-from ecc_fed.federation.memory import GIB, GpuMeter, HostMeter, Meter, is_out_of_memory, limit_gpu
+from ecc_fed.end_model.engines.shared.bank import AdapterLayout
+from ecc_fed.end_model.engines.shared.groups import Groups
+from ecc_fed.end_model.engines.shared.packed_base import PackedBase, take_apart
+from ecc_fed.end_model.engines.shared.training import TrainingBank, train_batch
+from ecc_fed.end_model.training.finetune import EncodedExample, train
+from ecc_fed.hosts.memory import GIB, GpuMeter, HostMeter, Meter, is_out_of_memory, limit_gpu
 from experiments.benchmarks.load import (
     job,
     lora_config,
@@ -254,7 +254,7 @@ def measure(
 
     def work() -> None:
         jobs = shop_jobs(examples, settings(steps, 1))
-        train_cohort(base, new_bank(base, layout, shops), jobs, chosen.dropout, chosen.batch_tokens)
+        train_batch(base, new_bank(base, layout, shops), jobs, chosen.dropout, chosen.batch_tokens)
 
     tokens = [sum(len(example.ids) for example in own) for own in examples]
     labels = [sum(example.label_tokens for example in own) for own in examples]

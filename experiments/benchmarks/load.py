@@ -21,10 +21,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ecc_fed.core.records import FineTuneJob, FineTuneSettings
-from ecc_fed.end_model.cohort_bank import AdapterLayout
-from ecc_fed.end_model.cohort_base import PackedBase, take_apart
-from ecc_fed.end_model.cohort_training import ShopJob, TrainingBank
-from ecc_fed.end_model.finetune import EncodedExample
+from ecc_fed.end_model.engines.shared.bank import AdapterLayout
+from ecc_fed.end_model.engines.shared.packed_base import PackedBase, take_apart
+from ecc_fed.end_model.engines.shared.training import ShopJob, TrainingBank
+from ecc_fed.end_model.training.finetune import EncodedExample
 from experiments.benchmarks.shops import LORA_ALPHA, RANK, SHAPES, SPECIALS
 
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ecc_fed.federation.memory import free_host_bytes
+from ecc_fed.hosts.memory import free_host_bytes
 from experiments.benchmarks.load import (
     CPU,
     job,
@@ -51,18 +51,18 @@ def train_side(side: str, base: str, shape: str, shops: int, batch_size: int) ->
     if side == "peft":
         from peft import get_peft_model
 
-        from ecc_fed.end_model.finetune import train
+        from ecc_fed.end_model.training.finetune import train
 
         wrapped = get_peft_model(model, lora_config())  # in place: a copy would count the base twice
         parameters = {name: p for name, p in wrapped.named_parameters() if p.requires_grad}
         train(wrapped, parameters, examples[0], job(examples[0], chosen, 0), CPU)
     else:
-        from ecc_fed.end_model.cohort_base import take_apart
-        from ecc_fed.end_model.cohort_training import train_cohort
+        from ecc_fed.end_model.engines.shared.packed_base import take_apart
+        from ecc_fed.end_model.engines.shared.training import train_batch
 
         packed = take_apart(model, CPU)
         del model
-        train_cohort(packed, training_bank(packed, shops), shop_jobs(examples, chosen), 0.0, 4096)
+        train_batch(packed, training_bank(packed, shops), shop_jobs(examples, chosen), 0.0, 4096)
     print("trained", flush=True)
     sys.stdin.read()  # stays as it is until the parent has seen enough
 
@@ -103,7 +103,7 @@ def measure(shape: str, counts: list[int], batch_size: int) -> list[tuple[int, f
     with tempfile.TemporaryDirectory(prefix="ecc_fed-benchmark-") as base:
         save_base(shape, Path(base))
         for count in counts:
-            shared = peak_bytes("cohort", 1, base, shape, count, batch_size)
+            shared = peak_bytes("together", 1, base, shape, count, batch_size)
             if len(rows) >= 2 and rows[-1][2] / rows[-1][0] * count > 0.8 * free_host_bytes():
                 (few, _, less, _), (more, _, last, _) = rows[-2:]
                 rows.append((count, shared, last + (last - less) / (more - few) * (count - more), True))

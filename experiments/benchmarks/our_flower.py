@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 from ecc_fed.core.records import AdapterState, EvaluationReport, FineTuneJob, FineTuneSettings, TrainReport
 from ecc_fed.evolution.settings import Services
-from ecc_fed.federation.cohort_size import CohortSettings
-from ecc_fed.federation.plan import ArmPlan
+from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import RoundRecord, ServerState
-from ecc_fed.federation.runtime import ray_hosts, run_federation
+from ecc_fed.hosts.batch_size import HostSettings
+from ecc_fed.hosts.start import ray_hosts, run_federation
 from ecc_fed.privacy.ledger import MemoryLedger
 from experiments.benchmarks.shops import LORA_ALPHA, RANK, run_arguments, settings, shop_texts
 
@@ -30,11 +30,11 @@ class FineTuning:
     def __init__(self, base: str, products: str, shape: str, tuning: FineTuneSettings, shop_ids: tuple[str, ...]):
         import torch  # hosts alone need it, and the engine
 
-        from ecc_fed.end_model.cohort import SharedBase
+        from ecc_fed.end_model.engines.shared.engine import SharedEngine
 
         torch.set_num_threads(1)
         self.shop_ids = shop_ids
-        engine = SharedBase(
+        engine = SharedEngine(
             base,
             RANK,
             LORA_ALPHA,
@@ -96,7 +96,7 @@ def main() -> None:
             [str(shop) for shop in range(options.shops)],
             partial(FineTuning, options.base, options.products, options.shape, tuning),
             hosts,
-            cohort=CohortSettings(imports=("torch", "transformers.modeling_utils")),
+            settings=HostSettings(imports=("torch", "transformers.modeling_utils")),
             on_round_end=round_ended,
         )
     print(json.dumps({"label_tokens": round(found[-1])}))

@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ecc_fed.end_model.cohort_training import train_cohort
-from ecc_fed.end_model.finetune import train
+from ecc_fed.end_model.engines.shared.training import train_batch
+from ecc_fed.end_model.training.finetune import train
 from experiments.benchmarks.load import (
     CPU,
     REPEATS,
@@ -53,13 +53,13 @@ def measure(shape: str, shops: int, batch_size: int, repeats: int) -> tuple[dict
     weight = base.layers[0].mlp_in.matrix.weight()
     x = torch.randn(sum(tokens), weight.shape[1]).to(weight.dtype)
 
-    def cohort() -> None:
-        train_cohort(base, training_bank(base, shops), shop_jobs(examples, chosen), 0.0, sum(tokens))
+    def together() -> None:
+        train_batch(base, training_bank(base, shops), shop_jobs(examples, chosen), 0.0, sum(tokens))
 
     seconds = timed(
         {
             "peak": lambda: [x @ weight.t() for _ in range(PRODUCTS)],
-            "shared engine": cohort,
+            "shared engine": together,
             "peft loop": lambda: train(wrapped, parameters, examples[0], job(examples[0], chosen, 0), CPU),
         },
         repeats,
@@ -70,7 +70,7 @@ def measure(shape: str, shops: int, batch_size: int, repeats: int) -> tuple[dict
         "peft loop": STEPS * necessary_flops(base, layout, tokens[0], labels[0]),
     }
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        cohort()
+        together()
     print(f"\n{shape}: where the shared engine's time goes")
     _print_profile(profiled)
     return rates_and_ratios(seconds, {name: flops / 1e9 for name, flops in work.items()}, "peak")

@@ -19,10 +19,10 @@ from ecc_fed.assembly.build import build_corpus, build_strategy
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.evaluation import values_of_shops
-from ecc_fed.federation.plan import ArmPlan
+from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import HostReport, RoundRecord, ServerState
-from ecc_fed.federation.runtime import run_federation
-from ecc_fed.federation.simulation import cohort_settings, host_devices, open_hosts
+from ecc_fed.hosts.start import run_federation
+from ecc_fed.runs.simulation import host_devices, host_settings, open_hosts
 
 SERVICES = ("end_model", "judge", "teacher")
 
@@ -48,7 +48,7 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
         before: list[HostReport] = []
 
         def ready(reports: tuple[HostReport, ...]) -> None:
-            print(f"cohort of {reports[0].cohort}: {reports[0].cohort_reason}")
+            print(f"{reports[0].shops_per_batch} shops side by side: {reports[0].batch_reason}")
 
         def round_ended(state: ServerState, record: RoundRecord) -> None:
             assert not record.failures, record.failures
@@ -73,7 +73,7 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
             partial(host_devices, config, shops, values, RunDirectory(Path(folder))),
             hosts,
             strategy=build_strategy(config),
-            cohort=cohort_settings(config),
+            settings=host_settings(config),
             on_open=ready,
             on_round_end=round_ended,
         )

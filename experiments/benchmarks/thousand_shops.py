@@ -3,7 +3,7 @@
     python experiments/benchmarks/thousand_shops.py
 
 Runs the embedded models through the whole pipeline with a few queries and steps a shop. Prints each host's resident
-memory whenever a cohort's worth of its shops has finished: it must not grow after the first cohort.
+memory whenever a batch's worth of its shops has finished: it must not grow after the first batch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.run_directory import RunDirectory, read_json
-from ecc_fed.federation.simulation import open_hosts, simulate
+from ecc_fed.runs.simulation import open_hosts, simulate
 
 MIB = 2**20
 
@@ -27,11 +27,11 @@ def resident_mib(process_id: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def measure(num_shops: int, rounds: int, steps: int, cohort: int, overrides: list[str]) -> dict[str, object]:
+def measure(num_shops: int, rounds: int, steps: int, shops_per_batch: int, overrides: list[str]) -> dict[str, object]:
     """Runs the shops and prints memory wave by wave; returns the totals."""
     settings = [
         "runtime.engine=shared",
-        f"runtime.cohort={cohort}",
+        f"runtime.shops_per_batch={shops_per_batch}",
         "arm=local",
         f"corpus.num_shops={num_shops}",
         "corpus.pairs_per_shop=12",
@@ -53,8 +53,8 @@ def measure(num_shops: int, rounds: int, steps: int, cohort: int, overrides: lis
             if done == 0:
                 print(f"{seconds:7.0f} s  {stage}", flush=True)
                 process_ids = hosts.process_ids()  # a host at work does not answer
-            elif done // (cohort * len(process_ids)) > wave:
-                wave = done // (cohort * len(process_ids))
+            elif done // (shops_per_batch * len(process_ids)) > wave:
+                wave = done // (shops_per_batch * len(process_ids))
                 memory = " ".join(f"{resident_mib(process_id):6.0f}" for process_id in process_ids)
                 print(f"{seconds:7.0f} s  {done:5} of {total}  {stage:<20} MiB:{memory}", flush=True)
 
@@ -67,7 +67,7 @@ def measure(num_shops: int, rounds: int, steps: int, cohort: int, overrides: lis
         "failures": len(run["failures"]),
         "seconds": round(time.perf_counter() - started),
         "hosts": run["runtime"]["hosts"],
-        "cohort": run["runtime"]["cohort"],
+        "shops_per_batch": run["runtime"]["shops_per_batch"],
         "base_loads": run["runtime"]["base_loads"],
         "peak_rss_mib": round(run["runtime"]["peak_rss_bytes"] / MIB),
     }
@@ -79,10 +79,10 @@ def main() -> None:
     parser.add_argument("--shops", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=1, help="from the second on, states come back from disk")
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--cohort", type=int, default=64)
+    parser.add_argument("--shops-per-batch", type=int, default=64)
     parser.add_argument("overrides", nargs="*", help="further settings, as for `ecc-fed run`")
     options = parser.parse_args()
-    print(json.dumps(measure(options.shops, options.rounds, options.steps, options.cohort, options.overrides)))
+    print(json.dumps(measure(options.shops, options.rounds, options.steps, options.shops_per_batch, options.overrides)))
 
 
 if __name__ == "__main__":

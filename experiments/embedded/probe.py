@@ -26,7 +26,7 @@ from ecc_fed.core.records import (
 )
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.corpus import SimulatorCorpus
-from ecc_fed.end_model.peft_engine import PeftEngine
+from ecc_fed.end_model.engines.reference.engine import PeftEngine
 
 GREEDY = Decoding(max_new_tokens=64, sample=False)
 

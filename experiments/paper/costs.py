@@ -24,7 +24,7 @@ def measure(method: str, steps: int, replies: int) -> dict[str, Any]:
     from ecc_fed.assembly.build import build_corpus, build_end_model, build_settings
     from ecc_fed.assembly.compose import compose_run, to_run_config
     from ecc_fed.core.records import Example, FineTuneJob, ReplyRequest
-    from ecc_fed.federation.memory import peak_resident_bytes
+    from ecc_fed.hosts.memory import peak_resident_bytes
 
     torch.set_num_threads(1)
     config = to_run_config(compose_run(["experiment=paper_table6", f"adapter={method}", "runtime.engine=peft"]))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ecc_fed.core.errors import EccError
-from ecc_fed.reporting.paper_views import VIEWS
+from ecc_fed.reporting.paper.views import VIEWS
 
 
 def main() -> int:

@@ -54,7 +54,7 @@ def test_seed_zero_counts_and_the_resolved_yaml_has_no_interpolation() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("runtime.cohort=0", "runtime.cohort=0 is out of range: 1 or more, or null"),
+        ("runtime.shops_per_batch=0", "runtime.shops_per_batch=0 is out of range: 1 or more, or null"),
         ("runtime.gpu_memory_gib=1", "runtime.gpu_memory_gib=1.0 is out of range: 2 or more, or null"),
         ("runtime.host_memory_gib=0.1", "runtime.host_memory_gib=0.1 is out of range"),
         ("runtime.gpus_per_host=2", "runtime.gpus_per_host=2.0 is out of range: 0 to 1"),
@@ -70,6 +70,6 @@ def test_the_presets_of_where_a_run_works() -> None:
     cpu, rtx3090, cluster = (
         to_run_config(compose_run([f"runtime={name}"])).runtime for name in ("cpu", "rtx3090", "cluster")
     )
-    assert (cpu.gpus_per_host, cpu.ray_address, cpu.cohort) == (0, None, None)
+    assert (cpu.gpus_per_host, cpu.ray_address, cpu.shops_per_batch) == (0, None, None)
     assert (rtx3090.gpus_per_host, rtx3090.gpu_memory_gib, rtx3090.ray_address) == (1, 24, None)
     assert (cluster.gpus_per_host, cluster.gpu_memory_gib, cluster.ray_address) == (1, 24, "auto")

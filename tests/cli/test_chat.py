@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
-from ecc_fed.assembly.finished_run import end_state, open_review, open_run
 from ecc_fed.cli import chat
 from ecc_fed.cli.main import main
 from ecc_fed.core.errors import ConfigError, CorpusError
 from ecc_fed.core.records import Shop
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl, write_text
-from ecc_fed.end_model.adapters import load_adapter
+from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.evolution.shop_state import load_state
-from ecc_fed.federation.hosts import InProcessHosts
-from ecc_fed.federation.simulation import simulate
+from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.runs.finished_run import end_state, open_review, open_run
+from ecc_fed.runs.simulation import simulate
 
 CORPUS = ["corpus.num_shops=2", "corpus.pairs_per_shop=24", "corpus.test_pairs_per_shop=4"]
 SETTINGS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ecc_fed.corpus.reading import RawSession, ReadLog
+from ecc_fed.corpus.formats.reading import RawSession, ReadLog
 
 COLOURS = "红橙黄绿青蓝紫黑白灰"
 WARES = ("坚果", "毛巾", "茶壶", "台灯", "书包", "枕头", "耳机", "水杯", "雨伞", "鼠标", "相机")

@@ -24,7 +24,7 @@ from ecc_fed.core.records import (
     TeacherReply,
     TeacherRequest,
 )
-from ecc_fed.end_model.adapters import LoraSettings, save_adapter
+from ecc_fed.end_model.adapters.files import LoraSettings, save_adapter
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 from ecc_fed.privacy.ledger import MemoryLedger
 

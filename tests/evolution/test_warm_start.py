@@ -13,7 +13,7 @@ from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import finished_rounds, load_state
 from ecc_fed.evolution.warm_start import WarmStart, own_rows, shared_rows
-from ecc_fed.teacher.generated import Generated
+from ecc_fed.teacher.distillation.generated import Generated
 from tests.evolution.fakes import NAMES, CountingModel, services, settings, shop, write_adapter
 
 SHOP = shop()

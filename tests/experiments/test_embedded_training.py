@@ -13,7 +13,7 @@ from ecc_fed.core.records import Session, Turn
 from ecc_fed.corpus.simulator.copying import alphabet
 from ecc_fed.corpus.simulator.pack import load_pack
 from ecc_fed.corpus.simulator.public import QueryContrast, assistant_dialogues, copy_tasks
-from ecc_fed.end_model.prompting import encode_prompt, encode_reply
+from ecc_fed.end_model.text.prompting import encode_prompt, encode_reply
 from experiments.embedded import encoders, language_model
 from experiments.embedded.card import publish, sha256, stage_model
 from experiments.embedded.measures import auc

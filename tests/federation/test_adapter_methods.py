@@ -10,18 +10,18 @@ import torch
 
 from ecc_fed.core.records import AdapterState, Decoding, FineTuneSettings
 from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.end_model.adapter_settings import METHODS, adapter_settings
-from ecc_fed.end_model.adapters import save_adapter
-from ecc_fed.end_model.cohort import SharedBase
+from ecc_fed.end_model.adapters.files import save_adapter
+from ecc_fed.end_model.adapters.settings import METHODS, adapter_settings
+from ecc_fed.end_model.engines.shared.engine import SharedEngine
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.evolution.shop_state import load_state
-from ecc_fed.federation.aggregation import weighted_mean
-from ecc_fed.federation.cohort_size import CohortSettings
-from ecc_fed.federation.hosts import InProcessHosts
-from ecc_fed.federation.plan import ArmPlan
+from ecc_fed.federation.aggregation.arithmetic import weighted_mean
+from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import FederationResult
-from ecc_fed.federation.runtime import run_federation
+from ecc_fed.hosts.batch_size import HostSettings
+from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.hosts.start import run_federation
 from tests.end_model.tiny_models import save_base
 from tests.evolution import fakes
 
@@ -40,7 +40,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _run(
-    folder: Path, engine: SharedBase, method: str, base: str, names: list[str], plan: ArmPlan
+    folder: Path, engine: SharedEngine, method: str, base: str, names: list[str], plan: ArmPlan
 ) -> tuple[FederationResult, dict[str, AdapterState]]:
     tuning = FineTuneSettings(steps=2, batch_size=2, learning_rate=1e-2)
     settings = fakes.settings(human_share=1.0, fine_tune=tuning, decoding=Decoding(2, sample=False))
@@ -52,7 +52,7 @@ def _run(
         services = replace(fakes.services(), end_model=engine)
         return ShopDevices(shops, values, services, settings, RunDirectory(folder), write, seed=0)
 
-    result = run_federation(plan, names, build, InProcessHosts(), cohort=CohortSettings(2))
+    result = run_federation(plan, names, build, InProcessHosts(), settings=HostSettings(2))
     return result, {name: load_state(RunDirectory(folder).shop(name), 2).adapter for name in names}
 
 
@@ -60,7 +60,7 @@ def _run(
 def test_one_shops_federation_is_its_own_evolution_and_two_shops_meet_in_their_mean(
     tmp_path: Path, base: str, method: str
 ) -> None:
-    engine = SharedBase(base, method=method, device="cpu", **ARGUMENTS[method])
+    engine = SharedEngine(base, method=method, device="cpu", **ARGUMENTS[method])
     _, local = _run(tmp_path / "local", engine, method, base, ["a"], ArmPlan(2))
     result, alone = _run(tmp_path / "alone", engine, method, base, ["a"], ArmPlan(2, True))
     assert all(np.array_equal(local["a"][name], alone["a"][name]) for name in engine.shapes)
@@ -76,5 +76,5 @@ def test_one_shops_federation_is_its_own_evolution_and_two_shops_meet_in_their_m
     assert all(np.array_equal(result.state.aggregate[name], mean[name]) for name in engine.shapes)
     assert last.product_error is not None
     assert (last.product_error.total is None) == (method in ("prefix_tuning", "p_tuning_v2"))
-    one_by_one = "the end model serves them one after another" in result.hosts[0].cohort_reason
+    one_by_one = "the end model serves them one after another" in result.hosts[0].batch_reason
     assert one_by_one == (method not in ("lora", "rslora"))

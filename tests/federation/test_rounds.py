@@ -10,15 +10,15 @@ from flwr.serverapp.strategy import FedAvg
 
 from ecc_fed.core.errors import RunDirectoryError, WriteError
 from ecc_fed.core.records import AdapterState
-from ecc_fed.federation import records
-from ecc_fed.federation.aggregation import weighted_mean
-from ecc_fed.federation.grid import CohortGrid
-from ecc_fed.federation.hosts import InProcessHosts
-from ecc_fed.federation.plan import ArmPlan
+from ecc_fed.federation.aggregation.arithmetic import weighted_mean
+from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.flower.strategy import AdapterFedAvg
 from ecc_fed.federation.results import FederationError, FederationResult, as_json
 from ecc_fed.federation.rounds import Server, run_rounds
-from ecc_fed.federation.runtime import run_federation
-from ecc_fed.federation.strategies.fedavg import AdapterFedAvg
+from ecc_fed.federation.wire import records
+from ecc_fed.hosts.grid import HostGrid
+from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.hosts.start import run_federation
 from tests.federation.fakes import FakeDevice, fresh_adapter
 
 LOCAL, AGGREGATED, PERSONAL = ArmPlan(4), ArmPlan(4, True), ArmPlan(4, True, 2)
@@ -227,7 +227,7 @@ def test_a_resumed_run_ends_equal_to_one_never_stopped(plan, stop_after):
     assert resumed.base.shops == {}
 
 
-class ShuffledGrid(CohortGrid):
+class ShuffledGrid(HostGrid):
     """Replies in another order than asked, as a network gives them."""
 
     def send_and_receive(self, messages, *, timeout=None):
@@ -246,7 +246,7 @@ def test_the_order_of_replies_changes_nothing():
     assert list(shuffled.rounds[0].shops) == shop_ids
 
 
-class LossyGrid(CohortGrid):
+class LossyGrid(HostGrid):
     """Loses the first reply."""
 
     def send_and_receive(self, messages, *, timeout=None):

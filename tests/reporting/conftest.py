@@ -172,7 +172,7 @@ def write_run(root, arm="local", seed=0, **given):
             "wall_seconds": 190.5 + seed,
             "client_steps": 800,
             "client_steps_per_second": 4.2,
-            "cohort": len(shops),
+            "shops_per_batch": len(shops),
             "base_loads": 1,
             "peak_rss_bytes": 1_200_000_000,
             "peak_gpu_bytes": None,

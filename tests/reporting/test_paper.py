@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
-from ecc_fed.reporting.paper import BEST, COLUMNS, ORIGINAL, QUERIES, paper_means
-from ecc_fed.reporting.paper_claims import claims, fact_value
-from ecc_fed.reporting.paper_runs import Grid, columns_of, load_runs
-from ecc_fed.reporting.paper_table6 import losses_of, markdown, write_table_6
-from ecc_fed.reporting.paper_theta import rescored, write_theta
+from ecc_fed.reporting.paper.claims import claims, fact_value
+from ecc_fed.reporting.paper.common import BEST, COLUMNS, ORIGINAL, QUERIES, paper_means
+from ecc_fed.reporting.paper.runs import Grid, columns_of, load_runs
+from ecc_fed.reporting.paper.table6 import losses_of, markdown, write_table_6
+from ecc_fed.reporting.paper.theta import rescored, write_theta
 
 # method, steps -> mean score after fine-tuning, share of right facts, training loss
 SKILL = {

@@ -33,7 +33,7 @@ def test_schema(make_run):
     assert [len(of) for of in summary["serving"].values()] == [4, 4]
     assert set(summary["teacher"]) == {"requests", "cached", "failed", "input_tokens", "output_tokens", "cost_usd"}
     assert set(summary["runtime"]) == {
-        "wall_seconds", "client_steps", "client_steps_per_second", "cohort", "base_loads", "peak_rss_bytes",
+        "wall_seconds", "client_steps", "client_steps_per_second", "shops_per_batch", "base_loads", "peak_rss_bytes",
         "peak_gpu_bytes",
     }  # fmt: skip
     assert set(summary["privacy"]) == {"redaction", "epsilon", "delta", "secagg", "attacks"}

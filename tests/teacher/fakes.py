@@ -10,7 +10,7 @@ from ecc_fed.core.records import PrivateValue, TeacherRequest, Turn
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.privacy.redaction import NoRedaction
 from ecc_fed.teacher.backend import Completion
-from ecc_fed.teacher.gateway import Gateway
+from ecc_fed.teacher.gateway.gateway import Gateway
 from ecc_fed.teacher.prompts import TeacherPrompt
 
 EXAMPLES = (("发什么快递", "亲，默认发中通哦"), ("几天能到", "亲，一般三天到哦"))

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from ecc_fed.core.errors import ModelError
 from ecc_fed.core.records import AdapterState, Array
-from ecc_fed.end_model.adapter_settings import LoraSettings
+from ecc_fed.end_model.adapters.settings import LoraSettings
 
 _FUSED = re.compile(
     r"base_model\.model\.transformer\.encoder\.layers\.(\d+)\.self_attention\.query_key_value"

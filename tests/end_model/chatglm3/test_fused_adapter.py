@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from ecc_fed.core.errors import ModelError
-from ecc_fed.end_model.adapters import save_adapter
+from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.chatglm3.fused_adapter import import_fused_adapter, split_fused_adapter
 
 from . import original

@@ -1,0 +1,1 @@
+"""What is cut from real dialogues before anybody learns from them, and why."""

@@ -1,0 +1,172 @@
+"""From a session as the file tells it to one that a model can read, and a count of every change.
+
+Characters: full-width Latin letters, digits and signs become half-width (Chinese ，。！？：； stay),
+control and zero-width characters go, runs of white-space become one space, runs of one punctuation
+mark become one, HTML entities and tags go. Links become [链接], emoji and emoji codes [表情].
+Turns: notices are cut (`notices.py`), a text said twice in one breath is kept once, consecutive turns of one
+speaker are joined by a space, empty turns are dropped.
+
+The characters of a session are cleaned in one go, its turns joined by line feeds: a regular expression
+costs more to start than to run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from ecc_fed.corpus.cleaning.notices import NoticeRules
+
+LINK = "[链接]"
+EMOJI = "[表情]"
+_CHINESE_MARKS = "，！？：；（）"
+
+_TABLE: dict[int, str | None] = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+for _mark in _CHINESE_MARKS:
+    del _TABLE[ord(_mark)]
+_TABLE |= dict.fromkeys([*range(0x20), 0x7F, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
+_TABLE |= dict.fromkeys(range(0x80, 0xA0), " ")
+_TABLE |= dict.fromkeys([0x2028, 0x2029], " ")
+_TABLE |= dict.fromkeys([0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)], None)
+_TABLE |= dict.fromkeys([*range(0xFE00, 0xFE10), 0xFEFF, 0xFFFC, 0xFFFD, *range(0xD800, 0xE000)], None)
+del _TABLE[0x0A]
+
+
+def _class_of(codes: list[int]) -> str:
+    """A character class, adjacent codes as ranges."""
+    spans: list[list[int]] = []
+    for code in sorted(codes):
+        if spans and code == spans[-1][1] + 1:
+            spans[-1][1] = code
+        else:
+            spans.append([code, code])
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in spans)
+
+
+_REWRITE = re.compile(f"[{_class_of(list(_TABLE))}]")
+_EMOJI_CHARACTER = "\U0001f000-\U0001faff"
+_EMOJI = re.compile(rf"#E-[a-z]*\d+|/:(?:\d{{3}}|\^[^\s\^]\^)|[{_EMOJI_CHARACTER}]")
+_EMOJI_HINT = re.compile(f"[{_EMOJI_CHARACTER}]")
+_EMOJI_RUN = re.compile(r"\[表情\](?: ?\[表情\])+")
+_LINK = re.compile(r"(?:https?://|www\.)[A-Za-z0-9\-._~:/?#@!$&'*+;=%]+")
+_ENTITIES = {"nbsp": " ", "lt": "<", "gt": ">", "amp": "&", "quot": '"', "#39": "'", "apos": "'"}
+_ENTITY = re.compile(rf"&(?:amp;)*({'|'.join(_ENTITIES)});")  # "&amp;lt;" was escaped twice
+_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,80}>")
+_PLACEHOLDER = re.compile(r"\[[^\[\]]*\]")
+_LETTER = re.compile(r"[^\W\d_]")
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+_SPACES = re.compile(r" {2,}")
+_MARK_RUN = re.compile(r"([~!?！？，。、；：])\1+")
+_MARK_TWICE = re.compile(r"~~|!!|\?\?|！！|？？|，，|。。|、、|；；|：：")
+
+
+def _unescape(text: str) -> str:
+    """Entities and tags, until none is left: one may hide in another."""
+    while True:
+        plain = _TAG.sub(" ", _ENTITY.sub(lambda match: _ENTITIES[match[1]], text))
+        if plain == text:
+            return text
+        text = plain
+
+
+def clean_characters(text: str, edits: Counter[str]) -> str:
+    """`text` with its characters cleaned; line feeds stay where they are. Idempotent."""
+    if _REWRITE.search(text) is not None:
+        text = text.translate(_TABLE)
+    if "&" in text or "<" in text:
+        text = _unescape(text)
+    if "://" in text or "www." in text:
+        text, found = _LINK.subn(LINK, text)
+        if found:
+            edits["link"] += found
+    if "#E-" in text or "/:" in text or _EMOJI_HINT.search(text) is not None:
+        text, found = _EMOJI.subn(EMOJI, text)
+        if found:
+            edits["emoji"] += found
+            text = _EMOJI_RUN.sub(EMOJI, text)
+    if _MARK_TWICE.search(text) is not None:
+        text = _MARK_RUN.sub(r"\1", text)
+    if "  " in text:
+        text = _SPACES.sub(" ", text)
+    return text
+
+
+def _says_a_word(text: str) -> bool:
+    """False for numbers and placeholders alone: "[数字x] [数字x]" masks two different numbers."""
+    return _LETTER.search(_PLACEHOLDER.sub("", text)) is not None
+
+
+def drop_repetitions(text: str, edits: Counter[str]) -> str:
+    """A turn that says something twice ("我要转人工 我要转人工", "在么? 怎么退货 在么?"), said once.
+
+    A turn that is one text doubled is halved; of equal messages (split at spaces, with Chinese in them) the first
+    is kept. Numbers and placeholders are left alone.
+    """
+    while (length := len(text)) >= 5:
+        half = length // 2
+        second = half + length % 2
+        doubled = text[:half] == text[second:] and (text[half] == " " if length % 2 else length >= 8)
+        if not (doubled and _says_a_word(text[:half])):
+            break
+        edits["said_twice"] += 1
+        text = text[:half].strip()
+    if " " in text:
+        messages = text.split(" ")
+        if len(set(messages)) < len(messages):
+            kept = list(dict.fromkeys(enumerate_repeatable(messages)))
+            edits["said_twice"] += len(messages) - len(kept)
+            text = " ".join([message for _, message in kept])
+    return text
+
+
+def enumerate_repeatable(messages: list[str]) -> list[tuple[int, str]]:
+    """(0, message) for messages of which a repetition may go, (position, message) for those that stay."""
+    return [
+        (0 if len(message) > 1 and _CHINESE.search(_PLACEHOLDER.sub("", message)) else i, message)
+        for i, message in enumerate(messages, start=1)
+    ]
+
+
+def clean_session(
+    by_agent: list[bool], texts: list[str], notices: NoticeRules, dropped: Counter[str], edits: Counter[str]
+) -> tuple[bool, list[str]]:
+    """(whether the agent speaks first, cleaned turns); speakers strictly take turns.
+
+    `dropped` counts turns that are gone (empty, notice, repeated) or live on in their neighbour (merged);
+    `edits` counts changes inside turns.
+    """
+    if not texts:
+        return False, []
+    joined = "\n".join(texts)
+    if joined.count("\n") != len(texts) - 1:
+        joined = "\n".join([text.replace("\n", " ") for text in texts])
+    joined = clean_characters(joined, edits)
+    joined = notices.cut_cards(joined, edits)
+    turns: list[str | None] = [text.strip() for text in joined.split("\n")]
+    if notices.suspects(joined):
+        for i, text in enumerate(turns):
+            if text and notices.suspects(text):
+                turns[i] = notices.cut(text, by_agent[i], edits) or None
+    agent_first, last = by_agent[0], None  # `last`: who spoke the last kept turn
+    cleaned: list[str] = []
+    previous = ""  # what that speaker said last
+    for agent, text in zip(by_agent, turns, strict=True):
+        if not text:
+            dropped["notice" if text is None else "empty"] += 1
+            continue
+        # Most turns say nothing twice: look before the call.
+        if text[0] == text[len(text) // 2] or " " in text:
+            text = drop_repetitions(text, edits)
+        if agent is not last:
+            if last is None:
+                agent_first = agent
+            last = agent
+            cleaned.append(text)
+        elif text == previous:
+            dropped["repeated"] += 1
+            continue
+        else:
+            dropped["merged"] += 1
+            cleaned[-1] = f"{cleaned[-1]} {text}"
+        previous = text
+    return agent_first, cleaned

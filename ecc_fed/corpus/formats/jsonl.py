@@ -1,0 +1,97 @@
+"""A user's own dialogues as JSON lines, one session a line, in the order of time.
+
+Either {"shop": "…", "turns": [{"role": "customer"|"agent", "text": "…"}, …]}
+or     {"conversations": [{"role": "user"|"assistant", "content": "…"}, …]}
+Both may carry "shop" (a text or a number) and "session" (a name that no other line has). System turns are dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ecc_fed.corpus.formats.files import FileCorpus, Reader
+from ecc_fed.corpus.formats.reading import RawSession, ReadLog, read_lines
+
+_SPEAKERS = {"customer": False, "user": False, "agent": True, "assistant": True}
+
+
+class _BrokenRecord(ValueError):
+    """Says what a line lacks."""
+
+
+def _name(record: dict[str, Any], key: str) -> str | None:
+    value = record.get(key)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _BrokenRecord(f'"{key}" is {type(value).__name__}, not a text or a whole number')
+    return str(value)
+
+
+def _session(line: str, number: int, log: ReadLog) -> RawSession:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        where = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
+        raise _BrokenRecord(f"not JSON{where}") from error
+    if not isinstance(record, dict):
+        raise _BrokenRecord("no JSON object")
+    key = "turns" if "turns" in record else "conversations"
+    if not isinstance(record.get(key), list) or not record[key]:
+        raise _BrokenRecord('no list of turns under "turns" or "conversations"')
+    by_agent, texts = _plain_turns(record[key]) or _checked_turns(record[key], log)
+    return RawSession(_name(record, "session") or f"line-{number}", _name(record, "shop"), number, by_agent, texts)
+
+
+def _plain_turns(turns: list[Any]) -> tuple[list[bool], list[str]] | None:
+    """The turns where nothing is wrong with any of them, quickly; else None."""
+    try:
+        texts = [turn["text"] for turn in turns] if "text" in turns[0] else [turn["content"] for turn in turns]
+        "".join(texts)  # raises where one is no text
+        return [_SPEAKERS[turn["role"]] for turn in turns], texts
+    except (KeyError, TypeError):
+        return None
+
+
+def _checked_turns(turns: list[Any], log: ReadLog) -> tuple[list[bool], list[str]]:
+    """The turns without the system's, or the first thing that is wrong."""
+    by_agent: list[bool] = []
+    texts: list[str] = []
+    for i, turn in enumerate(turns, start=1):
+        if not isinstance(turn, dict):
+            raise _BrokenRecord(f"turn {i} is no JSON object")
+        role, text = turn.get("role"), turn.get("text", turn.get("content"))
+        if role == "system":
+            log.edits["system_turn"] += 1
+            continue
+        if not isinstance(role, str) or role not in _SPEAKERS:
+            raise _BrokenRecord(f"turn {i} has role {role!r}, not customer or agent (user or assistant)")
+        if not isinstance(text, str):
+            raise _BrokenRecord(f'turn {i} has no text under "text" or "content"')
+        by_agent.append(_SPEAKERS[role])
+        texts.append(text)
+    return by_agent, texts
+
+
+def read_jsonl(log: ReadLog) -> Iterator[RawSession]:
+    """The sessions of a JSON-lines file, in the file's order.
+
+    Raises:
+        CorpusError: the file is missing or is of another format (see `read_lines`).
+    """
+    for number, line in read_lines(log):
+        try:
+            yield _session(line, number, log)
+        except _BrokenRecord as fault:
+            log.broken(number, str(fault))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonlCorpus(FileCorpus):
+    """Shops from a JSON-lines file. Arguments: see `FileCorpus`."""
+
+    format: ClassVar[str] = "jsonl"
+    reader: ClassVar[Reader] = staticmethod(read_jsonl)

@@ -1,0 +1,1 @@
+"""What a shop's adapter is, and its files in peft's own format."""

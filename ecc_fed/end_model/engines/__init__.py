@@ -1,0 +1,1 @@
+"""Ways to serve and train many adapters over one frozen base."""

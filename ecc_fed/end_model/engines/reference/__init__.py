@@ -1,0 +1,1 @@
+"""The reference engine: peft, one job after another. Slow and plain on purpose."""

@@ -1,0 +1,1 @@
+"""From turns to token ids and back."""

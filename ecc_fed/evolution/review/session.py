@@ -1,0 +1,324 @@
+"""Manual review, the paper's second track: a human asks one shop's end model, and a bad mark teaches it at once.
+
+    shops/<shop_id>/chat/marks.jsonl     every mark, append-only
+    shops/<shop_id>/chat/egress.jsonl    what left the shop on the way to the cloud
+    shops/<shop_id>/chat/round_0003/     the shop after the third lesson, in the form of a server round
+
+The run's own states are read and never written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ecc_fed.core.errors import UserError
+from ecc_fed.core.records import (
+    AdapterState,
+    Example,
+    FineTuneJob,
+    FineTuneSettings,
+    Judgement,
+    Pair,
+    PseudoLabel,
+    ReplyRequest,
+    Shop,
+    TeacherReply,
+    Turn,
+)
+from ecc_fed.core.run_directory import append_jsonl, cut_torn_tail, sole_writer
+from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.evolution.experience import Experience, cycled, draw_examples
+from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, wants_reference
+from ecc_fed.evolution.review.marks import Mark, Verdict, append_mark, read_marks
+from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.shop_state import (
+    ShopState,
+    WriteAdapter,
+    adapter_digest,
+    newest_state,
+    save_state,
+)
+from ecc_fed.privacy.ledger import entry_to_row
+
+_CHAT = "chat/"
+_HUMAN = "human"
+
+Say = Callable[[str], None]
+# Answers the request's only prompt, saying each piece as it comes.
+Stream = Callable[[ReplyRequest, Say], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How one label is learned.
+
+    `label_share` of the examples are labels from the chat (half of them the newest, half the
+    earlier ones), the rest the shop's experience, so that it forgets neither.
+    """
+
+    fine_tune: FineTuneSettings
+    label_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply with all that is known of it. `pair.reply` is empty: nobody has answered for the shop."""
+
+    pair: Pair
+    reply: str
+    relevance: float
+    judgement: Judgement | None
+    cloud: TeacherReply | None
+    reply_seed: int
+    adapter_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a bad mark led to; `label` is None where neither human nor cloud gave one, and nothing was learned."""
+
+    label: PseudoLabel | None
+    losses: tuple[float, ...] = ()
+
+
+def sole_chat(folder: Path) -> AbstractContextManager[None]:
+    """Keeps a second chat with the same shop out; raises as `sole_writer`."""
+    busy = f"another chat with this shop is under way in {folder}; end it first"
+    return sole_writer(folder, busy, "make the folder writable")
+
+
+def _digest(adapter: AdapterState | None) -> str | None:
+    return None if adapter is None else adapter_digest(adapter)
+
+
+class Review:
+    """One shop under review.
+
+    Args:
+        shop: its dialogues, for the cloud's few-shot examples and for rehearsal.
+        end: the shop's state at the end of its run.
+        answering: the adapter that answered at the end of the run; None is the bare base. Lessons
+            start from it, or from `end.adapter` where it is None.
+        folder: the chat's own, under the shop's.
+        services: the models, and the gateway to the cloud.
+        settings: the run's loop: decoding, N, and which replies the cloud is asked about.
+        lesson: how a label is learned.
+        stream: answers, saying each piece as it comes.
+        write_adapter: writes an adapter folder in peft's format.
+        seed: the run's seed.
+        model: path and fingerprint of the base.
+
+    Raises:
+        UserError: the chat in `folder` began from another state of the shop.
+        RunDirectoryError: files there are damaged.
+    """
+
+    def __init__(
+        self,
+        shop: Shop,
+        end: ShopState,
+        answering: AdapterState | None,
+        folder: Path,
+        services: Services,
+        settings: EvolutionSettings,
+        lesson: Lesson,
+        stream: Stream,
+        write_adapter: WriteAdapter,
+        seed: int,
+        model: tuple[str, str],
+    ) -> None:
+        self.shop, self.folder, self.settings, self.seed = shop, folder, settings, seed
+        self.accept_score = services.judge.accept_score
+        self.services = services
+        self._lesson, self._stream, self._write_adapter, self._model = lesson, stream, write_adapter, model
+        self._server_round = end.server_round
+        by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
+        self._natural = tuple(by_id[i] for i in end.natural_ids)
+        self._origin = _digest(answering)
+        self._state = replace(end, server_round=0, metrics=(), egress=())
+        if answering is not None:
+            self._state = replace(self._state, adapter=answering)
+        self.answering = answering
+        self.marks_path = folder / "marks.jsonl"
+        self.marks = read_marks(self.marks_path)
+        learned = newest_state(folder)
+        if learned is not None:
+            self._state = learned
+            if self._state.metrics[0]["from_sha256"] != self._origin:
+                raise UserError(
+                    f"{folder} holds a chat that began from another adapter of this shop, before the run was done "
+                    "again. Move the folder away to start anew"
+                )
+            self.answering = self._state.adapter
+        self._cloud: dict[str, TeacherReply] = {}
+
+    @property
+    def lessons(self) -> int:
+        """How many labels were learned so far."""
+        return self._state.server_round
+
+    @property
+    def state_folder(self) -> Path:
+        """Where the shop's newest state lies, once there was a lesson."""
+        return self.folder / f"round_{self.lessons:04d}"
+
+    def ask(self, context: Sequence[Turn], query: str, say: Say) -> Answer:
+        """The shop's answer, scored as in the run.
+
+        The draws depend on the run's seed and the prompt alone: asked again, a shop says another
+        thing only if it has learned.
+
+        Raises:
+            EccError: the models or the teacher's cache cannot be used.
+        """
+        pair = self.pair_of(context, query)
+        reply_seed = derive_seed(self.seed, "chat", pair.pair_id)
+        adapter = self.answering
+        request = ReplyRequest(adapter, (pair.prompt,), self.settings.decoding, reply_seed)
+        reply = self._stream(request, say)
+        rng = derive_rng(self.seed, "chat_reference", pair.pair_id)
+        # A cloud answer that was paid for in this chat is used again.
+        known = pair.pair_id in self._cloud
+        asked = known or wants_reference([pair], [reply], [None], self.settings, self.services, rng)[0]
+        cloud = self._ask_cloud(pair, "judge") if asked else None
+        return self._scored(pair, reply, cloud, reply_seed, adapter)
+
+    def pair_of(self, context: Sequence[Turn], query: str) -> Pair:
+        """The question as a pair; its id stands for shop, context and query."""
+        prompt = [part for turn in (*context, Turn("customer", query)) for part in (turn.role, turn.text)]
+        digest = hashlib.sha256("\x1f".join([self.shop.shop_id, *prompt]).encode("utf-8", "replace")).hexdigest()
+        return Pair(f"{_CHAT}{digest[:16]}", "chat", self.shop.shop_id, tuple(context), query, "")
+
+    def mark(self, answer: Answer, verdict: Verdict, better: str | None = None) -> Learned:
+        """Keeps the verdict; after a bad one, learns the human's better answer or else the cloud's, at once.
+
+        Raises:
+            EccError: as `ask`, or the files cannot be written; what was learned before stays.
+        """
+        label: PseudoLabel | None = None
+        if verdict == "better":
+            label = self._label(answer.pair, str(better), _HUMAN)
+        elif verdict == "bad":
+            try:
+                answer = self._with_cloud(answer)
+            except BaseException:  # the mark is kept even if whoever waits for the cloud gives up
+                self._keep(answer, verdict, None, None)
+                raise
+            if answer.cloud is not None and answer.cloud.text is not None:
+                label = self._label(answer.pair, answer.cloud.text, answer.cloud.model_version)
+        self._keep(answer, verdict, better, label)
+        return Learned(None) if label is None else self._learn(label)
+
+    def _with_cloud(self, answer: Answer) -> Answer:
+        if answer.cloud is not None and answer.cloud.text is not None:
+            return answer
+        cloud = self._ask_cloud(answer.pair, "pseudo_label")
+        judgement = judge_replies([answer.pair], [answer.reply], [cloud], self.services)[0]
+        return replace(answer, cloud=cloud, judgement=judgement)
+
+    def _ask_cloud(self, pair: Pair, purpose: str) -> TeacherReply:
+        if pair.pair_id in self._cloud:
+            return self._cloud[pair.pair_id]
+        examples = last(self._natural, self.settings.teacher_examples)
+        self.services.ledger.drain(self.shop.shop_id)
+        try:
+            cloud = ask_cloud([pair], examples, purpose, self._server_round, self.services)[0]
+        finally:
+            entries = self.services.ledger.drain(self.shop.shop_id)
+            append_jsonl(self.folder / "egress.jsonl", map(entry_to_row, entries))
+        if cloud.text is not None:
+            self._cloud[pair.pair_id] = cloud
+        return cloud
+
+    def _scored(
+        self, pair: Pair, reply: str, cloud: TeacherReply | None, reply_seed: int, adapter: AdapterState | None
+    ) -> Answer:
+        judgement = judge_replies([pair], [reply], [cloud], self.services)[0]
+        if judgement is None:
+            relevance = float(self.services.judge.relevance([pair.query], [reply])[0])
+        else:
+            relevance = judgement.relevance
+        return Answer(pair, reply, relevance, judgement, cloud, reply_seed, _digest(adapter))
+
+    def _label(self, pair: Pair, reply: str, model_version: str) -> PseudoLabel:
+        return PseudoLabel(pair.pair_id, pair.prompt, reply, model_version, "unhappy_customer", self._server_round)
+
+    def _keep(self, answer: Answer, verdict: Verdict, better: str | None, label: PseudoLabel | None) -> None:
+        pair, cloud = answer.pair, answer.cloud
+        scores: dict[str, Any] = dict.fromkeys(
+            ("similarity", "cloud_relevance", "final_score", "relevance_trusted", "accepted")
+        )
+        if answer.judgement is not None:
+            scores = asdict(answer.judgement)
+        mark = Mark(
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            shop_id=pair.shop_id,
+            pair_id=pair.pair_id,
+            context=pair.context,
+            query=pair.query,
+            reply=answer.reply,
+            mark=verdict,
+            better=better,
+            label=None if label is None else label.reply,
+            cloud_reply=None if cloud is None else cloud.text,
+            cloud_model=None if cloud is None or cloud.text is None else cloud.model_version,
+            **{**scores, "relevance": answer.relevance},
+            reply_seed=answer.reply_seed,
+            adapter_sha256=answer.adapter_sha256,
+            model=self._model[0],
+            model_sha256=self._model[1],
+        )
+        cut_torn_tail(self.marks_path)
+        append_mark(self.marks_path, mark)
+        self.marks.append(mark)
+
+    def _learn(self, label: PseudoLabel) -> Learned:
+        state, number = self._state, self.lessons + 1
+        seed = derive_seed(self.seed, "chat_lesson", self.shop.shop_id, number, label.pair_id)
+        job = FineTuneJob(state.adapter, None, self._examples(label, seed), self._lesson.fine_tune, seed)
+        result = self.services.end_model.fine_tune([job])[0]
+        grown = Experience((), state.pseudo_labels).grown((), (label,))
+        row = {
+            "lesson": number,
+            "pair_id": label.pair_id,
+            "label_source": label.model_version,
+            "steps": len(result.losses),
+            "first_loss": result.losses[0] if result.losses else None,
+            "last_loss": result.losses[-1] if result.losses else None,
+            "from_sha256": _digest(self.answering),
+            "to_sha256": adapter_digest(result.adapter),
+        }
+        self._state = replace(
+            state,
+            server_round=number,
+            adapter=result.adapter,
+            optimizer=None,
+            pseudo_labels=grown.pseudo_labels,
+            metrics=(*state.metrics, row),
+        )
+        save_state(self.folder, self._state, self._write_adapter)
+        self.answering = result.adapter
+        return Learned(label, result.losses)
+
+    def _examples(self, label: PseudoLabel, seed: int) -> tuple[Example, ...]:
+        """The lesson's examples in a random order: the label, earlier labels of the chat, and experience."""
+        tuning = self._lesson.fine_tune
+        count = tuning.steps * tuning.batch_size
+        rng = derive_rng(seed, "examples")
+        others = [other for other in self._state.pseudo_labels if other.pair_id != label.pair_id]
+        earlier = [other for other in others if other.pair_id.startswith(_CHAT)]
+        experience = Experience(self._natural, tuple(o for o in others if not o.pair_id.startswith(_CHAT)))
+        rehearsed = draw_examples(
+            experience, count - round(self._lesson.label_share * count), self.settings.pseudo_share, rng
+        )
+        num_labels = count - len(rehearsed)
+        num_earlier = num_labels // 2 if earlier else 0
+        chosen = [label] * (num_labels - num_earlier) + [earlier[i] for i in cycled(len(earlier), num_earlier, rng)]
+        drawn = [*rehearsed, *(Example(other.prompt, other.reply) for other in chosen)]
+        return tuple(drawn[i] for i in rng.permutation(len(drawn)))

@@ -1,0 +1,1 @@
+"""How many adapters become one: pure arithmetic on adapter states."""

@@ -1,0 +1,91 @@
+"""The server's side under Flower's own engines: `flwr run`, or a SuperLink with SuperNodes.
+
+The run config (`[tool.flwr.app.config]`, overridden by `flwr run --run-config "key=value"`) says
+what to run; the shops' side of it is read by the device factory.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.run_directory import write_json
+from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.flower.strategy import AdapterFedAvg
+from ecc_fed.federation.results import FederationError, as_json
+from ecc_fed.federation.rounds import Server, run_rounds
+from ecc_fed.federation.wire import records
+
+_log = logging.getLogger("flwr")  # what `flwr run --stream` shows
+
+_POLL_SECONDS = 0.2
+
+app = ServerApp()
+
+
+def plan_from(run_config: Mapping[str, object]) -> ArmPlan:
+    """The arm that a run config asks for.
+
+    Raises:
+        ConfigError: a number out of range, or an arm that has no federation.
+    """
+    arm = str(run_config.get("arm", "aggregated"))
+    if arm not in ("none", "local", "aggregated", "personalized"):
+        raise ConfigError(f"arm={arm} is unknown here: none, local, aggregated or personalized.")
+    personal_rounds = _whole(run_config, "personal-rounds", 1) if arm == "personalized" else 0
+    return ArmPlan(_whole(run_config, "server-rounds", 3), arm in ("aggregated", "personalized"), personal_rounds)
+
+
+def _whole(run_config: Mapping[str, object], key: str, default: int) -> int:
+    value = run_config.get(key, default)
+    if not isinstance(value, int):
+        raise ConfigError(f"{key}={value} is no whole number.")
+    return value
+
+
+def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> dict[int, str]:
+    """Waits for `num_shops` nodes and asks each which shop it stands for; sorted by shop.
+
+    Raises:
+        FederationError: too few nodes in time, a node that cannot say, or two nodes for one shop.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while len(nodes := list(grid.get_node_ids())) < num_shops:
+        if time.monotonic() > deadline:
+            raise FederationError(
+                f"{len(nodes)} of {num_shops} nodes are there after {timeout_seconds:g} seconds: start more "
+                "SuperNodes, or set num-shops in the run config to the number of nodes."
+            )
+        time.sleep(_POLL_SECONDS)
+    asked = [Message(RecordDict({records.CONFIG: ConfigRecord()}), node_id, records.QUERY_SHOP) for node_id in nodes]
+    shops: dict[int, str] = {}
+    for reply in grid.send_and_receive(asked, timeout=timeout_seconds):
+        if reply.has_error():
+            reason = (reply.error.reason or "no reason given").splitlines()[0]
+            raise FederationError(f"Node {reply.metadata.src_node_id} has no shop to offer: {reason}")
+        shops[reply.metadata.src_node_id] = str(reply.content.config_records[records.CONFIG][records.SHOP_ID])
+    if len(shops) < len(nodes):
+        raise FederationError(f"{len(nodes) - len(shops)} nodes did not answer within {timeout_seconds:g} seconds.")
+    if len(set(shops.values())) < len(shops):
+        raise FederationError(f"Two nodes stand for the same shop: {', '.join(sorted(shops.values()))}.")
+    return dict(sorted(shops.items(), key=lambda item: item[1]))
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Runs the arm, logs its result as one JSON line, and writes it to `result-path` if that is set."""
+    run_config = context.run_config
+    plan = plan_from(run_config)
+    timeout_seconds = float(run_config.get("reply-timeout-seconds", 3600.0))
+    shops = find_shops(grid, _whole(run_config, "num-shops", 2), timeout_seconds)
+    result = as_json(run_rounds(Server(grid, shops, timeout_seconds), plan, AdapterFedAvg()))
+    _log.info("Result: %s", json.dumps(result, ensure_ascii=False))
+    if result_path := run_config.get("result-path"):
+        write_json(Path(str(result_path)), result)

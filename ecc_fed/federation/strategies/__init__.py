@@ -1,1 +1,0 @@
-"""Ways to make one adapter of many, one file an algorithm. Each is a Flower `Strategy`."""

@@ -1,0 +1,1 @@
+"""What travels between a shop and the server, as Flower's records."""

@@ -1,0 +1,235 @@
+"""Hosts: processes that keep the base and the judge resident and run their shops' ClientApps.
+
+A host runs a batch of shops side by side, each ClientApp plain and sequential in a thread of its
+own; their calls to the services meet and run as batches. Shops beyond the batch take turns, in
+shop order: between its turns a shop is on disk alone, and read ahead of the next one.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from itertools import islice
+from typing import Protocol
+
+from flwr.app import Context, Error, Message, RecordDict
+
+from ecc_fed.core.errors import EccError
+from ecc_fed.core.protocols import Device
+from ecc_fed.federation.flower.client_app import app
+from ecc_fed.federation.flower.devices import serving
+from ecc_fed.federation.flower.internals import CLIENT_APP_RAISED
+from ecc_fed.federation.results import HostReport
+from ecc_fed.federation.wire import records
+from ecc_fed.hosts.batch_size import MEASURED, BatchedDevice, HostSettings, choose_batch_size
+from ecc_fed.hosts.batches import Batches
+from ecc_fed.hosts.meeting import meeting_services
+from ecc_fed.hosts.memory import (
+    GpuMeter,
+    HostMeter,
+    give_back_free_memory,
+    is_out_of_memory,
+    limit_gpu,
+    limit_host,
+    peak_gpu_bytes,
+    peak_resident_bytes,
+    start_threads,
+)
+from ecc_fed.hosts.rendezvous import Rendezvous
+
+# Builds the device of the shops named; must be picklable, as it runs inside the host.
+DeviceFactory = Callable[[tuple[str, ...]], Device]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A message for one shop, with what Flower tells that shop's node about itself."""
+
+    shop_id: str
+    message: Message
+    node_config: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job's reply, an error reply included, and how long it took on its host."""
+
+    shop_id: str
+    reply: Message
+    seconds: float
+
+
+class Hosts(Protocol):
+    """All hosts of a run. They may serve several runs, one after another."""
+
+    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings) -> None:
+        """Builds a device on every host that has a shop, and chooses how many run side by side.
+
+        Raises:
+            EccError: what the factory raised, or a host that died on it.
+        """
+        ...
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+        """Runs every job and yields each as it finishes; never raises for a shop or a host."""
+        ...
+
+    def reports(self) -> tuple[HostReport, ...]:
+        """What each host with a shop used so far."""
+        ...
+
+
+def error_reply(message: Message, code: int, error: BaseException) -> Message:
+    """A reply that says what went wrong; an unexpected error keeps its traceback after the first line."""
+    reason = f"{type(error).__name__}: {error}"
+    if not isinstance(error, EccError):
+        reason = "\n".join([reason.splitlines()[0], *traceback.format_exception(error)])
+    return Message(Error(code, reason), reply_to=message)
+
+
+def _one_by_one(device: Device) -> str:
+    """Why the end model serves a batch's shops one after another all the same; empty where it does not."""
+    end_model = device.services.end_model if isinstance(device, BatchedDevice) else None
+    why = getattr(end_model, "fallback_reason", None)
+    return f"; the end model serves them one after another: {why}" if why else ""
+
+
+class ShopHost:
+    """One host: a device built once, and its shops a batch at a time, in the order given.
+
+    `base_loads` is the device's own count of how often its base was loaded in this process; a
+    device that keeps none counts as one load, its making.
+    """
+
+    def __init__(self) -> None:
+        self._device: Device | None = None
+        self._contexts: dict[str, Context] = {}
+        self._batch_reason = ""
+        self._batches = Batches(1)
+        self._rendezvous = Rendezvous(self._batches.execute)
+        self._peak_gpu_bytes = 0
+        self._busy_seconds = 0.0
+
+    def open(self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: HostSettings) -> tuple[str, ...]:
+        """Builds the device for a new run, chooses how many shops run side by side, and returns the device's shops."""
+        self._device = None  # the former run's device must not stay beside the new one
+        self._contexts.clear()
+        limit_host(None)  # loading a model takes more for a moment than keeping it
+        gpu_bytes = limit_gpu(settings.gpu_memory_gib) if settings.use_gpu else None
+        device = device_factory(shop_ids)
+        limit_host(settings.host_memory_gib)
+        meter = HostMeter(settings.host_memory_gib, settings.hosts_here) if gpu_bytes is None else GpuMeter(gpu_bytes)
+        self._peak_gpu_bytes = peak_gpu_bytes()  # a trial starts the count again
+        size = choose_batch_size(device, settings.shops_per_batch, meter)
+        limit_host(settings.host_memory_gib, threads=size.size + 1)
+        self._batch_reason = size.reason + _one_by_one(device)
+        self._busy_seconds = 0.0
+        self._batches = Batches(size.size)
+        self._rendezvous = Rendezvous(self._batches.execute)
+        if isinstance(device, BatchedDevice):
+            device.services = meeting_services(device.services, self._rendezvous)
+        self._device = device
+        return tuple(device.shop_ids)
+
+    def prepare(self, imports: Sequence[str]) -> None:
+        """Imports modules, which takes seconds for those of models."""
+        gc.disable()  # walking through thousands of new modules time and again takes a fifth of their import
+        try:
+            for name in imports:
+                import_module(name)
+        finally:
+            gc.freeze()
+            gc.enable()
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+        """The round's jobs of this host."""
+        assert self._device is not None, "open comes before run"
+        waiting, began = deque(jobs), time.perf_counter()
+        if jobs:
+            self._batches.server_round = records.phase_and_round(jobs[0].message)[1]
+        while waiting:
+            wave = [waiting.popleft() for _ in range(min(self._batches.limit, len(waiting)))]
+            again: list[int] = []
+            started = time.perf_counter()
+            next_wave = list(islice(waiting, self._batches.limit))
+            ahead = threading.Thread(target=self._read_ahead, args=(next_wave,), name="read-ahead", daemon=True)
+            start_threads([ahead])
+            for ended in self._rendezvous.run([partial(self._reply, self._device, job) for job in wave]):
+                job, reply = wave[ended.place], ended.result
+                if ended.error is not None:
+                    if is_out_of_memory(ended.error) and len(wave) > 1:
+                        # Its own part of the work, not a batch: it gets another turn, among fewer.
+                        self._batches.halve(len(wave), ended.error)
+                        again.append(ended.place)
+                        continue
+                    reply = error_reply(job.message, CLIENT_APP_RAISED, ended.error)
+                assert reply is not None, "a task returns a reply or raises"
+                yield Finished(job.shop_id, reply, time.perf_counter() - started)
+            waiting.extendleft(wave[place] for place in sorted(again, reverse=True))
+            ahead.join()
+            give_back_free_memory()  # so that a later wave takes no more than the first
+        self._busy_seconds += time.perf_counter() - began
+
+    def _read_ahead(self, jobs: Sequence[Job]) -> None:
+        """Runs in a thread of its own: the next wave's states, while this wave is at work."""
+        if isinstance(self._device, BatchedDevice):
+            wanted = {job.shop_id: records.goes_on_from(job.message) for job in jobs}
+            self._device.read_ahead({shop_id: before for shop_id, before in wanted.items() if before is not None})
+
+    def _reply(self, device: Device, job: Job) -> Message:
+        """Runs in a shop's thread."""
+        with serving(device):
+            return app(job.message, self._context(job))
+
+    def _context(self, job: Job) -> Context:
+        """The shop's Flower context, which lives as long as the run."""
+        if job.shop_id not in self._contexts:
+            metadata = job.message.metadata
+            self._contexts[job.shop_id] = Context(
+                metadata.run_id, metadata.dst_node_id, dict(job.node_config), RecordDict(), {}
+            )
+        return self._contexts[job.shop_id]
+
+    def report(self) -> HostReport:
+        """What this process used so far."""
+        return HostReport(
+            base_loads=int(getattr(self._device, "base_loads", 1)),
+            peak_rss_bytes=peak_resident_bytes(),
+            peak_gpu_bytes=max(self._peak_gpu_bytes, peak_gpu_bytes()),
+            shops_per_batch=self._batches.limit,
+            batch_reason=self._batch_reason,
+            halvings=tuple(self._batches.halvings),
+            busy_seconds=self._busy_seconds,
+            service_seconds=dict(self._batches.service_seconds),
+        )
+
+    def process_id(self) -> int:
+        """The operating system's id of this process."""
+        return os.getpid()
+
+
+class InProcessHosts:
+    """One host in this very process: no Ray, for short runs and for debugging."""
+
+    def __init__(self) -> None:
+        self._host = ShopHost()
+
+    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings = MEASURED) -> None:
+        """As `Hosts.open`."""
+        self._host.open(device_factory, tuple(shop_ids), settings)
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+        """As `Hosts.run`."""
+        return self._host.run(jobs)
+
+    def reports(self) -> tuple[HostReport, ...]:
+        """As `Hosts.reports`."""
+        return (self._host.report(),)

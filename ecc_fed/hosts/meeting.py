@@ -1,0 +1,96 @@
+"""A host's services as its shops see them: the same Protocols, whose calls meet in a rendezvous."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from ecc_fed.core.protocols import EndModel, FeedbackSource, Judge, Teacher
+from ecc_fed.core.records import (
+    AdapterState,
+    Array,
+    Feedback,
+    FineTuneJob,
+    FineTuneResult,
+    Judgement,
+    Likelihood,
+    LikelihoodRequest,
+    Pair,
+    ReplyRequest,
+    TeacherReply,
+    TeacherRequest,
+)
+from ecc_fed.evolution.settings import Services
+from ecc_fed.hosts.batches import END_MODEL, JUDGE, TEACHER
+from ecc_fed.hosts.rendezvous import Call, Rendezvous
+
+
+def meeting_services(services: Services, rendezvous: Rendezvous) -> Services:
+    """`services` for shops that run side by side."""
+    return replace(
+        services,
+        end_model=_MeetingEndModel(services.end_model, rendezvous),
+        judge=_MeetingJudge(services.judge, rendezvous),
+        teacher=_MeetingTeacher(services.teacher, rendezvous),
+        feedback=_FeedbackInTurn(services.feedback, rendezvous),
+    )
+
+
+class _MeetingEndModel:
+    def __init__(self, model: EndModel, rendezvous: Rendezvous) -> None:
+        self._model = model
+        self._rendezvous = rendezvous
+
+    def _meet(self, function: Any, items: Sequence[Any]) -> Any:
+        return self._rendezvous.call(Call(END_MODEL, function, (items,)))
+
+    def new_adapter(self, seed: int) -> AdapterState:
+        return self._rendezvous.alone(self._model.new_adapter, seed)
+
+    def count_tokens(self, text: str) -> int:
+        return self._rendezvous.alone(self._model.count_tokens, text)
+
+    def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:
+        return cast(list[list[str]], self._meet(self._model.reply, requests))
+
+    def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:
+        return cast(list[FineTuneResult], self._meet(self._model.fine_tune, jobs))
+
+    def likelihood(self, requests: Sequence[LikelihoodRequest]) -> list[list[Likelihood]]:
+        return cast(list[list[Likelihood]], self._meet(self._model.likelihood, requests))
+
+
+class _MeetingJudge:
+    def __init__(self, judge: Judge, rendezvous: Rendezvous) -> None:
+        self.accept_score = judge.accept_score
+        self._judge = judge
+        self._rendezvous = rendezvous
+
+    def judge(self, queries: Sequence[str], replies: Sequence[str], cloud_replies: Sequence[str]) -> list[Judgement]:
+        call = Call(JUDGE, self._judge.judge, (queries, replies, cloud_replies))
+        return cast(list[Judgement], self._rendezvous.call(call))
+
+    def relevance(self, queries: Sequence[str], replies: Sequence[str]) -> Array:
+        return cast(Array, self._rendezvous.call(Call(JUDGE, self._judge.relevance, (queries, replies))))
+
+
+class _MeetingTeacher:
+    def __init__(self, teacher: Teacher, rendezvous: Rendezvous) -> None:
+        self.name = teacher.name
+        self._teacher = teacher
+        self._rendezvous = rendezvous
+
+    def answer(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        return cast(list[TeacherReply], self._rendezvous.call(Call(TEACHER, self._teacher.answer, (requests,))))
+
+
+class _FeedbackInTurn:
+    """Needs no batch, and may come from a class that knows nothing of threads."""
+
+    def __init__(self, source: FeedbackSource, rendezvous: Rendezvous) -> None:
+        self._source = source
+        self._rendezvous = rendezvous
+
+    def feedback(self, pairs: Sequence[Pair], replies: Sequence[str], seed: int) -> list[Feedback | None]:
+        return self._rendezvous.alone(self._source.feedback, pairs, replies, seed)

@@ -1,0 +1,192 @@
+"""Starting and ending what a simulated federation runs on, and running one on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from flwr.serverapp.strategy import Strategy
+
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.flower.internals import apply_telemetry_setting
+from ecc_fed.federation.flower.strategy import AdapterFedAvg
+from ecc_fed.federation.results import FederationError, FederationResult, HostReport, ServerState
+from ecc_fed.federation.rounds import OnRoundEnd, Server, run_rounds
+from ecc_fed.hosts.batch_size import MEASURED, HostSettings
+from ecc_fed.hosts.grid import HostGrid, Progress
+from ecc_fed.hosts.host import DeviceFactory, Hosts
+from ecc_fed.hosts.ray_hosts import RayHosts
+
+# Called with the hosts' reports once they are ready.
+OnOpen = Callable[[tuple[HostReport, ...]], None]
+
+# Ray keeps messages between processes here; adapters are a few MB a shop and round.
+_OBJECT_STORE_BYTES = 512 * 2**20
+_START_ATTEMPTS = 3
+
+
+def quiet_engines() -> None:
+    """Flower and Ray report nothing to anyone and print no progress of their own.
+
+    A value that the user has set in the environment stands.
+    """
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    apply_telemetry_setting()
+    if "FLWR_LOG_LEVEL" not in os.environ:
+        logging.getLogger("flwr").setLevel(logging.WARNING)
+
+
+@contextmanager
+def ray_hosts(
+    hosts: int = 0, *, threads_per_host: int = 1, gpus_per_host: float = 0.0, ray_address: str | None = None
+) -> Iterator[RayHosts]:
+    """Hosts on Ray, for as many runs as the block makes; they end with it, on Ctrl-C too.
+
+    Ray is started here, on loopback and without its dashboard, unless this process is connected
+    already or `ray_address` names a cluster; only a Ray that was started here is shut down.
+
+    Args:
+        hosts: how many; 0 is as many as Ray has GPUs for, or cores if the hosts take no GPU.
+        threads_per_host: cores a host reserves.
+        gpus_per_host: share of a GPU that a host reserves, 0 to 1.
+        ray_address: of the user's own cluster; None starts Ray on this machine.
+
+    Raises:
+        ConfigError: no cluster answers at `ray_address`, or Ray has too few cores or GPUs.
+        FederationError: Ray does not start on this machine.
+    """
+    quiet_engines()
+    if ray_address is None:
+        # Makes Ray take 127.0.0.1 for its own address; read when Ray is imported.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        _connect(hosts * threads_per_host, ray_address, gpus_per_host > 0)
+    try:
+        count = hosts or automatic_hosts(threads_per_host, gpus_per_host)
+        started_hosts = RayHosts(count, threads_per_host, gpus_per_host)
+        try:
+            yield started_hosts
+        finally:
+            started_hosts.close()
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def automatic_hosts(threads_per_host: int, gpus_per_host: float) -> int:
+    """As many hosts as the connected Ray has room for, but at least one."""
+    import ray
+
+    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    count = has.get("CPU", 0.0) / threads_per_host
+    if gpus_per_host > 0:
+        count = min(count, has.get("GPU", 0.0) / gpus_per_host)
+    return max(1, int(count))
+
+
+def _connect(num_cpus: int, ray_address: str | None, use_gpus: bool = False) -> None:
+    if ray_address is None:
+        _start(num_cpus, use_gpus)
+        return
+    import ray
+
+    try:
+        _probe(ray_address)
+        ray.init(address=ray_address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"runtime.ray_address={ray_address}: no Ray cluster lets this process in ({error}). Start one with "
+            "`ray start --head`, set RAY_AUTH_MODE=token if it asks for a token, or set runtime.ray_address=null."
+        ) from error
+
+
+def _start(num_cpus: int, use_gpus: bool) -> None:
+    """Ray gives its own processes half a minute to come up, which a busy machine may not keep at once."""
+    import ray
+
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        try:
+            ray.init(
+                address="local",  # without it Ray would join whatever cluster last ran on this machine
+                num_cpus=max(num_cpus, os.cpu_count() or 1),
+                num_gpus=None if use_gpus else 0,  # None: as many as it finds
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_OBJECT_STORE_BYTES,
+            )
+            return
+        except Exception as error:  # Ray raises Exception itself
+            ray.shutdown()
+            if attempt == _START_ATTEMPTS:
+                raise FederationError(
+                    f"Ray does not start on this machine ({str(error).splitlines()[0]}). Most often it is busy with "
+                    "other work, or its memory or the disk under /tmp is full."
+                ) from error
+
+
+def _probe(ray_address: str) -> None:
+    """Ray itself would try for minutes.
+
+    Raises:
+        OSError: nothing listens at the address.
+    """
+    import ray
+
+    host, _, port = ray_address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # "auto" and other names, which Ray resolves
+        return
+    if host in ("localhost", "127.0.0.1"):
+        host = str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]  # as Ray does: a head listens at its node's address alone
+    socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def run_federation(
+    plan: ArmPlan,
+    shop_ids: Sequence[str],
+    device_factory: DeviceFactory,
+    hosts: Hosts,
+    *,
+    strategy: Strategy | None = None,
+    resume: ServerState | None = None,
+    settings: HostSettings = MEASURED,
+    on_open: OnOpen | None = None,
+    on_progress: Progress | None = None,
+    on_round_end: OnRoundEnd | None = None,
+) -> FederationResult:
+    """One run of an arm over `shop_ids` on `hosts`.
+
+    Args:
+        plan: the arm's rounds.
+        shop_ids: all shops of the run; their order is the order of every sum.
+        device_factory: builds the device of the shops it is given, inside a host; picklable.
+        hosts: `ray_hosts(...)`, or `InProcessHosts()` for a run without Ray.
+        strategy: a Flower strategy, new for this run; `AdapterFedAvg` by default.
+        resume: goes on after this state instead of from the start.
+        settings: what every host may use.
+        on_open: called once the hosts are ready, with their reports.
+        on_progress: called as each shop finishes: phase, server_round, shop_id, seconds.
+        on_round_end: called after each round with the state to resume from, and the round's record.
+
+    Raises:
+        EccError: what `device_factory` raised.
+        FederationError: no shop, a host that cannot load, or a strategy that fails.
+    """
+    quiet_engines()
+    hosts.open(shop_ids, device_factory, settings)
+    if on_open is not None:
+        on_open(hosts.reports())
+    grid = HostGrid(hosts, shop_ids, on_progress)
+    server = Server(grid, grid.shops)
+    result = run_rounds(server, plan, strategy or AdapterFedAvg(), resume=resume, on_round_end=on_round_end)
+    return replace(result, hosts=hosts.reports())

@@ -1,0 +1,174 @@
+"""The runs of a study by method and steps, and figures over queries that every column answered.
+
+Intervals resample whole shops of all seeds, (seed, shop), not queries: replies of one shop come from
+one fine-tuning and hang together. They speak of other shops and other draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.statistics import Estimate, Values, bootstrap_ratio_differences, bootstrap_ratios
+from ecc_fed.reporting.paper.common import COLUMNS, ORIGINAL
+from ecc_fed.reporting.rows import Phase, Run, SampleRow, load_run
+from ecc_fed.reporting.study import find_runs
+
+ColumnKey = tuple[str, int]
+# (seed, shop_id, pair_id)
+QueryKey = tuple[int, str, str]
+_SEED = 20240
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A finished run with its resolved config."""
+
+    run: Run
+    config: Mapping[str, Any]
+
+    def setting(self, name: str) -> Any:
+        """The value of GROUP.KEY.
+
+        Raises:
+            RunDirectoryError: the config has none.
+        """
+        value: Any = self.config
+        for part in name.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                raise RunDirectoryError(f"{self.run.directory.config}: {name} is missing; run the study again")
+            value = value[part]
+        return value
+
+
+def load_runs(directory: Path) -> list[StudyRun]:
+    """The finished runs in `directory`, by path.
+
+    Raises:
+        UserError: there is none.
+        RunDirectoryError: a run's file is broken.
+    """
+    loaded = []
+    for path in find_runs([directory])[0]:
+        run = load_run(path)
+        try:
+            config = yaml.safe_load(run.config or "")
+        except yaml.YAMLError as error:
+            raise RunDirectoryError(f"{run.directory.config}: not YAML ({error}); run the study again") from error
+        if not isinstance(config, dict):
+            raise RunDirectoryError(f"{run.directory.config}: missing or empty; run the study again")
+        loaded.append(StudyRun(run, config))
+    return loaded
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of Table VI: what answered, in which runs, before or after fine-tuning."""
+
+    key: ColumnKey
+    phase: Phase
+    runs: tuple[StudyRun, ...]
+
+    @cached_property
+    def rows(self) -> dict[QueryKey, SampleRow]:
+        """Test queries of all seeds."""
+        return {(r.run.seed, row.shop_id, row.pair_id): row for r in self.runs for row in r.run.rows(self.phase)}
+
+    @cached_property
+    def extra(self) -> dict[QueryKey, SampleRow]:
+        """The extra queries of all seeds."""
+        return {(r.run.seed, row.shop_id, row.pair_id): row for r in self.runs for row in r.run.extra_rows(self.phase)}
+
+
+# What all runs of a study share, but for seed, method, steps and the values of the score.
+_ONE_STUDY = ("corpus", "partition", "end_model", "decoding", "teacher")
+
+
+def column_key(run: StudyRun) -> ColumnKey:
+    """Method and the paper's steps that the run stands for."""
+    return str(run.setting("adapter.method")), int(run.setting("study.paper_steps"))
+
+
+def columns_of(runs: Sequence[StudyRun]) -> tuple[Column, ...]:
+    """The runs as columns, the paper's first; the bare base comes from the runs of the first.
+
+    Raises:
+        UserError: no seed was run by all columns, no run fine-tunes, or two runs of a column and seed are not of
+            the same study.
+    """
+    found: dict[ColumnKey, dict[int, StudyRun]] = {}
+    for run in runs:
+        if run.run.arm == "none":
+            continue
+        of_seed = found.setdefault(column_key(run), {})
+        other = of_seed.setdefault(run.run.seed, run)
+        differs = [name for name in _ONE_STUDY if other.config.get(name) != run.config.get(name)]
+        if differs:
+            raise UserError(
+                f"{other.run.directory.root} and {run.run.directory.root} differ in {differs[0]}: give a folder with "
+                "the runs of one study alone."
+            )
+    if not found:
+        raise UserError("No run of this folder fine-tunes: there is nothing to compare.")
+    order = [key for key in COLUMNS if key in found] + sorted(key for key in found if key not in COLUMNS)
+    seeds = {key: sorted(of) for key, of in found.items()}
+    common = set.intersection(*(set(of) for of in seeds.values()))
+    if not common:
+        raise UserError(f"No seed was run by all of {', '.join(map(str, order))}: let the study finish.")
+    tuned = [Column(key, "final", tuple(found[key][seed] for seed in sorted(common))) for key in order]
+    return (Column(ORIGINAL, "base", tuned[0].runs), *tuned)
+
+
+class Grid:
+    """One value a query and column, over the queries that have one in every column.
+
+    Args:
+        columns: what to compare.
+        value: a row's value, or None where it has none.
+        extra: take the extra queries in place of the test queries.
+    """
+
+    def __init__(
+        self, columns: Sequence[Column], value: Callable[[SampleRow], float | None], *, extra: bool = False
+    ) -> None:
+        rows = [column.extra if extra else column.rows for column in columns]
+        keys = sorted(set.intersection(*(set(of) for of in rows)))
+        cells = {key: [value(of[key]) for of in rows] for key in keys}
+        self.keys = [key for key in keys if all(cell is not None for cell in cells[key])]
+        self.columns = [column.key for column in columns]
+        # (queries, columns)
+        self.values: Values = np.array([cells[key] for key in self.keys], dtype=np.float64).reshape(-1, len(columns))
+        clusters = sorted({key[:2] for key in self.keys})
+        place = {cluster: index for index, cluster in enumerate(clusters)}
+        member = np.array([place[key[:2]] for key in self.keys], dtype=np.int64)
+        # (shops, columns): sums, and the number of queries behind each.
+        self.sums: Values = np.zeros((len(clusters), len(columns)))
+        np.add.at(self.sums, member, self.values)
+        self.counts: Values = np.bincount(member, minlength=len(clusters)).astype(np.float64)
+
+    def _sums(self, column: ColumnKey) -> Values:
+        return self.sums[:, self.columns.index(column)]
+
+    def mean(self, column: ColumnKey) -> Estimate | None:
+        """The column's mean over queries."""
+        return bootstrap_ratios(self._sums(column), self.counts, _SEED)[0]
+
+    def difference(self, left: ColumnKey, right: ColumnKey) -> Estimate | None:
+        """Mean of left minus mean of right, paired by shop."""
+        return bootstrap_ratio_differences((self._sums(left), self.counts), (self._sums(right), self.counts), _SEED)[0]
+
+    def ratio(self, left: ColumnKey, right: ColumnKey) -> Estimate | None:
+        """Mean of left over mean of right, paired by shop."""
+        return bootstrap_ratios(self._sums(left), self._sums(right), _SEED)[0]
+
+    def of_query(self, pair_id: str, column: ColumnKey) -> float | None:
+        """The mean of one extra query over shops and seeds."""
+        chosen = [index for index, key in enumerate(self.keys) if key[2] == pair_id]
+        return float(self.values[chosen, self.columns.index(column)].mean()) if chosen else None

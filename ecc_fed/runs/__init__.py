@@ -1,0 +1,1 @@
+"""A whole run: from its config to its run directory, its collection, and finished runs opened again."""

@@ -1,0 +1,143 @@
+"""A finished run, opened again: its config, its shops' end states, and one of them under review."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from ecc_fed.assembly.build import (
+    adapter_writer,
+    base_path,
+    build_corpus,
+    build_end_model,
+    build_services,
+    build_settings,
+)
+from ecc_fed.assembly.compose import load_config
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.errors import UserError
+from ecc_fed.core.records import AdapterState, FineTuneSettings, Shop
+from ecc_fed.core.run_directory import RunDirectory, read_json
+from ecc_fed.core.seeding import derive_seed
+from ecc_fed.end_model.adapters.files import load_adapter
+from ecc_fed.end_model.base import find_folder
+from ecc_fed.end_model.text.streaming import StreamingEngine, stream_reply
+from ecc_fed.evolution.review.session import Lesson, Review
+from ecc_fed.evolution.shop_state import ShopState, newest_state
+
+_END_BYTES = 1 << 20
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run's directory, its `run.json`, and its config."""
+
+    directory: RunDirectory
+    info: dict[str, Any]
+    config: RunConfig
+
+    @property
+    def shop_ids(self) -> tuple[str, ...]:
+        """Its shops, in its order."""
+        return tuple(self.info["shops"])
+
+
+def open_run(root: Path, overrides: Sequence[str] = ()) -> FinishedRun:
+    """The run in `root`, with single settings changed.
+
+    Raises:
+        UserError: no finished run lies there; names those that lie below.
+        ConfigError: its config cannot be read, or an override is no setting of it.
+    """
+    directory = RunDirectory(root.absolute())
+    if not directory.run.is_file():
+        below = sorted(path.parent for path in root.glob("**/run.json"))[:_SHOWN] if root.is_dir() else []
+        hint = f"Finished runs below it: {', '.join(map(str, below))}." if below else "Give the folder of a run."
+        raise UserError(f"{root} holds no finished run (no run.json). {hint}")
+    return FinishedRun(directory, read_json(directory.run), load_config(directory.config, overrides))
+
+
+def list_shops(run: FinishedRun) -> str:
+    """The shops in one line."""
+    more = len(run.shop_ids) - _SHOWN
+    return ", ".join(run.shop_ids[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def chat_folder(run: FinishedRun, shop_id: str) -> Path:
+    """Where a chat with the shop keeps its own."""
+    return run.directory.shop(shop_id) / "chat"
+
+
+def end_state(run: FinishedRun, shop: Shop, fresh: AdapterState) -> tuple[ShopState, AdapterState | None]:
+    """The shop's state at the end of the run, and the adapter it answered with then (None: the bare base).
+
+    Args:
+        run: where it lies.
+        shop: its dialogues.
+        fresh: the adapter of a shop that never trained.
+    """
+    state = newest_state(run.directory.shop(shop.shop_id))
+    if state is None:
+        return ShopState(shop.shop_id, 0, fresh, natural_ids=tuple(pair.pair_id for pair in shop.history)), None
+    if run.directory.aggregate.is_dir() and shop.shop_id not in run.info.get("shops_on_their_own", ()):
+        return state, load_adapter(run.directory.aggregate)[0]
+    return state, state.adapter
+
+
+def fingerprint(path: str) -> str:
+    """SHA-256 over a model's config and the ends and sizes of its weight files: cheap, and moved by any training."""
+    digest = hashlib.sha256()
+    folder = find_folder(path)
+    for file in sorted([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
+        size = file.stat().st_size
+        digest.update(f"{file.name}{size}".encode())
+        with file.open("rb") as opened:
+            digest.update(opened.read(_END_BYTES))
+            opened.seek(max(0, size - _END_BYTES))
+            digest.update(opened.read(_END_BYTES))
+    return digest.hexdigest()
+
+
+def open_review(run: FinishedRun, shop_id: str) -> Review:
+    """One shop of the run, ready to talk.
+
+    Raises:
+        UserError: the run's corpus has no such shop, or its chat began from another adapter.
+        EccError: corpus, models or states cannot be read.
+    """
+    config = run.config
+    shop = next((shop for shop in build_corpus(config).shops() if shop.shop_id == shop_id), None)
+    if shop is None:
+        raise UserError(f"The corpus of {run.directory.root} has no shop {shop_id} any more. Check corpus.path.")
+    services = build_services(config)
+    fresh = build_end_model(config).new_adapter(derive_seed(config.seed, "adapter"))
+    end, answering = end_state(run, shop, fresh)
+    rate = config.chat.learning_rate
+    lesson = Lesson(
+        FineTuneSettings(
+            steps=config.chat.steps,
+            batch_size=config.finetune.batch_size,
+            learning_rate=config.finetune.learning_rate / 4 if rate is None else rate,
+            weight_decay=config.finetune.weight_decay,
+            clipping_norm=config.finetune.clipping_norm,
+        ),
+        config.chat.label_share,
+    )
+    return Review(
+        shop,
+        end,
+        answering,
+        chat_folder(run, shop_id),
+        services,
+        build_settings(config),
+        lesson,
+        partial(stream_reply, cast(StreamingEngine, services.end_model)),
+        adapter_writer(config),
+        config.seed,
+        (config.end_model.path, fingerprint(base_path(config))),
+    )

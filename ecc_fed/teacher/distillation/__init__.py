@@ -1,0 +1,1 @@
+"""The cloud's replies to a whole corpus, as a data set."""

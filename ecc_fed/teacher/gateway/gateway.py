@@ -1,0 +1,177 @@
+"""The one way to the cloud: redact -> prompt -> cache -> budget -> send -> ledger -> restore.
+
+Whatever stands behind it (simulated, a provider's model, a model of one's own) is a `Backend`, and
+nothing of a shop reaches it but through here. Results and ledger keep the order of the requests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.protocols import Ledger, RedactedSession, Redactor
+from ecc_fed.core.records import PrivateValue, TeacherReply, TeacherRequest, Turn
+from ecc_fed.teacher.backend import Backend, Completion
+from ecc_fed.teacher.gateway.budget import Budget
+from ecc_fed.teacher.gateway.cache import CachedReply, ReplyCache, cache_key
+from ecc_fed.teacher.gateway.egress import egress_entries
+from ecc_fed.teacher.gateway.replies import reply_from_cache, reply_of_call, restored, stored_form
+from ecc_fed.teacher.gateway.retry import RetryPolicy
+from ecc_fed.teacher.gateway.sending import Call, Sender
+from ecc_fed.teacher.prompts import (
+    TEMPLATES,
+    FewShotPart,
+    Language,
+    TeacherPrompt,
+    few_shot_part,
+    one_line,
+    prompt_after,
+)
+from ecc_fed.teacher.ranges import require_range
+
+Examples = tuple[tuple[str, str], ...]
+KnownValues = tuple[tuple[PrivateValue, ...], ...]
+# Sets of examples (about one a shop) whose redacted form is kept, so that it is made once.
+_REMEMBERED_SHOPS = 256
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One request, ready to go."""
+
+    request: TeacherRequest
+    session: RedactedSession
+    prompt: TeacherPrompt
+    key: str
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Requests of one shop with one prompt are one call."""
+        return self.request.shop_id, self.key
+
+
+class Gateway:
+    """A `Teacher` over any `Backend`.
+
+    Args:
+        backend: the model.
+        ledger: gets an entry for every part of every attempt that is sent, and for every reply.
+        redactor: what turns and examples pass first.
+        cache: replies known already, or None to keep none. Equal prompts of a shop within one
+            `answer` are sent once in either case.
+        budget: upper limits; None is none.
+        retry: when failed attempts are tried again; None is `RetryPolicy()`.
+        timeout_seconds: of one attempt, above 0.
+        max_parallel: calls under way at once, 1 to 256.
+        language: of Table II, "zh" or "en".
+        sleep: waits for a number of seconds.
+        clock: seconds, from any start.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        ledger: Ledger,
+        redactor: Redactor,
+        cache: ReplyCache | None = None,
+        budget: Budget | None = None,
+        retry: RetryPolicy | None = None,
+        timeout_seconds: float = 60.0,
+        max_parallel: int = 8,
+        language: Language = "zh",
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        require_range("gateway.timeout_seconds", timeout_seconds, 1e-3)
+        require_range("gateway.max_parallel", max_parallel, 1, 256)
+        if language not in TEMPLATES:
+            raise ConfigError(f"gateway.language is {language!r}: give one of {', '.join(sorted(TEMPLATES))}")
+        self.name = backend.name
+        self.budget = Budget() if budget is None else budget
+        self._backend = backend
+        self._ledger = ledger
+        self._redactor = redactor
+        self._cache = cache
+        self._language: Language = language
+        retry = RetryPolicy() if retry is None else retry
+        self._sender = Sender(backend, self.budget, retry, timeout_seconds, max_parallel, sleep, clock)
+        self._few_shot = lru_cache(maxsize=_REMEMBERED_SHOPS)(self._redacted_few_shot)
+
+    def answer(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        """One reply for every request, in order; what went wrong with one is its `outcome`.
+
+        Raises:
+            TeacherError: the cache cannot be used. What was sent until then is in the ledger.
+        """
+        asked = [self._prepared(request) for request in requests]
+        first = {item.place: item for item in reversed(asked) if isinstance(item, _Asked)}
+        known = self._known(list(first))
+        calls: dict[tuple[str, str], Call] = {}
+        for item in asked:
+            if isinstance(item, _Asked) and item.place not in known and item.place not in calls:
+                calls[item.place] = Call(item.key, item.prompt)
+        self._send(first, calls)
+        replies, paid = [], set()
+        for item in asked:
+            if isinstance(item, TeacherReply):
+                replies.append(item)
+            elif item.place in known:
+                replies.append(restored(item.session, reply_from_cache(known[item.place])))
+            else:
+                reply = reply_of_call(calls[item.place], repeated=item.place in paid)
+                paid.add(item.place)
+                replies.append(restored(item.session, reply))
+        return replies
+
+    def _prepared(self, request: TeacherRequest) -> _Asked | TeacherReply:
+        """The redacted prompt; where redaction fails nothing may leave, so the request ends here."""
+        try:
+            few_shot = self._few_shot(request.examples, request.example_private_values)
+            session = self._redactor.redact(request.turns, request.private_values)
+            prompt = prompt_after(few_shot, session.turns)
+            return _Asked(request, session, prompt, cache_key(self._backend.model, self._backend.decoding, prompt))
+        except Exception as error:
+            return TeacherReply(
+                None, "error", "", detail=one_line(f"nothing was sent: {type(error).__name__}: {error}")
+            )
+
+    def _redacted_few_shot(self, examples: Examples, known: KnownValues) -> FewShotPart:
+        if known and len(known) != len(examples):
+            raise ValueError(f"{len(known)} tuples of private values for {len(examples)} examples")
+        redacted = []
+        for position, (question, answer) in enumerate(examples):
+            pair = (Turn("customer", question), Turn("agent", answer))
+            turns = self._redactor.redact(pair, known[position] if known else ()).turns
+            redacted.append((turns[0].text, turns[1].text))
+        return few_shot_part(redacted, language=self._language)
+
+    def _known(self, places: list[tuple[str, str]]) -> dict[tuple[str, str], CachedReply]:
+        if self._cache is None:
+            return {}
+        keys: dict[str, list[str]] = {}
+        for shop_id, key in places:
+            keys.setdefault(shop_id, []).append(key)
+        found = {shop_id: self._cache.get(shop_id, wanted) for shop_id, wanted in keys.items()}
+        return {(shop_id, key): reply for shop_id, replies in found.items() for key, reply in replies.items()}
+
+    def _send(self, first: dict[tuple[str, str], _Asked], calls: dict[tuple[str, str], Call]) -> None:
+        places = {id(call): place for place, call in calls.items()}
+
+        def after_attempt(attempts: list[tuple[Call, Completion]]) -> None:
+            for call, completion in attempts:
+                request = first[places[id(call)]].request
+                for entry in egress_entries(request, call, completion, self._backend.model, self._redactor.name):
+                    self._ledger.record(entry)
+            if self._cache is not None:
+                self._cache.put(
+                    [
+                        (*places[id(call)], stored_form(completion.text, completion))
+                        for call, completion in attempts
+                        if completion.text is not None
+                    ]
+                )
+
+        self._sender.send(list(calls.values()), after_attempt)

@@ -1,0 +1,187 @@
+"""Sends prompts to a backend: in parallel, with a deadline and retries, in waves.
+
+A wave sends every open call once and ends when all are back. Budget and ledger are dealt with
+between waves in the order of the calls, so neither depends on thread timing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from ecc_fed.core.errors import BudgetExceeded, EccError
+from ecc_fed.teacher.backend import Backend, Completion, cost_of_attempt, cost_usd
+from ecc_fed.teacher.gateway.budget import Budget
+from ecc_fed.teacher.gateway.retry import RetryPolicy
+from ecc_fed.teacher.prompts import TeacherPrompt, one_line
+
+AfterAttempt = Callable[[list[tuple["Call", Completion]]], None]
+
+
+@dataclass
+class Call:
+    """One prompt on its way: what it used so far, and how it ended."""
+
+    key: str
+    prompt: TeacherPrompt
+    attempts: int = 0
+    delay_seconds: float = 0.0
+    latency_seconds: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    completion: Completion | None = None
+
+
+class Sender:
+    """Brings calls to their end. `after_attempt` hears of every attempt, in the order of the calls."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        budget: Budget,
+        retry: RetryPolicy,
+        timeout_seconds: float,
+        max_parallel: int,
+        sleep: Callable[[float], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._backend = backend
+        self._budget = budget
+        self._retry = retry
+        self._timeout_seconds = timeout_seconds
+        self._max_parallel = max_parallel
+        self._sleep = sleep
+        self._clock = clock
+
+    def send(self, calls: Sequence[Call], after_attempt: AfterAttempt) -> None:
+        """Gives every call its final `completion`; refused by the budget is one too.
+
+        Raises:
+            EccError: from `after_attempt`, once what was under way is back.
+        """
+        open_calls = list(calls)
+        while open_calls:
+            wave, refusal = self._within_budget(open_calls)
+            if not wave:
+                for call in open_calls:
+                    earlier = f"; attempt {call.attempts}: {_reason(call)}" if call.attempts else ""
+                    call.completion = Completion(None, "budget", "", detail=f"{refusal}{earlier}")
+                return
+            self._wave(wave, after_attempt)
+            again = [call for call in wave if self._goes_on(call)]
+            open_calls = again + open_calls[len(wave) :]
+
+    def _goes_on(self, call: Call) -> bool:
+        """Whether the call is tried again; its wait is noted down."""
+        ended = call.completion
+        if ended is None:
+            return False
+        delay = self._retry.delay_seconds(ended.outcome, call.attempts, call.key, ended.retry_after_seconds)
+        call.delay_seconds = delay or 0.0
+        return delay is not None
+
+    def _reserved(self, call: Call) -> tuple[int, float]:
+        """The most that one attempt may use: tokens and US dollars."""
+        tokens, reply_tokens = call.prompt.tokens, self._backend.max_output_tokens
+        return tokens + reply_tokens, cost_usd(self._backend, tokens, reply_tokens)
+
+    def _within_budget(self, calls: Sequence[Call]) -> tuple[list[Call], str]:
+        """The first calls that the budget covers, and why the next is refused."""
+        for position, call in enumerate(calls):
+            try:
+                self._budget.reserve(*self._reserved(call))
+            except BudgetExceeded as refusal:
+                return list(calls[:position]), str(refusal)
+        return list(calls), ""
+
+    def _settle(self, call: Call, completion: Completion) -> None:
+        cost = cost_of_attempt(self._backend, completion)
+        self._budget.settle(*self._reserved(call), completion.input_tokens + completion.output_tokens, cost)
+        call.attempts += 1
+        call.cost_usd += cost
+        call.completion = completion
+        call.input_tokens += completion.input_tokens
+        call.output_tokens += completion.output_tokens
+        call.latency_seconds += call.delay_seconds + (completion.latency_seconds or 0.0)
+
+    def _wave(self, calls: Sequence[Call], after_attempt: AfterAttempt) -> None:
+        """One attempt for every call, in batches of the backend's size, `max_parallel` batches at a time.
+
+        Each batch is settled as soon as it and all before it are back, so that a run that is
+        killed keeps most of what it paid for.
+        """
+        size = max(1, self._backend.max_batch)
+        batches = [calls[start : start + size] for start in range(0, len(calls), size)]
+        pool = ThreadPoolExecutor(min(self._max_parallel, len(batches)), thread_name_prefix="teacher")
+        failure: EccError | None = None
+        try:
+            for batch, completions in zip(batches, pool.map(self._attempt, batches), strict=True):
+                for call, completion in zip(batch, completions, strict=True):
+                    self._settle(call, completion)
+                try:
+                    after_attempt(list(zip(batch, completions, strict=True)))
+                except EccError as error:
+                    # The rest of the wave is on its way already: it must reach the ledger all the same.
+                    failure = failure or error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        if failure is not None:
+            raise failure
+
+    def _attempt(self, calls: Sequence[Call]) -> list[Completion]:
+        delay = max(call.delay_seconds for call in calls)
+        if delay > 0:
+            self._sleep(delay)
+        started = self._clock()
+        completions = self._complete_in_time([call.prompt for call in calls])
+        measured = self._clock() - started
+        return [
+            completion if completion.latency_seconds is not None else replace(completion, latency_seconds=measured)
+            for completion in completions
+        ]
+
+    def _complete_in_time(self, prompts: list[TeacherPrompt]) -> list[Completion]:
+        """The backend's completions, or one failure for all. A batch of n gets n time-outs' time.
+
+        A thread cannot be stopped: a backend that outstays its deadline is left behind in a
+        daemon thread and whatever it says later is not heard.
+        """
+        deadline_seconds = self._timeout_seconds * len(prompts)
+        box: list[list[Completion] | Exception] = []
+
+        def work() -> None:
+            try:
+                box.append([_checked(c) for c in self._backend.complete(prompts, self._timeout_seconds)])
+            except Exception as error:
+                box.append(error)
+
+        thread = threading.Thread(target=work, daemon=True, name="teacher-backend")
+        thread.start()
+        thread.join(deadline_seconds)
+        if not box:
+            failure = Completion(None, "timeout", "", detail=f"no answer within {deadline_seconds:g} s")
+        elif isinstance(box[0], Exception):
+            failure = Completion(None, "error", "", detail=one_line(f"{type(box[0]).__name__}: {box[0]}"))
+        elif len(box[0]) != len(prompts):
+            failure = Completion(None, "error", "", detail=f"{len(box[0])} completions for {len(prompts)} prompts")
+        else:
+            return box[0]
+        return [failure] * len(prompts)
+
+
+def _checked(completion: Completion) -> Completion:
+    """Holds a backend to its word: "ok" has text, nothing else has."""
+    if completion.outcome != "ok":
+        return replace(completion, text=None)
+    text = (completion.text or "").encode("utf-8", "replace").decode("utf-8").strip()
+    if not text:
+        return replace(completion, text=None, outcome="malformed", detail="the reply is empty")
+    return replace(completion, text=text)
+
+
+def _reason(call: Call) -> str:
+    completion = call.completion
+    return "" if completion is None else " ".join(filter(None, (completion.outcome, completion.detail)))

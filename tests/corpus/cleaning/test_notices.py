@@ -1,0 +1,88 @@
+from collections import Counter
+
+import pytest
+
+from ecc_fed.core.errors import CorpusError
+from ecc_fed.corpus.cleaning.notices import NoticeRules
+
+RULES = NoticeRules()
+
+AGENT_NOTICES = {
+    "opening": [
+        "有什么问题我可以帮您处理或解决呢?",
+        "您好，请问有什么可以帮您",
+        "请问您是咨询之前的问题还是有其他的问题需要处理呢?",
+    ],
+    "closing": [
+        "请问还有其他还可以帮到您的吗?",
+        "感谢您对本店的支持，祝您生活愉快，再见!",
+        "您太客气了呢，这都是我应该做的呢~",
+        "亲亲您看还有什么可以为您效劳的吗",
+    ],
+    "evaluation_request": ["还辛苦您给小妹打个评价呢~", "点击表情栏旁边的“+”哦。", "麻烦对我的服务做出评价"],
+    "robot_notice": ["您好，我是智能客服小助手，很高兴为您服务"],
+    "transfer_notice": ["正在为您转接人工客服", "由于您长时间没有回复，本次会话将关闭"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in AGENT_NOTICES.items() for text in texts])
+def test_notices_of_agents_go_under_their_name(name, text):
+    edits = Counter()
+    assert RULES.suspects(text)
+    assert RULES.cut(text, True, edits) == ""
+    assert edits == {name: 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "还请您稍等，正在为您查询~",
+        "帮您查询一下这个商品评价很高哦，肯定也是您挑选过的",
+        "可以的 亲 下单后帮您备注",
+        "您好，点击“订单”后，选择一下您需要咨询的订单哦",
+        "这边建议您联系配送员",
+    ],
+)
+def test_answers_of_agents_stay(text):
+    edits = Counter()
+    assert RULES.cut(text, True, edits) == text
+    assert not edits
+
+
+def test_customers_may_write_of_evaluations_and_say_goodbye():
+    for text in ("我看评价说是翻新机", "感谢您的帮助", "再见", "还有什么优惠需要领吗"):
+        assert RULES.cut(text, False, Counter()) == text
+
+
+def test_a_notice_is_cut_out_of_its_turn():
+    edits = Counter()
+    text = "好的呢，明天发货。 请问还有其他还可以帮到您的吗? 感谢您对京东的支持，祝您生活愉快，再见!"
+    assert RULES.cut(text, True, edits) == "好的呢，明天发货。"
+    assert edits == {"closing": 2}
+
+
+def test_what_leads_into_a_notice_goes_with_it():
+    assert RULES.cut("已退款 亲爱的，如果方便， 还请您对小妹的服务作出评价哦", True, Counter()) == "已退款"
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("[订单编号:[订单x]，订单金额:[金额x]，下单时间:[日期x] [时间x]] 没到货", "没到货"),
+        ("咨询订单号:[订单x] 订单金额:[金额x] 下单时间:[日期x] 没到货", "没到货"),
+        ("请选择咨询订单 没到货", "没到货"),
+        ("您选择了一个订单进行咨询(订单号:[订单x];商品编号:[数字x]) 没到货", "没到货"),
+        ("订单号[订单x]没到货", "订单号[订单x]没到货"),
+    ],
+)
+def test_order_cards_go(text, rest):
+    assert RULES.cut_cards(text, Counter()).strip() == rest
+
+
+def test_own_rules_match_whole_messages_of_anyone():
+    rules = NoticeRules(("本店公告.*",))
+    edits = Counter()
+    assert rules.cut("本店公告今日休息。 在吗", False, edits) == "在吗"
+    assert edits == {"own_notice": 1}
+    with pytest.raises(CorpusError, match=r"extra_notices: '\(' is no regular expression"):
+        NoticeRules(("(",))

@@ -1,0 +1,280 @@
+"""Marks, lessons and replay on small stand-ins: what is learned, kept, refused, and left as it was."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.records import AdapterState, FineTuneSettings, PseudoLabel, Turn
+from ecc_fed.core.run_directory import read_jsonl
+from ecc_fed.evolution.review.marks import agreement, last_words, read_marks
+from ecc_fed.evolution.review.replay import replay
+from ecc_fed.evolution.review.session import Lesson, Review, sole_chat
+from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
+from tests.evolution.fakes import NAMES, CountingModel, EchoTeacher, services, settings, shop, write_adapter
+
+SHOP = shop()
+HISTORY = tuple(pair.pair_id for pair in SHOP.history)
+RUN_LABEL = PseudoLabel("shop_0/s0", SHOP.stream[0].prompt, "cloud q s0", "echo-1", "low_score", 1)
+
+
+def adapter(steps: float = 0) -> AdapterState:
+    return {NAMES[0]: np.ones((2, 3), np.float32), NAMES[1]: np.full((3, 2), steps, np.float32)}
+
+
+def review(
+    tmp_path: Path,
+    given: Services | None = None,
+    loop: EvolutionSettings | None = None,
+    answering: AdapterState | None = None,
+    steps: int = 4,
+    label_share: float = 0.5,
+) -> Review:
+    given = given or services()
+
+    def stream(request, say):
+        text = given.end_model.reply([request])[0][0]
+        for character in text:
+            say(character)
+        return text
+
+    end = ShopState("shop_0", 2, adapter(), natural_ids=HISTORY, pseudo_labels=(RUN_LABEL,))
+    lesson = Lesson(FineTuneSettings(steps=steps, batch_size=4), label_share)
+    return Review(
+        SHOP,
+        end,
+        adapter() if answering is None else answering,
+        tmp_path / "chat",
+        given,
+        loop or settings(),
+        lesson,
+        stream,
+        write_adapter,
+        0,
+        ("embedded", "f00d"),
+    )
+
+
+def silence(piece: str) -> None:
+    pass
+
+
+def jobs(given: Services):
+    assert isinstance(given.end_model, CountingModel)
+    return given.end_model.jobs
+
+
+def requests(given: Services):
+    assert isinstance(given.teacher, EchoTeacher)
+    return given.teacher.requests
+
+
+def test_a_bad_mark_asks_the_cloud_learns_and_the_next_answer_is_better(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path, given)
+    pieces: list[str] = []
+    answer = shop_review.ask((), "which courier", pieces.append)
+    assert "".join(pieces) == answer.reply == "bad which courier"
+    assert answer.judgement is not None and not answer.judgement.accepted
+    learned = shop_review.mark(answer, "bad")
+    assert learned.label is not None and learned.label.reply == "cloud which courier"
+    assert len(requests(given)) == 1, "the answer that scored the reply is the label"
+    assert shop_review.ask((), "which courier", silence).reply == "good which courier"
+    assert len(requests(given)) == 1, "the cloud's answer to the same prompt is paid once"
+    job = jobs(given)[0]
+    assert (len(job.examples), job.optimizer) == (16, None)
+    assert sum(example.reply == "cloud which courier" for example in job.examples) == 8
+    assert {e.reply for e in job.examples} <= {"cloud which courier", "cloud q s0", "发圆通"}
+
+
+def test_the_few_shots_and_the_bytes_that_left_are_the_shops(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path, given, settings(teacher_examples=3))
+    shop_review.mark(shop_review.ask((), "hello", silence), "bad")
+    assert requests(given)[0].examples == tuple((pair.query, pair.reply) for pair in SHOP.history[-3:])
+    egress = read_jsonl(tmp_path / "chat" / "egress.jsonl")
+    assert [(row["shop_id"], row["num_bytes"]) for row in egress] == [("shop_0", 5)]
+
+
+def test_a_better_answer_is_learned_without_the_cloud(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path, given, settings(reference="sampled", reference_rate=0.0))
+    answer = shop_review.ask((Turn("customer", "hi"), Turn("agent", "yes")), "which courier", silence)
+    assert answer.judgement is None and answer.relevance == 0
+    learned = shop_review.mark(answer, "better", "we use 圆通")
+    assert learned.label is not None and learned.label.model_version == "human"
+    assert learned.label.prompt == (Turn("customer", "hi"), Turn("agent", "yes"), Turn("customer", "which courier"))
+    assert requests(given) == []
+    (row,) = read_jsonl(tmp_path / "chat" / "marks.jsonl")
+    assert (row["mark"], row["better"], row["label"]) == ("better", "we use 圆通", "we use 圆通")
+    assert row["final_score"] is None and row["cloud_reply"] is None
+    assert (row["model"], row["model_sha256"]) == ("embedded", "f00d")
+    assert len(row["adapter_sha256"]) == 64 and row["time"].endswith("+00:00")
+
+
+def test_an_unscored_bad_mark_gets_its_score_with_its_label(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path, given, settings(reference="sampled", reference_rate=0.0))
+    shop_review.mark(shop_review.ask((), "x", silence), "bad")
+    assert [request.purpose for request in requests(given)] == ["pseudo_label"]
+    assert shop_review.marks[0].final_score == 0.0
+
+
+def test_a_good_mark_is_kept_and_nothing_is_learned(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path, given, answering=adapter(9))
+    assert shop_review.mark(shop_review.ask((), "x", silence), "good").label is None
+    assert jobs(given) == []
+    assert finished_rounds(tmp_path / "chat") == []
+    assert [mark.good for mark in read_marks(shop_review.marks_path)] == [True]
+
+
+def test_a_dead_teacher_keeps_the_mark_and_the_human_can_still_teach(tmp_path: Path) -> None:
+    given = services(dead_teacher=True)
+    shop_review = review(tmp_path, given)
+    answer = shop_review.ask((), "x", silence)
+    assert shop_review.mark(answer, "bad").label is None
+    assert jobs(given) == []
+    assert shop_review.mark(answer, "better", "right").label is not None
+    assert [mark.mark for mark in shop_review.marks] == ["bad", "better"]
+    assert [mark.mark for mark in last_words(shop_review.marks)] == ["better"]
+
+
+def test_lessons_go_on_in_a_new_process_and_earlier_ones_are_rehearsed(tmp_path: Path) -> None:
+    first = review(tmp_path)
+    for query in ("a", "b"):
+        first.mark(first.ask((), query, silence), "better", f"label {query}")
+    given = services()
+    second = review(tmp_path, given)
+    assert second.lessons == 2
+    assert all(np.array_equal(second.answering[name], first.answering[name]) for name in NAMES)
+    second.mark(second.ask((), "c", silence), "better", "label c")
+    replies = [example.reply for example in jobs(given)[0].examples]
+    assert [replies.count(f"label {name}") for name in "cab"] == [4, 2, 2]
+    assert len([reply for reply in replies if not reply.startswith("label")]) == 8
+    state = load_state(tmp_path / "chat", 3)
+    assert [label.reply for label in state.pseudo_labels] == ["cloud q s0", "label a", "label b", "label c"]
+    hashes = [(row["from_sha256"], row["to_sha256"]) for row in state.metrics]
+    assert hashes[0][1] == hashes[1][0] and hashes[1][1] == hashes[2][0]
+
+
+def test_a_second_label_for_the_same_prompt_takes_the_firsts_place(tmp_path: Path) -> None:
+    shop_review = review(tmp_path)
+    for text in ("one", "two"):
+        shop_review.mark(shop_review.ask((), "a", silence), "better", text)
+    assert [label.reply for label in load_state(tmp_path / "chat", 2).pseudo_labels] == ["cloud q s0", "two"]
+
+
+def test_the_same_marks_give_the_same_adapter(tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "two"):
+        given = services()
+        shop_review = review(tmp_path / name, given)
+        shop_review.mark(shop_review.ask((), "a", silence), "bad")
+        found.append((jobs(given)[0].examples, jobs(given)[0].seed, shop_review.marks[0].reply_seed))
+    assert found[0] == found[1]
+
+
+def test_a_chat_that_grew_from_another_run_is_refused(tmp_path: Path) -> None:
+    shop_review = review(tmp_path)
+    shop_review.mark(shop_review.ask((), "a", silence), "bad")
+    with pytest.raises(UserError, match="began from another adapter"):
+        review(tmp_path, answering=adapter(1))
+
+
+def test_a_torn_line_is_mended_and_a_foreign_one_named(tmp_path: Path) -> None:
+    shop_review = review(tmp_path)
+    shop_review.mark(shop_review.ask((), "a", silence), "good")
+    path = shop_review.marks_path
+    path.write_bytes(path.read_bytes() + b'{"time": "2')
+    again = review(tmp_path)
+    assert len(again.marks) == 1
+    again.mark(again.ask((), "b", silence), "good")
+    assert [mark.query for mark in read_marks(path)] == ["a", "b"]
+    path.write_text(json.dumps({"mark": "fine"}) + "\n")
+    with pytest.raises(RunDirectoryError, match="mark 1 is none"):
+        review(tmp_path)
+
+
+def test_a_mark_outlives_a_lesson_that_fails(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path, given)
+    answer = shop_review.ask((), "a", silence)
+
+    def killed(jobs):
+        raise KeyboardInterrupt
+
+    given.end_model.fine_tune = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        shop_review.mark(answer, "bad")
+    assert [mark.label for mark in read_marks(shop_review.marks_path)] == ["cloud a"]
+    assert finished_rounds(tmp_path / "chat") == [] and shop_review.lessons == 0
+
+
+def test_two_chats_with_one_shop_are_one_too_many(tmp_path: Path) -> None:
+    with (
+        sole_chat(tmp_path / "chat"),
+        pytest.raises(UserError, match="another chat"),
+        sole_chat(tmp_path / "chat"),
+    ):
+        pass
+    with sole_chat(tmp_path / "chat"):
+        pass
+
+
+def test_replay_answers_every_marked_query_and_asks_nobody(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path, given)
+    shop_review.mark(shop_review.ask((), "a", silence), "bad")
+    shop_review.mark(shop_review.ask((), "a", silence), "good")
+    shop_review.mark(shop_review.ask((), "b", silence), "better", "best")
+    asked = len(requests(given))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    again = review(tmp_path, given)
+    seeds = []
+    answer = given.end_model.reply
+
+    def heard(requests):
+        seeds.extend(request.seed for request in requests)
+        return answer(requests)
+
+    given.end_model.reply = heard  # type: ignore[method-assign]
+    rows = replay(again)
+    assert seeds == [again.marks[0].reply_seed, again.marks[2].reply_seed] and len(set(seeds)) == 2
+    assert len(requests(given)) == asked
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert [(row.first.reply, row.reply, row.verdict, row.reference) for row in rows] == [
+        ("bad a", "good a", "good", "cloud a"),
+        ("good b", "good b", "better", "best"),
+    ]
+    assert [(row.then.final_score, row.now.final_score) for row in rows if row.then and row.now] == [(0, 1), (1, 1)]
+    assert replay(review(tmp_path / "new")) == []
+
+
+def test_agreement_of_marks_and_scores() -> None:
+    def mark(number: int, verdict: str, score: float | None):
+        return replace(template, reply=f"r{number}", mark=verdict, final_score=score)
+
+    folder_review_mark = {
+        "time": "", "shop_id": "s", "pair_id": "p", "context": (), "query": "q", "reply": "", "mark": "good",
+        "better": None, "label": None, "cloud_reply": None, "cloud_model": None, "similarity": None, "relevance": 0.5,
+        "cloud_relevance": None, "final_score": None, "relevance_trusted": None, "accepted": None, "reply_seed": 0,
+        "adapter_sha256": None, "model": "m", "model_sha256": "h",
+    }  # fmt: skip
+    from ecc_fed.evolution.review.marks import Mark
+
+    template = Mark(**folder_review_mark)  # type: ignore[arg-type]
+    scored = [("good", 0.9), ("good", 0.7), ("bad", 0.65), ("better", 0.1), ("good", 0.3), ("bad", 0.2)]
+    marks = [mark(i, verdict, score) for i, (verdict, score) in enumerate(scored)]
+    marks += [mark(9, "good", None), mark(0, "bad", 0.9), mark(0, "good", 0.9)]
+    found = agreement(marks, 0.6, seed=0)
+    # Scores at or above 0.6: r0, r1, r2; good: r0, r1, r4. p_o = 4/6, p_e = 1/2, kappa = 1/3.
+    assert found.kappa is not None and found.kappa.mean == pytest.approx(1 / 3)
+    # Of the 9 pairs of a good and a bad score, good wins all but 0.3 against 0.65.
+    assert found.auc is not None and found.auc.mean == pytest.approx(8 / 9)
+    assert (found.scored, found.marked, found.good) == (6, 7, 4)
+    assert agreement([], 0.6, seed=0).kappa is None

@@ -1,0 +1,143 @@
+"""The same apps under Flower's stock engines, from this project's own `[tool.flwr.app]`, on loopback."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.results import as_json
+from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.hosts.start import run_federation
+from tests.federation.fakes import build_fake
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(sys.executable).parent
+WAIT_SECONDS = 240  # every message starts a process of its own on a SuperNode
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Nothing leaves the machine: no telemetry, no look for a newer Flower, no installing of dependencies."""
+    return os.environ | {
+        "FLWR_HOME": str(home),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "OMP_NUM_THREADS": "1",
+        "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),  # the fake device lies in the tests
+    }
+
+
+@contextmanager
+def process(arguments: list[str], home: Path) -> Iterator[None]:
+    with (home / f"{Path(arguments[0]).name}.log").open("ab") as log:
+        child = subprocess.Popen(
+            [str(PROGRAMS / arguments[0]), *arguments[1:]], env=environment(home), stdout=log, stderr=log
+        )
+        try:
+            yield
+        finally:
+            child.terminate()
+            try:
+                child.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def wait_for(what: str, home: Path, ready) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not ready():
+        if time.monotonic() > deadline:
+            logs = "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(home.glob("*.log")))
+            pytest.fail(f"{what} did not come within {WAIT_SECONDS} seconds\n{logs}")
+        time.sleep(0.2)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def submit(home: Path, port: int, plan: ArmPlan, *overrides: str) -> dict:
+    """`flwr run` on this project; returns what its ServerApp wrote."""
+    (home / "config.toml").write_text(
+        f'[superlink]\ndefault = "here"\n[superlink.here]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
+    )
+    result_path = home / "result.json"
+    settings = {
+        "arm": "personalized" if plan.personal_rounds else "aggregated",
+        "device-factory": "tests.federation.fakes:device_from_run_config",
+        "overrides": "a bb",
+        "run-dir": str(home),
+        "result-path": str(result_path),
+    }
+    run_config = " ".join(f'{key}="{value}"' for key, value in settings.items())
+    run_config += f" server-rounds={plan.server_rounds} personal-rounds={plan.personal_rounds}"
+    done = subprocess.run(
+        [str(PROGRAMS / "flwr"), "run", str(ROOT), "--run-config", run_config, *overrides],
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_for("the result", home, result_path.exists)
+    return comparable(json.loads(result_path.read_text(encoding="utf-8")))
+
+
+def comparable(content: dict) -> dict:
+    del content["base_loads"]
+    for record in content["rounds"]:
+        record["seconds"] = 0.0
+    return json.loads(json.dumps(content))
+
+
+def expected(plan: ArmPlan) -> dict:
+    return comparable(as_json(run_federation(plan, ["a", "bb"], build_fake, InProcessHosts())))
+
+
+def superlink(*options: str) -> tuple[list[str], int]:
+    """The command of a SuperLink on free loopback ports, and the port it serves."""
+    control, port = free_ports(2)
+    addresses = ["--host", "127.0.0.1", "--port", str(port), "--control-api-address", f"127.0.0.1:{control}"]
+    return ["flower-superlink", "--insecure", *addresses, *options], port
+
+
+@pytest.mark.slow
+def test_flwr_run_simulates_what_our_own_engine_simulates(tmp_path):
+    command, port = superlink("--simulation")
+    with process(command, tmp_path):
+        wait_for("the SuperLink", tmp_path, lambda: listens(port))
+        plan = ArmPlan(3, True, 1)
+        assert submit(tmp_path, port, plan, "--federation-config", "num-supernodes=2") == expected(plan)
+
+
+@pytest.mark.slow
+def test_supernodes_that_know_their_own_shop_alone_give_the_same(tmp_path):
+    command, port = superlink()
+    with ExitStack() as stack:
+        stack.enter_context(process(command, tmp_path))
+        wait_for("the SuperLink", tmp_path, lambda: listens(port))
+        for shop_id in ("a", "bb"):
+            node = ["flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{port}"]
+            node += ["--port", str(free_ports(1)[0]), "--node-config", f'shop-id="{shop_id}"']
+            stack.enter_context(process(node, tmp_path))
+        plan = ArmPlan(1, True)
+        assert submit(tmp_path, port, plan) == expected(plan)

@@ -1,0 +1,160 @@
+"""Hosts on Ray. One Ray and two hosts for all tests here, since starting them takes seconds."""
+
+import os
+import socket
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.results import FederationError, FederationResult, as_json
+from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.hosts.ray_hosts import RayHosts
+from ecc_fed.hosts.start import _connect, ray_hosts, run_federation
+from tests.federation.fakes import FakeDevice, build_fake
+
+SHOPS = ["a", "bb", "ccc", "dddd", "eeeee"]
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[RayHosts]:
+    with ray_hosts(2) as hosts:
+        yield hosts
+
+
+def comparable(result: FederationResult) -> dict:
+    content = as_json(result) | {"base_loads": 0}
+    for record in content["rounds"]:
+        record["seconds"] = 0.0
+    return content
+
+
+def build_broken(shop_ids: tuple[str, ...]) -> FakeDevice:
+    raise ModelError("model.safetensors is missing; download it again")
+
+
+def build_deadly(shop_ids: tuple[str, ...]) -> FakeDevice:
+    os._exit(1)
+
+
+class CountingDevice(FakeDevice):
+    """A device that shares its base with the devices before it in the process."""
+
+    base_loads = 0
+
+
+def build_counting(shop_ids: tuple[str, ...]) -> FakeDevice:
+    CountingDevice.base_loads = 1
+    return CountingDevice(shop_ids)
+
+
+@pytest.mark.parametrize("plan", [ArmPlan(3), ArmPlan(3, True, 1)])
+def test_two_hosts_give_what_one_process_gives(hosts, plan):
+    expected = run_federation(plan, SHOPS, build_fake, InProcessHosts())
+    assert comparable(run_federation(plan, SHOPS, build_fake, hosts)) == comparable(expected)
+
+
+def test_hosts_stay_for_several_runs_and_load_the_base_once_each(hosts):
+    before = hosts.process_ids()
+    for _ in range(2):
+        result = run_federation(ArmPlan(2, True), SHOPS, build_counting, hosts)
+        assert result.base_loads == len(result.hosts) == 2
+        assert all(host.peak_rss_bytes > 1_000_000 for host in result.hosts)
+    assert hosts.process_ids() == before
+    assert len(set(before)) == 2
+    assert os.getpid() not in before
+
+
+def test_with_one_shop_the_second_host_loads_nothing(hosts):
+    assert run_federation(ArmPlan(1), ["only"], build_fake, hosts).base_loads == 1
+
+
+def test_a_killed_host_loses_its_round_comes_back_once_and_the_run_goes_on(hosts, tmp_path):
+    # Host 0 has a and c, host 1 has b_kills and d: b_kills ends its process in round 2.
+    shop_ids = ["a", "b_kills", "c", "d"]
+    result = run_federation(ArmPlan(4, True, 1), shop_ids, partial(FakeDevice, folder=str(tmp_path)), hosts)
+    assert [(f.shop_id, f.server_round, f.kind) for f in result.failures] == [
+        ("b_kills", 2, "dropped"),
+        ("d", 2, "dropped"),
+    ]
+    assert "the host's process ended before this shop was done" in result.failures[0].reason
+    assert [sorted(record.shops) for record in result.rounds] == [shop_ids, ["a", "c"], shop_ids, shop_ids]
+    assert sorted(result.final.shops) == shop_ids
+    assert [host.base_loads for host in result.hosts] == [1, 2]
+
+
+def test_a_host_that_dies_again_takes_no_more_part(hosts, tmp_path):
+    device = partial(FakeDevice, folder=str(tmp_path), deadly_rounds=(1, 2))
+    result = run_federation(ArmPlan(3, True), ["a", "b_kills"], device, hosts)
+    reasons = {(f.server_round, f.phase): f.reason for f in result.failures}
+    assert "process ended" in reasons[1, "train"]
+    assert "process ended" in reasons[2, "train"]
+    assert reasons[3, "train"] == "HostDied: Host 1 died again after its restart and takes no more part"
+    assert (3, "final") in reasons
+    assert [sorted(record.shops) for record in result.rounds] == [["a"], ["a"], ["a"]]
+    # The next run starts with all hosts again.
+    assert run_federation(ArmPlan(1, True), ["a", "b"], build_fake, hosts).failures == ()
+
+
+def test_a_users_mistake_inside_a_host_comes_out_as_it_is(hosts):
+    with pytest.raises(ModelError, match=r"^model.safetensors is missing; download it again$"):
+        run_federation(ArmPlan(1), SHOPS, build_broken, hosts)
+
+
+def test_a_host_that_dies_while_loading_says_what_to_do(hosts):
+    with pytest.raises(FederationError, match=r"Host 0 died while loading .* use fewer hosts \(runtime.hosts\)"):
+        run_federation(ArmPlan(1), SHOPS, build_deadly, hosts)
+
+
+def test_more_hosts_than_cores_are_refused_by_name(hosts):
+    with pytest.raises(ConfigError, match=r"4096 hosts need 4096 CPUs and Ray has \d+: lower runtime.hosts"):
+        RayHosts(4096)
+    with pytest.raises(ConfigError, match=r"2 hosts need 2 GPUs and Ray has 0: lower runtime.hosts"):
+        RayHosts(2, num_gpus=1.0)
+    with pytest.raises(ConfigError, match=r"runtime.hosts=0 is out of range"):
+        RayHosts(0)
+
+
+def test_a_ray_that_is_busy_with_other_work_is_an_error_and_no_endless_wait(hosts, monkeypatch):
+    import ray
+
+    run_federation(ArmPlan(0), SHOPS, build_fake, hosts)  # both hosts hold a core
+    monkeypatch.setattr("ecc_fed.hosts.ray_hosts._PLACEMENT_SECONDS", 1)
+    all_cores = int(ray.cluster_resources()["CPU"])
+    with pytest.raises(FederationError, match=rf"found no room on Ray in 1 seconds. It needs {all_cores} CPUs"):
+        RayHosts(1, num_cpus=all_cores).open(["a"], build_fake)
+
+
+def test_a_cluster_that_is_not_there_is_an_error_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    reason = rf"runtime.ray_address=127.0.0.1:{port}: no Ray cluster lets this process in .*runtime.ray_address=null"
+    with pytest.raises(ConfigError, match=reason):
+        _connect(1, f"127.0.0.1:{port}")
+
+
+def test_a_block_inside_another_uses_its_ray_and_leaves_it_running(hosts):
+    import ray
+
+    with ray_hosts(1):
+        pass
+    assert ray.is_initialized()
+    assert run_federation(ArmPlan(0), SHOPS, build_fake, hosts).failures == ()
+
+
+def test_ray_keeps_to_loopback_and_to_itself(hosts):
+    import ray
+
+    assert {node["NodeManagerAddress"] for node in ray.nodes()} == {"127.0.0.1"}
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert os.environ["FLWR_TELEMETRY_ENABLED"] == "0"
+    assert not ray._private.worker.global_worker.node.webui_url
+    # What listens for Ray must not be reachable at this machine's outward address.
+    port = int(ray.get_runtime_context().gcs_address.rsplit(":", 1)[1])
+    socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    outward = socket.gethostbyname(socket.gethostname())
+    if not outward.startswith("127."):
+        with pytest.raises(OSError):
+            socket.create_connection((outward, port), timeout=2)
