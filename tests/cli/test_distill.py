@@ -8,7 +8,7 @@ import pytest
 
 from ecc_fed.cli.main import main
 from ecc_fed.core.run_directory import read_json, read_jsonl
-from tests.teacher.backends.loopback import MODEL_VERSION, Loopback, loopback
+from tests.teacher.providers.loopback import MODEL_VERSION, Loopback, loopback
 
 KEY = "TestKey-5f1c9b2e7d"
 PRICES = "++teacher.prices={cloud-1: {input: 2.0, output: 10.0}}"

@@ -32,7 +32,7 @@ from ecc_fed.evolution.shop_state import ShopState, load_state, save_state
 from ecc_fed.federation.aggregation.arithmetic import product_error, weighted_mean
 from ecc_fed.federation.wire.records import from_arrays, to_arrays
 
-from .tiny_models import build_tokenizer
+from ..tiny_models import build_tokenizer
 
 REPLIES = ["亲，发顺丰。", "在的", "今天 18 点前付款当天发出哦", "九块九", "可以退"]
 EXAMPLES = tuple(Example((Turn("customer", f"问题{'很' * i}{i}？"),), reply) for i, reply in enumerate(REPLIES))

@@ -4,7 +4,7 @@ from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.core.records import Turn
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt, encode_reply, encode_text
 
-from .tiny_models import build_tokenizer
+from ..tiny_models import build_tokenizer
 
 USER, AGENT, END = 2, 3, 1
 

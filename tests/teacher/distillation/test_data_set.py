@@ -14,7 +14,7 @@ from ecc_fed.teacher.distillation.distill import Query, identity, plan_queries
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 
-from .fakes import ScriptedBackend, failed, gateway
+from ..fakes import ScriptedBackend, failed, gateway
 
 COUNT = 10
 NEVER: Callable[..., None] = lambda prompt, attempt: None  # noqa: E731

@@ -6,7 +6,7 @@ from ecc_fed.core.records import Pair, PrivateValue, Shop, Turn
 from ecc_fed.teacher.distillation.distill import estimate, identity, plan_queries
 from ecc_fed.teacher.prompts import build_prompt, estimate_tokens
 
-from .fakes import ScriptedBackend
+from ..fakes import ScriptedBackend
 
 
 def pair(name: str, session: str, query: str, reply: str, **more: Any) -> Pair:

@@ -12,7 +12,7 @@ from ecc_fed.teacher.gateway.cache import ReplyCache
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.prompts import build_prompt
 
-from .fakes import EXAMPLES, ScriptedBackend, StarRedactor, failed, gateway, ok, request
+from ..fakes import EXAMPLES, ScriptedBackend, StarRedactor, failed, gateway, ok, request
 
 QUESTIONS = [request(f"问题{number}") for number in range(10)]
 

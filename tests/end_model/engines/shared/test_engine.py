@@ -13,7 +13,7 @@ from ecc_fed.end_model.engines.reference.engine import PeftEngine
 from ecc_fed.end_model.engines.shared.engine import SharedEngine
 from ecc_fed.end_model.engines.shared.packed_base import UnsupportedBase, check_supported
 
-from .tiny_models import build_tokenizer
+from ...tiny_models import build_tokenizer
 
 EXAMPLES = tuple(Example((Turn("customer", "问" * (1 + i)),), "答" * (4 - i)) for i in range(4))
 PROMPTS = tuple(example.prompt for example in EXAMPLES)

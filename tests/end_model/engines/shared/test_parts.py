@@ -13,7 +13,7 @@ from ecc_fed.end_model.engines.shared.groups import Groups
 from ecc_fed.end_model.engines.shared.layers import label_loss, label_nll, rms_norm, swiglu, take_rows
 from ecc_fed.end_model.engines.shared.packed_base import FrozenMatrix, take_apart
 
-from .tiny_models import build_model
+from ...tiny_models import build_model
 
 CPU = torch.device("cpu")
 
