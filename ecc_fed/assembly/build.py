@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
-from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor
+from ecc_fed.core.completion import Language
+from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor, Teacher
 from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
@@ -23,13 +24,11 @@ from ecc_fed.evolution.shop_state import WriteAdapter
 from ecc_fed.evolution.warm_start import WarmStart, own_rows, shared_rows
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
-from ecc_fed.teacher.backend import Backend
 from ecc_fed.teacher.distillation.generated import read_generated
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.cache import ReplyCache
 from ecc_fed.teacher.gateway.gateway import Gateway
 from ecc_fed.teacher.gateway.retry import RetryPolicy
-from ecc_fed.teacher.prompts import Language
 
 EMBEDDED = Path(__file__).parent.parent / "end_model" / "embedded"
 
@@ -116,7 +115,7 @@ def build_judge(config: RunConfig) -> Judge:
 class Cloud:
     """The teacher behind its gateway, and the ledger that the gateway writes."""
 
-    backend: Backend
+    teacher: Teacher
     gateway: Gateway
     ledger: MemoryLedger
     redaction: str
@@ -136,12 +135,12 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0) -> Cloud:
     objects: dict[str, Any] = {}
     if "seed" not in config.teacher and accepts(config.teacher, "teacher", "seed"):
         objects["seed"] = derive_seed(config.seed, "teacher")
-    backend: Backend = instantiate(config.teacher, "teacher", **objects)
+    teacher: Teacher = instantiate(config.teacher, "teacher", **objects)
     redactor: Redactor = instantiate(config.redaction, "redaction")
     ledger = MemoryLedger()
     limits = config.gateway
     gateway = Gateway(
-        backend,
+        teacher,
         ledger,
         redactor,
         cache=ReplyCache(limits.cache_path) if limits.cache_path else None,
@@ -153,7 +152,7 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0) -> Cloud:
         max_parallel=limits.max_parallel,
         language=cast(Language, limits.language),
     )
-    return Cloud(backend, gateway, ledger, redactor.name)
+    return Cloud(teacher, gateway, ledger, redactor.name)
 
 
 def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:

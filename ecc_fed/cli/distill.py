@@ -13,12 +13,12 @@ from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_value
 from ecc_fed.cli.progress import run_progress
+from ecc_fed.core.completion import Language
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Split
 from ecc_fed.core.run_directory import write_text
 from ecc_fed.teacher.distillation.data_set import DataSet, sole_filler
 from ecc_fed.teacher.distillation.distill import Estimate, Query, estimate, identity, plan_queries
-from ecc_fed.teacher.prompts import Language
 
 _HELP = """[bold]ecc-fed distill[/] \\[--out DIR] \\[--split NAMES] \\[--limit N] \\[--yes] \\[overrides]
 
@@ -67,10 +67,10 @@ def main(arguments: list[str]) -> int:
         queries = plan_queries(build_corpus(config).shops(), splits, config.evolution.teacher_examples)
     if not queries:
         raise UserError(f"The corpus has no pairs in {', '.join(splits)}: choose another --split.")
-    which = identity(queries, cloud.backend, language, cloud.redaction)
+    which = identity(queries, cloud.teacher, language, cloud.redaction)
     queries = queries[: int(limit)] if limit else queries
     waiting = DataSet(folder, which).open_queries(queries)
-    expected = estimate(waiting, cloud.backend, language)
+    expected = estimate(waiting, cloud.teacher, language)
     _print_estimate(console, cloud, folder, len(queries), len(waiting), expected)
     if expected.most_usd > 0 and not yes and not _agreed(console, expected):
         console.print("Nothing was asked.", highlight=False)
@@ -94,7 +94,7 @@ def _splits(names: str) -> tuple[Split, ...]:
 def _print_estimate(
     console: Console, cloud: Cloud, folder: Path, num_queries: int, num_waiting: int, expected: Estimate
 ) -> None:
-    lines = [f"{cloud.backend.name}: {num_waiting:,} of {num_queries:,} queries have no reply in {folder} yet."]
+    lines = [f"{cloud.teacher.name}: {num_waiting:,} of {num_queries:,} queries have no reply in {folder} yet."]
     if num_waiting:
         lines.append(
             f"About {expected.requests:,} requests, {expected.input_tokens:,} tokens in, "

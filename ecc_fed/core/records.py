@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -70,6 +70,18 @@ class Session:
     facts: tuple[tuple[Fact, ...], ...] = ()
     form_ids: tuple[str | None, ...] = ()
     private_values: tuple[PrivateValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which shop has which session: `shop_of[i]` owns session i, None leaves it out.
+
+    `descriptions` are by shop; `notes` are for the corpus report.
+    """
+
+    shop_of: Sequence[str | None]
+    descriptions: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

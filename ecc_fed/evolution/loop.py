@@ -57,7 +57,7 @@ def ask_cloud(
     """The cloud's replies to the pairs' prompts, through the gateway; `examples` are the few shots of Table II."""
     few_shots = tuple((example.query, example.reply) for example in examples)
     example_private_values = tuple(example.private_values for example in examples)
-    return services.teacher.answer(
+    return services.gateway.answer(
         [
             TeacherRequest(
                 shop_id=pair.shop_id,

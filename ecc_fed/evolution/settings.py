@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ecc_fed.core.protocols import EndModel, FeedbackSource, Judge, Teacher
+from ecc_fed.core.protocols import EndModel, FeedbackSource, Judge, TeacherGateway
 from ecc_fed.core.records import Decoding, FineTuneSettings
 from ecc_fed.privacy.ledger import MemoryLedger
 
@@ -49,6 +49,6 @@ class Services:
 
     end_model: EndModel
     judge: Judge
-    teacher: Teacher
+    gateway: TeacherGateway
     feedback: FeedbackSource
     ledger: MemoryLedger

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from ecc_fed.core.protocols import EndModel, FeedbackSource, Judge, Teacher
+from ecc_fed.core.protocols import EndModel, FeedbackSource, Judge, TeacherGateway
 from ecc_fed.core.records import (
     AdapterState,
     Array,
@@ -32,7 +32,7 @@ def meeting_services(services: Services, rendezvous: Rendezvous) -> Services:
         services,
         end_model=_MeetingEndModel(services.end_model, rendezvous),
         judge=_MeetingJudge(services.judge, rendezvous),
-        teacher=_MeetingTeacher(services.teacher, rendezvous),
+        gateway=_MeetingGateway(services.gateway, rendezvous),
         feedback=_FeedbackInTurn(services.feedback, rendezvous),
     )
 
@@ -75,14 +75,14 @@ class _MeetingJudge:
         return cast(Array, self._rendezvous.call(Call(JUDGE, self._judge.relevance, (queries, replies))))
 
 
-class _MeetingTeacher:
-    def __init__(self, teacher: Teacher, rendezvous: Rendezvous) -> None:
-        self.name = teacher.name
-        self._teacher = teacher
+class _MeetingGateway:
+    def __init__(self, gateway: TeacherGateway, rendezvous: Rendezvous) -> None:
+        self.name = gateway.name
+        self._gateway = gateway
         self._rendezvous = rendezvous
 
     def answer(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
-        return cast(list[TeacherReply], self._rendezvous.call(Call(TEACHER, self._teacher.answer, (requests,))))
+        return cast(list[TeacherReply], self._rendezvous.call(Call(TEACHER, self._gateway.answer, (requests,))))
 
 
 class _FeedbackInTurn:

@@ -17,7 +17,6 @@ from ecc_fed.core.run_directory import read_jsonl, write_jsonl
 
 _FIELDS = tuple(field.name for field in fields(EgressEntry))
 _VALUES = {"destination": ("cloud_teacher", "aggregator"), "direction": ("up", "down")}
-_PARTIES = {"cloud_teacher": "teacher", "aggregator": "adapter"}
 
 
 class MemoryLedger:
@@ -97,11 +96,3 @@ def read_ledger(path: Path) -> list[EgressEntry]:
                 "restore the file from a copy, or run again in a fresh directory"
             ) from error
     return entries
-
-
-def traffic_totals(entries: Iterable[EgressEntry]) -> dict[str, int]:
-    """Bytes under `adapter_up_bytes`, `adapter_down_bytes`, `teacher_up_bytes` and `teacher_down_bytes`."""
-    totals = {f"{party}_{direction}_bytes": 0 for party in ("adapter", "teacher") for direction in ("up", "down")}
-    for entry in entries:
-        totals[f"{_PARTIES[entry.destination]}_{entry.direction}_bytes"] += entry.num_bytes
-    return totals

@@ -8,15 +8,11 @@ customer can write a line that reads as another speaker's.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
 
+from ecc_fed.core.completion import FewShotPart, Language, TeacherPrompt
 from ecc_fed.core.records import Role, Turn
-
-Language = Literal["zh", "en"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,91 +54,8 @@ def one_line(text: str) -> str:
     return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
 
 
-def estimate_tokens(text: str) -> int:
-    """Tokens by rule of thumb: one a character beyond ASCII, one for every four ASCII characters begun."""
-    ascii_characters = sum(character.isascii() for character in text)
-    return len(text) - ascii_characters + -(-ascii_characters // 4)
-
-
-@dataclass(frozen=True)
-class FewShotPart:
-    """The fixed part of a shop's prompts: `head` + `examples_text` + `tail`."""
-
-    language: Language
-    examples: tuple[tuple[str, str], ...]
-    head: str
-    examples_text: str
-    tail: str
-
-    @cached_property
-    def text(self) -> str:
-        """The whole fixed part, as sent."""
-        return self.head + self.examples_text + self.tail
-
-    @cached_property
-    def instruction_bytes(self) -> int:
-        """UTF-8 bytes of our own words."""
-        return len((self.head + self.tail).encode())
-
-    @cached_property
-    def examples_bytes(self) -> int:
-        """UTF-8 bytes of the shop's dialogues."""
-        return len(self.examples_text.encode())
-
-    @cached_property
-    def tokens(self) -> int:
-        """Estimated tokens (`estimate_tokens`)."""
-        return estimate_tokens(self.text)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the fixed part, in hex."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class TeacherPrompt:
-    """What one call sends: the fixed part, then the dialogue with the customer who is waiting."""
-
-    few_shot: FewShotPart
-    turns: tuple[Turn, ...]
-
-    @cached_property
-    def dialogue(self) -> str:
-        """The turns as text, ending in the agent's name for the model to go on from."""
-        speakers = TEMPLATES[self.few_shot.language].speakers
-        return "".join(f"{speakers[turn.role]}{turn.text}\n" for turn in self.turns) + speakers["agent"].rstrip()
-
-    @property
-    def text(self) -> str:
-        """The rendered prompt. Chat interfaces send `few_shot.text` as system text, `dialogue` as message."""
-        return self.few_shot.text + self.dialogue
-
-    @cached_property
-    def query_bytes(self) -> int:
-        """UTF-8 bytes of the dialogue."""
-        return len(self.dialogue.encode())
-
-    @property
-    def num_bytes(self) -> int:
-        """UTF-8 bytes of the rendered prompt."""
-        return self.few_shot.instruction_bytes + self.few_shot.examples_bytes + self.query_bytes
-
-    @property
-    def tokens(self) -> int:
-        """Estimated tokens of the rendered prompt."""
-        return self.few_shot.tokens + estimate_tokens(self.dialogue)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 in hex that stands for the rendered prompt (its fixed part is hashed once a shop)."""
-        return hashlib.sha256(f"{self.few_shot.digest}\n{self.dialogue}".encode()).hexdigest()
-
-
-def few_shot_part(
-    examples: Sequence[tuple[str, str]], max_examples: int | None = None, language: Language = "zh"
-) -> FewShotPart:
-    """The fixed part with all different examples, or the `max_examples` most recent (N; the paper's is 500).
+def few_shot_part(examples: Sequence[tuple[str, str]], language: Language = "zh") -> FewShotPart:
+    """The fixed part with all different examples (their number is the paper's N, 500 there).
 
     `examples` are (question, answer), oldest first, and stay in that order; of equal pairs the most
     recent stays, pairs without a question or an answer are left out. A question whose answer
@@ -151,7 +64,7 @@ def few_shot_part(
     template = TEMPLATES[language]
     pairs = [(one_line(question), one_line(answer)) for question, answer in examples]
     newest_first = dict.fromkeys(pair for pair in reversed(pairs) if all(pair))
-    kept = tuple(reversed(list(newest_first)[:max_examples]))
+    kept = tuple(reversed(newest_first))
     customer, agent = template.speakers["customer"], template.speakers["agent"]
     return FewShotPart(
         language=language,
@@ -171,14 +84,6 @@ def prompt_after(few_shot: FewShotPart, turns: Sequence[Turn]) -> TeacherPrompt:
     said = tuple(Turn(turn.role, text) for turn in turns if (text := one_line(turn.text)))
     if not said:
         raise ValueError("a request to the teacher needs at least one turn with text")
-    return TeacherPrompt(few_shot, said)
-
-
-def build_prompt(
-    examples: Sequence[tuple[str, str]],
-    turns: Sequence[Turn],
-    max_examples: int | None = None,
-    language: Language = "zh",
-) -> TeacherPrompt:
-    """Table II for one dialogue: `few_shot_part`, then the turns."""
-    return prompt_after(few_shot_part(examples, max_examples, language), turns)
+    speakers = TEMPLATES[few_shot.language].speakers
+    dialogue = "".join(f"{speakers[turn.role]}{turn.text}\n" for turn in said) + speakers["agent"].rstrip()
+    return TeacherPrompt(few_shot, said, dialogue)

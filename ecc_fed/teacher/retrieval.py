@@ -15,12 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ecc_fed.core.completion import Completion, FewShotPart, Language, TeacherPrompt, estimate_tokens
 from ecc_fed.core.protocols import TextEncoder
 from ecc_fed.core.records import Array
 from ecc_fed.core.seeding import derive_rng
-from ecc_fed.teacher.backend import Completion
 from ecc_fed.teacher.encoding import CharacterEncoder
-from ecc_fed.teacher.prompts import FewShotPart, Language, TeacherPrompt, estimate_tokens
 from ecc_fed.teacher.ranges import require_range
 
 WITHOUT_EXAMPLES: dict[Language, str] = {
@@ -42,7 +41,7 @@ class _Learnt:
 
 
 class RetrievalTeacher:
-    """A simulated `Backend` that looks the answer up among the prompt's examples.
+    """A simulated `Teacher` that looks the answer up among the prompt's examples.
 
     Symbols: q the customer's last turn, q' the turn before it and q together, x and y an example's
     question and answer, e(.) the encoder, each feature of it weighted by how rare it is among the

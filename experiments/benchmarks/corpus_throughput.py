@@ -155,7 +155,7 @@ def measure(path: str, kind: str, num_shops: int, max_pairs: int) -> dict[str, o
     from ecc_fed.corpus.formats.ecd import EcdCorpus
     from ecc_fed.corpus.formats.jddc import JddcCorpus
     from ecc_fed.corpus.formats.jsonl import JsonlCorpus
-    from ecc_fed.corpus.partition.partitions import TopicPartition
+    from ecc_fed.corpus.partition.topic import TopicPartition
 
     corpus = {"ecd": EcdCorpus, "jddc": JddcCorpus, "jsonl": JsonlCorpus}[kind](
         path=path,

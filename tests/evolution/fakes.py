@@ -79,7 +79,7 @@ class PrefixJudge:
         return np.array([reply.startswith("good") for reply in replies], np.float32)
 
 
-class EchoTeacher:
+class EchoGateway:
     """Answers "cloud <query>" and writes every byte to the ledger; `dead` makes every call fail."""
 
     name = "echo"
@@ -114,7 +114,7 @@ class Silent:
 
 def services(dead_teacher: bool = False, verdict: bool | None = None) -> Services:
     ledger = MemoryLedger()
-    return Services(CountingModel(), PrefixJudge(), EchoTeacher(ledger, dead_teacher), Silent(verdict), ledger)
+    return Services(CountingModel(), PrefixJudge(), EchoGateway(ledger, dead_teacher), Silent(verdict), ledger)
 
 
 def settings(**changes: object) -> EvolutionSettings:

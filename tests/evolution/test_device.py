@@ -13,7 +13,7 @@ from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs,
 from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
-from tests.evolution.fakes import NAMES, EchoTeacher, services, settings, shop, write_adapter
+from tests.evolution.fakes import NAMES, EchoGateway, services, settings, shop, write_adapter
 
 
 def device(
@@ -100,15 +100,15 @@ def test_the_cost_knob_decides_who_is_asked_about(tmp_path: Path, reference: str
     given = services()
     loop = settings(reference=reference, reference_rate=0.0, gate_relevance=0.5)
     device(tmp_path, [shop()], given, loop).train("shop_0", 1, None)
-    assert isinstance(given.teacher, EchoTeacher)
-    assert len(given.teacher.requests) == expected
+    assert isinstance(given.gateway, EchoGateway)
+    assert len(given.gateway.requests) == expected
 
 
 def test_an_unhappy_customer_always_reaches_the_cloud(tmp_path: Path) -> None:
     given = services(verdict=False)
     device(tmp_path, [shop()], given, settings(reference="sampled", reference_rate=0.0)).train("shop_0", 1, None)
-    assert isinstance(given.teacher, EchoTeacher)
-    assert len(given.teacher.requests) == 4
+    assert isinstance(given.gateway, EchoGateway)
+    assert len(given.gateway.requests) == 4
 
 
 def test_base_rows_are_the_bare_base_and_final_rows_the_shops_own(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from ecc_fed.privacy.ledger import (
     entry_from_row,
     entry_to_row,
     read_ledger,
-    traffic_totals,
     write_ledger,
 )
 
@@ -127,20 +126,3 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(RunDirectoryError, match=r"egress\.jsonl"):
         read_ledger(path)
-
-
-def test_traffic_by_party_and_direction():
-    entries = [
-        entry(num_bytes=1),
-        entry(num_bytes=2),
-        entry(num_bytes=4, direction="down"),
-        entry(num_bytes=8, destination="aggregator"),
-        entry(num_bytes=16, destination="aggregator", direction="down"),
-    ]
-    assert traffic_totals(entries) == {
-        "adapter_up_bytes": 8,
-        "adapter_down_bytes": 16,
-        "teacher_up_bytes": 3,
-        "teacher_down_bytes": 4,
-    }
-    assert set(traffic_totals([]).values()) == {0}

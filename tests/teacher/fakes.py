@@ -1,4 +1,4 @@
-"""A backend whose behaviour is scripted, and the pieces around it."""
+"""A teacher whose behaviour is scripted, and the pieces around it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from ecc_fed.core.completion import Completion, Language, TeacherPrompt
 from ecc_fed.core.records import PrivateValue, TeacherRequest, Turn
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.privacy.redaction import NoRedaction
-from ecc_fed.teacher.backend import Completion
 from ecc_fed.teacher.gateway.gateway import Gateway
-from ecc_fed.teacher.prompts import TeacherPrompt
+from ecc_fed.teacher.prompts import few_shot_part, prompt_after
 
 EXAMPLES = (("发什么快递", "亲，默认发中通哦"), ("几天能到", "亲，一般三天到哦"))
+
+
+def build_prompt(
+    examples: Sequence[tuple[str, str]], turns: Sequence[Turn], language: Language = "zh"
+) -> TeacherPrompt:
+    return prompt_after(few_shot_part(examples, language), turns)
 
 
 def ok(text: str, input_tokens: int = 10, output_tokens: int = 5, latency_seconds: float = 0.5) -> Completion:
@@ -26,7 +32,7 @@ def failed(outcome: str, retry_after_seconds: float | None = None) -> Completion
     )
 
 
-class ScriptedBackend:
+class ScriptedTeacher:
     """Echoes the last turn; `script(prompt, attempt)` may say otherwise. Remembers what it was sent."""
 
     name = "scripted"
@@ -77,10 +83,10 @@ class Waits:
         self.seconds.append(seconds)
 
 
-def gateway(backend: object, **changes: object) -> tuple[Gateway, MemoryLedger, Waits]:
+def gateway(teacher: object, **changes: object) -> tuple[Gateway, MemoryLedger, Waits]:
     ledger, waits = MemoryLedger(), Waits()
     settings = {"redactor": NoRedaction(), "sleep": waits, "clock": lambda: 0.0} | changes
-    return Gateway(backend, ledger, **settings), ledger, waits
+    return Gateway(teacher, ledger, **settings), ledger, waits
 
 
 class StarSession:

@@ -2,10 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecc_fed.core.completion import estimate_tokens
 from ecc_fed.core.records import Turn
-from ecc_fed.teacher.prompts import TEMPLATES, build_prompt, estimate_tokens, few_shot_part, one_line
+from ecc_fed.teacher.prompts import TEMPLATES, few_shot_part, one_line
 
-from .fakes import EXAMPLES
+from .fakes import EXAMPLES, build_prompt
 
 QUERY = (Turn("customer", "发货了吗"),)
 
@@ -48,13 +49,6 @@ def test_equal_pairs_stay_once_at_their_latest_place_and_changed_answers_stay():
     old, new, other = ("快递", "中通"), ("快递", "圆通"), ("几天", "三天")
     assert few_shot_part((old, other, old)).examples == (other, old)
     assert few_shot_part((old, new)).examples == (old, new)
-
-
-def test_the_most_recent_examples_are_kept():
-    examples = tuple((f"问{i}", f"答{i}") for i in range(10))
-    assert few_shot_part(examples, max_examples=3).examples == examples[-3:]
-    assert few_shot_part(examples, max_examples=0).examples == ()
-    assert few_shot_part(examples, max_examples=50).examples == examples
 
 
 def test_pairs_that_lack_a_side_and_silent_turns_are_left_out():

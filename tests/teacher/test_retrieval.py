@@ -4,13 +4,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from ecc_fed.core.completion import estimate_tokens
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Turn
 from ecc_fed.teacher.encoding import CharacterEncoder
-from ecc_fed.teacher.prompts import build_prompt, estimate_tokens
 from ecc_fed.teacher.retrieval import WITHOUT_EXAMPLES, RetrievalTeacher, rarity
 
-from .fakes import gateway, request
+from .fakes import build_prompt, gateway, request
 
 SHOP = (
     ("请问发什么快递", "亲，默认发中通哦"),

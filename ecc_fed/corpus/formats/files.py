@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecc_fed.core.errors import CorpusError
+from ecc_fed.core.protocols import Partition
 from ecc_fed.core.records import Pair, Shop
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.corpus.cleaning.duplicates import DuplicateFinder
@@ -27,7 +28,6 @@ from ecc_fed.corpus.cleaning.notices import NoticeRules
 from ecc_fed.corpus.cleaning.sessions import clean_session
 from ecc_fed.corpus.formats.reading import RawSession, ReadLog
 from ecc_fed.corpus.pairs import PairLimits, checked_shop, collect_pairs, split_bounds
-from ecc_fed.corpus.partition.partitions import Partition
 from ecc_fed.corpus.report import CorpusReport, LengthStats, ShopCount, SplitCount, StepCount
 from ecc_fed.corpus.store import SessionStore, SessionWriter
 

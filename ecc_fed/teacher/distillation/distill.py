@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ecc_fed.core.completion import FewShotPart, Language, estimate_tokens
+from ecc_fed.core.protocols import Teacher
 from ecc_fed.core.records import Pair, PrivateValue, Shop, Split, TeacherReply, TeacherRequest
-from ecc_fed.teacher.backend import Backend, cost_usd
-from ecc_fed.teacher.prompts import FewShotPart, Language, estimate_tokens, few_shot_part, prompt_after
+from ecc_fed.teacher.cost import cost_usd
+from ecc_fed.teacher.prompts import few_shot_part, prompt_after
 
 _Item = TypeVar("_Item")
 
@@ -99,21 +101,21 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def identity(queries: Iterable[Query], backend: Backend, language: Language, redaction: str) -> dict[str, Any]:
+def identity(queries: Iterable[Query], teacher: Teacher, language: Language, redaction: str) -> dict[str, Any]:
     """What makes a data set this one: passes that differ in it must not be mixed."""
     corpus = hashlib.sha256()
     for query in queries:
         corpus.update(f"{query.pair.shop_id}\x1f{query.pair.pair_id}\x1f{query.digest}\n".encode("utf-8", "replace"))
     return {
-        "model": backend.model,
-        "decoding": dict(sorted(backend.decoding.items())),
+        "model": teacher.model,
+        "decoding": dict(sorted(teacher.decoding.items())),
         "language": language,
         "redaction": redaction,
         "corpus_sha256": corpus.hexdigest(),
     }
 
 
-def estimate(queries: Sequence[Query], backend: Backend, language: Language) -> Estimate:
+def estimate(queries: Sequence[Query], teacher: Teacher, language: Language) -> Estimate:
     """What asking `queries` will use; prompts that repeat within a shop are asked once."""
     part: FewShotPart | None = None
     examples: tuple[tuple[str, str], ...] | None = None
@@ -124,13 +126,13 @@ def estimate(queries: Sequence[Query], backend: Backend, language: Language) -> 
             examples = query.request.examples
             part = few_shot_part(examples, language=language)
         input_tokens += prompt_after(part, query.request.turns).tokens
-        output_tokens += min(estimate_tokens(query.pair.reply), backend.max_output_tokens)
+        output_tokens += min(estimate_tokens(query.pair.reply), teacher.max_output_tokens)
     return Estimate(
         requests=len(distinct),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        usd=cost_usd(backend, input_tokens, output_tokens),
-        most_usd=cost_usd(backend, input_tokens, len(distinct) * backend.max_output_tokens),
+        usd=cost_usd(teacher, input_tokens, output_tokens),
+        most_usd=cost_usd(teacher, input_tokens, len(distinct) * teacher.max_output_tokens),
     )
 
 

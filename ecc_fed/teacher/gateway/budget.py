@@ -29,7 +29,7 @@ class Budget:
     Args:
         max_requests: of the whole run, as the other limits.
         max_tokens: in and out.
-        max_cost_usd: by the backend's prices.
+        max_cost_usd: by the teacher's prices.
         share: this gateway's part of the limits, above 0 to 1: all parts together keep them, and none
             depends on how fast another is.
     """

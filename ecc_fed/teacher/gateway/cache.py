@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecc_fed.core.completion import TeacherPrompt
 from ecc_fed.core.errors import TeacherError
-from ecc_fed.teacher.prompts import TeacherPrompt
 
 # Marks the file as ours ("ECCT"), so that no other database is written into by mistake.
 _APPLICATION_ID, _SCHEMA = 0x45434354, 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ecc_fed.core.completion import Completion
 from ecc_fed.core.records import EgressEntry, TeacherRequest
-from ecc_fed.teacher.backend import Completion
 from ecc_fed.teacher.gateway.sending import Call
 
 

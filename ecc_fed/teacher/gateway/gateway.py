@@ -1,6 +1,6 @@
 """The one way to the cloud: redact -> prompt -> cache -> budget -> send -> ledger -> restore.
 
-Whatever stands behind it (simulated, a provider's model, a model of one's own) is a `Backend`, and
+Whatever stands behind it (simulated, a provider's model, a model of one's own) is a `Teacher`, and
 nothing of a shop reaches it but through here. Results and ledger keep the order of the requests.
 """
 
@@ -11,25 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ecc_fed.core.completion import Completion, FewShotPart, Language, TeacherPrompt
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.protocols import Ledger, RedactedSession, Redactor
+from ecc_fed.core.protocols import Ledger, RedactedSession, Redactor, Teacher
 from ecc_fed.core.records import PrivateValue, TeacherReply, TeacherRequest, Turn
-from ecc_fed.teacher.backend import Backend, Completion
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.cache import CachedReply, ReplyCache, cache_key
 from ecc_fed.teacher.gateway.egress import egress_entries
 from ecc_fed.teacher.gateway.replies import reply_from_cache, reply_of_call, restored, stored_form
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.gateway.sending import Call, Sender
-from ecc_fed.teacher.prompts import (
-    TEMPLATES,
-    FewShotPart,
-    Language,
-    TeacherPrompt,
-    few_shot_part,
-    one_line,
-    prompt_after,
-)
+from ecc_fed.teacher.prompts import TEMPLATES, few_shot_part, one_line, prompt_after
 from ecc_fed.teacher.ranges import require_range
 
 Examples = tuple[tuple[str, str], ...]
@@ -54,10 +46,10 @@ class _Asked:
 
 
 class Gateway:
-    """A `Teacher` over any `Backend`.
+    """A `TeacherGateway` over any `Teacher`.
 
     Args:
-        backend: the model.
+        teacher: the model.
         ledger: gets an entry for every part of every attempt that is sent, and for every reply.
         redactor: what turns and examples pass first.
         cache: replies known already, or None to keep none. Equal prompts of a shop within one
@@ -73,7 +65,7 @@ class Gateway:
 
     def __init__(
         self,
-        backend: Backend,
+        teacher: Teacher,
         ledger: Ledger,
         redactor: Redactor,
         cache: ReplyCache | None = None,
@@ -89,15 +81,15 @@ class Gateway:
         require_range("gateway.max_parallel", max_parallel, 1, 256)
         if language not in TEMPLATES:
             raise ConfigError(f"gateway.language is {language!r}: give one of {', '.join(sorted(TEMPLATES))}")
-        self.name = backend.name
+        self.name = teacher.name
         self.budget = Budget() if budget is None else budget
-        self._backend = backend
+        self._teacher = teacher
         self._ledger = ledger
         self._redactor = redactor
         self._cache = cache
         self._language: Language = language
         retry = RetryPolicy() if retry is None else retry
-        self._sender = Sender(backend, self.budget, retry, timeout_seconds, max_parallel, sleep, clock)
+        self._sender = Sender(teacher, self.budget, retry, timeout_seconds, max_parallel, sleep, clock)
         self._few_shot = lru_cache(maxsize=_REMEMBERED_SHOPS)(self._redacted_few_shot)
 
     def answer(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
@@ -132,7 +124,7 @@ class Gateway:
             few_shot = self._few_shot(request.examples, request.example_private_values)
             session = self._redactor.redact(request.turns, request.private_values)
             prompt = prompt_after(few_shot, session.turns)
-            return _Asked(request, session, prompt, cache_key(self._backend.model, self._backend.decoding, prompt))
+            return _Asked(request, session, prompt, cache_key(self._teacher.model, self._teacher.decoding, prompt))
         except Exception as error:
             return TeacherReply(
                 None, "error", "", detail=one_line(f"nothing was sent: {type(error).__name__}: {error}")
@@ -163,7 +155,7 @@ class Gateway:
         def after_attempt(attempts: list[tuple[Call, Completion]]) -> None:
             for call, completion in attempts:
                 request = first[places[id(call)]].request
-                for entry in egress_entries(request, call, completion, self._backend.model, self._redactor.name):
+                for entry in egress_entries(request, call, completion, self._teacher.model, self._redactor.name):
                     self._ledger.record(entry)
             if self._cache is not None:
                 self._cache.put(

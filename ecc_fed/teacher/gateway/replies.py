@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ecc_fed.core.completion import Completion
 from ecc_fed.core.protocols import RedactedSession
 from ecc_fed.core.records import TeacherReply
-from ecc_fed.teacher.backend import Completion
 from ecc_fed.teacher.gateway.cache import CachedReply
 from ecc_fed.teacher.gateway.sending import Call
 from ecc_fed.teacher.prompts import one_line

@@ -1,4 +1,4 @@
-"""Sends prompts to a backend: in parallel, with a deadline and retries, in waves.
+"""Sends prompts to a teacher: in parallel, with a deadline and retries, in waves.
 
 A wave sends every open call once and ends when all are back. Budget and ledger are dealt with
 between waves in the order of the calls, so neither depends on thread timing.
@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.errors import BudgetExceeded, EccError
-from ecc_fed.teacher.backend import Backend, Completion, cost_of_attempt, cost_usd
+from ecc_fed.core.protocols import Teacher
+from ecc_fed.teacher.cost import cost_of_attempt, cost_usd
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.retry import RetryPolicy
-from ecc_fed.teacher.prompts import TeacherPrompt, one_line
+from ecc_fed.teacher.prompts import one_line
 
 AfterAttempt = Callable[[list[tuple["Call", Completion]]], None]
 
@@ -40,7 +42,7 @@ class Sender:
 
     def __init__(
         self,
-        backend: Backend,
+        teacher: Teacher,
         budget: Budget,
         retry: RetryPolicy,
         timeout_seconds: float,
@@ -48,7 +50,7 @@ class Sender:
         sleep: Callable[[float], None],
         clock: Callable[[], float],
     ) -> None:
-        self._backend = backend
+        self._teacher = teacher
         self._budget = budget
         self._retry = retry
         self._timeout_seconds = timeout_seconds
@@ -85,8 +87,8 @@ class Sender:
 
     def _reserved(self, call: Call) -> tuple[int, float]:
         """The most that one attempt may use: tokens and US dollars."""
-        tokens, reply_tokens = call.prompt.tokens, self._backend.max_output_tokens
-        return tokens + reply_tokens, cost_usd(self._backend, tokens, reply_tokens)
+        tokens, reply_tokens = call.prompt.tokens, self._teacher.max_output_tokens
+        return tokens + reply_tokens, cost_usd(self._teacher, tokens, reply_tokens)
 
     def _within_budget(self, calls: Sequence[Call]) -> tuple[list[Call], str]:
         """The first calls that the budget covers, and why the next is refused."""
@@ -98,7 +100,7 @@ class Sender:
         return list(calls), ""
 
     def _settle(self, call: Call, completion: Completion) -> None:
-        cost = cost_of_attempt(self._backend, completion)
+        cost = cost_of_attempt(self._teacher, completion)
         self._budget.settle(*self._reserved(call), completion.input_tokens + completion.output_tokens, cost)
         call.attempts += 1
         call.cost_usd += cost
@@ -108,12 +110,12 @@ class Sender:
         call.latency_seconds += call.delay_seconds + (completion.latency_seconds or 0.0)
 
     def _wave(self, calls: Sequence[Call], after_attempt: AfterAttempt) -> None:
-        """One attempt for every call, in batches of the backend's size, `max_parallel` batches at a time.
+        """One attempt for every call, in batches of the teacher's size, `max_parallel` batches at a time.
 
         Each batch is settled as soon as it and all before it are back, so that a run that is
         killed keeps most of what it paid for.
         """
-        size = max(1, self._backend.max_batch)
+        size = max(1, self._teacher.max_batch)
         batches = [calls[start : start + size] for start in range(0, len(calls), size)]
         pool = ThreadPoolExecutor(min(self._max_parallel, len(batches)), thread_name_prefix="teacher")
         failure: EccError | None = None
@@ -144,9 +146,9 @@ class Sender:
         ]
 
     def _complete_in_time(self, prompts: list[TeacherPrompt]) -> list[Completion]:
-        """The backend's completions, or one failure for all. A batch of n gets n time-outs' time.
+        """The teacher's completions, or one failure for all. A batch of n gets n time-outs' time.
 
-        A thread cannot be stopped: a backend that outstays its deadline is left behind in a
+        A thread cannot be stopped: a teacher that outstays its deadline is left behind in a
         daemon thread and whatever it says later is not heard.
         """
         deadline_seconds = self._timeout_seconds * len(prompts)
@@ -154,11 +156,11 @@ class Sender:
 
         def work() -> None:
             try:
-                box.append([_checked(c) for c in self._backend.complete(prompts, self._timeout_seconds)])
+                box.append([_checked(c) for c in self._teacher.complete(prompts, self._timeout_seconds)])
             except Exception as error:
                 box.append(error)
 
-        thread = threading.Thread(target=work, daemon=True, name="teacher-backend")
+        thread = threading.Thread(target=work, daemon=True, name="teacher-call")
         thread.start()
         thread.join(deadline_seconds)
         if not box:
@@ -173,7 +175,7 @@ class Sender:
 
 
 def _checked(completion: Completion) -> Completion:
-    """Holds a backend to its word: "ok" has text, nothing else has."""
+    """Holds a teacher to its word: "ok" has text, nothing else has."""
     if completion.outcome != "ok":
         return replace(completion, text=None)
     text = (completion.text or "").encode("utf-8", "replace").decode("utf-8").strip()

@@ -1,1 +1,1 @@
-"""Real cloud models by their providers' own interfaces, each a `teacher.backend.Backend`. SDKs stay in here."""
+"""Real cloud models by their providers' own interfaces, each a `Teacher`. SDKs stay in here."""

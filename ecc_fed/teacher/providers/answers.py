@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ecc_fed.core.completion import Completion, Language
 from ecc_fed.core.records import Outcome
-from ecc_fed.teacher.backend import Completion
-from ecc_fed.teacher.prompts import TEMPLATES, Language, one_line
+from ecc_fed.teacher.prompts import TEMPLATES, one_line
 from ecc_fed.teacher.providers.prices import Price
 
 _DETAIL_CHARACTERS = 300

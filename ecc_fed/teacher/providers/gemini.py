@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.teacher.backend import Completion
-from ecc_fed.teacher.prompts import TeacherPrompt
 from ecc_fed.teacher.providers.access import checked_url, read_key, without_key
 from ecc_fed.teacher.providers.answers import completion_of, failed
 from ecc_fed.teacher.providers.gemini_generation import Connection, Generation
@@ -34,7 +33,7 @@ _SAFETY = (None, "BLOCK_NONE", "BLOCK_ONLY_HIGH", "BLOCK_MEDIUM_AND_ABOVE", "BLO
 
 
 class GeminiTeacher:
-    """A `Backend` for Gemini.
+    """A `Teacher` for Gemini.
 
     Args:
         model: model id.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ecc_fed.teacher.backend import Completion
+from ecc_fed.core.completion import Completion
 from ecc_fed.teacher.providers.answers import Answer, failed
 
 _HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")

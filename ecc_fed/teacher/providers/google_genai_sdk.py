@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecc_fed.teacher.backend import Completion
+from ecc_fed.core.completion import Completion
 from ecc_fed.teacher.providers.access import import_sdk
 from ecc_fed.teacher.providers.answers import Answer, failure_of, http_failure, retry_delay_seconds
 from ecc_fed.teacher.providers.gemini_generation import Generation, gemini_answer

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from transformers import LogitsProcessorList
 
+from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.seeding import derive_seed
-from ecc_fed.teacher.backend import Completion
-from ecc_fed.teacher.prompts import TeacherPrompt
 from ecc_fed.teacher.providers.answers import Answer, completion_of, failed
 from ecc_fed.teacher.providers.local_model import open_model
 from ecc_fed.teacher.providers.prices import Price
@@ -25,7 +24,7 @@ from ecc_fed.teacher.ranges import require_range
 
 
 class LocalTransformersTeacher:
-    """A `Backend` over a resident model. It is free, so it has no prices.
+    """A `Teacher` over a resident model. It is free, so it has no prices.
 
     Args:
         path: a local folder, or a hub id.

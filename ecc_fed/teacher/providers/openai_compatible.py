@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from ecc_fed.core.completion import Completion, TeacherPrompt, estimate_tokens
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.teacher.backend import Completion
-from ecc_fed.teacher.prompts import TeacherPrompt, estimate_tokens
 from ecc_fed.teacher.providers.access import checked_url, read_key, without_key
 from ecc_fed.teacher.providers.answers import Answer, completion_of, failed, failure_of, http_failure
 from ecc_fed.teacher.providers.json_post import HttpReply, JsonPoster
@@ -28,7 +27,7 @@ _NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached")
 
 
 class OpenAICompatibleTeacher:
-    """A `Backend` over `POST {base_url}/chat/completions`.
+    """A `Teacher` over `POST {base_url}/chat/completions`.
 
     Where a server states no usage, tokens are estimated by `estimate_tokens`.
 

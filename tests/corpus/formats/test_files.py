@@ -12,7 +12,10 @@ from ecc_fed.core.errors import CorpusError
 from ecc_fed.corpus.formats.ecd import EcdCorpus
 from ecc_fed.corpus.formats.jddc import JddcCorpus
 from ecc_fed.corpus.formats.jsonl import JsonlCorpus
-from ecc_fed.corpus.partition.partitions import IidPartition, NaturalPartition, QuantityPartition, TopicPartition
+from ecc_fed.corpus.partition.iid import IidPartition
+from ecc_fed.corpus.partition.natural import NaturalPartition
+from ecc_fed.corpus.partition.quantity import QuantityPartition
+from ecc_fed.corpus.partition.topic import TopicPartition
 from ecc_fed.corpus.store import SessionWriter
 from tests.corpus.dialogue_files import ecd_text, exchange, jddc_text, jsonl_text, written
 
@@ -81,7 +84,7 @@ def test_a_file_gives_the_same_shops_whatever_the_hash_seed(tmp_path):
     path = written(tmp_path, jddc_text(40) + jddc_text(3).replace("s0000", "t0000"))
     script = (
         "from ecc_fed.corpus.formats.jddc import JddcCorpus;"
-        "from ecc_fed.corpus.partition.partitions import TopicPartition;"
+        "from ecc_fed.corpus.partition.topic import TopicPartition;"
         f"c = JddcCorpus(path={str(path)!r}, partition=TopicPartition(num_topics=3), num_shops=3,"
         "max_pairs_per_shop=12);"
         "print(c.shops(), c.report())"

@@ -8,13 +8,11 @@ from hypothesis import strategies as st
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Session, Turn
 from ecc_fed.corpus.partition import topics
-from ecc_fed.corpus.partition.partitions import (
-    IidPartition,
-    NaturalPartition,
-    QuantityPartition,
-    TopicPartition,
-)
+from ecc_fed.corpus.partition.iid import IidPartition
+from ecc_fed.corpus.partition.natural import NaturalPartition
+from ecc_fed.corpus.partition.quantity import QuantityPartition
 from ecc_fed.corpus.partition.skew import deal, draw_shares, fill_up
+from ecc_fed.corpus.partition.topic import TopicPartition
 
 MATTERS = ("快递几天送到发什么物流", "电子发票抬头税号开具", "退货退款售后申请审核", "坚果礼盒口味保质期日期")
 

@@ -15,7 +15,7 @@ from ecc_fed.evolution.review.replay import replay
 from ecc_fed.evolution.review.session import Lesson, Review, sole_chat
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
-from tests.evolution.fakes import NAMES, CountingModel, EchoTeacher, services, settings, shop, write_adapter
+from tests.evolution.fakes import NAMES, CountingModel, EchoGateway, services, settings, shop, write_adapter
 
 SHOP = shop()
 HISTORY = tuple(pair.pair_id for pair in SHOP.history)
@@ -69,8 +69,8 @@ def jobs(given: Services):
 
 
 def requests(given: Services):
-    assert isinstance(given.teacher, EchoTeacher)
-    return given.teacher.requests
+    assert isinstance(given.gateway, EchoGateway)
+    return given.gateway.requests
 
 
 def test_a_bad_mark_asks_the_cloud_learns_and_the_next_answer_is_better(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ecc_fed.teacher.distillation.distill import Query, identity, plan_queries
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 
-from ..fakes import ScriptedBackend, failed, gateway
+from ..fakes import ScriptedTeacher, failed, gateway
 
 COUNT = 10
 NEVER: Callable[..., None] = lambda prompt, attempt: None  # noqa: E731
@@ -26,16 +26,16 @@ def queries(count: int = COUNT) -> list[Query]:
     return plan_queries([Shop("shop", history, stream, ())], ["stream"], 500)
 
 
-def fill(folder: Path, script: Any = NEVER, asked: list[Query] | None = None, **settings: Any) -> ScriptedBackend:
+def fill(folder: Path, script: Any = NEVER, asked: list[Query] | None = None, **settings: Any) -> ScriptedTeacher:
     asked = queries() if asked is None else asked
-    backend = ScriptedBackend(script)
-    cloud, ledger, _ = gateway(backend, retry=RetryPolicy(max_attempts=1), **settings)
+    teacher = ScriptedTeacher(script)
+    cloud, ledger, _ = gateway(teacher, retry=RetryPolicy(max_attempts=1), **settings)
     progress: list[int] = []
     with sole_filler(folder):
-        data_set = DataSet(folder, identity(asked, backend, "zh", "none"))
+        data_set = DataSet(folder, identity(asked, teacher, "zh", "none"))
         data_set.fill(asked, cloud, ledger, 4, progress.append)
     assert progress == sorted(progress)
-    return backend
+    return teacher
 
 
 def replies(folder: Path) -> list[Any]:
@@ -91,7 +91,7 @@ def test_a_pass_killed_before_its_summary_still_counts_what_it_spent(tmp_path: P
     summary = read_json(tmp_path / "distill.json")
     summary["spent"] = {"requests": 4, "tokens": 60, "cost_usd": 0.08}
     (tmp_path / "distill.json").write_text(json.dumps(summary))
-    spent = DataSet(tmp_path, identity(queries(), ScriptedBackend(), "zh", "none")).spent
+    spent = DataSet(tmp_path, identity(queries(), ScriptedTeacher(), "zh", "none")).spent
     assert (spent.requests, spent.tokens) == (COUNT, 15 * COUNT)
     assert spent.cost_usd == pytest.approx(0.02 * COUNT)
 
@@ -117,15 +117,15 @@ def test_a_teacher_that_is_gone_is_not_asked_for_ever(tmp_path: Path) -> None:
 def test_another_set_is_refused(tmp_path: Path) -> None:
     fill(tmp_path)
     with pytest.raises(UserError, match=r"holds another data set: it was made from another corpus.*--out"):
-        DataSet(tmp_path, identity(queries(3), ScriptedBackend(), "zh", "none"))
-    other = ScriptedBackend()
+        DataSet(tmp_path, identity(queries(3), ScriptedTeacher(), "zh", "none"))
+    other = ScriptedTeacher()
     other.model = "other-model"
     with pytest.raises(UserError, match=r"its model is fake-model, this command's is other-model"):
         DataSet(tmp_path, identity(queries(), other, "zh", "none"))
 
 
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
-    which = identity(queries(), ScriptedBackend(), "zh", "none")
+    which = identity(queries(), ScriptedTeacher(), "zh", "none")
     fill(tmp_path)
     (tmp_path / "distill.json").write_text("{}")
     with pytest.raises(UserError, match="not of this kind or version"):

@@ -9,7 +9,7 @@ import pytest
 from ecc_fed.core.errors import TeacherError
 from ecc_fed.core.records import Turn
 from ecc_fed.teacher.gateway.cache import CachedReply, ReplyCache, cache_key
-from ecc_fed.teacher.prompts import build_prompt
+from tests.teacher.fakes import build_prompt
 
 REPLY = CachedReply("亲，在的👍🏽", "m-1", 12, 3)
 

@@ -10,9 +10,8 @@ from ecc_fed.core.records import PrivateValue, Turn
 from ecc_fed.teacher.gateway.budget import Budget, Spending
 from ecc_fed.teacher.gateway.cache import ReplyCache
 from ecc_fed.teacher.gateway.retry import RetryPolicy
-from ecc_fed.teacher.prompts import build_prompt
 
-from ..fakes import EXAMPLES, ScriptedBackend, StarRedactor, failed, gateway, ok, request
+from ..fakes import EXAMPLES, ScriptedTeacher, StarRedactor, build_prompt, failed, gateway, ok, request
 
 QUESTIONS = [request(f"问题{number}") for number in range(10)]
 
@@ -22,7 +21,7 @@ def up_bytes(ledger):
 
 
 def test_replies_keep_the_order_and_carry_their_usage():
-    cloud, _, _ = gateway(ScriptedBackend())
+    cloud, _, _ = gateway(ScriptedTeacher())
     replies = cloud.answer(QUESTIONS)
     assert [reply.text for reply in replies] == [f"回复：问题{number}" for number in range(10)]
     assert {reply.outcome for reply in replies} == {"ok"}
@@ -32,7 +31,7 @@ def test_replies_keep_the_order_and_carry_their_usage():
 
 
 def test_no_requests_no_replies():
-    cloud, ledger, _ = gateway(ScriptedBackend())
+    cloud, ledger, _ = gateway(ScriptedTeacher())
     assert cloud.answer([]) == []
     assert ledger.entries() == []
 
@@ -41,17 +40,17 @@ def test_no_requests_no_replies():
 
 
 def test_the_ledger_holds_every_byte_of_prompt_and_reply():
-    backend = ScriptedBackend()
-    cloud, ledger, _ = gateway(backend)
+    teacher = ScriptedTeacher()
+    cloud, ledger, _ = gateway(teacher)
     replies = cloud.answer(QUESTIONS)
-    assert up_bytes(ledger) == sum(len(text.encode()) for text in backend.sent)
+    assert up_bytes(ledger) == sum(len(text.encode()) for text in teacher.sent)
     assert sum(e.num_bytes for e in ledger.entries() if e.direction == "down") == sum(
         len(reply.text.encode()) for reply in replies
     )
 
 
 def test_an_entry_for_every_part():
-    cloud, ledger, _ = gateway(ScriptedBackend())
+    cloud, ledger, _ = gateway(ScriptedTeacher())
     cloud.answer([request("在吗👍🏽", shop_id="shop 7", server_round=3, purpose="pseudo_label")])
     prompt = build_prompt(EXAMPLES, (Turn("customer", "在吗👍🏽"),))
     entries = ledger.entries()
@@ -75,20 +74,20 @@ def test_replies_and_ledger_do_not_depend_on_threads_or_batches(max_parallel, ma
         time.sleep(random.random() * 2e-3)
         return failed("unavailable") if prompt.turns[-1].text.endswith(("3", "5")) and attempt == 1 else None
 
-    plain, plain_ledger, _ = gateway(ScriptedBackend(script), max_parallel=1)
-    other, ledger, _ = gateway(ScriptedBackend(script, max_batch), max_parallel=max_parallel)
+    plain, plain_ledger, _ = gateway(ScriptedTeacher(script), max_parallel=1)
+    other, ledger, _ = gateway(ScriptedTeacher(script, max_batch), max_parallel=max_parallel)
     assert [reply.text for reply in other.answer(QUESTIONS)] == [reply.text for reply in plain.answer(QUESTIONS)]
     assert ledger.entries() == plain_ledger.entries()
 
 
 def test_equal_prompts_of_a_shop_are_sent_once():
-    backend = ScriptedBackend()
-    cloud, ledger, _ = gateway(backend)
+    teacher = ScriptedTeacher()
+    cloud, ledger, _ = gateway(teacher)
     replies = cloud.answer([request("在吗"), request("在吗"), request("在吗", shop_id="other")])
     assert [reply.text for reply in replies] == ["回复：在吗"] * 3
     assert [reply.cached for reply in replies] == [False, True, False]
     assert (replies[1].input_tokens, replies[1].cost_usd) == (0, 0.0)
-    assert len(backend.sent) == 2
+    assert len(teacher.sent) == 2
     assert {entry.shop_id for entry in ledger.entries()} == {"shop", "other"}
 
 
@@ -96,39 +95,39 @@ def test_equal_prompts_of_a_shop_are_sent_once():
 
 
 def test_a_replay_gives_equal_replies_and_sends_nothing(tmp_path):
-    first, _, _ = gateway(ScriptedBackend(), cache=ReplyCache(tmp_path / "replies.sqlite"))
+    first, _, _ = gateway(ScriptedTeacher(), cache=ReplyCache(tmp_path / "replies.sqlite"))
     expected = first.answer(QUESTIONS)
-    backend = ScriptedBackend()
-    again, ledger, _ = gateway(backend, cache=ReplyCache(tmp_path / "replies.sqlite"))
+    teacher = ScriptedTeacher()
+    again, ledger, _ = gateway(teacher, cache=ReplyCache(tmp_path / "replies.sqlite"))
     replayed = again.answer(QUESTIONS)
     assert [(r.text, r.outcome, r.model_version) for r in replayed] == [
         (r.text, r.outcome, r.model_version) for r in expected
     ]
     assert all(r.cached and r.cost_usd == 0 and r.input_tokens == 0 for r in replayed)
-    assert backend.sent == [] and ledger.entries() == [] and again.budget.spent == Spending()
+    assert teacher.sent == [] and ledger.entries() == [] and again.budget.spent == Spending()
 
 
 def test_another_model_or_decoding_is_asked_anew():
     cache = ReplyCache(":memory:")
-    gateway(ScriptedBackend(), cache=cache)[0].answer(QUESTIONS)
-    warmer, newer = ScriptedBackend(), ScriptedBackend()
+    gateway(ScriptedTeacher(), cache=cache)[0].answer(QUESTIONS)
+    warmer, newer = ScriptedTeacher(), ScriptedTeacher()
     warmer.decoding, newer.model = {"temperature": 0.9}, "newer"
-    for backend in (warmer, newer):
-        gateway(backend, cache=cache)[0].answer(QUESTIONS)
-        assert len(backend.sent) == len(QUESTIONS)
+    for teacher in (warmer, newer):
+        gateway(teacher, cache=cache)[0].answer(QUESTIONS)
+        assert len(teacher.sent) == len(QUESTIONS)
 
 
 def test_failures_are_not_cached():
     cache = ReplyCache(":memory:")
-    backend = ScriptedBackend(lambda prompt, attempt: failed("blocked") if attempt == 1 else None)
-    cloud, _, _ = gateway(backend, cache=cache)
+    teacher = ScriptedTeacher(lambda prompt, attempt: failed("blocked") if attempt == 1 else None)
+    cloud, _, _ = gateway(teacher, cache=cache)
     assert cloud.answer([request("在吗")])[0].outcome == "blocked"
     assert cloud.answer([request("在吗")])[0].outcome == "ok"
 
 
 def test_a_cache_that_breaks_under_way_stops_the_run_with_everything_sent_in_the_ledger(monkeypatch):
-    cache, backend = ReplyCache(":memory:"), ScriptedBackend()
-    cloud, ledger, _ = gateway(backend, cache=cache)
+    cache, teacher = ReplyCache(":memory:"), ScriptedTeacher()
+    cloud, ledger, _ = gateway(teacher, cache=cache)
 
     def full(rows):
         raise TeacherError("the disk is full: free space")
@@ -136,39 +135,39 @@ def test_a_cache_that_breaks_under_way_stops_the_run_with_everything_sent_in_the
     monkeypatch.setattr(cache, "put", full)
     with pytest.raises(TeacherError, match="free space"):
         cloud.answer(QUESTIONS)
-    assert len(backend.sent) == len(QUESTIONS)
-    assert up_bytes(ledger) == sum(len(text.encode()) for text in backend.sent)
+    assert len(teacher.sent) == len(QUESTIONS)
+    assert up_bytes(ledger) == sum(len(text.encode()) for text in teacher.sent)
 
 
 # Budget
 
 
 def test_the_request_budget_stops_exactly_and_cleanly():
-    backend = ScriptedBackend()
-    cloud, ledger, _ = gateway(backend, budget=Budget(max_requests=7))
+    teacher = ScriptedTeacher()
+    cloud, ledger, _ = gateway(teacher, budget=Budget(max_requests=7))
     replies = cloud.answer(QUESTIONS)
     assert [reply.outcome for reply in replies] == ["ok"] * 7 + ["budget"] * 3
     assert "max_requests is 7" in replies[7].detail and replies[7].text is None
-    assert len(backend.sent) == 7
-    assert up_bytes(ledger) == sum(len(text.encode()) for text in backend.sent)
+    assert len(teacher.sent) == 7
+    assert up_bytes(ledger) == sum(len(text.encode()) for text in teacher.sent)
     assert [reply.outcome for reply in cloud.answer([request("再问")])] == ["budget"]
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_cost_usd"])
 def test_tokens_and_cost_are_never_passed_and_hold_back_no_more_than_one_call(name):
     tokens = build_prompt(EXAMPLES, QUESTIONS[0].turns).tokens
-    backend = ScriptedBackend(lambda prompt, attempt: ok("好", prompt.tokens, 1))
+    teacher = ScriptedTeacher(lambda prompt, attempt: ok("好", prompt.tokens, 1))
     one = tokens + 1 if name == "max_tokens" else (tokens * 1_000 + 1 * 2_000) / 1e6
     most = tokens + 5 if name == "max_tokens" else (tokens * 1_000 + 5 * 2_000) / 1e6
     limit = 5.999 * one
-    cloud, _, _ = gateway(backend, budget=Budget(**{name: limit}))
+    cloud, _, _ = gateway(teacher, budget=Budget(**{name: limit}))
     cloud.answer(QUESTIONS)
     spent = cloud.budget.spent.tokens if name == "max_tokens" else cloud.budget.spent.cost_usd
     assert limit - most < spent <= limit
 
 
 def test_retries_count_against_the_budget():
-    cloud, _, _ = gateway(ScriptedBackend(lambda *_: failed("unavailable")), budget=Budget(max_requests=3))
+    cloud, _, _ = gateway(ScriptedTeacher(lambda *_: failed("unavailable")), budget=Budget(max_requests=3))
     (reply,) = cloud.answer([request("在吗")])
     assert reply.outcome == "budget"
     assert "attempt 3: unavailable scripted" in reply.detail
@@ -176,8 +175,8 @@ def test_retries_count_against_the_budget():
 
 def test_cached_replies_need_no_budget():
     cache = ReplyCache(":memory:")
-    gateway(ScriptedBackend(), cache=cache)[0].answer(QUESTIONS)
-    cloud, _, _ = gateway(ScriptedBackend(), cache=cache, budget=Budget(max_requests=0))
+    gateway(ScriptedTeacher(), cache=cache)[0].answer(QUESTIONS)
+    cloud, _, _ = gateway(ScriptedTeacher(), cache=cache, budget=Budget(max_requests=0))
     assert {reply.outcome for reply in cloud.answer(QUESTIONS)} == {"ok"}
 
 
@@ -187,7 +186,7 @@ def test_who_gets_the_last_of_the_budget_does_not_depend_on_threads():
             time.sleep(random.random() * 2e-3)
             return failed("unavailable") if attempt == 1 else None
 
-        cloud, _, _ = gateway(ScriptedBackend(script), budget=Budget(max_requests=14))
+        cloud, _, _ = gateway(ScriptedTeacher(script), budget=Budget(max_requests=14))
         return [(reply.text, reply.outcome) for reply in cloud.answer(QUESTIONS)]
 
     first = run()
@@ -200,44 +199,44 @@ def test_who_gets_the_last_of_the_budget_does_not_depend_on_threads():
 
 @pytest.mark.parametrize("outcome", ["rate_limited", "unavailable", "timeout"])
 def test_what_may_pass_is_tried_again(outcome):
-    backend = ScriptedBackend(lambda prompt, attempt: failed(outcome) if attempt < 3 else None)
-    cloud, ledger, waits = gateway(backend, retry=RetryPolicy(first_delay_seconds=1, jitter=0))
+    teacher = ScriptedTeacher(lambda prompt, attempt: failed(outcome) if attempt < 3 else None)
+    cloud, ledger, waits = gateway(teacher, retry=RetryPolicy(first_delay_seconds=1, jitter=0))
     (reply,) = cloud.answer([request("在吗")])
     assert reply.text == "回复：在吗"
     assert waits.seconds == [1, 2]
     assert reply.latency_seconds == 0.25 + 1 + 0.25 + 2 + 0.5
-    assert up_bytes(ledger) == 3 * len(backend.sent[0].encode())
+    assert up_bytes(ledger) == 3 * len(teacher.sent[0].encode())
     assert [e.details["attempt"] for e in ledger.entries() if e.kind == "query"] == [1, 2, 3]
     assert [e.details["outcome"] for e in ledger.entries() if e.kind == "query"] == [outcome, outcome, "ok"]
     assert cloud.budget.spent.requests == 3
 
 
 def test_the_servers_delay_is_honoured():
-    backend = ScriptedBackend(lambda prompt, attempt: failed("rate_limited", 7.5) if attempt == 1 else None)
-    cloud, _, waits = gateway(backend, retry=RetryPolicy(jitter=0))
+    teacher = ScriptedTeacher(lambda prompt, attempt: failed("rate_limited", 7.5) if attempt == 1 else None)
+    cloud, _, waits = gateway(teacher, retry=RetryPolicy(jitter=0))
     assert cloud.answer([request("在吗")])[0].outcome == "ok"
     assert waits.seconds == [7.5]
 
 
 def test_attempts_end_and_the_reply_says_so():
-    backend = ScriptedBackend(lambda *_: failed("rate_limited", 2.0))
-    cloud, _, waits = gateway(backend, retry=RetryPolicy(max_attempts=3))
+    teacher = ScriptedTeacher(lambda *_: failed("rate_limited", 2.0))
+    cloud, _, waits = gateway(teacher, retry=RetryPolicy(max_attempts=3))
     (reply,) = cloud.answer([request("在吗")])
-    assert (reply.outcome, reply.text, len(backend.sent), len(waits.seconds)) == ("rate_limited", None, 3, 2)
+    assert (reply.outcome, reply.text, len(teacher.sent), len(waits.seconds)) == ("rate_limited", None, 3, 2)
     assert reply.detail == "scripted; 3 attempts; the server asks to wait 2 s"
 
 
 @pytest.mark.parametrize("outcome", ["blocked", "malformed", "error"])
 def test_what_would_fail_again_is_sent_once(outcome):
-    backend = ScriptedBackend(lambda *_: failed(outcome))
-    cloud, _, _ = gateway(backend)
+    teacher = ScriptedTeacher(lambda *_: failed(outcome))
+    cloud, _, _ = gateway(teacher)
     assert cloud.answer([request("在吗")])[0].outcome == outcome
-    assert len(backend.sent) == 1
+    assert len(teacher.sent) == 1
 
 
 def test_one_failure_leaves_the_others_alone():
-    backend = ScriptedBackend(lambda prompt, _: failed("blocked") if prompt.turns[-1].text == "问题4" else None)
-    outcomes = [reply.outcome for reply in gateway(backend)[0].answer(QUESTIONS)]
+    teacher = ScriptedTeacher(lambda prompt, _: failed("blocked") if prompt.turns[-1].text == "问题4" else None)
+    outcomes = [reply.outcome for reply in gateway(teacher)[0].answer(QUESTIONS)]
     assert outcomes == ["ok"] * 4 + ["blocked"] + ["ok"] * 5
 
 
@@ -248,7 +247,7 @@ def test_a_backend_that_hangs_is_given_up():
         if prompt.turns[-1].text == "卡住":
             release.wait(30)
 
-    cloud, ledger, waits = gateway(ScriptedBackend(script), timeout_seconds=0.05, retry=RetryPolicy(max_attempts=2))
+    cloud, ledger, waits = gateway(ScriptedTeacher(script), timeout_seconds=0.05, retry=RetryPolicy(max_attempts=2))
     try:
         hung, fine = cloud.answer([request("卡住"), request("在吗")])
     finally:
@@ -262,13 +261,13 @@ def test_a_backend_that_hangs_is_given_up():
 
 @pytest.mark.parametrize("text", ["", "  \n", None])
 def test_an_empty_reply_is_no_reply(text):
-    cloud, _, _ = gateway(ScriptedBackend(lambda *_: replace(ok("x"), text=text)), cache=ReplyCache(":memory:"))
+    cloud, _, _ = gateway(ScriptedTeacher(lambda *_: replace(ok("x"), text=text)), cache=ReplyCache(":memory:"))
     (reply,) = cloud.answer([request("在吗")])
     assert (reply.outcome, reply.text, reply.detail) == ("malformed", None, "the reply is empty")
 
 
 def test_a_failure_cannot_smuggle_a_text():
-    cloud, ledger, _ = gateway(ScriptedBackend(lambda *_: replace(failed("blocked"), text="secret")))
+    cloud, ledger, _ = gateway(ScriptedTeacher(lambda *_: replace(failed("blocked"), text="secret")))
     assert cloud.answer([request("在吗")])[0].text is None
     assert {entry.direction for entry in ledger.entries()} == {"up"}
 
@@ -283,7 +282,7 @@ def test_a_failure_cannot_smuggle_a_text():
     ],
 )
 def test_a_broken_backend_is_an_outcome_not_an_exception(returned, detail):
-    class Broken(ScriptedBackend):
+    class Broken(ScriptedTeacher):
         def complete(self, prompts, timeout_seconds):
             if isinstance(returned, Exception):
                 raise returned
@@ -297,8 +296,8 @@ def test_a_broken_backend_is_an_outcome_not_an_exception(returned, detail):
 
 def test_latency_is_measured_where_the_backend_declares_none():
     ticks = iter([10.0, 12.5])
-    backend = ScriptedBackend(lambda *_: ok("好", latency_seconds=None))
-    cloud, _, _ = gateway(backend, clock=lambda: next(ticks))
+    teacher = ScriptedTeacher(lambda *_: ok("好", latency_seconds=None))
+    cloud, _, _ = gateway(teacher, clock=lambda: next(ticks))
     assert cloud.answer([request("在吗")])[0].latency_seconds == 2.5
 
 
@@ -309,8 +308,8 @@ OTHER_PHONE = PrivateValue("phone", "13900002222")
 
 
 def test_the_hook_sees_turns_and_examples_and_the_reply_is_restored():
-    redactor, backend = StarRedactor(), ScriptedBackend()
-    cloud, ledger, _ = gateway(backend, redactor=redactor)
+    redactor, teacher = StarRedactor(), ScriptedTeacher()
+    cloud, ledger, _ = gateway(teacher, redactor=redactor)
     asked = request(
         "我电话13800001111",
         examples=(("我是13900002222", "好的13900002222"), *EXAMPLES),
@@ -319,7 +318,7 @@ def test_the_hook_sees_turns_and_examples_and_the_reply_is_restored():
     )
     (reply,) = cloud.answer([asked])
     assert reply.text == "回复：我电话13800001111"
-    (sent,) = backend.sent
+    (sent,) = teacher.sent
     assert PHONE.value not in sent and OTHER_PHONE.value not in sent
     assert "我是[1]" in sent and "我电话[1]" in sent
     assert redactor.seen == [
@@ -332,13 +331,13 @@ def test_the_hook_sees_turns_and_examples_and_the_reply_is_restored():
 
 
 def test_the_cache_stays_redacted_and_each_asker_gets_their_own_values(tmp_path):
-    path, backend = tmp_path / "replies.sqlite", ScriptedBackend()
+    path, teacher = tmp_path / "replies.sqlite", ScriptedTeacher()
     cache = ReplyCache(path)
-    cloud, _, _ = gateway(backend, redactor=StarRedactor(), cache=cache)
+    cloud, _, _ = gateway(teacher, redactor=StarRedactor(), cache=cache)
     asked = [request(f"我电话{value.value}", private_values=(value,)) for value in (PHONE, OTHER_PHONE)]
     assert [r.text for r in cloud.answer(asked)] == ["回复：我电话13800001111", "回复：我电话13900002222"]
     assert [r.text for r in cloud.answer(asked)] == ["回复：我电话13800001111", "回复：我电话13900002222"]
-    assert len(backend.sent) == 1
+    assert len(teacher.sent) == 1
     cache.close()
     stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert b"13800001111" not in stored and b"13900002222" not in stored and "我电话[1]".encode() in stored
@@ -346,7 +345,7 @@ def test_the_cache_stays_redacted_and_each_asker_gets_their_own_values(tmp_path)
 
 def test_examples_are_redacted_once_a_shop():
     redactor = StarRedactor()
-    cloud, _, _ = gateway(ScriptedBackend(), redactor=redactor)
+    cloud, _, _ = gateway(ScriptedTeacher(), redactor=redactor)
     cloud.answer(QUESTIONS)
     cloud.answer([request("再问")])
     assert len(redactor.seen) == len(EXAMPLES) + len(QUESTIONS) + 1
@@ -359,13 +358,13 @@ def test_where_redaction_fails_nothing_leaves():
                 raise RuntimeError("no map")
             return super().redact(turns, known)
 
-    backend = ScriptedBackend()
-    cloud, _, _ = gateway(backend, redactor=Failing())
+    teacher = ScriptedTeacher()
+    cloud, _, _ = gateway(teacher, redactor=Failing())
     bad, good, bad_example = cloud.answer([request("坏"), request("在吗"), request("在吗", examples=(("坏", "答"),))])
     assert (bad.outcome, bad.text) == ("error", None) and "nothing was sent: RuntimeError: no map" in bad.detail
     assert bad_example.outcome == "error"
     assert good.outcome == "ok"
-    assert len(backend.sent) == 1 and "坏" not in backend.sent[0]
+    assert len(teacher.sent) == 1 and "坏" not in teacher.sent[0]
 
 
 def test_a_reply_that_cannot_be_restored_is_not_shown():
@@ -375,7 +374,7 @@ def test_a_reply_that_cannot_be_restored_is_not_shown():
             session.restore = lambda text: 1 / 0
             return session
 
-    cloud, ledger, _ = gateway(ScriptedBackend(), redactor=Failing())
+    cloud, ledger, _ = gateway(ScriptedTeacher(), redactor=Failing())
     (reply,) = cloud.answer([request("在吗")])
     assert (reply.outcome, reply.text) == ("error", None) and "could not be restored" in reply.detail
     assert reply.cost_usd > 0 and ledger.entries()
@@ -389,20 +388,20 @@ def test_a_reply_that_cannot_be_restored_is_not_shown():
     ],
 )
 def test_a_request_that_cannot_be_asked_is_told_and_not_sent(changes, detail):
-    backend = ScriptedBackend()
-    cloud, ledger, _ = gateway(backend)
+    teacher = ScriptedTeacher()
+    cloud, ledger, _ = gateway(teacher)
     (reply,) = cloud.answer([replace(request("在吗"), **changes)])
     assert reply.outcome == "error" and detail in reply.detail
-    assert backend.sent == [] and ledger.entries() == []
+    assert teacher.sent == [] and ledger.entries() == []
 
 
 def test_lone_surrogates_and_emoji_pass(tmp_path):
-    backend = ScriptedBackend(lambda *_: ok("好\ud83d的👍🏽"))
-    cloud, ledger, _ = gateway(backend, cache=ReplyCache(tmp_path / "replies.sqlite"))
+    teacher = ScriptedTeacher(lambda *_: ok("好\ud83d的👍🏽"))
+    cloud, ledger, _ = gateway(teacher, cache=ReplyCache(tmp_path / "replies.sqlite"))
     asked = [request("坏\ud83d字👩‍👩‍👧")]
     assert cloud.answer(asked)[0].text == "好?的👍🏽"
     assert cloud.answer(asked)[0].cached
-    assert up_bytes(ledger) == len(backend.sent[0].encode())
+    assert up_bytes(ledger) == len(teacher.sent[0].encode())
 
 
 # Settings
@@ -413,15 +412,15 @@ def test_lone_surrogates_and_emoji_pass(tmp_path):
 )
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(ConfigError, match=rf"gateway\.{name} is {value!r}: give a number from"):
-        gateway(ScriptedBackend(), **{name: value})
+        gateway(ScriptedTeacher(), **{name: value})
 
 
 def test_an_unknown_language_is_refused():
     with pytest.raises(ConfigError, match=r"gateway\.language is 'fr': give one of en, zh"):
-        gateway(ScriptedBackend(), language="fr")
+        gateway(ScriptedTeacher(), language="fr")
 
 
 def test_the_prompt_is_in_the_shops_language():
-    backend = ScriptedBackend()
-    gateway(backend, language="en")[0].answer([request("hello")])
-    assert backend.sent[0].startswith("Assuming that you are") and backend.sent[0].endswith("Customer Service:")
+    teacher = ScriptedTeacher()
+    gateway(teacher, language="en")[0].answer([request("hello")])
+    assert teacher.sent[0].startswith("Assuming that you are") and teacher.sent[0].endswith("Customer Service:")

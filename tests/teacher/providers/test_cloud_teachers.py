@@ -8,9 +8,8 @@ import pytest
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.cache import ReplyCache
 from ecc_fed.teacher.gateway.retry import RetryPolicy
-from ecc_fed.teacher.prompts import build_prompt
 
-from ..fakes import EXAMPLES, gateway, request
+from ..fakes import EXAMPLES, build_prompt, gateway, request
 from .conftest import KEY, gemini
 from .loopback import MODEL_VERSION, USAGE, Loopback
 

@@ -6,12 +6,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.teacher.prompts import build_prompt
 from ecc_fed.teacher.providers.local_model import open_model
 from ecc_fed.teacher.providers.local_transformers import LocalTransformersTeacher
 from ecc_fed.teacher.providers.seeded_draw import SeededDraw
 
-from ..fakes import EXAMPLES, gateway, request
+from ..fakes import EXAMPLES, build_prompt, gateway, request
 from .tiny_chat_model import SYSTEM_TEMPLATE, USER_TEMPLATE, save_tiny_chat_model
 
 PROMPTS = [build_prompt((), request(text).turns) for text in ("在吗", "发什么快递呢", "今天能发货吗亲", "好的")]

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from ecc_fed.core.completion import estimate_tokens
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.teacher.gateway.budget import Budget
-from ecc_fed.teacher.prompts import build_prompt, estimate_tokens
 from ecc_fed.teacher.providers.answers import failure_of, http_failure, retry_delay_seconds, spoken
 from ecc_fed.teacher.providers.json_post import HttpReply, JsonPoster, retry_after_seconds
 from ecc_fed.teacher.providers.openai_compatible import _answer, _refused
 from ecc_fed.teacher.providers.prices import price_of
 
-from ..fakes import EXAMPLES, gateway, request
+from ..fakes import EXAMPLES, build_prompt, gateway, request
 from .conftest import KEY, PRICES, gemini, openai
 from .loopback import Loopback, loopback
 

@@ -1,0 +1,39 @@
+"""The seams between rooms. A user's own part is a class that satisfies one of these and a YAML file.
+
+What may be brought so is named by `_target_` in the config:
+
+config group        Protocol
+teacher             Teacher
+judge.similarity    SimilarityModel
+judge.relevance     RelevanceModel
+corpus              Corpus
+partition           Partition
+redaction           Redactor
+feedback            FeedbackSource
+
+The others part the rooms of the package from one another.
+"""
+
+from ecc_fed.core.protocols.cloud import Teacher, TeacherGateway
+from ecc_fed.core.protocols.corpus import Corpus, Partition
+from ecc_fed.core.protocols.device import Device
+from ecc_fed.core.protocols.end_model import EndModel
+from ecc_fed.core.protocols.judging import FeedbackSource, Judge, RelevanceModel, SimilarityModel, TextEncoder
+from ecc_fed.core.protocols.privacy import Ledger, RedactedSession, Redactor
+
+__all__ = [
+    "Corpus",
+    "Device",
+    "EndModel",
+    "FeedbackSource",
+    "Judge",
+    "Ledger",
+    "Partition",
+    "RedactedSession",
+    "Redactor",
+    "RelevanceModel",
+    "SimilarityModel",
+    "Teacher",
+    "TeacherGateway",
+    "TextEncoder",
+]

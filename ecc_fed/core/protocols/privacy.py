@@ -1,0 +1,36 @@
+"""What stands between a shop and everybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ecc_fed.core.records import EgressEntry, PrivateValue, Turn
+
+
+class RedactedSession(Protocol):
+    """Redacted turns with the map that undoes it; the map never leaves the device."""
+
+    turns: tuple[Turn, ...]
+
+    def restore(self, text: str) -> str:
+        """Puts the customer's own values back into a reply."""
+        ...
+
+
+class Redactor(Protocol):
+    """Takes private values out of turns before they leave a shop."""
+
+    name: str
+
+    def redact(self, turns: Sequence[Turn], known: Sequence[PrivateValue]) -> RedactedSession:
+        """Redacted turns; `known` is what the device's own order record tells."""
+        ...
+
+
+class Ledger(Protocol):
+    """Where every byte that leaves a shop is written down."""
+
+    def record(self, entry: EgressEntry) -> None:
+        """Appends one entry."""
+        ...
