@@ -7,10 +7,10 @@ import pytest
 from ecc_fed.core.completion import estimate_tokens
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Turn
-from ecc_fed.teacher.encoding import CharacterEncoder
-from ecc_fed.teacher.retrieval import WITHOUT_EXAMPLES, RetrievalTeacher, rarity
+from ecc_fed.teacher.simulated.encoding import CharacterEncoder
+from ecc_fed.teacher.simulated.retrieval import WITHOUT_EXAMPLES, RetrievalTeacher, rarity
 
-from .fakes import build_prompt, gateway, request
+from ..fakes import build_prompt, gateway, request
 
 SHOP = (
     ("请问发什么快递", "亲，默认发中通哦"),
@@ -190,7 +190,7 @@ def test_each_text_is_encoded_once():
 
 
 def test_its_memory_stays_bounded(monkeypatch):
-    monkeypatch.setattr("ecc_fed.teacher.retrieval._REMEMBERED_BYTES", 20 * 2048 * 4)
+    monkeypatch.setattr("ecc_fed.teacher.simulated.retrieval._REMEMBERED_BYTES", 20 * 2048 * 4)
     teacher = RetrievalTeacher()
     for number in range(100):
         assert ask(teacher, f"发什么快递{number}").text == SHOP[0][1]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.teacher.encoding import CharacterEncoder
+from ecc_fed.teacher.simulated.encoding import CharacterEncoder
 
 
 @given(st.lists(st.text(), max_size=5))
@@ -40,7 +40,7 @@ def test_width_case_space_and_punctuation_do_not_count():
 
 def test_it_is_the_same_in_every_process():
     script = (
-        "from ecc_fed.teacher.encoding import CharacterEncoder;"
+        "from ecc_fed.teacher.simulated.encoding import CharacterEncoder;"
         "print(CharacterEncoder(64).encode(['发什么快递'])[0].nonzero()[0].tolist())"
     )
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout

@@ -19,8 +19,8 @@ from ecc_fed.core.completion import Completion, FewShotPart, Language, TeacherPr
 from ecc_fed.core.protocols import TextEncoder
 from ecc_fed.core.records import Array
 from ecc_fed.core.seeding import derive_rng
-from ecc_fed.teacher.encoding import CharacterEncoder
 from ecc_fed.teacher.ranges import require_range
+from ecc_fed.teacher.simulated.encoding import CharacterEncoder
 
 WITHOUT_EXAMPLES: dict[Language, str] = {
     "zh": "抱歉，这个问题我暂时不能确定，请稍等，核实之后马上回复您。",
