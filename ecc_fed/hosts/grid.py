@@ -8,8 +8,8 @@ from typing import Any
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from ecc_fed.federation.flower.devices import NUM_PARTITIONS, PARTITION_ID
 from ecc_fed.federation.flower.internals import SERVER_NODE_ID, identify_process, new_run, stamp
+from ecc_fed.federation.flower.nodes import NUM_PARTITIONS, PARTITION_ID
 from ecc_fed.federation.wire import records
 from ecc_fed.hosts.host import Hosts, Job
 

@@ -24,9 +24,9 @@ from flwr.app import Context, Error, Message, RecordDict
 
 from ecc_fed.core.errors import EccError
 from ecc_fed.core.protocols import Device
-from ecc_fed.federation.flower.client_app import app
-from ecc_fed.federation.flower.devices import serving
+from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.internals import CLIENT_APP_RAISED
+from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.federation.results import HostReport
 from ecc_fed.federation.wire import records
 from ecc_fed.hosts.batch_size import MEASURED, BatchedDevice, HostSettings, choose_batch_size
@@ -111,6 +111,7 @@ class ShopHost:
 
     def __init__(self) -> None:
         self._device: Device | None = None
+        self._app = client_app(self._device_of)
         self._contexts: dict[str, Context] = {}
         self._batch_reason = ""
         self._batches = Batches(1)
@@ -162,7 +163,7 @@ class ShopHost:
             next_wave = list(islice(waiting, self._batches.limit))
             ahead = threading.Thread(target=self._read_ahead, args=(next_wave,), name="read-ahead", daemon=True)
             start_threads([ahead])
-            for ended in self._rendezvous.run([partial(self._reply, self._device, job) for job in wave]):
+            for ended in self._rendezvous.run([partial(self._reply, job) for job in wave]):
                 job, reply = wave[ended.place], ended.result
                 if ended.error is not None:
                     if is_out_of_memory(ended.error) and len(wave) > 1:
@@ -184,10 +185,13 @@ class ShopHost:
             wanted = {job.shop_id: records.goes_on_from(job.message) for job in jobs}
             self._device.read_ahead({shop_id: before for shop_id, before in wanted.items() if before is not None})
 
-    def _reply(self, device: Device, job: Job) -> Message:
+    def _device_of(self, context: Context) -> tuple[Device, str]:
+        assert self._device is not None, "open comes before run"
+        return self._device, shop_of(context.node_config, self._device.shop_ids)
+
+    def _reply(self, job: Job) -> Message:
         """Runs in a shop's thread."""
-        with serving(device):
-            return app(job.message, self._context(job))
+        return self._app(job.message, self._context(job))
 
     def _context(self, job: Job) -> Context:
         """The shop's Flower context, which lives as long as the run."""

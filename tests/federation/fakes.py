@@ -109,8 +109,3 @@ def _spoilt(adapter: dict[str, np.ndarray], shop_id: str) -> dict[str, np.ndarra
 
 def build_fake(shop_ids: tuple[str, ...]) -> FakeDevice:
     return FakeDevice(shop_ids)
-
-
-def device_from_run_config(run_config: dict, shop_ids: tuple[str, ...] | None) -> FakeDevice:
-    """As the assembly's factory: `overrides` names the shops, `run-dir` is where their state lies."""
-    return FakeDevice(shop_ids or tuple(run_config["overrides"].split()), run_config.get("run-dir"))

@@ -140,7 +140,7 @@ def test_the_next_waves_states_are_read_while_a_wave_is_at_work(tmp_path, monkey
         replace(shop, history=tuple(replace(pair, reply=shop.shop_id) for pair in shop.history or shop.stream))
         for shop in (fakes.shop(name, 4, 0) for name in NAMES)
     ]
-    monkeypatch.setattr("tests.federation.test_cohort_host.SHOPS", shops)
+    monkeypatch.setattr("tests.hosts.test_host.SHOPS", shops)
     monkeypatch.setattr("ecc_fed.evolution.shop_state.load_state", model.note)
     run(tmp_path, replace(fakes.services(), end_model=model), 2, ArmPlan(2))
     assert model.missed == []
@@ -215,7 +215,7 @@ def test_a_shop_that_fails_in_a_batch_is_dropped_and_the_others_go_on(tmp_path, 
         )
         for shop in SHOPS
     ]
-    monkeypatch.setattr("tests.federation.test_cohort_host.SHOPS", spoilt)
+    monkeypatch.setattr("tests.hosts.test_host.SHOPS", spoilt)
     result = run(tmp_path, replace(fakes.services(), end_model=WatchedModel()), 5, ArmPlan(1))
     assert [(f.shop_id, f.phase, f.reason) for f in result.failures] == [("d", "train", "RuntimeError: a bad example")]
     assert sorted(result.rounds[0].shops) == ["a", "b", "c", "e"]

@@ -1,7 +1,7 @@
 """The server's side under Flower's own engines: `flwr run`, or a SuperLink with SuperNodes.
 
 The run config (`[tool.flwr.app.config]`, overridden by `flwr run --run-config "key=value"`) says
-what to run; the shops' side of it is read by the device factory.
+what to run; the shops read their side of it from the same place.
 """
 
 from __future__ import annotations

@@ -1,20 +1,16 @@
-"""The ClientApp as Flower's stock engines call it: no host, a device from the run config."""
+"""The ClientApp around a device, as whoever composes it hands it one."""
 
 import pytest
 from flwr.app import Context, Message, RecordDict
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.federation.flower.client_app import app
-from ecc_fed.federation.flower.devices import device_and_shop, serving
+from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.internals import identify_process
+from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.federation.wire import records
 from tests.federation.fakes import FakeDevice, fresh_adapter
 
-FACTORY = {"device-factory": "tests.federation.fakes:device_from_run_config", "overrides": "a b c"}
-
-
-def context(node_config: dict, run_config: dict | None = None) -> Context:
-    return Context(1, 2, node_config, RecordDict(), FACTORY if run_config is None else run_config)
+SHOPS = ("a", "b", "c")
 
 
 def message(content: RecordDict, kind: str) -> Message:
@@ -23,54 +19,44 @@ def message(content: RecordDict, kind: str) -> Message:
 
 
 def test_a_node_is_the_shop_of_its_partition_or_of_its_own_name():
-    assert device_and_shop(context({"partition-id": 1, "num-partitions": 3}))[1] == "b"
-    device, shop_id = device_and_shop(context({"shop-id": "c"}))
-    assert shop_id == "c"
-    assert device.shop_ids == ("c",)  # a node with a name of its own is given no other shop's dialogues
-
-
-def test_the_device_is_built_once_a_process():
-    first, _ = device_and_shop(context({"partition-id": 0}))
-    assert device_and_shop(context({"partition-id": 2}))[0] is first
-
-
-def test_a_host_goes_before_the_run_config():
-    device = FakeDevice(("x",))
-    with serving(device):
-        assert device_and_shop(context({"partition-id": 0}, {})) == (device, "x")
+    assert [shop_of({"partition-id": index, "num-partitions": 3}, SHOPS) for index in range(3)] == list(SHOPS)
+    assert shop_of({"shop-id": "c"}, SHOPS) == "c"
+    assert shop_of({"shop-id": "c", "partition-id": 0}, SHOPS) == "c"  # its name goes before its number
 
 
 @pytest.mark.parametrize(
-    ("node_config", "run_config", "reason"),
+    ("node_config", "reason"),
     [
-        ({}, FACTORY, "The node's config names no shop: start the SuperNode with --node-config"),
-        ({"partition-id": 3}, FACTORY, "partition-id=3, but the corpus has 3 shops: start as many nodes as shops"),
-        ({"partition-id": -1}, FACTORY, "partition-id=-1"),
-        ({"partition-id": 0}, {"device-factory": "no.such:thing"}, "device-factory=no.such:thing cannot be loaded"),
-        ({"partition-id": 0}, {"device-factory": "json:nothing"}, "device-factory=json:nothing cannot be loaded"),
+        ({}, "The node's config names no shop: start the SuperNode with --node-config"),
+        ({"partition-id": 3}, "partition-id=3, but the corpus has 3 shops: start as many nodes as shops"),
+        ({"partition-id": -1}, "partition-id=-1"),
+        ({"shop-id": "z"}, "shop-id=z is none of this run's shops: a, b, c"),
     ],
 )
-def test_a_node_without_a_shop_says_why(node_config, run_config, reason):
+def test_a_node_without_a_shop_says_why(node_config, reason):
     with pytest.raises(ConfigError, match=reason):
-        device_and_shop(context(node_config, run_config))
+        shop_of(node_config, SHOPS)
 
 
-def test_an_unknown_shop_name_is_refused():
-    with (
-        serving(FakeDevice(("x", "y"))),
-        pytest.raises(ConfigError, match="shop-id=z is none of this run's shops: x, y"),
-    ):
-        device_and_shop(context({"shop-id": "z"}))
-
-
-def test_train_evaluate_and_query():
-    node = context({"partition-id": 0})
+def test_train_evaluate_and_query_go_to_the_nodes_own_device():
+    devices = {1: FakeDevice(("a",)), 2: FakeDevice(("b",))}
+    app = client_app(lambda context: (devices[context.node_id], devices[context.node_id].shop_ids[0]))
     arrays = records.to_arrays(fresh_adapter())
-    content = records.instructions(arrays, records.train_config(1, True))
+    node = Context(1, 2, {}, RecordDict(), {})
+    content = records.instructions(arrays, records.train_config(4, True))
     report = records.read_train_reply(app(message(content, "train"), node).content, upload=True)
     assert report.num_examples == 11
-    content = records.instructions(arrays, records.evaluate_config(1, "final"))
+    content = records.instructions(arrays, records.evaluate_config(5, "final"))
     evaluation = records.read_evaluate_reply(app(message(content, "evaluate"), node).content)
     assert evaluation.num_examples == 3
     answer = app(message(RecordDict(), records.QUERY_SHOP), node)
-    assert answer.content.config_records[records.CONFIG][records.SHOP_ID] == "a"
+    assert answer.content.config_records[records.CONFIG][records.SHOP_ID] == "b"
+    assert devices[2].calls == [("train", "b", 4, True), ("final", "b", 5, True)]
+    assert devices[1].calls == []
+
+
+def test_an_adapter_stays_at_home_where_the_server_does_not_ask_for_it():
+    app = client_app(lambda _: (FakeDevice(("a",)), "a"))
+    content = records.instructions(records.to_arrays(fresh_adapter()), records.train_config(1, False))
+    reply = app(message(content, "train"), Context(1, 2, {}, RecordDict(), {}))
+    assert not reply.content.array_records

@@ -1,4 +1,4 @@
-"""The same apps under Flower's stock engines, from this project's own `[tool.flwr.app]`, on loopback."""
+"""The same apps under Flower's stock engines, around a fake device (`toy_app`), on loopback."""
 
 import json
 import os
@@ -18,7 +18,8 @@ from ecc_fed.hosts.host import InProcessHosts
 from ecc_fed.hosts.start import run_federation
 from tests.federation.fakes import build_fake
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
+TOY_APP = Path(__file__).parent / "toy_app"
 PROGRAMS = Path(sys.executable).parent
 WAIT_SECONDS = 240  # every message starts a process of its own on a SuperNode
 
@@ -76,22 +77,20 @@ def listens(port: int) -> bool:
 
 
 def submit(home: Path, port: int, plan: ArmPlan, *overrides: str) -> dict:
-    """`flwr run` on this project; returns what its ServerApp wrote."""
+    """`flwr run` on the toy app; returns what its ServerApp wrote."""
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "here"\n[superlink.here]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
     )
     result_path = home / "result.json"
     settings = {
         "arm": "personalized" if plan.personal_rounds else "aggregated",
-        "device-factory": "tests.federation.fakes:device_from_run_config",
-        "overrides": "a bb",
-        "run-dir": str(home),
+        "state-dir": str(home),
         "result-path": str(result_path),
     }
     run_config = " ".join(f'{key}="{value}"' for key, value in settings.items())
     run_config += f" server-rounds={plan.server_rounds} personal-rounds={plan.personal_rounds}"
     done = subprocess.run(
-        [str(PROGRAMS / "flwr"), "run", str(ROOT), "--run-config", run_config, *overrides],
+        [str(PROGRAMS / "flwr"), "run", str(TOY_APP), "--run-config", run_config, *overrides],
         env=environment(home),
         capture_output=True,
         text=True,
