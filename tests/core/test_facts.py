@@ -45,6 +45,60 @@ def test_a_number_inside_a_longer_number_is_not_stated(reply, right):
     assert states_fact(reply, price) is right
 
 
+@pytest.mark.parametrize(
+    ("text", "form", "starts"),
+    [
+        ("还剩12.5元", "5", []),
+        ("还剩12.5元", "12", []),
+        ("还剩12.5元", "2.5", []),
+        ("还剩12.5元", "12.5", [2]),
+        ("125元", "25", []),
+        ("125元", "12", []),
+        ("共12.", "12", [1]),
+        ("共12.谢谢", "12", [1]),
+        (".5折", "5", [1]),
+        ("x.5", "5", [2]),
+        ("5", "5", [0]),
+        ("5.", "5", [0]),
+        ("1.25和2", "2", [5]),
+        ("5和15和5", "5", [0, 5]),
+        ("9.9元", "元", [3]),
+    ],
+)
+def test_digits_on_the_other_side_of_a_point_belong_to_the_number(text, form, starts):
+    assert find_form(text, form) == [(start, start + len(form)) for start in starts]
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "starts"),
+    [
+        ("XXL", "XL", []),
+        ("XLS", "XL", []),
+        ("XL码", "XL", [0]),
+        ("选XL", "XL", [1]),
+        ("大L", "L", [1]),
+        ("L大", "L", [0]),
+        ("L2", "L", [0]),
+        ("2L", "L", [1]),
+        ("Aa", "大", []),
+        ("买大衣", "大", [1]),
+    ],
+)
+def test_only_latin_letters_lengthen_a_latin_word(text, form, starts):
+    assert find_form(text, form) == [(start, start + len(form)) for start in starts]
+
+
+def test_a_value_competes_wherever_it_stands_outside_an_accepted_span():
+    size = fact(["12.5"], ["5", "2.5", "25"])
+    assert competing_values("12.5", size) == []
+    assert competing_values("12.5或5", size) == ["5"]
+    assert competing_values("25和12.5和2.5", size) == ["2.5", "25"]
+    # A competing form that sticks out of an accepted one is stated.
+    assert competing_values("满两百减二十", fact(["满两百"], ["两百减二十"])) == ["两百减二十"]
+    assert competing_values("甲乙丙", fact(["甲乙"], ["乙丙"])) == ["乙丙"]
+    assert competing_values("甲乙丙", fact(["乙丙"], ["甲乙"])) == ["甲乙"]
+
+
 def test_a_competing_form_inside_an_accepted_one_does_not_compete():
     day = fact(["48小时内"], ["8小时内", "48小时"])
     assert competing_values("我们48小时内发货", day) == []

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.errors import RunDirectoryError, WriteError
 from ecc_fed.core.run_directory import (
     RunDirectory,
     append_jsonl,
     cut_torn_tail,
+    encode_json,
     read_json,
     read_jsonl,
     read_text,
@@ -54,12 +55,72 @@ def test_shop_ids_never_share_a_folder(tmp_path):
     assert len({RunDirectory(tmp_path).shop(shop_id) for shop_id in ids}) == len(ids)
 
 
+def test_every_path_and_folder_of_a_run_is_the_same_for_good(tmp_path):
+    # Frozen: reports and resumed runs look for these names.
+    run = RunDirectory(tmp_path)
+    assert run.shops == tmp_path / "shops"
+    assert run.aggregate == tmp_path / "server" / "adapter"
+    folders = {"": "%", ".": "%2E", "..": "%2E.", ".x": "%2Ex", "a/b": "a%2Fb", "a b": "a%20b", "a-b.c_d": "a-b.c_d"}
+    folders |= {"a%": "a%25", "XX": "XX", "店 1": "店%201", "\ud83d": "%ED%A0%BD"}
+    assert {shop_id: run.shop(shop_id).relative_to(run.shops).as_posix() for shop_id in folders} == folders
+
+
 def test_json_round_trip(tmp_path):
     path = tmp_path / "new" / "folder" / "x.json"
     write_json(path, {"b": [1, 2.5, None], "a": "亲"})
     assert read_json(path) == {"a": "亲", "b": [1, 2.5, None]}
     assert path.read_text().index('"a"') < path.read_text().index('"b"')
     assert [entry.name for entry in path.parent.iterdir()] == ["x.json"]
+
+
+def test_json_is_written_sorted_and_indented_and_lines_are_compact(tmp_path):
+    value = {"b": 1.5, "a": ["亲", None, True, {"d": 1, "c": 2}]}
+    write_json(tmp_path / "x.json", value)
+    text = (
+        '{\n  "a": [\n    "亲",\n    null,\n    true,\n    {\n      "c": 2,\n      "d": 1\n    }\n  ],\n  "b": 1.5\n}\n'
+    )
+    assert (tmp_path / "x.json").read_text(encoding="utf-8") == text
+    write_jsonl(tmp_path / "x.jsonl", [value, {}])
+    assert (tmp_path / "x.jsonl").read_text(encoding="utf-8") == (
+        '{"a": ["亲", null, true, {"c": 2, "d": 1}], "b": 1.5}\n{}\n'
+    )
+    append_jsonl(tmp_path / "x.jsonl", [{"亲": 1}])
+    assert (tmp_path / "x.jsonl").read_text(encoding="utf-8").endswith('{}\n{"亲": 1}\n')
+    surrogate = {"b": "\ud83d", "a": "亲"}
+    assert encode_json(surrogate, tmp_path) == b'{"a": "\\u4eb2", "b": "\\ud83d"}'
+    assert encode_json(surrogate, tmp_path, indent=1) == b'{\n "a": "\\u4eb2",\n "b": "\\ud83d"\n}'
+
+
+def test_text_that_is_not_utf8_becomes_replacement_marks(tmp_path):
+    (tmp_path / "x.txt").write_bytes("亲".encode() + b"\xff!")
+    assert read_text(tmp_path / "x.txt") == "亲\ufffd!"
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        (float("nan"), "the value is nan"),
+        ({"a": float("inf")}, "a is inf"),
+        ([1.0, float("nan")], "1 is nan"),
+        (({"deep": [0, {"x": -float("inf")}]},), "0.deep.1.x is -inf"),
+    ],
+)
+def test_every_writer_names_the_file_and_the_number_that_is_not_finite(tmp_path, value, where):
+    remedy = "which JSON cannot hold. Training that diverges gives such numbers: lower finetune.learning_rate"
+    path = tmp_path / "x.json"
+    row = value if isinstance(value, dict) else {"row": value}
+    inside = (
+        where if isinstance(value, dict) else where.replace("the value", "row") if where[0] == "t" else f"row.{where}"
+    )
+    for write, said in (
+        (lambda: write_json(path, value), where),
+        (lambda: write_jsonl(path, [row]), inside),
+        (lambda: append_jsonl(path, [row]), inside),
+    ):
+        with pytest.raises(RunDirectoryError) as caught:
+            write()
+        assert str(caught.value) == f"cannot write {path}: {said}, {remedy}"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_lone_surrogates_survive_in_json_and_not_in_text(tmp_path):
@@ -129,6 +190,55 @@ def test_every_refusal_names_the_path(tmp_path, monkeypatch, number):
         write_json(tmp_path / "x.json", {})
 
 
+HERE = "put runs elsewhere with hydra.run.dir=PATH"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "x"), f"the disk is full: free some space, or {HERE}"),
+        (OSError(errno.EDQUOT, "x"), f"your disk quota is used up: free some space, or {HERE}"),
+        (OSError(errno.EACCES, "x"), f"permission denied: make the folder writable, or {HERE}"),
+        (OSError(errno.EPERM, "x"), f"permission denied: make the folder writable, or {HERE}"),
+        (OSError(errno.EROFS, "x"), f"the file system is read-only: {HERE}"),
+        (OSError(errno.ENOTDIR, "x"), f"a file stands where a folder is needed: move it, or {HERE}"),
+        (OSError(errno.EEXIST, "x"), f"a file stands where a folder is needed: move it, or {HERE}"),
+        (OSError(errno.EISDIR, "x"), f"a folder stands where a file is needed: move it, or {HERE}"),
+        (
+            OSError(errno.ENAMETOOLONG, "x"),
+            "the name is too long for this file system: shorten hydra.run.dir or the shop's id",
+        ),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (OSError("the cable is out"), "the cable is out"),
+    ],
+)
+def test_a_refusal_gives_the_reason_and_the_remedy(tmp_path, monkeypatch, error, reason):
+    path = tmp_path / "egress.jsonl"
+    append_jsonl(path, [{"a": 1}])
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    for write in (lambda: write_bytes(path, b"x"), lambda: append_jsonl(path, [{"a": 2}])):
+        with pytest.raises(WriteError) as caught:
+            write()
+        assert str(caught.value) == f"cannot write {path}: {reason}"
+        assert caught.value.__cause__ is error
+    monkeypatch.undo()
+    assert read_jsonl(path) == [{"a": 1}]
+
+
+def test_an_append_that_cannot_be_cut_back_still_says_why_it_failed(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    with pytest.raises(WriteError, match="the disk is full"):
+        append_jsonl(tmp_path / "x.jsonl", [{"a": 2}])
+
+
 def test_jsonl_keeps_unusual_line_separators(tmp_path):
     rows = [{"text": "a\u2028b\x85c\r\nd"}, {"text": ""}]
     write_jsonl(tmp_path / "x.jsonl", rows)
@@ -163,7 +273,7 @@ def test_a_torn_tail_is_cut_off_and_nothing_else(tmp_path):
     path = tmp_path / "egress.jsonl"
     cut_torn_tail(path)
     assert not path.exists()
-    for content in (b"", b'{"a": 1}\n'):
+    for content in (b"", b'{"a": 1}\n', b'{"b": 1,"a": 2}\n\n', b"not JSON\n"):
         path.write_bytes(content)
         cut_torn_tail(path)
         assert path.read_bytes() == content
@@ -174,15 +284,19 @@ def test_a_torn_tail_is_cut_off_and_nothing_else(tmp_path):
 
 
 def test_append(tmp_path):
-    path = tmp_path / "runs" / "egress.jsonl"
+    path = tmp_path / "runs" / "today" / "egress.jsonl"
     append_jsonl(path, [{"a": 1}])
     append_jsonl(path, [])
     append_jsonl(path, [{"a": 2}, {"a": 3}])
     assert read_jsonl(path) == [{"a": 1}, {"a": 2}, {"a": 3}]
     with path.open("ab") as file:
         file.write(b'{"torn')
-    with pytest.raises(RunDirectoryError, match="torn"):
+    with pytest.raises(RunDirectoryError) as caught:
         append_jsonl(path, [{"a": 4}])
+    assert str(caught.value) == (
+        f"{path}: the last line is torn, as a killed run leaves it; read it with torn_tail=True and write it again "
+        "before appending"
+    )
 
 
 def test_a_failed_append_cuts_the_file_back(tmp_path, monkeypatch):
@@ -207,5 +321,8 @@ def test_missing_and_misplaced_files(tmp_path):
     with pytest.raises(RunDirectoryError, match=r"run.json, line 2: not JSON"):
         read_json(tmp_path / "run.json")
     (tmp_path / "run.json").write_text("[]")
-    with pytest.raises(RunDirectoryError, match="a JSON object is needed"):
+    with pytest.raises(RunDirectoryError, match=r"a JSON object is needed, this is list; run it again$"):
+        read_json(tmp_path / "run.json")
+    (tmp_path / "run.json").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(RunDirectoryError, match=r"run.json: not UTF-8 text; run it again$"):
         read_json(tmp_path / "run.json")

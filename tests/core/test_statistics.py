@@ -46,6 +46,198 @@ def test_seed_fixes_the_draws():
     assert bootstrap_mean(values, seed=0) != bootstrap_mean(values, seed=1)
 
 
+def mean(values):
+    return float(np.mean(values))
+
+
+def difference_of_ratios(rows):
+    a, b, c, d = np.asarray(rows).sum(axis=0)
+    return a / b - c / d if b > 0 and d > 0 else None
+
+
+def difference_of_exponentials(rows):
+    a, b, c, d = np.asarray(rows).sum(axis=0)
+    return np.exp(a / b) - np.exp(c / d) if b > 0 and d > 0 else None
+
+
+def ratio(rows):
+    above, below = np.asarray(rows).sum(axis=0)
+    return above / below if below > 0 else None
+
+
+def correlation(rows):
+    x, y = np.asarray(rows).T
+    return None if np.ptp(x) == 0 or np.ptp(y) == 0 else float(np.corrcoef(x, y)[0, 1])
+
+
+def kappa(rows):
+    a, b = np.asarray(rows).T
+    observed, expected = np.mean(a == b), a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
+    return None if expected == 1 else (observed - expected) / (1 - expected)
+
+
+def columns_of(rows, *columns):
+    return [np.asarray(rows)[:, column] for column in columns]
+
+
+RNG = np.random.default_rng(20)
+FIGURES = {
+    "mean": (mean, RNG.normal(size=9), lambda v, **k: bootstrap_mean(v, **k)),
+    "paired": (
+        lambda rows: mean(rows[:, 0] - rows[:, 1]),
+        RNG.normal(size=(9, 2)),
+        lambda v, **k: bootstrap_paired_difference(*columns_of(v, 0, 1), **k),
+    ),
+    "ratio": (
+        ratio,
+        # Few take part, so that some resamples have no denominator.
+        np.array([[3.0, 2.0], [1.0, 4.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]),
+        lambda v, **k: bootstrap_ratios(*columns_of(v, 0, 1), **k)[0],
+    ),
+    "difference": (
+        difference_of_ratios,
+        np.array([[3.0, 2.0, 1.0, 1.0], [1.0, 4.0, 0.0, 0.0], [0.0, 0.0, 2.0, 5.0], [1.0, 1.0, 1.0, 3.0]]),
+        lambda v, **k: bootstrap_ratio_differences(columns_of(v, 0, 1), columns_of(v, 2, 3), **k)[0],
+    ),
+    "exponentials": (
+        difference_of_exponentials,
+        np.array([[3.0, 2.0, 1.0, 1.0], [1.0, 4.0, 2.0, 2.0], [2.0, 2.0, 2.0, 5.0]]),
+        lambda v, **k: bootstrap_ratio_differences(columns_of(v, 0, 1), columns_of(v, 2, 3), exponentials=[True], **k)[
+            0
+        ],
+    ),
+    "correlation": (
+        correlation,
+        # A side that is mostly constant, so that some resamples have no correlation; far from 0, other units.
+        np.array([[1e3, 5.0], [1e3, 5.5], [1e3, 7.0], [1e3 + 40, 5.25], [1e3, 5.0]]),
+        lambda v, **k: bootstrap_correlation(*columns_of(v, 0, 1), **k),
+    ),
+    "kappa": (
+        kappa,
+        np.array([[1, 1], [1, 1], [1, 0], [1, 1], [0, 0]]),
+        lambda v, **k: bootstrap_kappa(*columns_of(v, 0, 1), **k),
+    ),
+    "area": (
+        lambda rows: brute_force_area(*np.asarray(rows).T) if 0 < np.asarray(rows)[:, 1].sum() < len(rows) else None,
+        np.array([[0.2, 1], [0.2, 0], [0.4, 0], [0.9, 1], [0.1, 0]]),
+        lambda v, **k: bootstrap_auc(*columns_of(v, 0, 1), **k),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("confidence", [None, 0.6])
+def test_an_interval_is_that_of_the_figure_computed_anew_on_every_draw(name, confidence):
+    figure, rows, bootstrap = FIGURES[name]
+    given = {} if confidence is None else {"confidence": confidence}
+    n = len(rows)
+    draws = np.random.default_rng(17).integers(0, n, size=(300, n))
+    values = [value for draw in draws if (value := figure(rows[draw])) is not None]
+    tail = 50 * (1 - (confidence or 0.95))
+    with np.errstate(all="raise"):  # nothing is divided by zero on the way
+        estimate = bootstrap(rows, seed=17, resamples=300, **given)
+    assert estimate.mean == pytest.approx(figure(rows))
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.percentile(values, [tail, 100 - tail])))
+    if name in ("ratio", "difference", "correlation", "kappa", "area"):
+        assert 0 < len(values) < 300, "some draws have no such figure, and take no part"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_two_thousand_resamples_and_95_percent_unless_told_otherwise(name):
+    _, rows, bootstrap = FIGURES[name]
+    assert bootstrap(rows, seed=1) == bootstrap(rows, seed=1, resamples=2000, confidence=0.95)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_what_is_not_finite_is_refused(name):
+    _, rows, bootstrap = FIGURES[name]
+    for value in (np.nan, np.inf):
+        broken = np.array(rows, dtype=np.float64)
+        broken[-1] = value
+        with pytest.raises(ValueError, match=r"not finite; leave such queries out first|must hold verdicts"):
+            bootstrap(broken, seed=0)
+
+
+def test_what_is_refused_is_named():
+    ones, hole = [1.0, 1.0, 1.0], [1.0, float("nan"), 1.0]
+    with pytest.raises(ValueError, match=r"^left holds values that are not finite"):
+        pearson(hole, ones)
+    with pytest.raises(ValueError, match=r"^right holds"):
+        pearson(ones, hole)
+    with pytest.raises(ValueError, match=r"^numerators holds"):
+        bootstrap_ratios(hole, ones, seed=0)
+    with pytest.raises(ValueError, match=r"^denominators holds"):
+        bootstrap_ratios(ones, hole, seed=0)
+    for left, right, name in (((hole, ones), (ones, ones), "left"), ((ones, ones), (ones, hole), "right")):
+        with pytest.raises(ValueError, match=f"^{name} holds"):
+            bootstrap_ratio_differences(left, right, seed=0)
+    with pytest.raises(ValueError, match=r"^values holds"):
+        bootstrap_mean(hole, seed=0)
+    with pytest.raises(ValueError, match=r"^left holds"):
+        bootstrap_paired_difference(hole, ones, seed=0)
+    with pytest.raises(ValueError, match=r"^right holds"):
+        bootstrap_paired_difference(ones, hole, seed=0)
+    for left, right, name in (([2, 0], [0, 1], "left"), ([0, 1], [2, 0], "right")):
+        with pytest.raises(ValueError, match=f"^{name} must hold verdicts, yes or no$"):
+            bootstrap_kappa(left, right, seed=0)
+    with pytest.raises(ValueError, match=r"^scores holds"):
+        bootstrap_auc(hole, [1, 0, 1], seed=0)
+    with pytest.raises(ValueError, match=r"^verdicts must hold verdicts, yes or no$"):
+        bootstrap_auc(ones, [1, 0, 2], seed=0)
+    with pytest.raises(ValueError, match=r"^values must have shape \(queries,\) or .*, got \(1, 1, 1\)$"):
+        bootstrap_mean([[[1.0]]], seed=0)
+    with pytest.raises(ValueError, match=r"^numerators \(2, 1\) and denominators \(1, 1\) differ in shape$"):
+        bootstrap_ratios([1, 2], [1], seed=0)
+    with pytest.raises(ValueError, match=r"differ in shape: \[\(1, 1\), \(1, 1\), \(2, 1\), \(1, 1\)\]$"):
+        bootstrap_ratio_differences(([1], [1]), ([1, 2], [1]), seed=0)
+
+
+def test_figures_of_one_call_stand_apart():
+    """Where a figure has no query, one or many, its neighbours are as they would be alone."""
+    above = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
+    below = np.array([[2.0, 4.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    many, single, none = bootstrap_ratios(above, below, seed=2, resamples=100)
+    assert single == Estimate(0.5, None, None, 1)
+    assert none is None
+    assert (many, [none]) == (
+        bootstrap_ratios(above[:, 0], below[:, 0], seed=2, resamples=100)[0],
+        bootstrap_ratios(above[:, 2], below[:, 2], seed=2),
+    )
+    assert (many.mean, many.n) == (1.0, 3)
+    assert bootstrap_ratios(np.zeros((0, 2)), np.zeros((0, 2)), seed=0) == [None, None]
+
+
+def test_a_difference_counts_the_queries_that_take_part_on_either_side():
+    left = ([1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0])
+    right = ([0.0, 1.0, 0.0, 1.0], [0.0, 2.0, 0.0, 2.0])
+    (estimate,) = bootstrap_ratio_differences(left, right, seed=0)
+    assert (estimate.n, estimate.mean) == (3, 0.5 - 0.5)
+
+
+def test_single_precision_is_computed_in_double():
+    rng = np.random.default_rng(9)
+    x, y = (rng.normal(1e4, 1, 50).astype(np.float32) for _ in range(2))
+    wide = x.astype(np.float64), y.astype(np.float64)
+    assert bootstrap_correlation(x, y, seed=0) == bootstrap_correlation(*wide, seed=0)
+    assert pearson(x, y) == pearson(*wide)
+    assert bootstrap_mean(x, seed=0) == bootstrap_mean(wide[0], seed=0)
+    assert bootstrap_correlation(x, y, seed=0).n == 50
+
+
+def test_a_correlation_never_leaves_minus_one_to_one():
+    # Sums of these round to a ratio just above 1.
+    x = np.arange(6) / 10
+    noise = np.random.default_rng(7).random(7)
+    for left, right in ((x, 3 * x), (noise, 3 * noise)):
+        centred, other = left - left.mean(), right - right.mean()
+        assert (centred @ other) / np.sqrt((centred @ centred) * (other @ other)) > 1
+        assert pearson(left, right) == 1.0
+        assert pearson(left, -right) == -1.0
+        for sign in (1, -1):
+            estimate = bootstrap_correlation(left, sign * right, seed=0, resamples=200)
+            assert -1 <= estimate.low <= estimate.high <= 1
+
+
 def test_small_and_degenerate_samples():
     assert bootstrap_mean([], seed=0) is None
     single = bootstrap_mean([0.7], seed=0)
@@ -142,8 +334,12 @@ def test_weighted_mean():
     assert weighted_mean([1.0, None], [1, 3]) == 1.0
     assert weighted_mean([None, 2.0], [1, 0]) is None
     assert weighted_mean([], []) is None
-    with pytest.raises(ValueError, match="at least 0"):
-        weighted_mean([1.0], [-1])
+    assert weighted_mean([3.0, 5.0], [0, 0]) is None
+    assert weighted_mean([3.0, 5.0], [0.25, 0.25]) == 4.0
+    with pytest.raises(ValueError, match="weights must be at least 0, got -1"):
+        weighted_mean([1.0, 2.0], [3, -1])
+    with pytest.raises(ValueError, match="shorter"):
+        weighted_mean([1.0, 2.0], [1])
 
 
 def test_correlations_by_hand():

@@ -6,30 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.records import Array
-from ecc_fed.judging.final_score import FinalScoreJudge, final_score
+from ecc_fed.core.records import Array, Judgement
+from ecc_fed.judging.final_score import FinalScoreJudge
 
 SCORES = st.floats(0, 1, width=32)
-
-
-def _score(similarity: float, relevance: float, cloud: float, alpha: float = 0.8, floor: float = 0.2) -> float:
-    arrays = [np.array([value], dtype=np.float32) for value in (similarity, relevance, cloud)]
-    return float(final_score(arrays[0], arrays[1], arrays[2], alpha, floor)[0])
-
-
-def test_both_branches_by_hand() -> None:
-    assert _score(0.5, 0.9, 0.7) == pytest.approx(0.8 * 0.5 + 0.2 * 0.9)  # 0.58
-    assert _score(0.5, 0.9, 0.19) == pytest.approx(0.5)
-    assert _score(0.5, 0.9, 0.2) == pytest.approx(0.58)  # Theta itself is trusted
-    assert _score(0.25, 1.0, 1.0, alpha=0.5) == pytest.approx(0.625)
-
-
-@given(SCORES, SCORES, SCORES)
-def test_the_ends_of_alpha_and_theta(similarity: float, relevance: float, cloud: float) -> None:
-    assert _score(similarity, relevance, cloud, alpha=1.0) == pytest.approx(similarity)
-    assert _score(similarity, relevance, cloud, alpha=0.0, floor=0.0) == pytest.approx(relevance)
-    score = _score(similarity, relevance, cloud)
-    assert min(similarity, relevance) - 1e-6 <= score <= max(similarity, relevance) + 1e-6
 
 
 class _Table:
@@ -55,6 +35,45 @@ def test_judge_compares_the_clouds_relevance_with_the_floor() -> None:
     assert (second.final_score, second.relevance_trusted, second.accepted) == (pytest.approx(0.7), False, True)
     assert judge.relevance(["q1"], ["e1"])[0] == pytest.approx(0.9)
     assert judge.judge([], [], []) == []
+
+
+def _judged(score: float, **thresholds: float) -> Judgement:
+    """A reply whose similarity, relevance and cloud relevance are all `score`."""
+    table = _Table(dict.fromkeys([("e", "c"), ("q", "e"), ("q", "c")], score))
+    return FinalScoreJudge(table, table, **thresholds).judge(["q"], ["e"], ["c"])[0]
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.6, 0.8])
+def test_a_score_at_its_threshold_passes_and_one_just_below_does_not(threshold: float) -> None:
+    # The paper escalates "below" accept_score and distrusts relevance "below" Theta: equal is neither.
+    at, below = float(np.float32(threshold)), float(np.nextafter(np.float32(threshold), np.float32(0)))
+    assert _judged(at, score_alpha=1.0, accept_score=threshold).accepted
+    assert not _judged(below, score_alpha=1.0, accept_score=threshold).accepted
+    assert _judged(at, relevance_floor=threshold).relevance_trusted
+    assert not _judged(below, relevance_floor=threshold).relevance_trusted
+
+
+@given(SCORES, SCORES, SCORES, st.sampled_from([0.0, 0.2, 0.5, 1.0]))
+def test_trust_and_score_change_at_the_same_theta(
+    similarity: float, relevance: float, cloud: float, floor: float
+) -> None:
+    for value in (cloud, float(np.float32(floor))):
+        table = _Table({("e", "c"): similarity, ("q", "e"): relevance, ("q", "c"): value})
+        found = FinalScoreJudge(table, table, relevance_floor=floor).judge(["q"], ["e"], ["c"])[0]
+        mixed = 0.8 * similarity + 0.2 * relevance
+        assert found.final_score == pytest.approx(mixed if found.relevance_trusted else similarity, abs=1e-6)
+        assert found.relevance_trusted is (value >= float(np.float32(floor)))
+
+
+@pytest.mark.parametrize("name", ["score_alpha", "relevance_floor", "accept_score"])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_the_ends_of_the_unit_interval_are_allowed(name: str, value: float) -> None:
+    assert getattr(FinalScoreJudge(_Table({}), _Table({}), **{name: value}), name) == value
+
+
+def test_the_papers_numbers_are_the_defaults() -> None:
+    judge = FinalScoreJudge(_Table({}), _Table({}))
+    assert (judge.score_alpha, judge.relevance_floor, judge.accept_score) == (0.8, 0.2, 0.6)
 
 
 @pytest.mark.parametrize("name", ["score_alpha", "relevance_floor", "accept_score"])

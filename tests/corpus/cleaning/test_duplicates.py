@@ -94,6 +94,23 @@ def test_every_kind_of_duplicate_has_its_name():
     assert dropped == {"same_id": 1, "duplicate": 2, "part_of_other": 1, "near_duplicate": 1}
 
 
+def test_sessions_that_the_agent_opens_are_compared_with_their_opening():
+    finder = DuplicateFinder(None)
+    sessions = [
+        (True, ["您好亲", "在吗", "在的", "发货了吗", "发了"]),
+        (True, ["您好亲", "在吗", "在的"]),  # the beginning of the first
+        (True, ["您好亲", "在吗", "在的", "发货了吗", "发了", "谢谢"]),  # the first, up to an unanswered turn
+        (True, ["欢迎光临", "在吗", "在的", "发货了吗", "发了"]),  # another opening, another session
+        (False, ["在吗", "在的", "发货了吗", "发了"]),  # no opening
+        (True, ["您好亲", "在吗", "在呢", "发货了吗", "发了"]),  # another answer
+    ]
+    for number, (agent_first, texts) in enumerate(sessions):
+        finder.add(str(number), agent_first, texts)
+    keep, dropped = finder.find(lambda i: "\n".join(sessions[i][1]))
+    assert keep.tolist() == [True, False, False, True, True, True]
+    assert dropped == {"duplicate": 1, "part_of_other": 1}
+
+
 def test_numbers_do_not_make_a_session_new_and_words_do():
     numbered = [
         (str(i), [f"订单{i * 37}为什么还没有发货呢我等了很久", f"您的订单{i}今天就会发出请放心"]) for i in range(5)

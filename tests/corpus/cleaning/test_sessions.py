@@ -97,6 +97,19 @@ def test_a_turn_that_is_a_notice_goes_and_its_neighbours_meet():
     assert edits == {"opening": 1}
 
 
+def test_who_speaks_first_is_who_speaks_the_first_turn_that_is_kept():
+    greeting, opening = ("a", "您好亲"), ("a", "有什么问题我可以帮您处理或解决呢?")
+    asked, answered = ("c", "什么时候到"), ("a", "明天")
+    assert clean(greeting, asked, answered)[0] == [greeting, asked, answered]
+    # An opening that is a notice or blank goes, and the customer is left to begin.
+    assert clean(opening, asked, answered)[0] == [asked, answered]
+    assert clean(("a", "  "), asked, answered)[0] == [asked, answered]
+    assert clean(opening, greeting, asked, answered)[0] == [greeting, asked, answered]
+    # The other way round: a customer's notice goes, and the agent is left to begin.
+    assert clean(("c", "我要转人工"), greeting, asked)[0] == [greeting, asked]
+    assert clean(opening, ("c", ""))[0] == []
+
+
 def test_a_turn_with_line_feeds_stays_one_turn():
     turns, _, _ = clean(("c", "第一行\n第二行"), ("a", "好"))
     assert turns == [("c", "第一行 第二行"), ("a", "好")]

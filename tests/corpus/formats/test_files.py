@@ -200,6 +200,48 @@ def test_reading_leaves_no_file_behind(corpus, tmp_path, monkeypatch):
     assert set(tmp_path.iterdir()) == before
 
 
+def opened_by_the_agent(i, customer_turns):
+    """Dialogue i, which a greeting of the agent opens, as a line of JSON."""
+    turns = [{"role": "agent", "text": f"欢迎光临第{i}次"}]
+    for k in range(customer_turns):
+        question, answer = exchange(i, k)
+        turns += [{"role": "customer", "text": question}, {"role": "agent", "text": answer}]
+    return {"turns": turns}
+
+
+def test_sessions_that_the_agent_opens_give_a_pair_for_every_answer(tmp_path):
+    dialogues = [opened_by_the_agent(i, customer_turns=2) for i in range(20)]
+    for dialogue in dialogues[::2]:  # every other one ends with a customer whom nobody answers
+        dialogue["turns"].append({"role": "customer", "text": "好的谢谢"})
+    dialogues.append({"turns": dialogues[0]["turns"][:1]})  # nobody asked
+    dialogues.append({"turns": [*dialogues[1]["turns"][:1], {"role": "customer", "text": "在不在呀"}]})
+    path = written(tmp_path, "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in dialogues))
+    corpus = JsonlCorpus(path=str(path), partition=IidPartition(), num_shops=2)
+    shops, report = corpus.shops(), corpus.report()
+    pairs = [pair for shop in shops for part in splits_of(shop).values() for pair in part]
+    assert {(pair.query, pair.reply) for pair in pairs} == {exchange(i, k) for i in range(20) for k in range(2)}
+    for pair in pairs:
+        assert [turn.role for turn in pair.prompt] == ["agent", "customer", "agent", "customer"][-len(pair.prompt) :]
+        assert pair.context[0].text.startswith("欢迎光临第")
+    assert report.sessions.dropped == {"no_customer_turn": 1, "no_answered_customer_turn": 1}
+    assert (report.pairs.read, report.pairs.kept) == (40, 40)
+    sessions, _ = corpus.read()
+    assert sessions.answered.tolist() == [2] * 20
+    assert {session.turns[0].role for session in sessions} == {"agent"}
+    capped = replace(corpus, max_pairs_per_shop=8, max_test_pairs_per_shop=2)
+    assert [(len(s.history), len(s.stream), len(s.test)) for s in capped.shops()] == [(3, 5, 2)] * 2
+
+
+def test_answered_turns_are_counted_from_the_first_customer_turn():
+    writer = SessionWriter()
+    turns = ["一", "二", "三", "四", "五", "六", "七"]
+    for number in range(1, 8):
+        writer.append(f"c{number}", "", number, False, turns[:number])
+    for number in range(1, 8):
+        writer.append(f"a{number}", "", number, True, turns[:number])
+    assert writer.finish().answered.tolist() == [0, 1, 1, 2, 2, 3, 3, 0, 0, 1, 1, 2, 2, 3]
+
+
 def test_the_store_gives_back_what_it_took():
     writer = SessionWriter()
     writer.append("s1", "", 3, False, ["在吗", "在的", "谢谢"])

@@ -1,5 +1,6 @@
 """What the simulated corpus promises: seeded, split in time, facts stated, leaks and drift known."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -148,6 +149,48 @@ def test_facts_drift_once_and_tests_expect_the_current_value(corpus: SimulatorCo
                 assert not states_fact(old[0], slot.fact_at(9)) and states_fact(new[0], slot.fact_at(9))
     assert changes >= 6
     assert all(len(slot.timeline) == 1 for shop in replace(corpus, drift=0.0).world().shops for slot in shop.slots)
+
+
+def test_on_the_day_a_fact_changes_the_new_value_is_right_and_the_old_one_wrong(corpus: SimulatorCorpus) -> None:
+    changed = [slot for shop in corpus.world().shops for slot in shop.slots if len(slot.timeline) > 1]
+    for slot in changed:
+        (_, old), (day, new) = slot.timeline
+        before, after = slot.fact_at(day - 1), slot.fact_at(day)
+        assert (before.accepted, after.accepted) == (slot.value_at(day - 1), slot.value_at(day)) == (old, new)
+        assert slot.spoken_at(day - 1) in old and slot.spoken_at(day) in new
+        assert slot.fact_at(0).accepted == old and slot.fact_at(day + 100).accepted == new
+        assert (before.key, before.kind, before.scope) == (after.key, after.kind, after.scope)
+        for form in set(old) - set(new):
+            assert states_fact(form, before) and not states_fact(form, after)
+        for form in set(new) - set(old):
+            assert states_fact(form, after) and not states_fact(form, before)
+
+
+def test_nobody_is_told_an_old_value_from_the_day_on_that_it_changed(
+    corpus: SimulatorCorpus, shops: list[Shop]
+) -> None:
+    told = {"old": 0, "new": 0}
+    for shop, simulated in zip(shops, corpus.world().shops, strict=True):
+        changed = {slot.key: slot.timeline for slot in simulated.slots if len(slot.timeline) > 1}
+        for pair in (*training(shop), *shop.test):
+            for fact in pair.facts:
+                if fact.key in changed:
+                    (_, old), (day, new) = changed[fact.key]
+                    value = new if pair.position >= day else old
+                    told["new" if value is new else "old"] += 1
+                    assert fact.accepted == value, (pair.pair_id, fact.key)
+                    assert any(form in pair.reply for form in value)
+    assert min(told.values()) > 10
+
+
+def test_dialogues_are_the_same_for_good() -> None:
+    # Frozen: another digest is another corpus, and every published figure of the simulator moves.
+    digest = hashlib.sha256()
+    for shop in SimulatorCorpus(num_shops=3, pairs_per_shop=60, test_pairs_per_shop=20, drift=0.3, seed=5).shops():
+        for pair in (*training(shop), *shop.test):
+            said = [turn.text for turn in pair.context]
+            digest.update(repr((pair.pair_id, said, pair.query, pair.reply, pair.position)).encode())
+    assert digest.hexdigest()[:16] == "786978b56c5f5f99"
 
 
 def test_private_values_stand_verbatim_where_declared(corpus: SimulatorCorpus, shops: list[Shop]) -> None:

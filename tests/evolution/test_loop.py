@@ -1,0 +1,227 @@
+"""One cycle: who goes to the cloud, what becomes a label, and which stream every draw comes from."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecc_fed.core.records import Array, Feedback, FineTuneSettings, Judgement, Pair, TeacherReply, Turn
+from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.evolution.experience import Experience, draw_examples
+from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, learn, serve, wants_reference
+from ecc_fed.evolution.settings import Services
+from tests.evolution.fakes import NAMES, CountingModel, EchoGateway, pair, services, settings
+
+PAIRS = tuple(pair("a", f"p{i}") for i in range(4))
+HAPPY, SAD = Feedback(True), Feedback(False)
+
+
+class Scripted:
+    """A judge that looks relevance and final score up by reply."""
+
+    def __init__(self, scores: dict[str, float], accept_score: float = 0.5) -> None:
+        self.scores, self.accept_score = scores, accept_score
+        self.judged: list[tuple[str, str, str]] = []
+
+    def judge(self, queries: Sequence[str], replies: Sequence[str], cloud_replies: Sequence[str]) -> list[Judgement]:
+        self.judged += zip(queries, replies, cloud_replies, strict=True)
+        scores = [self.scores[reply] for reply in replies]
+        return [Judgement(score, score, 1.0, score, True, score >= self.accept_score) for score in scores]
+
+    def relevance(self, queries: Sequence[str], replies: Sequence[str]) -> Array:
+        assert len(queries) == len(replies)
+        return np.array([self.scores[reply] for reply in replies], np.float32)
+
+
+def wanted(
+    feedback: Sequence[Feedback | None], scores: Sequence[float] = (0.9, 0.1, 0.9, 0.1), seed: int = 0, **loop: object
+) -> list[bool]:
+    replies = [f"r{i}" for i in range(len(scores))]
+    given = replace(services(), judge=Scripted(dict(zip(replies, scores, strict=True))))
+    return wants_reference(PAIRS, replies, feedback, settings(**loop), given, np.random.default_rng(seed))
+
+
+def test_with_always_everybody_is_asked_about() -> None:
+    assert wanted([HAPPY, SAD, None, None], reference="always") == [True] * 4
+
+
+def test_gated_asks_about_the_irrelevant_and_about_every_unhappy_customer() -> None:
+    found = wanted([SAD, SAD, HAPPY, HAPPY], reference="gated", gate_relevance=0.5)
+    assert found == [True, True, False, True]
+    assert wanted([None] * 4, reference="gated", gate_relevance=0.5) == [False, True, False, True]
+
+
+def test_a_relevance_at_the_gate_is_relevant_enough() -> None:
+    gate = 0.5
+    below = float(np.nextafter(np.float32(gate), np.float32(0)))
+    assert wanted([None] * 4, (gate, below, 0.0, 1.0), reference="gated", gate_relevance=gate) == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_sampled_asks_about_its_share_and_about_every_unhappy_customer() -> None:
+    assert wanted([SAD, HAPPY, None, SAD], reference="sampled", reference_rate=0.0) == [True, False, False, True]
+    assert wanted([HAPPY] * 4, reference="sampled", reference_rate=1.0) == [True] * 4
+    many = [pair("a", str(i)) for i in range(2000)]
+    loop = settings(reference="sampled", reference_rate=0.2)
+    found = wants_reference(many, [""] * 2000, [HAPPY] * 2000, loop, services(), np.random.default_rng(1))
+    assert sum(found) == pytest.approx(400, abs=60)
+    draws = np.random.default_rng(1).random(2000)
+    assert found == [bool(draw < 0.2) for draw in draws], "one draw for every pair, in order"
+
+
+def test_a_draw_at_the_rate_is_not_asked_about() -> None:
+    class Halves:
+        def random(self, size: int) -> Array:
+            return np.full(size, 0.5, np.float32)
+
+    loop = settings(reference="sampled", reference_rate=0.5)
+    assert wants_reference(PAIRS, [""] * 4, [None] * 4, loop, services(), Halves()) == [False] * 4  # type: ignore[arg-type]
+
+
+def test_the_last_pairs_are_the_latest_in_order() -> None:
+    assert last(PAIRS, 2) == PAIRS[2:]
+    assert last(PAIRS, 0) == ()
+    assert last(PAIRS, 4) == last(PAIRS, 99) == PAIRS
+    assert last((), 3) == ()
+
+
+def test_the_cloud_gets_each_prompt_with_the_same_few_shots() -> None:
+    given = services()
+    long = replace(PAIRS[0], context=(Turn("customer", "hi"), Turn("agent", "yes")))
+    answers = ask_cloud([long, PAIRS[1]], PAIRS[2:], "judge", 7, given)
+    assert [answer.text for answer in answers] == ["cloud q p0", "cloud q p1"]
+    assert isinstance(given.gateway, EchoGateway)
+    first, second = given.gateway.requests
+    assert (first.turns, second.turns) == (long.prompt, PAIRS[1].prompt)
+    assert {(r.shop_id, r.purpose, r.server_round) for r in (first, second)} == {("a", "judge", 7)}
+    assert first.examples == second.examples == (("q p2", "发圆通"), ("q p3", "发圆通"))
+
+
+def test_judgements_stand_where_the_cloud_answered() -> None:
+    judge = Scripted({"r1": 0.3, "r3": 0.8})
+    given = replace(services(), judge=judge)
+    cloud = [None, TeacherReply("c1", "ok", ""), TeacherReply(None, "timeout", ""), TeacherReply("c3", "ok", "")]
+    found = judge_replies(PAIRS, ["r0", "r1", "r2", "r3"], cloud, given)
+    assert [None if judgement is None else judgement.final_score for judgement in found] == [None, 0.3, None, 0.8]
+    assert judge.judged == [("q p1", "r1", "c1"), ("q p3", "r3", "c3")]
+
+
+class Told:
+    """A customer whose verdict is looked up by the query."""
+
+    def __init__(self, verdicts: dict[str, Feedback | None]) -> None:
+        self.verdicts = verdicts
+        self.seeds: list[int] = []
+
+    def feedback(self, pairs: Sequence[Pair], replies: Sequence[str], seed: int) -> list[Feedback | None]:
+        self.seeds.append(seed)
+        return [self.verdicts[pair.pair_id] for pair in pairs]
+
+
+class Replying(CountingModel):
+    """Answers every query with itself, and keeps the requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list = []
+
+    def reply(self, requests: Sequence) -> list[list[str]]:
+        self.requests.extend(requests)
+        return [[prompt[-1].text for prompt in request.prompts] for request in requests]
+
+
+def scripted(scores: Sequence[float], verdicts: Sequence[Feedback | None], dead: bool = False) -> Services:
+    judge = Scripted({p.query: score for p, score in zip(PAIRS, scores, strict=True)})
+    told = Told({p.pair_id: verdict for p, verdict in zip(PAIRS, verdicts, strict=True)})
+    return replace(services(dead), end_model=Replying(), judge=judge, feedback=told)
+
+
+ADAPTER = {NAMES[0]: np.ones((2, 3), np.float32), NAMES[1]: np.zeros((3, 2), np.float32)}
+
+
+def test_a_low_score_or_an_unhappy_customer_makes_a_label_and_nothing_else_does() -> None:
+    given = scripted((0.9, 0.9, 0.1, 0.1), (HAPPY, SAD, None, SAD))
+    served = serve(PAIRS, ADAPTER, (), settings(), given, 3, seed=5)
+    assert served.replies == tuple(p.query for p in PAIRS)
+    assert served.feedback == (HAPPY, SAD, None, SAD)
+    assert served.escalated == 3
+    assert [(label.pair_id, label.reason) for label in served.pseudo_labels] == [
+        ("a/p1", "unhappy_customer"),
+        ("a/p2", "low_score"),
+        ("a/p3", "low_score"),
+    ]
+    label = served.pseudo_labels[0]
+    assert (label.prompt, label.reply) == (PAIRS[1].prompt, "cloud q p1")
+    assert (label.model_version, label.server_round) == ("echo-1", 3)
+    assert [judgement.accepted for judgement in served.judgements if judgement] == [True, True, False, False]
+    assert served.seconds >= 0
+
+
+def test_a_score_at_the_accept_score_is_no_label() -> None:
+    served = serve(PAIRS, ADAPTER, (), settings(), scripted((0.5, 0.5, 0.4, 0.6), [None] * 4), 1, 0)
+    assert [label.pair_id for label in served.pseudo_labels] == ["a/p2"]
+
+
+def test_only_those_asked_about_go_to_the_cloud_each_with_its_own_answer() -> None:
+    given = scripted((0.9, 0.1, 0.9, 0.1), (HAPPY, HAPPY, SAD, None))
+    served = serve(PAIRS, ADAPTER, PAIRS[:1], settings(reference="gated", gate_relevance=0.5), given, 1, 0)
+    assert [None if answer is None else answer.text for answer in served.cloud] == [
+        None,
+        "cloud q p1",
+        "cloud q p2",
+        "cloud q p3",
+    ]
+    assert isinstance(given.gateway, EchoGateway)
+    assert [request.purpose for request in given.gateway.requests] == ["judge"] * 3
+    assert given.gateway.requests[0].examples == (("q p0", "发圆通"),)
+    assert [label.reply for label in served.pseudo_labels] == ["cloud q p1", "cloud q p2", "cloud q p3"]
+
+
+def test_an_unhappy_customer_whom_the_cloud_fails_is_escalated_without_a_label() -> None:
+    served = serve(PAIRS, ADAPTER, (), settings(), scripted([0.9] * 4, (SAD, HAPPY, None, SAD), dead=True), 1, 0)
+    assert (served.escalated, served.pseudo_labels, served.judgements) == (2, (), (None,) * 4)
+
+
+def test_an_empty_part_asks_nobody() -> None:
+    given = scripted([0.0] * 4, [SAD] * 4)
+    served = serve((), ADAPTER, PAIRS, settings(), given, 1, 0)
+    assert served == type(served)((), (), (), (), (), 0, 0.0)
+    assert isinstance(given.gateway, EchoGateway) and given.gateway.requests == []
+
+
+def test_every_draw_of_a_cycle_has_its_stream() -> None:
+    # Frozen: another name here is another draw, and every published figure moves.
+    given = scripted([0.1] * 4, [None] * 4)
+    loop = settings(reference="sampled", reference_rate=0.5)
+    served = serve(PAIRS, ADAPTER, (), loop, given, 1, seed=11)
+    assert isinstance(given.end_model, Replying) and isinstance(given.feedback, Told)
+    (request,) = given.end_model.requests
+    assert (request.seed, given.feedback.seeds) == (derive_seed(11, "reply"), [derive_seed(11, "feedback")])
+    assert (request.adapter, request.decoding) == (ADAPTER, loop.decoding)
+    assert request.prompts == tuple(p.prompt for p in PAIRS)
+    draws = derive_rng(11, "reference").random(4)
+    assert [answer is not None for answer in served.cloud] == [bool(draw < 0.5) for draw in draws]
+
+    experience = Experience(PAIRS[:3], served.pseudo_labels)
+    tuned = settings(fine_tune=FineTuneSettings(steps=3, batch_size=2), pseudo_share=0.4)
+    learned = learn(experience, ADAPTER, {"step": np.array(5, np.float32)}, tuned, given, seed=13)
+    (job,) = given.end_model.jobs
+    assert job.seed == derive_seed(13, "fine_tune")
+    assert job.examples == draw_examples(experience, 6, 0.4, derive_rng(13, "examples"))
+    assert (job.settings, job.adapter) == (tuned.fine_tune, ADAPTER)
+    assert (learned.num_examples, learned.losses, float(learned.adapter[NAMES[1]][0, 0])) == (6, (1.0,) * 3, 3.0)
+    assert learned.optimizer is not None and float(learned.optimizer["step"]) == 8
+    assert learned.seconds >= 0
+
+
+def test_without_experience_nothing_is_learned() -> None:
+    given = services()
+    optimizer = {"step": np.array(5, np.float32)}
+    learned = learn(Experience(), ADAPTER, optimizer, settings(), given, 0)
+    assert (learned.adapter, learned.optimizer, learned.losses, learned.num_examples) == (ADAPTER, optimizer, (), 0)
+    assert isinstance(given.end_model, CountingModel) and given.end_model.jobs == []
