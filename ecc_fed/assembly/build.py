@@ -12,7 +12,7 @@ from typing import Any, cast
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.completion import Language
-from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor, Teacher
+from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor, StudyView, Teacher
 from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
@@ -196,6 +196,12 @@ def build_settings(config: RunConfig) -> EvolutionSettings:
 def build_strategy(config: RunConfig) -> Any:
     """The server's way of averaging, new for every run."""
     return instantiate(config.strategy, "strategy")
+
+
+def build_view(config: RunConfig) -> StudyView | None:
+    """The study's own pages; None for the report alone."""
+    view = config.study.view
+    return None if view is None else cast(StudyView, instantiate(view, "study.view"))
 
 
 def adapter_writer(config: RunConfig) -> WriteAdapter:

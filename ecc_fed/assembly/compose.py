@@ -28,14 +28,8 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else beside
 
 
-def _scaled(steps: int, scale: float) -> int:
-    """`${scaled:steps,scale}`: steps / scale, rounded, and at least 1 of any."""
-    return max(1, round(steps / scale)) if steps else 0
-
-
 def register_schema() -> None:
-    """Puts the typed root where Hydra finds it as `run_schema`, and the resolver that scales steps."""
-    OmegaConf.register_new_resolver("scaled", _scaled, replace=True)
+    """Puts the typed root where Hydra finds it as `run_schema`."""
     ConfigStore.instance().store(name="run_schema", node=RunConfig)
 
 

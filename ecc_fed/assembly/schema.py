@@ -251,24 +251,12 @@ class StudyConfig:
     seeds: list[int] = field(default_factory=lambda: [0])
     # name -> overrides, such as {no_platform_facts: ["corpus.platform_share=0"]}; none is the study as it stands.
     variants: dict[str, list[str]] = field(default_factory=dict)
-    # paper_table6 | paper_theta: writes that view of the runs, beside the report; null: the report alone.
-    view: str | None = None
-    # Steps of the paper that one step here stands for, and the paper's steps that a variant stands for.
-    # finetune.steps: ${scaled:${study.paper_steps},${study.scale}}
-    scale: float = 1.0
-    paper_steps: int = 0
+    # A `core.protocols.StudyView` by _target_, which writes pages of its own; null: the report alone.
+    view: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         _require(bool(self.arms), "study.arms", self.arms, "at least one arm")
         _require(bool(self.seeds), "study.seeds", self.seeds, "at least one seed")
-        _require(
-            self.view in (None, "paper_table6", "paper_theta"),
-            "study.view",
-            self.view,
-            "one of paper_table6, paper_theta, or null",
-        )
-        _require(self.scale > 0, "study.scale", self.scale, "above 0")
-        _require(self.paper_steps >= 0, "study.paper_steps", self.paper_steps, "0 or more")
 
 
 @dataclass

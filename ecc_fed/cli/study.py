@@ -10,6 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+from ecc_fed.assembly.build import build_view
 from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_value
@@ -88,6 +89,7 @@ def main(arguments: list[str]) -> int:
     flags, overrides, folders = split_flags(rest)
     refuse_flags(flags)
     runs = plan_study(name, overrides, folders)
+    view = build_view(runs[0].config)
     console = Console(stderr=True)
     for run in runs:
         if (out / run.name).exists():
@@ -100,12 +102,9 @@ def main(arguments: list[str]) -> int:
                 simulate(run.config, directory, hosts, on_progress)
                 write_summary(directory.root)
     # Plotting takes seconds to import; no mistake waits for it.
-    from ecc_fed.reporting.paper.views import VIEWS
     from ecc_fed.reporting.report import report
 
     report([out], console=Console())
-    view = runs[0].config.study.view
-    if view is not None:
-        for path in VIEWS[view](out, out):
-            Console().print(f"{view}: {path}", markup=False, highlight=False, soft_wrap=True)
+    for path in view.write(out, out) if view is not None else ():
+        Console().print(f"Written: {path}", markup=False, highlight=False, soft_wrap=True)
     return 0

@@ -11,7 +11,11 @@ import sys
 from pathlib import Path
 
 from ecc_fed.core.errors import EccError
-from ecc_fed.reporting.paper.views import VIEWS
+from experiments.paper.published import SCALE
+from experiments.paper.table6 import Table6
+from experiments.paper.theta import Theta
+
+VIEWS = {"paper_table6": Table6, "paper_theta": Theta}
 
 
 def main() -> int:
@@ -20,9 +24,10 @@ def main() -> int:
     parser.add_argument("view", choices=sorted(VIEWS))
     parser.add_argument("directory", type=Path, help="the study's folder, as ecc-fed study wrote it")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder to write to")
+    parser.add_argument("--scale", type=float, default=SCALE, help="the paper's steps that one step stands for")
     given = parser.parse_args()
     try:
-        for path in VIEWS[given.view](given.directory, given.output):
+        for path in VIEWS[given.view](given.scale).write(given.directory, given.output):
             print(path)
     except EccError as error:
         print(error, file=sys.stderr)

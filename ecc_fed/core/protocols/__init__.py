@@ -10,6 +10,7 @@ corpus              Corpus
 partition           Partition
 redaction           Redactor
 feedback            FeedbackSource
+study.view          StudyView
 
 The others part the rooms of the package from one another.
 """
@@ -20,6 +21,7 @@ from ecc_fed.core.protocols.device import Device
 from ecc_fed.core.protocols.end_model import EndModel
 from ecc_fed.core.protocols.judging import FeedbackSource, Judge, RelevanceModel, SimilarityModel, TextEncoder
 from ecc_fed.core.protocols.privacy import Ledger, RedactedSession, Redactor
+from ecc_fed.core.protocols.study import StudyView
 
 __all__ = [
     "Corpus",
@@ -33,6 +35,7 @@ __all__ = [
     "Redactor",
     "RelevanceModel",
     "SimilarityModel",
+    "StudyView",
     "Teacher",
     "TeacherGateway",
     "TextEncoder",

@@ -17,9 +17,9 @@ import yaml
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
 from ecc_fed.core.statistics import Estimate, Values, bootstrap_ratio_differences, bootstrap_ratios
-from ecc_fed.reporting.paper.common import COLUMNS, ORIGINAL
 from ecc_fed.reporting.rows import Phase, Run, SampleRow, load_run
 from ecc_fed.reporting.study import find_runs
+from experiments.paper.published import COLUMNS, ORIGINAL, SCALE, paper_steps
 
 ColumnKey = tuple[str, int]
 # (seed, shop_id, pair_id)
@@ -29,10 +29,11 @@ _SEED = 20240
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A finished run with its resolved config."""
+    """A finished run with its resolved config; one step of it stands for `scale` of the paper's."""
 
     run: Run
     config: Mapping[str, Any]
+    scale: float
 
     def setting(self, name: str) -> Any:
         """The value of GROUP.KEY.
@@ -47,8 +48,13 @@ class StudyRun:
             value = value[part]
         return value
 
+    @property
+    def column(self) -> ColumnKey:
+        """Method and the paper's steps that the run stands for."""
+        return str(self.setting("adapter.method")), paper_steps(int(self.setting("finetune.steps")), self.scale)
 
-def load_runs(directory: Path) -> list[StudyRun]:
+
+def load_runs(directory: Path, scale: float = SCALE) -> list[StudyRun]:
     """The finished runs in `directory`, by path.
 
     Raises:
@@ -64,7 +70,7 @@ def load_runs(directory: Path) -> list[StudyRun]:
             raise RunDirectoryError(f"{run.directory.config}: not YAML ({error}); run the study again") from error
         if not isinstance(config, dict):
             raise RunDirectoryError(f"{run.directory.config}: missing or empty; run the study again")
-        loaded.append(StudyRun(run, config))
+        loaded.append(StudyRun(run, config, scale))
     return loaded
 
 
@@ -91,11 +97,6 @@ class Column:
 _ONE_STUDY = ("corpus", "partition", "end_model", "decoding", "teacher")
 
 
-def column_key(run: StudyRun) -> ColumnKey:
-    """Method and the paper's steps that the run stands for."""
-    return str(run.setting("adapter.method")), int(run.setting("study.paper_steps"))
-
-
 def columns_of(runs: Sequence[StudyRun]) -> tuple[Column, ...]:
     """The runs as columns, the paper's first; the bare base comes from the runs of the first.
 
@@ -107,7 +108,7 @@ def columns_of(runs: Sequence[StudyRun]) -> tuple[Column, ...]:
     for run in runs:
         if run.run.arm == "none":
             continue
-        of_seed = found.setdefault(column_key(run), {})
+        of_seed = found.setdefault(run.column, {})
         other = of_seed.setdefault(run.run.seed, run)
         differs = [name for name in _ONE_STUDY if other.config.get(name) != run.config.get(name)]
         if differs:

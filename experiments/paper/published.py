@@ -11,6 +11,8 @@ SOURCE = "the paper's Section IV.C: ChatGLM3-6B judged against Gemini 1.5 pro, s
 ORIGINAL = ("original", 0)
 BEST = ("lora", 15000)
 # (method, steps) of Table VI's columns, in its order.
+# Steps of the paper that one step of the embedded model's studies stands for.
+SCALE = 60.0
 COLUMNS = (ORIGINAL, ("prefix_tuning", 3000), ("p_tuning_v2", 3000), ("lora", 3000), ("lora", 5000), BEST)
 _NAMES = {
     "original": "Original model",
@@ -82,6 +84,17 @@ def column_name(column: tuple[str, int]) -> str:
     method, steps = column
     name = _NAMES.get(method, method)
     return f"{name} {steps} steps" if steps else name
+
+
+def scaled_steps(paper_steps: int, scale: float) -> int:
+    """The paper's steps divided by `scale`, rounded, and at least one."""
+    return max(1, round(paper_steps / scale))
+
+
+def paper_steps(steps: int, scale: float) -> int:
+    """The paper's steps that `steps` stand for: those of its table where they round to `steps`, else their product."""
+    known = {scaled_steps(column[1], scale): column[1] for column in COLUMNS if column[1]}
+    return known.get(steps, round(steps * scale))
 
 
 def paper_means() -> dict[tuple[str, int], float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -11,10 +12,10 @@ from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.run_directory import read_json, write_text
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.formatting import MISSING, bytes_text, count_text, number_text
-from ecc_fed.reporting.paper.claims import Claim, claims, fact_value, shown
-from ecc_fed.reporting.paper.common import COLUMNS, QUERIES, SOURCE, column_name, paper_means
-from ecc_fed.reporting.paper.plot import figure_3
-from ecc_fed.reporting.paper.runs import Column, ColumnKey, Grid, StudyRun, columns_of, load_runs
+from experiments.paper.claims import Claim, claims, fact_value, shown
+from experiments.paper.plot import figure_3
+from experiments.paper.published import COLUMNS, QUERIES, SCALE, SOURCE, column_name, paper_means
+from experiments.paper.runs import Column, ColumnKey, Grid, StudyRun, columns_of, load_runs
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -190,33 +191,19 @@ def _say(found: Sequence[Claim]) -> str:
 def _setting(columns: Sequence[Column]) -> str:
     runs = columns[0].runs
     shops = sorted({(run.run.seed, shop) for run in runs for shop in run.run.shops})
-    scale = float(runs[0].setting("study.scale"))
     return (
         f"{len(runs)} seeds ({', '.join(str(run.run.seed) for run in runs)}), {len(shops)} shops in all, each evolving "
-        f"by itself (no server). One step here stands for {scale:g} of the paper's. Intervals are 95% bootstrap "
-        "intervals over shops of all seeds, paired where columns are compared.\n"
+        f"by itself (no server). One step here stands for {runs[0].scale:g} of the paper's. Intervals are 95% "
+        "bootstrap intervals over shops of all seeds, paired where columns are compared.\n"
     )
 
 
-def write_table_6(directory: Path, output: Path) -> list[Path]:
-    """Writes `table6.md` and `figure3.svg` for the runs in `directory`; returns their paths.
-
-    Raises:
-        UserError: no run, or columns without a common seed.
-        RunDirectoryError: a run's file is broken, or the output cannot be written.
-    """
-    columns = columns_of(load_runs(directory))
-    scores, facts = Grid(columns, lambda row: row.final_score), Grid(columns, fact_value)
-    extra = Grid(columns, lambda row: row.final_score, extra=True)
+def _page(columns: Sequence[Column], scores: Grid, extra: Grid, measured: Path) -> str:
+    facts = Grid(columns, fact_value)
     losses: Mapping[ColumnKey, Mapping[tuple[int, str], float]] = {
         column.key: losses_of(column) for column in columns if column.phase == "final"
     }
-    held_out: list[Estimate | None] = [scores.mean(column.key) for column in columns]
-    bars = [
-        [*_six(extra, column.key), None if estimate is None else estimate.mean]
-        for column, estimate in zip(columns, held_out, strict=True)
-    ]
-    text = "\n".join([
+    return "\n".join([
         "# The paper's Tables V and VI\n",
         _setting(columns),
         "## What holds\n",
@@ -232,9 +219,36 @@ def write_table_6(directory: Path, output: Path) -> list[Path]:
         "The paper's replies in its own English translation, cut at […]; it prints none for LoRA at 15,000 steps.\n",
         table_5(columns),
         "## Costs\n",
-        costs(columns) + measured_costs(output / "costs.json"),
+        costs(columns) + measured_costs(measured),
     ])  # fmt: skip
-    paths = [output / "table6.md", output / "figure3.svg"]
-    write_text(paths[0], text)
-    write_text(paths[1], figure_3([column_name(column.key) for column in columns], bars, held_out))
-    return paths
+
+
+def _figure(columns: Sequence[Column], scores: Grid, extra: Grid) -> str:
+    held_out: list[Estimate | None] = [scores.mean(column.key) for column in columns]
+    bars = [
+        [*_six(extra, column.key), None if estimate is None else estimate.mean]
+        for column, estimate in zip(columns, held_out, strict=True)
+    ]
+    return figure_3([column_name(column.key) for column in columns], bars, held_out)
+
+
+@dataclass(frozen=True)
+class Table6:
+    """The view of study `paper_table6`; one step of its runs stands for `scale` of the paper's."""
+
+    scale: float = SCALE
+
+    def write(self, directory: Path, output: Path) -> list[Path]:
+        """Writes `table6.md` and `figure3.svg` for the runs in `directory`; returns their paths.
+
+        Raises:
+            UserError: no run, or columns without a common seed.
+            RunDirectoryError: a run's file is broken, or the output cannot be written.
+        """
+        columns = columns_of(load_runs(directory, self.scale))
+        scores = Grid(columns, lambda row: row.final_score)
+        extra = Grid(columns, lambda row: row.final_score, extra=True)
+        paths = [output / "table6.md", output / "figure3.svg"]
+        write_text(paths[0], _page(columns, scores, extra, output / "costs.json"))
+        write_text(paths[1], _figure(columns, scores, extra))
+        return paths

@@ -18,9 +18,9 @@ from ecc_fed.core.statistics import (
 )
 from ecc_fed.reporting.formatting import MISSING
 from ecc_fed.reporting.measures import all_right
-from ecc_fed.reporting.paper.common import BEST, COLUMNS, ORIGINAL, QUERIES, column_name, paper_means
-from ecc_fed.reporting.paper.runs import Column, ColumnKey, Grid
 from ecc_fed.reporting.rows import SampleRow
+from experiments.paper.published import BEST, COLUMNS, ORIGINAL, QUERIES, column_name, paper_means
+from experiments.paper.runs import Column, ColumnKey, Grid
 
 Verdict = Literal["holds", "holds in part", "does not hold", "open", "not measured"]
 _FIRST_LORA: ColumnKey = ("lora", 3000)

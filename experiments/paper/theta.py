@@ -8,6 +8,7 @@ part comes from runs with other values.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,11 @@ from ecc_fed.core.run_directory import write_text
 from ecc_fed.core.statistics import bootstrap_auc
 from ecc_fed.reporting.formatting import MISSING, number_text
 from ecc_fed.reporting.measures import all_right
-from ecc_fed.reporting.paper.claims import fact_value, shown
-from ecc_fed.reporting.paper.common import ORIGINAL, column_name
-from ecc_fed.reporting.paper.runs import Column, ColumnKey, Grid, StudyRun, column_key, columns_of, load_runs
-from ecc_fed.reporting.paper.table6 import markdown
 from ecc_fed.reporting.rows import SampleRow
+from experiments.paper.claims import fact_value, shown
+from experiments.paper.published import ORIGINAL, SCALE, column_name
+from experiments.paper.runs import Column, ColumnKey, Grid, StudyRun, columns_of, load_runs
+from experiments.paper.table6 import markdown
 
 ALPHAS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
 FLOORS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
@@ -84,7 +85,7 @@ def _evolved(runs: Sequence[StudyRun]) -> str:
     """Shops that differ in nothing but the values they evolved by, over the seeds that all have; empty for none."""
     found: dict[ColumnKey, dict[tuple[float, float], dict[int, StudyRun]]] = {}
     for run in runs:
-        found.setdefault(column_key(run), {}).setdefault(_values(run), {})[run.run.seed] = run
+        found.setdefault(run.column, {}).setdefault(_values(run), {})[run.run.seed] = run
     rows = []
     for key, of_values in found.items():
         seeds = sorted(set.intersection(*(set(of) for of in of_values.values())))
@@ -124,17 +125,9 @@ def _first_variant(runs: Sequence[StudyRun]) -> list[StudyRun]:
     return chosen or list(runs)
 
 
-def write_theta(directory: Path, output: Path) -> list[Path]:
-    """Writes `theta.md` for the runs in `directory`; returns its path.
-
-    Raises:
-        UserError: no run that fine-tunes.
-        RunDirectoryError: a run's file is broken, or the output cannot be written.
-    """
-    runs = [run for run in load_runs(directory) if run.run.arm != "none"]
-    columns = columns_of(_first_variant(runs))
+def _page(columns: Sequence[Column], runs: Sequence[StudyRun]) -> str:
     queries = len(Grid(columns, rescored(*_PAPER)).keys)
-    text = "\n".join([
+    return "\n".join([
         "# score_alpha and Theta\n",
         f"{len(columns[0].runs)} seeds, {queries} held-out queries, 95% bootstrap intervals over shops of all seeds "
         "(for the area: over replies).\n",
@@ -145,6 +138,22 @@ def write_theta(directory: Path, output: Path) -> list[Path]:
         _known(columns),
         _evolved(runs),
     ])  # fmt: skip
-    path = output / "theta.md"
-    write_text(path, text)
-    return [path]
+
+
+@dataclass(frozen=True)
+class Theta:
+    """The view of study `paper_theta`; one step of its runs stands for `scale` of the paper's."""
+
+    scale: float = SCALE
+
+    def write(self, directory: Path, output: Path) -> list[Path]:
+        """Writes `theta.md` for the runs in `directory`; returns its path.
+
+        Raises:
+            UserError: no run that fine-tunes.
+            RunDirectoryError: a run's file is broken, or the output cannot be written.
+        """
+        runs = [run for run in load_runs(directory, self.scale) if run.run.arm != "none"]
+        path = output / "theta.md"
+        write_text(path, _page(columns_of(_first_variant(runs)), runs))
+        return [path]

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
-from ecc_fed.reporting.paper.claims import claims, fact_value
-from ecc_fed.reporting.paper.common import BEST, COLUMNS, ORIGINAL, QUERIES, paper_means
-from ecc_fed.reporting.paper.runs import Grid, columns_of, load_runs
-from ecc_fed.reporting.paper.table6 import losses_of, markdown, write_table_6
-from ecc_fed.reporting.paper.theta import rescored, write_theta
+from experiments.paper import tables
+from experiments.paper.claims import claims, fact_value
+from experiments.paper.published import BEST, COLUMNS, ORIGINAL, QUERIES, paper_means, paper_steps, scaled_steps
+from experiments.paper.runs import Grid, columns_of, load_runs
+from experiments.paper.table6 import Table6, losses_of, markdown
+from experiments.paper.theta import Theta, rescored
 
 # method, steps -> mean score after fine-tuning, share of right facts, training loss
 SKILL = {
@@ -63,9 +64,8 @@ def write_run(root: Path, key, seed, skill):
     info = {"schema": 1, "arm": "local", "seed": seed, "shops": ["a", "b"], "runtime": {"peak_rss_bytes": 10**9}}
     (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
     (folder / ".hydra" / "config.yaml").write_text(
-        f"adapter: {{method: {method}}}\nfinetune: {{steps: {steps // 60}, learning_rate: 0.004}}\n"
-        "judge: {score_alpha: 0.8, relevance_floor: 0.2}\nruntime: {engine: peft}\n"
-        f"study: {{paper_steps: {steps}, scale: 60}}\n",
+        f"adapter: {{method: {method}}}\nfinetune: {{steps: {round(steps / 60)}, learning_rate: 0.004}}\n"
+        "judge: {score_alpha: 0.8, relevance_floor: 0.2}\nruntime: {engine: peft}\n",
         encoding="utf-8",
     )
     return folder
@@ -155,7 +155,7 @@ def test_without_the_papers_columns_nothing_is_claimed(tmp_path):
 
 
 def test_the_page_holds_the_papers_figures_beside_the_studys(study, tmp_path):
-    paths = write_table_6(study, tmp_path / "out")
+    paths = Table6().write(study, tmp_path / "out")
     page, figure = (path.read_text(encoding="utf-8") for path in paths)
     assert "0.400 (0.495)" in page  # "Can I get a discount?", LoRA 15000: here, and the paper's
     assert "Of course, dear customer" in page
@@ -171,7 +171,7 @@ def test_a_study_of_one_seed_and_shop_has_figures_without_intervals(tmp_path):
     kept = [line for line in path.read_text(encoding="utf-8").splitlines() if '"shop_id": "a"' in line]
     path.write_text("\n".join(kept) + "\n", encoding="utf-8")
     assert Grid(columns_of(load_runs(tmp_path)), lambda row: row.final_score).mean(("lora", 3000)).low is None
-    assert write_table_6(tmp_path, tmp_path / "out")[0].exists()
+    assert Table6().write(tmp_path, tmp_path / "out")[0].exists()
 
 
 def test_seeds_that_a_column_lacks_are_left_out_and_none_in_common_is_refused(tmp_path):
@@ -208,7 +208,7 @@ def test_scores_are_computed_again_by_eq_1(study):
 
 
 def test_the_sweep_marks_the_papers_values(study, tmp_path):
-    page = write_theta(study, tmp_path / "out")[0].read_text(encoding="utf-8")
+    page = Theta().write(study, tmp_path / "out")[0].read_text(encoding="utf-8")
     assert page.count("0.8, 0.2 (the paper's)") == 2
     assert "evolved by" not in page
 
@@ -218,7 +218,7 @@ def test_shops_that_evolved_by_other_values_are_compared_over_their_common_seeds
         folder = write_run(study / "theta", ("lora", 3000), seed, (0.45, 0.4, 1.5))
         path = folder / ".hydra" / "config.yaml"
         path.write_text(path.read_text(encoding="utf-8").replace("score_alpha: 0.8", "score_alpha: 0.0"))
-    page = write_theta(study, tmp_path / "out")[0].read_text(encoding="utf-8")
+    page = Theta().write(study, tmp_path / "out")[0].read_text(encoding="utf-8")
     assert "| LoRA 3000 steps | 0.8, 0.2 | 2 | 9 |" in page
     assert "| LoRA 3000 steps | 0, 0.2 | 2 | 9 |" in page
     assert "LoRA 5000 steps | 0" not in page
@@ -226,3 +226,29 @@ def test_shops_that_evolved_by_other_values_are_compared_over_their_common_seeds
 
 def test_a_cell_cannot_break_the_table():
     assert markdown(["a"], [["x | y\nz"]]).splitlines()[2] == "| x \\| y z |"
+
+
+@pytest.mark.parametrize("scale", [60, 1, 1000, 7.3])
+def test_steps_stand_for_the_papers_whatever_the_scale(scale):
+    steps = [scaled_steps(column[1], scale) for column in COLUMNS]
+    assert [paper_steps(number, scale) for number in steps[1:]] == [column[1] for column in COLUMNS[1:]]
+    assert paper_steps(7, 60) == 420
+
+
+def test_a_scale_of_one_takes_steps_as_they_are(tmp_path):
+    folder = write_run(tmp_path, ("lora", 3000), 0, SKILL["lora", 3000])
+    path = folder / ".hydra" / "config.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("steps: 50", "steps: 3000"), encoding="utf-8")
+    assert load_runs(tmp_path, 1)[0].column == ("lora", 3000)
+    assert "stands for 1 of the paper's" in Table6(1).write(tmp_path, tmp_path / "out")[0].read_text(encoding="utf-8")
+
+
+def test_the_command_writes_the_views(study, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "pages"
+    for view in tables.VIEWS:
+        monkeypatch.setattr("sys.argv", ["tables", view, str(study), "--output", str(out)])
+        assert tables.main() == 0
+    assert sorted(path.name for path in out.iterdir()) == ["figure3.svg", "table6.md", "theta.md"]
+    monkeypatch.setattr("sys.argv", ["tables", "paper_theta", str(tmp_path / "nowhere")])
+    assert tables.main() == 1
+    assert "nowhere is no folder" in capsys.readouterr().err
