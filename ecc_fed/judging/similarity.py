@@ -9,9 +9,9 @@ import numpy as np
 import torch
 import transformers
 
-from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Array
-from ecc_fed.judging.loading import check_limits, choose_device, length_sorted_batches, load_pretrained, resolve_folder
+from ecc_fed.judging.loading import check_limits, length_sorted_batches, open_judge, resolve_folder
 
 Pooling = Literal["cls_dense", "cls", "mean", "pooler_tanh"]
 
@@ -84,20 +84,16 @@ class EncoderSimilarity:
         self.pooling: Pooling = pooling
         self.cosine_low, self.cosine_high = cosine_low, cosine_high
         self.batch_size, self.max_tokens = batch_size, max_tokens
-        self.device = choose_device(device)
         folder = resolve_folder(path, "similarity")
-        self._tokenizer, self._model, missing = load_pretrained(
-            transformers.AutoModel, folder, "similarity", self.device
-        )
-        needs_pooler = pooling in ("cls_dense", "pooler_tanh")
-        absent = [name for name in missing if needs_pooler or not name.startswith("pooler.")]
-        if needs_pooler and getattr(self._model, "pooler", None) is None:
-            absent = ["pooler"]
-        if absent:
-            raise ModelError(
-                f"the similarity model {folder} lacks the weights {absent[:3]}: take a complete checkpoint"
-                + (", or set pooling to cls or mean" if needs_pooler else "")
-            )
+        opened = open_judge(transformers.AutoModel, folder, "similarity model", device)
+        if pooling in ("cls_dense", "pooler_tanh"):
+            remedy = "take a complete checkpoint, or set pooling to cls or mean"
+            if getattr(opened.model, "pooler", None) is None:
+                raise opened.refusal(f"has no pooler, which pooling={pooling} needs", remedy)
+            opened.require_weights(remedy)
+        else:
+            opened.require_weights(besides="pooler.")
+        self.device, self._model, self._tokenizer = opened.device, opened.model, opened.tokenizer
         check_limits(max_tokens, batch_size, self._model, "similarity", folder)
 
     def encode(self, texts: Sequence[str]) -> Array:

@@ -24,10 +24,10 @@ from ecc_fed.core.records import AdapterState, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory, read_json
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.adapters.files import load_adapter
-from ecc_fed.end_model.base import find_folder
 from ecc_fed.end_model.text.streaming import StreamingEngine, stream_reply
 from ecc_fed.evolution.review.session import Lesson, Review
 from ecc_fed.evolution.shop_state import ShopState, newest_state
+from ecc_fed.models.folder import find_folder
 
 _END_BYTES = 1 << 20
 _SHOWN = 20
@@ -92,7 +92,7 @@ def end_state(run: FinishedRun, shop: Shop, fresh: AdapterState) -> tuple[ShopSt
 def fingerprint(path: str) -> str:
     """SHA-256 over a model's config and the ends and sizes of its weight files: cheap, and moved by any training."""
     digest = hashlib.sha256()
-    folder = find_folder(path)
+    folder = find_folder(path, "end model")
     for file in sorted([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
         size = file.stat().st_size
         digest.update(f"{file.name}{size}".encode())

@@ -26,13 +26,13 @@ from torch import Tensor
 from transformers import GlmConfig, GlmForCausalLM
 
 from ecc_fed.core.errors import ConfigError, EccError
-from ecc_fed.end_model.base import resolve_device
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout
 from ecc_fed.end_model.engines.shared.groups import Groups
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase, take_apart
 from ecc_fed.end_model.engines.shared.training import TrainingBank, train_batch
 from ecc_fed.end_model.training.finetune import EncodedExample, train
 from ecc_fed.hosts.memory import GIB, GpuMeter, HostMeter, Meter, is_out_of_memory, limit_gpu
+from ecc_fed.models.device import choose_device
 from experiments.benchmarks.load import (
     job,
     lora_config,
@@ -285,7 +285,7 @@ def measure(
 
 def run(chosen: Any) -> list[dict[str, Any]]:
     """All rows, printed on the way."""
-    device = resolve_device(chosen.device)
+    device = choose_device(chosen.device, "end model")
     meter: Meter = HostMeter(None, 1) if device.type == "cpu" else GpuMeter(limit_gpu(chosen.memory_gib))
     shape, counts, steps = (
         (DRY_RUN, [1, 2, 3], 2) if chosen.dry_run else (CHATGLM3_6B, sorted({1, *chosen.shops}), chosen.steps)

@@ -1,7 +1,6 @@
 import json
 import shutil
 
-import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -30,42 +29,11 @@ def test_bf16_halves_the_base(llama):
     assert {parameter.dtype for parameter in base.model.parameters()} == {torch.bfloat16}
 
 
-@pytest.mark.parametrize(
-    ("removed", "said"),
-    [("config.json", "config.json"), ("model.safetensors", "weights"), ("tokenizer.json", "tokenizer")],
-)
-def test_a_folder_that_lacks_a_part_is_refused_by_name(folder, removed, said):
-    (folder / removed).unlink()
-    with pytest.raises(ModelError, match=said) as error:
-        load_base(str(folder), device="cpu")
-    assert str(folder) in str(error.value)
-
-
 def test_missing_tensors_are_not_filled_with_random_numbers(folder):
     tensors = load_file(folder / "model.safetensors")
     del tensors["model.layers.1.mlp.down_proj.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="down_proj"):
-        load_base(str(folder), device="cpu")
-
-
-def test_a_truncated_checkpoint_is_refused(folder):
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="cannot be loaded"):
-        load_base(str(folder), device="cpu")
-
-
-def test_another_kind_of_model_is_refused(folder):
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"model_type": "vit"}))
-    with pytest.raises(ModelError, match="causal"):
-        load_base(str(folder), device="cpu")
-    (folder / "config.json").write_text(json.dumps(config | {"model_type": "chatglm"}))
-    with pytest.raises(ModelError, match="convert-chatglm3"):
-        load_base(str(folder), device="cpu")
-    (folder / "config.json").write_text("{")
-    with pytest.raises(ModelError, match="JSON"):
+    with pytest.raises(ModelError, match=r"the end model .*base lacks 1 weights .*down_proj"):
         load_base(str(folder), device="cpu")
 
 
@@ -77,25 +45,10 @@ def test_a_tokenizer_of_another_model_is_refused(folder):
         load_base(str(folder), device="cpu")
 
 
-@pytest.mark.parametrize("path", ["/no/such/folder", "./nowhere", "a/b/c", ""])
-def test_a_path_without_folder_is_refused(path):
-    with pytest.raises(ModelError, match="no model folder"):
-        load_base(path, device="cpu")
-
-
-def test_a_hub_id_offline_is_refused(monkeypatch, tmp_path):
-    def refuse(*arguments, local_files_only=False, **options):
-        raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
-
-    monkeypatch.setattr("ecc_fed.end_model.base.snapshot_download", refuse)
-    with pytest.raises(ModelError, match=r"someone/model.*could not be fetched"):
-        load_base("someone/model", device="cpu")
-
-
 def test_unknown_devices_and_quantizations_are_refused(llama, monkeypatch):
     with pytest.raises(ConfigError, match="quantization='int3'"):
         load_base(llama, quantization="int3", device="cpu")
-    with pytest.raises(ConfigError, match="device='tpu'"):
+    with pytest.raises(ConfigError, match="device='tpu' of the end model"):
         load_base(llama, device="tpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="no GPU"):

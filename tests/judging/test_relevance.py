@@ -42,7 +42,7 @@ def test_a_score_does_not_depend_on_its_batch(classifier_folder: Callable[[int],
 
 def test_an_encoder_without_classifier_is_refused(encoder_folder: Path) -> None:
     assert isinstance(BertModel.from_pretrained(encoder_folder), BertModel)
-    with pytest.raises(ModelError, match=r"lacks the weights .*classifier.*no trained cross encoder"):
+    with pytest.raises(ModelError, match=r"relevance model .*lacks 2 weights .*classifier.*no trained cross encoder"):
         CrossEncoderRelevance(str(encoder_folder), "softmax_1", max_tokens=48)
 
 

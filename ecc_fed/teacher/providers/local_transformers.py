@@ -16,7 +16,7 @@ from transformers import LogitsProcessorList
 from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.teacher.providers.answers import Answer, completion_of, failed
-from ecc_fed.teacher.providers.local_model import open_model
+from ecc_fed.teacher.providers.local_model import open_local_model
 from ecc_fed.teacher.providers.prices import Price
 from ecc_fed.teacher.providers.seeded_draw import SeededDraw
 from ecc_fed.teacher.providers.settings import check_sampling, stated
@@ -63,7 +63,7 @@ class LocalTransformersTeacher:
         if temperature is not None:
             require_range("teacher.temperature", temperature, 1e-3, 2)
         require_range("teacher.batch_size", batch_size, 1, 1024)
-        self._opened = open_model(path, dtype, device)
+        self._opened = open_local_model(path, dtype, device)
         self._temperature, self._top_p, self._seed = temperature, top_p, seed
         self._batch_size = batch_size
         self._template_arguments = dict(chat_template_kwargs or {})

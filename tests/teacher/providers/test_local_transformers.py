@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.teacher.providers.local_model import open_model
+from ecc_fed.teacher.providers.local_model import open_local_model
 from ecc_fed.teacher.providers.local_transformers import LocalTransformersTeacher
 from ecc_fed.teacher.providers.seeded_draw import SeededDraw
 
@@ -38,7 +38,7 @@ def batched(opened: LocalTransformersTeacher, prompts: list[Any]) -> list[str]:
 @torch.inference_mode()
 def reference(folder: Path, prompt: Any) -> str:
     """Greedy decoding with one forward pass a token and no cache."""
-    opened = open_model(str(folder), "auto", "cpu")
+    opened = open_local_model(str(folder), "auto", "cpu")
     messages = [{"role": "system", "content": prompt.few_shot.text}, {"role": "user", "content": prompt.dialogue}]
     ids = opened.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
     new: list[int] = []
@@ -114,8 +114,8 @@ def test_other_weights_have_another_fingerprint(tmp_path: Path, folder: Path) ->
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"path": "./nowhere"}, ModelError, r"no teacher model folder at './nowhere'"),
-        ({"device": "tpu"}, ConfigError, "teacher.device=tpu is unknown"),
+        ({"path": "./nowhere"}, ModelError, r"the teacher model './nowhere' is no folder"),
+        ({"device": "tpu"}, ConfigError, "device='tpu' of the teacher model is unknown"),
         ({"dtype": "int3"}, ConfigError, "teacher.dtype=int3 is unknown"),
         ({"batch_size": 0}, ConfigError, "teacher.batch_size is 0"),
         ({"temperature": 0}, ConfigError, "teacher.temperature is 0"),
@@ -127,7 +127,7 @@ def test_mistakes_are_named(folder: Path, changes: dict[str, Any], error: type[E
 
 
 def test_incomplete_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"cannot be loaded .*must lie there"):
+    with pytest.raises(ModelError, match=r"the teacher model .* has no config\.json"):
         teacher(tmp_path)
     with pytest.raises(ModelError, match=r"no chat template"):
         teacher(save_tiny_chat_model(tmp_path / "plain", None))
