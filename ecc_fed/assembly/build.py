@@ -12,6 +12,7 @@ from typing import Any, cast
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.completion import Language
+from ecc_fed.core.gradient_rule import ClippedGradient
 from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor, StudyView, Teacher
 from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory
@@ -179,7 +180,7 @@ def build_settings(config: RunConfig) -> EvolutionSettings:
             learning_rate=tuning.learning_rate,
             decay_steps=max(all_steps, 1) if tuning.linear_decay else None,
             weight_decay=tuning.weight_decay,
-            clipping_norm=tuning.clipping_norm,
+            gradient=ClippedGradient(tuning.clipping_norm),
         ),
         cycles=evolution.cycles,
         pseudo_share=evolution.pseudo_share,
@@ -228,7 +229,7 @@ def build_warm_start(config: RunConfig, shops: Sequence[Shop]) -> WarmStart | No
         learning_rate=tuning.learning_rate,
         decay_steps=max(warm.steps, 1) if tuning.linear_decay else None,
         weight_decay=tuning.weight_decay,
-        clipping_norm=tuning.clipping_norm,
+        gradient=ClippedGradient(tuning.clipping_norm),
     )
     return WarmStart(generated, warm.generated_share, fine_tune)
 

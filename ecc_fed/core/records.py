@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ecc_fed.core.gradient_rule import ClippedGradient, GradientRule
+
 Role = Literal["customer", "agent"]
 Split = Literal["history", "stream", "test"]
 FactScope = Literal["shop", "platform"]
@@ -151,7 +153,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class FineTuneSettings:
-    """One fine-tuning job's optimizer settings.
+    """How one job learns: AdamW's settings, and the rule by which examples become a step's gradient.
 
     The learning rate of optimizer step t (counted from 0 over the shop's life) is
     `learning_rate * max(0, 1 - t / decay_steps)`: linear decay without warm-up; with
@@ -163,34 +165,16 @@ class FineTuneSettings:
     learning_rate: float = 2e-3
     decay_steps: int | None = None
     weight_decay: float = 0.0
-    clipping_norm: float = 1.0
+    gradient: GradientRule = field(default_factory=ClippedGradient)
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
-
-
-@dataclass(frozen=True, slots=True)
-class RecordPrivacy:
-    """Record-level DP-SGD for one job (Abadi et al. 2016, Alg. 1); one example is one record.
-
-    Every step draws each of the n examples by itself with probability
-    q = min(1, batch_size / n) (Poisson sampling, which the accountant assumes), clips each drawn
-    example's gradient to `clipping_norm` C, and hands (sum + noise_multiplier C N(0, I)) / (q n) to
-    AdamW. A step that draws nobody still adds its noise.
-    """
-
-    clipping_norm: float
-    noise_multiplier: float
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuneJob:
     """One shop's fine-tuning. `optimizer=None` starts AdamW afresh at step 0.
 
-    Batches: an epoch is a permutation of the examples drawn from the generator seeded by
-    `seed`; batches of `batch_size` are taken in that order, the last of an epoch may be smaller.
-    With `privacy`, batches and gradients are as `RecordPrivacy` says instead, the settings'
-    `clipping_norm` plays no part, and a step's loss is the drawn examples' summed mean losses
-    over q n (0 where nobody was drawn).
+    Batches, dropout and noise draw from streams of `seed`.
     """
 
     adapter: AdapterState
@@ -198,7 +182,6 @@ class FineTuneJob:
     examples: tuple[Example, ...]
     settings: FineTuneSettings
     seed: int
-    privacy: RecordPrivacy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from ecc_fed.assembly.build import (
 from ecc_fed.assembly.compose import load_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import UserError
+from ecc_fed.core.gradient_rule import ClippedGradient
 from ecc_fed.core.records import AdapterState, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory, read_json
 from ecc_fed.core.seeding import derive_seed
@@ -124,7 +125,7 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
             batch_size=config.finetune.batch_size,
             learning_rate=config.finetune.learning_rate / 4 if rate is None else rate,
             weight_decay=config.finetune.weight_decay,
-            clipping_norm=config.finetune.clipping_norm,
+            gradient=ClippedGradient(config.finetune.clipping_norm),
         ),
         config.chat.label_share,
     )

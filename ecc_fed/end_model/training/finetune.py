@@ -6,7 +6,7 @@ AdamW (Loshchilov & Hutter 2019), gradient norm clipped to `clipping_norm`, line
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.gradient_rule import GradientRule
 from ecc_fed.core.records import (
     Array,
     Example,
@@ -22,11 +23,10 @@ from ecc_fed.core.records import (
     FineTuneResult,
     FineTuneSettings,
     OptimizerState,
-    RecordPrivacy,
 )
-from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.text.prompting import encode_prompt, encode_reply
-from ecc_fed.end_model.training.record_privacy import GaussianNoise, clipped_sum, expected_batch, poisson_batches
+from ecc_fed.end_model.training.gradients import JobGradients, weighted_sum
 
 IGNORED = -100
 
@@ -63,35 +63,14 @@ def check_job(job: FineTuneJob) -> None:
         "learning_rate": settings.learning_rate >= 0,
         "decay_steps": settings.decay_steps is None or settings.decay_steps >= 1,
         "weight_decay": settings.weight_decay >= 0,
-        "clipping_norm": settings.clipping_norm > 0,
         "epsilon": settings.epsilon > 0,
         "betas": all(0 <= beta < 1 for beta in settings.betas),
     }
     for name, valid in ranges.items():
         if not valid:
             raise ConfigError(f"fine-tuning with {name}={getattr(settings, name)} is out of range")
-    if job.privacy is not None:
-        if not job.privacy.clipping_norm > 0:
-            raise ConfigError(f"record privacy with clipping_norm={job.privacy.clipping_norm} needs one above 0")
-        if not job.privacy.noise_multiplier >= 0:
-            raise ConfigError(f"record privacy with noise_multiplier={job.privacy.noise_multiplier} needs 0 or more")
     if settings.steps and not job.examples:
         raise ConfigError("fine-tuning needs at least one example; skip a shop that has none, or set steps=0")
-
-
-def batch_order(num_examples: int, batch_size: int, seed: int) -> Iterator[list[int]]:
-    """Endless batches of example indices: epoch after epoch, each a new permutation from `seed`."""
-    generator = derive_rng(seed, "batches")
-    while True:
-        order = generator.permutation(num_examples).tolist()
-        for start in range(0, num_examples, batch_size):
-            yield order[start : start + batch_size]
-
-
-def job_batches(job: FineTuneJob) -> Iterator[list[int]]:
-    """The job's endless batches of example indices: by epochs, or Poisson draws under record privacy."""
-    count, size = len(job.examples), job.settings.batch_size
-    return batch_order(count, size, job.seed) if job.privacy is None else poisson_batches(count, size, job.seed)
 
 
 def learning_rate(settings: FineTuneSettings, step: int) -> float:
@@ -183,24 +162,12 @@ def train(
     model.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(dropout_seed(job.seed))
-        batches = job_batches(job)
-        noise = None if job.privacy is None else GaussianNoise(job.privacy, shapes, job.seed)
+        gradients = JobGradients(job, shapes)
         for step in range(start, start + settings.steps):
-            batch = [examples[index] for index in next(batches)]
-            if job.privacy is None or noise is None:
-                loss = _gradient(model, batch, optimizer, device)
-                torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clipping_norm)
-            else:
-                count = expected_batch(len(examples), settings.batch_size)
-                rows = []
-                loss = 0.0
-                for example in batch:
-                    loss += _gradient(model, [example], optimizer, device) / count
-                    rows.append(torch.cat([_grad(parameter).reshape(-1) for parameter in parameters.values()]))
-                _private_gradient(parameters, rows, job.privacy, noise, count)
+            batch = gradients.next_batch(examples)
+            losses.append(_step_gradient(model, parameters, batch, gradients, device))
             optimizer.param_groups[0]["lr"] = learning_rate(settings, step)
             optimizer.step()
-            losses.append(loss)
             label_tokens += sum(example.label_tokens for example in batch)
     model.eval()
     optimizer.zero_grad(set_to_none=True)
@@ -213,13 +180,41 @@ def train(
     return FineTuneResult(adapter, state, tuple(losses), label_tokens)
 
 
-def _gradient(
-    model: Any, batch: Sequence[EncodedExample], optimizer: torch.optim.Optimizer, device: torch.device
+def _step_gradient(
+    model: Any,
+    parameters: Mapping[str, torch.nn.Parameter],
+    batch: Sequence[EncodedExample],
+    gradients: JobGradients,
+    device: torch.device,
+) -> float:
+    """Leaves the step's gradient by the job's rule in the parameters; returns the step's loss."""
+    rule, divisor = gradients.rule, gradients.divisor
+    rows, loss = [], 0.0
+    for group in gradients.groups(batch):
+        loss += _backward(model, parameters, group, device) / divisor
+        rows.append([_grad(parameter) for parameter in parameters.values()])
+    if rule.per_example:
+        total = _sum_of_rows(parameters, rows, rule)
+    else:
+        # The norm of the tensors' norms, as torch's own clipping has it.
+        factor = rule.factors(torch.nn.utils.get_total_norm(rows[0])[None])
+        total = [gradient.mul_(factor) for gradient in rows[0]]
+    noise = gradients.noise()
+    for (name, parameter), gradient in zip(parameters.items(), total, strict=True):
+        if noise is not None:
+            gradient += torch.tensor(noise[name], device=gradient.device)
+        parameter.grad = gradient.div_(divisor)
+    return loss
+
+
+def _backward(
+    model: Any, parameters: Mapping[str, torch.nn.Parameter], batch: Sequence[EncodedExample], device: torch.device
 ) -> float:
     """Leaves the gradient of the batch's mean loss in the parameters; returns the loss."""
     logits, targets = label_logits(model, batch, device)
     loss = torch.nn.functional.cross_entropy(logits, targets)
-    optimizer.zero_grad(set_to_none=True)
+    for parameter in parameters.values():
+        parameter.grad = None
     torch.autograd.backward(loss)
     return loss.item()
 
@@ -228,20 +223,14 @@ def _grad(parameter: torch.nn.Parameter) -> Tensor:
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
-def _private_gradient(
-    parameters: Mapping[str, torch.nn.Parameter],
-    rows: Sequence[Tensor],
-    privacy: RecordPrivacy,
-    noise: GaussianNoise,
-    count: float,
-) -> None:
-    """Leaves (clipped sum of `rows` + noise) / count in the parameters."""
-    drawn = noise.draw()
-    total = clipped_sum(torch.stack(list(rows)), privacy.clipping_norm) if rows else None
-    start = 0
-    for name, parameter in parameters.items():
-        gradient = torch.tensor(drawn[name], device=parameter.device)
-        if total is not None:
-            gradient += total[start : start + parameter.numel()].view_as(parameter)
-        parameter.grad = gradient / count
-        start += parameter.numel()
+def _sum_of_rows(
+    parameters: Mapping[str, torch.nn.Parameter], rows: Sequence[Sequence[Tensor]], rule: GradientRule
+) -> list[Tensor]:
+    """The rule's sum over examples, each a row of one gradient for every parameter."""
+    sizes = [parameter.numel() for parameter in parameters.values()]
+    flat = [torch.cat([gradient.reshape(-1) for gradient in row]) for row in rows]
+    total = weighted_sum(rule, torch.stack(flat)) if flat else next(iter(parameters.values())).new_zeros(sum(sizes))
+    return [
+        part.view_as(parameter)
+        for part, parameter in zip(total.split_with_sizes(sizes), parameters.values(), strict=True)
+    ]

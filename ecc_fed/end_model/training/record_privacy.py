@@ -1,12 +1,12 @@
-"""DP-SGD's parts that both engines share: Poisson sampling, per-example clipping, noise.
+"""Record-level DP-SGD as a gradient rule (Abadi et al. 2016, Alg. 1); one example is one record.
 
-Abadi et al. 2016, Alg. 1, with g_i the gradient of example i's own mean loss:
+With g_i the gradient of example i's own mean loss, over the examples that a step draws:
 g = (sum_i g_i min(1, C / ||g_i||) + sigma C z) / (q n), z ~ N(0, I).
 
 | symbol | argument | range | source |
 |---|---|---|---|
-| C | `privacy.clipping_norm` | > 0 | Alg. 1 |
-| sigma | `privacy.noise_multiplier` | >= 0 | Alg. 1 |
+| C | `clipping_norm` | > 0 | Alg. 1 |
+| sigma | `noise_multiplier` | >= 0 | Alg. 1 |
 | q | `sampling_rate(n, batch_size)` | (0, 1] | Alg. 1, L / N |
 
 Sampling and noise come from the job's seed, so that runs repeat. Whoever knows the seed can take
@@ -15,24 +15,64 @@ the noise away again: a deployment must seed from the system's entropy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ecc_fed.core.records import Array, RecordPrivacy
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.seeding import derive_rng
+
+if TYPE_CHECKING:  # whoever plans a run describes its rule without torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPrivacy:
+    """Each of n examples takes part in a step by itself with probability q = min(1, batch_size / n).
+
+    The accountant assumes this Poisson sampling. A step that draws nobody still adds its noise.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    clipping_norm: float
+    noise_multiplier: float
+
+    def __post_init__(self) -> None:
+        if not self.clipping_norm > 0:
+            raise ConfigError(f"privacy.clipping_norm={self.clipping_norm} is out of range: above 0.")
+        if not self.noise_multiplier >= 0:
+            raise ConfigError(f"privacy.noise_multiplier={self.noise_multiplier} is out of range: 0 or more.")
+
+    @property
+    def per_example(self) -> bool:
+        """Each record's gradient is bounded by itself."""
+        return True
+
+    @property
+    def noise_deviation(self) -> float:
+        """sigma C."""
+        return self.noise_multiplier * self.clipping_norm
+
+    def batches(self, num_examples: int, batch_size: int, seed: int) -> Iterator[list[int]]:
+        """Poisson draws."""
+        return poisson_batches(num_examples, batch_size, seed)
+
+    def factors(self, norms: Tensor) -> Tensor:
+        """min(1, C / norm), an exact bound: no example may exceed it by rounding alone, nor be divided by zero."""
+        return self.clipping_norm / norms.clamp(min=self.clipping_norm)
+
+    def divisor(self, num_examples: int, batch_size: int) -> float:
+        """q n, the number of examples that a step draws in the mean."""
+        return sampling_rate(num_examples, batch_size) * num_examples
 
 
 def sampling_rate(num_examples: int, batch_size: int) -> float:
     """The probability of every example to take part in a step."""
     return min(1.0, batch_size / num_examples)
-
-
-def expected_batch(num_examples: int, batch_size: int) -> float:
-    """q n, the number of examples that a step draws in the mean."""
-    return sampling_rate(num_examples, batch_size) * num_examples
 
 
 def poisson_batches(num_examples: int, batch_size: int, seed: int) -> Iterator[list[int]]:
@@ -41,28 +81,3 @@ def poisson_batches(num_examples: int, batch_size: int, seed: int) -> Iterator[l
     rate = sampling_rate(num_examples, batch_size)
     while True:
         yield np.flatnonzero(generator.random(num_examples) < rate).tolist()
-
-
-def clipped_sum(gradients: Tensor, clipping_norm: float) -> Tensor:
-    """Sum over examples (examples, size) of their gradients, each shortened to at most `clipping_norm`: (size,)."""
-    norms = torch.linalg.vector_norm(gradients, dim=1)
-    # An exact bound: no example may exceed it by rounding alone, nor be divided by zero.
-    factors = clipping_norm / norms.clamp(min=clipping_norm)
-    total: Tensor = factors @ gradients
-    return total
-
-
-class GaussianNoise:
-    """A job's noise: for every step fresh normal numbers for every tensor, times sigma C."""
-
-    def __init__(self, privacy: RecordPrivacy, shapes: Mapping[str, tuple[int, ...]], seed: int) -> None:
-        self.deviation = privacy.noise_multiplier * privacy.clipping_norm
-        self.shapes = shapes
-        self.generator = derive_rng(seed, "gaussian_noise")
-
-    def draw(self) -> dict[str, Array]:
-        """The next step's noise, tensor by tensor in the adapter's order."""
-        return {
-            name: (self.generator.standard_normal(shape) * self.deviation).astype(np.float32)
-            for name, shape in self.shapes.items()
-        }

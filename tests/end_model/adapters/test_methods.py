@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
 from ecc_fed.core.records import (
     Decoding,
     Example,
     FineTuneJob,
     FineTuneSettings,
     LikelihoodRequest,
-    RecordPrivacy,
     ReplyRequest,
     Turn,
 )
@@ -27,7 +28,8 @@ from ecc_fed.end_model.adapters.settings import METHODS, LoraSettings, PrefixSet
 from ecc_fed.end_model.engines.reference.engine import PeftEngine
 from ecc_fed.end_model.engines.shared.engine import SharedEngine
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt
-from ecc_fed.end_model.training.finetune import batch_order, encode_example
+from ecc_fed.end_model.training.finetune import encode_example
+from ecc_fed.end_model.training.record_privacy import RecordPrivacy
 from ecc_fed.evolution.shop_state import ShopState, load_state, save_state
 from ecc_fed.federation.aggregation.arithmetic import product_error, weighted_mean
 from ecc_fed.federation.wire.records import from_arrays, to_arrays
@@ -117,14 +119,20 @@ def test_fine_tuning_equals_a_plain_peft_loop(engine, llama):
     """One example a forward pass, its own masks, torch's AdamW."""
     # A large epsilon keeps Adam from amplifying rounding in gradients near zero.
     settings = FineTuneSettings(
-        steps=5, batch_size=3, learning_rate=1e-2, decay_steps=9, weight_decay=0.1, clipping_norm=0.5, epsilon=1e-3
+        steps=5,
+        batch_size=3,
+        learning_rate=1e-2,
+        decay_steps=9,
+        weight_decay=0.1,
+        gradient=ClippedGradient(0.5),
+        epsilon=1e-3,
     )
     job = FineTuneJob(lively(engine), None, EXAMPLES, settings, seed=0)
     result = engine.fine_tune([job])[0]
     model, parameters = plain_peft(llama, engine.settings.method, job.adapter)
     optimizer = torch.optim.AdamW(parameters.values(), lr=1e-2, eps=1e-3, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: max(0.0, 1 - t / 9))
-    order, losses = batch_order(len(EXAMPLES), 3, job.seed), []
+    order, losses = epoch_batches(len(EXAMPLES), 3, job.seed), []
     for _ in range(5):
         batch = [encode_example(engine.tokenizer, EXAMPLES[index], 256, 512) for index in next(order)]
         total = sum(example.label_tokens for example in batch)
@@ -311,10 +319,11 @@ def test_learned_positions_start_behind_the_prefix(tmp_path, method):
 
 
 def test_record_privacy_without_noise_and_bound_equals_plain_steps(engine):
-    settings = FineTuneSettings(steps=2, batch_size=1, clipping_norm=1e9, epsilon=1e-3)
+    settings = FineTuneSettings(steps=2, batch_size=1, gradient=ClippedGradient(1e9), epsilon=1e-3)
     one = EXAMPLES[:1]
     plain = engine.fine_tune([FineTuneJob(lively(engine), None, one, settings, 0)])[0]
-    private = engine.fine_tune([FineTuneJob(lively(engine), None, one, settings, 0, RecordPrivacy(1e9, 0.0))])[0]
+    unbounded = replace(settings, gradient=RecordPrivacy(1e9, 0.0))
+    private = engine.fine_tune([FineTuneJob(lively(engine), None, one, unbounded, 0)])[0]
     for name, array in plain.adapter.items():
         assert np.abs(array - private.adapter[name]).max() < 1e-5
 

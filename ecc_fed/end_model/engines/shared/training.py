@@ -8,7 +8,6 @@ the shop alone.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -16,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ecc_fed.core.gradient_rule import GradientRule
 from ecc_fed.core.records import FineTuneJob, FineTuneSettings
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout
 from ecc_fed.end_model.engines.shared.dropout import Dropout
 from ecc_fed.end_model.engines.shared.forward import forward_packed, pack
 from ecc_fed.end_model.engines.shared.layers import ActiveAdapters, label_loss
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
-from ecc_fed.end_model.training.finetune import EncodedExample, job_batches, learning_rate
-from ecc_fed.end_model.training.record_privacy import GaussianNoise, clipped_sum, expected_batch
+from ecc_fed.end_model.training.finetune import EncodedExample, learning_rate
+from ecc_fed.end_model.training.gradients import JobGradients
 
 # Logits held at once, in numbers.
 LOGITS = 1 << 24
@@ -47,11 +47,6 @@ class ShopJob:
         """The job's settings."""
         return self.job.settings
 
-    @property
-    def expected(self) -> float:
-        """What sums over a step's groups are divided by: q n under record privacy, else the one group."""
-        return 1.0 if self.job.privacy is None else expected_batch(len(self.examples), self.settings.batch_size)
-
 
 @dataclass(slots=True)
 class TrainingBank:
@@ -73,19 +68,16 @@ def train_batch(
     `batch_tokens` bounds the rows of one pass; a step takes as many passes as it needs.
     """
     assert all(a.settings.steps >= b.settings.steps for a, b in itertools.pairwise(jobs))
-    orders = [job_batches(job.job) for job in jobs]
+    rules = [JobGradients(job.job, bank.layout.shapes(job.rank)) for job in jobs]
     gradients = torch.zeros_like(bank.flat)
     dropout = Dropout(lora_dropout, [job.job.seed for job in jobs], base.device) if lora_dropout > 0 else None
-    noises = [_noise(bank.layout, job) for job in jobs]
     for step in range(max((job.settings.steps for job in jobs), default=0)):
         active = sum(job.settings.steps > step for job in jobs)
-        batches = [[jobs[shop].examples[index] for index in next(orders[shop])] for shop in range(active)]
+        batches = [rules[shop].next_batch(jobs[shop].examples) for shop in range(active)]
         for shops in _passes(batches, batch_tokens):
-            _accumulate(base, bank, jobs, batches, shops, gradients, dropout)
-        for shop, noise in enumerate(noises[:active]):
-            if noise is not None:
-                gradients[shop] += _noise_row(bank.layout, noise, gradients)
-                gradients[shop] /= jobs[shop].expected
+            _accumulate(base, bank, jobs, rules, batches, shops, gradients, dropout)
+        for shop in range(active):
+            _finish(bank.layout, rules[shop], gradients[shop])
         update(bank, gradients, jobs[:active], step)
 
 
@@ -93,34 +85,51 @@ def _accumulate(
     base: PackedBase,
     bank: TrainingBank,
     jobs: Sequence[ShopJob],
+    rules: Sequence[JobGradients],
     batches: Sequence[Sequence[EncodedExample]],
     shops: range,
     gradients: Tensor,
     dropout: Dropout | None,
 ) -> None:
-    """One pass: the gradient rows and losses of `shops`. A shop under record privacy has a group an example."""
-    private = any(jobs[shop].job.privacy is not None for shop in shops)
-    groups: list[tuple[int, Sequence[EncodedExample]]] = []
-    for shop in shops:
-        whole = jobs[shop].job.privacy is None
-        groups += [(shop, batches[shop])] if whole else [(shop, [example]) for example in batches[shop]]
-    rows = [shop for shop, _ in groups]
-    part = gradients.new_empty(len(groups), gradients.shape[1]) if private else gradients[shops[0] : shops[-1] + 1]
+    """One pass: each shop's sum over its groups, by its rule, in its gradient row; and its loss."""
+    groups = [rules[shop].groups(batches[shop]) for shop in shops]
+    counts = [len(own) for own in groups]
+    rows = [shop for shop, own in zip(shops, groups, strict=True) for _ in own]
+    # With one group for every shop, the shops' own rows take the gradients.
+    in_place = rows == list(shops)
+    part = gradients[shops.start : shops.stop] if in_place else gradients.new_empty(len(rows), gradients.shape[1])
     losses: list[float] = []
-    if groups:
+    if rows:
         adapters = ActiveAdapters(bank.layout, bank.flat, bank.scale, part, dropout)
         if dropout is not None:
             dropout.select(rows)
-        losses = backward(base, adapters, [batch for _, batch in groups], rows)
-    for shop in shops:
-        mine = [group for group, row in enumerate(rows) if row == shop]
-        job = jobs[shop]
-        job.losses.append(sum(losses[group] for group in mine) / job.expected)
-        job.label_tokens += sum(example.label_tokens for example in batches[shop])
-        if job.job.privacy is not None:
-            gradients[shop] = clipped_sum(part[mine], job.job.privacy.clipping_norm)
-        elif private:
-            gradients[shop] = part[mine[0]]
+        losses = backward(base, adapters, [group for own in groups for group in own], rows)
+    factors = _factors([rules[row].rule for row in rows], torch.linalg.vector_norm(part, dim=1))
+    if in_place:
+        part *= factors[:, None]
+    else:
+        for shop, own, weights in zip(
+            shops, part.split_with_sizes(counts), factors.split_with_sizes(counts), strict=True
+        ):
+            gradients[shop] = weights @ own
+    for shop, own_losses in zip(shops, _split(losses, counts), strict=True):
+        jobs[shop].losses.append(sum(own_losses) / rules[shop].divisor)
+        jobs[shop].label_tokens += sum(example.label_tokens for example in batches[shop])
+
+
+def _factors(rules: Sequence[GradientRule], norms: Tensor) -> Tensor:
+    """What each gradient counts for (groups,); neighbours under the same rule are asked about together."""
+    counts = [len(list(same)) for _, same in itertools.groupby(rules)]
+    firsts = [rule for rule, _ in itertools.groupby(rules)]
+    parts = [rule.factors(part) for rule, part in zip(firsts, norms.split_with_sizes(counts), strict=True)]
+    return torch.cat(parts) if parts else norms
+
+
+def _split(losses: Sequence[float], counts: Sequence[int]) -> Iterator[Sequence[float]]:
+    start = 0
+    for count in counts:
+        yield losses[start : start + count]
+        start += count
 
 
 def _passes(batches: Sequence[Sequence[EncodedExample]], batch_tokens: int) -> Iterator[range]:
@@ -135,15 +144,15 @@ def _passes(batches: Sequence[Sequence[EncodedExample]], batch_tokens: int) -> I
     yield range(first, len(batches))
 
 
-def _noise(layout: AdapterLayout, job: ShopJob) -> GaussianNoise | None:
-    privacy = job.job.privacy
-    return None if privacy is None else GaussianNoise(privacy, layout.shapes(job.rank), job.job.seed)
-
-
-def _noise_row(layout: AdapterLayout, noise: GaussianNoise, like: Tensor) -> Tensor:
-    row = np.zeros(layout.size, np.float32)
-    layout.write(row, noise.draw())
-    return torch.from_numpy(row).to(like.device, like.dtype)
+def _finish(layout: AdapterLayout, rule: JobGradients, gradient: Tensor) -> None:
+    """Adds the step's noise to a row, and divides it as its rule says."""
+    noise = rule.noise()
+    if noise is not None:
+        row = np.zeros(layout.size, np.float32)
+        layout.write(row, noise)
+        gradient += torch.from_numpy(row).to(gradient.device, gradient.dtype)
+    if rule.divisor != 1:
+        gradient /= rule.divisor
 
 
 def backward(
@@ -176,7 +185,7 @@ def backward(
 
 
 def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step: int) -> None:
-    """Clips each shop's gradient and takes its AdamW step `start + step`; rows behind `jobs` stay as they are.
+    """Takes each shop's AdamW step `start + step`; rows behind `jobs` stay as they are.
 
     AdamW (Loshchilov & Hutter 2019, Alg. 2) in torch's arithmetic, with a step count a row.
     """
@@ -189,9 +198,6 @@ def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step:
     settings = [job.settings for job in jobs]
     taken = [job.start + step for job in jobs]
     rates = [learning_rate(one, t) for one, t in zip(settings, taken, strict=True)]
-    # Under record privacy every example has been clipped by itself.
-    bounds = [job.settings.clipping_norm if job.job.privacy is None else math.inf for job in jobs]
-    clip = (column(bounds) / (torch.linalg.vector_norm(gradient, dim=1, keepdim=True) + 1e-6)).clamp_(max=1.0)
     beta1, beta2 = column([one.betas[0] for one in settings]), column([one.betas[1] for one in settings])
     kept = 1 - column([rate * one.weight_decay for rate, one in zip(rates, settings, strict=True)])
     correction1 = [1 - one.betas[0] ** (t + 1) for one, t in zip(settings, taken, strict=True)]
@@ -203,7 +209,6 @@ def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step:
     for start in range(0, flat.shape[1], width):
         w, g, m, v = (part[:, start : start + width] for part in (flat, gradient, first, second))
         work = scratch[:, : w.shape[1]]
-        g *= clip
         w *= kept
         m.lerp_(g, (1 - beta1).expand_as(m))
         v.mul_(beta2).addcmul_(torch.mul(g, 1 - beta2, out=work), g)

@@ -5,6 +5,7 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft
 from transformers import AutoModelForCausalLM
 
 from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
 from ecc_fed.core.records import (
     Decoding,
     Example,
@@ -16,7 +17,7 @@ from ecc_fed.core.records import (
 )
 from ecc_fed.end_model.engines.reference.engine import PeftEngine
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt
-from ecc_fed.end_model.training.finetune import batch_order, encode_example
+from ecc_fed.end_model.training.finetune import encode_example
 
 REPLIES = ["亲，发顺丰。", "在的", "今天 18 点前付款当天发出哦", "九块九", "可以退", "没有货了，抱歉", "谢谢"]
 EXAMPLES = tuple(Example((Turn("customer", f"问题{'很' * i}{i}？"),), reply) for i, reply in enumerate(REPLIES))
@@ -62,7 +63,7 @@ def plain_loop(path, tokenizer, job, rank):
     )
     decay = settings.decay_steps
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: max(0.0, 1 - t / decay) if decay else 1.0)
-    order = batch_order(len(job.examples), settings.batch_size, job.seed)
+    order = epoch_batches(len(job.examples), settings.batch_size, job.seed)
     losses = []
     for _ in range(settings.steps):
         batch = [encode_example(tokenizer, job.examples[index], 256, 512) for index in next(order)]
@@ -74,7 +75,7 @@ def plain_loop(path, tokenizer, job, rank):
                 loss = loss - log_p[position - 1, example.ids[position]] / total
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, settings.clipping_norm)
+        torch.nn.utils.clip_grad_norm_(parameters, settings.gradient.clipping_norm)
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
@@ -86,7 +87,13 @@ def test_fine_tuning_equals_a_plain_peft_loop(bases, family):
     engine = PeftEngine(bases[family], rank=4, lora_dropout=0.0, device="cpu")
     # A large epsilon keeps Adam from amplifying rounding in gradients near zero.
     settings = FineTuneSettings(
-        steps=6, batch_size=3, learning_rate=1e-2, decay_steps=9, weight_decay=0.1, clipping_norm=0.5, epsilon=1e-3
+        steps=6,
+        batch_size=3,
+        learning_rate=1e-2,
+        decay_steps=9,
+        weight_decay=0.1,
+        gradient=ClippedGradient(0.5),
+        epsilon=1e-3,
     )
     job = FineTuneJob(lively(engine), None, EXAMPLES, settings, seed=0)
     result = engine.fine_tune([job])[0]
@@ -225,7 +232,6 @@ def test_mistakes_are_refused_by_name(engine, llama):
         ({"steps": -1}, "steps=-1"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),
-        ({"clipping_norm": 0.0}, "clipping_norm=0"),
         ({"decay_steps": 0}, "decay_steps=0"),
     ]:
         settings = FineTuneSettings(**{"steps": 1, **changed})

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 
+from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
 from ecc_fed.core.records import Decoding, Example, FineTuneJob, FineTuneSettings, LikelihoodRequest, ReplyRequest, Turn
 from ecc_fed.end_model.base import load_base
 from ecc_fed.end_model.engines.reference.engine import PeftEngine
@@ -18,7 +19,7 @@ from ecc_fed.end_model.engines.shared.engine import SharedEngine
 from ecc_fed.end_model.engines.shared.layers import ActiveAdapters
 from ecc_fed.end_model.engines.shared.packed_base import take_apart
 from ecc_fed.end_model.engines.shared.training import ShopJob, TrainingBank, backward, train_batch
-from ecc_fed.end_model.training.finetune import batch_order, encode_example, learning_rate, pad_batch
+from ecc_fed.end_model.training.finetune import encode_example, learning_rate, pad_batch
 
 CPU = torch.device("cpu")
 FAMILIES = ("llama", "qwen2", "qwen3", "glm")
@@ -71,13 +72,13 @@ def plain_run(model, state, rank, job, sgd_rate=None):
         )
     else:
         optimizer = torch.optim.SGD(named.values(), sgd_rate)
-    order = batch_order(len(job.examples), chosen.batch_size, job.job.seed)
+    order = epoch_batches(len(job.examples), chosen.batch_size, job.job.seed)
     losses = []
     for step in range(chosen.steps):
         loss = plain_loss(wrapped, [job.examples[index] for index in next(order)])
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(named.values(), chosen.clipping_norm)
+        torch.nn.utils.clip_grad_norm_(named.values(), chosen.gradient.clipping_norm)
         if sgd_rate is None:
             optimizer.param_groups[0]["lr"] = learning_rate(chosen, step)
         optimizer.step()
@@ -113,7 +114,7 @@ def batch(path, dtype, ranks, steps):
     for shop, (rank, count) in enumerate(zip(ranks, steps, strict=True)):
         examples = make_examples(6, shop)
         chosen = FineTuneSettings(
-            steps=count, batch_size=2 + shop, decay_steps=20, weight_decay=0.01, clipping_norm=0.3 + shop
+            steps=count, batch_size=2 + shop, decay_steps=20, weight_decay=0.01, gradient=ClippedGradient(0.3 + shop)
         )
         jobs.append(shop_job(loaded.tokenizer, examples, chosen, shop, rank))
         states.append(lively(layout.shapes(rank), shop))
@@ -144,7 +145,7 @@ def test_fp32_sgd_equals_separate_runs_to_1e_5_of_the_update(bases, family):
     # At larger rates some runs are unstable, and peft's own fp32 run is 5e-5 off its fp64 run.
     ranks, steps, rate = (3, 4), (6, 6), 0.1
     base, reference, bank, jobs, states = batch(bases[family], torch.float32, ranks, steps)
-    orders = [batch_order(len(job.examples), job.settings.batch_size, job.job.seed) for job in jobs]
+    orders = [epoch_batches(len(job.examples), job.settings.batch_size, job.job.seed) for job in jobs]
     gradients = torch.zeros_like(bank.flat)
     adapters = ActiveAdapters(bank.layout, bank.flat, bank.scale, gradients)
     for _ in range(6):
@@ -153,7 +154,7 @@ def test_fp32_sgd_equals_separate_runs_to_1e_5_of_the_update(bases, family):
         )
         for shop, job in enumerate(jobs):
             norm = gradients[shop].norm()
-            bank.flat[shop] -= rate * gradients[shop] * min(1.0, job.settings.clipping_norm / (norm + 1e-6))
+            bank.flat[shop] -= rate * gradients[shop] * min(1.0, job.settings.gradient.clipping_norm / (norm + 1e-6))
     for shop, rank in enumerate(ranks):
         expected, _ = plain_run(reference, states[shop], rank, jobs[shop], sgd_rate=rate)
         found = bank_tensors(bank.layout, bank.flat[shop], rank)
@@ -269,7 +270,7 @@ def test_a_shop_gets_the_same_alone_and_in_any_batch_with_dropout_on(dropping, m
             lively(dropping._layout(rank).shapes(), index),
             None,
             make_examples(examples, seed),
-            FineTuneSettings(steps=steps, batch_size=batch, clipping_norm=clip, epsilon=1e-4),
+            FineTuneSettings(steps=steps, batch_size=batch, gradient=ClippedGradient(clip), epsilon=1e-4),
             seed,
         )
         for index, (steps, batch, examples, rank, clip, seed) in enumerate(mix)
