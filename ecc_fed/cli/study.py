@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from omegaconf import DictConfig
 from rich.console import Console
 
 from ecc_fed.assembly.build import build_view
-from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
-from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_value
 from ecc_fed.cli.progress import run_progress
-from ecc_fed.core.errors import ConfigError, UserError
-from ecc_fed.core.run_directory import RunDirectory, write_text
-from ecc_fed.reporting.summary import write_summary
-from ecc_fed.runs.simulation import open_hosts, simulate
+from ecc_fed.runs.study import plan_study, run_study, studies
 
 _HELP = """[bold]ecc-fed study NAME[/] \\[--out DIR] \\[overrides]   all arms and seeds of a study, then its report
 
@@ -31,50 +24,6 @@ Studies (conf/experiment):
 """
 
 
-@dataclass(frozen=True)
-class StudyRun:
-    """One run of a study."""
-
-    name: str
-    composed: DictConfig
-    config: RunConfig
-
-
-def studies() -> dict[str, str]:
-    """The shipped studies with the first comment line of each."""
-    found = {}
-    for path in sorted((conf_dir() / "experiment").glob("*.yaml")):
-        comments = [
-            line.lstrip("# ") for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")
-        ]
-        found[path.stem] = next((line for line in comments if not line.startswith("@")), "")
-    return found
-
-
-def plan_study(name: str, overrides: Sequence[str], folders: Sequence[str] = ()) -> list[StudyRun]:
-    """Every run of the study, composed and checked before any starts.
-
-    Raises:
-        UserError: no study of that name.
-        ConfigError: a setting of any run is wrong.
-    """
-    if name not in studies():
-        raise UserError(f"There is no study {name}. Studies: {', '.join(studies())}.")
-    base = [f"experiment={name}"]
-    study = to_run_config(compose_run([*base, *overrides], folders)).study
-    runs = []
-    for variant, changes in (study.variants or {"default": []}).items():
-        for seed in study.seeds:
-            for arm in study.arms:
-                given = [*base, f"arm={arm}", f"seed={seed}", *changes, *overrides]
-                composed = compose_run(given, folders)
-                label = f"{arm}_seed{seed}" if len(study.variants) <= 1 else f"{variant}/{arm}_seed{seed}"
-                runs.append(StudyRun(label, composed, to_run_config(composed)))
-    if len({run.name for run in runs}) < len(runs):
-        raise ConfigError("study.arms, study.seeds and study.variants must not repeat a value.")
-    return runs
-
-
 def main(arguments: list[str]) -> int:
     """Runs a study; returns the exit code."""
     if not arguments or any(argument in ("-h", "--help") for argument in arguments):
@@ -82,25 +31,13 @@ def main(arguments: list[str]) -> int:
         Console().print(_HELP.format(studies=lines), highlight=False)
         return 0 if arguments else 2
     name, *rest = arguments
-    out = Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
     given = take_value(rest, "--out")
-    if given is not None:
-        out = Path(given)
+    out = Path(given or Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}"))
     flags, overrides, folders = split_flags(rest)
     refuse_flags(flags)
     runs = plan_study(name, overrides, folders)
     view = build_view(runs[0].config)
-    console = Console(stderr=True)
-    for run in runs:
-        if (out / run.name).exists():
-            raise UserError(f"{out / run.name} exists already. Choose another folder with --out.")
-    with open_hosts(runs[0].config) as hosts:
-        for number, run in enumerate(runs, start=1):
-            directory = RunDirectory((out / run.name).absolute())
-            write_text(directory.config, to_yaml(run.composed))
-            with run_progress(f"{number}/{len(runs)} {run.name}", console) as on_progress:
-                simulate(run.config, directory, hosts, on_progress)
-                write_summary(directory.root)
+    run_study(runs, out, partial(run_progress, console=Console(stderr=True)))
     # Plotting takes seconds to import; no mistake waits for it.
     from ecc_fed.reporting.report import report
 

@@ -92,36 +92,6 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchHalved:
-    """A batch of `shops` shops that ran out of memory and was done again in parts of `limit`, as all after it."""
-
-    server_round: int
-    shops: int
-    limit: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class HostReport:
-    """What a host used.
-
-    `base_loads` counts loads of this run's base, restarts included; `shops_per_batch` is how many shops it
-    runs side by side (after the last halving) and `batch_reason` why; `busy_seconds` is the time
-    from getting a round's jobs to the last reply, and `service_seconds` the part of it spent in each
-    service, the rest being the meetings, the shops' own code and their files.
-    """
-
-    base_loads: int
-    peak_rss_bytes: int
-    peak_gpu_bytes: int
-    shops_per_batch: int = 1
-    batch_reason: str = ""
-    halvings: tuple[BatchHalved, ...] = ()
-    busy_seconds: float = 0.0
-    service_seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class FederationResult:
     """A whole run, or its rest where it was resumed. Every shop's own adapter stays with the shop."""
 
@@ -129,12 +99,6 @@ class FederationResult:
     base: Evaluation
     rounds: tuple[RoundRecord, ...]
     final: Evaluation
-    hosts: tuple[HostReport, ...] = ()
-
-    @property
-    def base_loads(self) -> int:
-        """How often the hosts loaded the base: once each, unless one died. 0 where the shops run elsewhere."""
-        return sum(host.base_loads for host in self.hosts)
 
     @property
     def failures(self) -> tuple[ShopFailure, ...]:
@@ -175,7 +139,6 @@ def as_json(result: FederationResult) -> dict[str, Any]:
         "failures": [asdict(failure) for failure in result.failures],
         "skipped_rounds": [asdict(skipped) for skipped in result.skipped_rounds],
         "traffic_bytes": traffic_bytes(result.traffic),
-        "base_loads": result.base_loads,
     }
 
 

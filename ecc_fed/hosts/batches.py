@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Sequence
 
-from ecc_fed.federation.results import BatchHalved
 from ecc_fed.hosts.batch_size import out_of_memory
 from ecc_fed.hosts.memory import OutOfMemory, free_caches, is_out_of_memory
 from ecc_fed.hosts.rendezvous import Call
+from ecc_fed.hosts.reports import BatchHalved
 
 END_MODEL, JUDGE, TEACHER = "end_model", "judge", "teacher"
 

@@ -27,7 +27,6 @@ from ecc_fed.core.protocols import Device
 from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.internals import CLIENT_APP_RAISED
 from ecc_fed.federation.flower.nodes import shop_of
-from ecc_fed.federation.results import HostReport
 from ecc_fed.federation.wire import records
 from ecc_fed.hosts.batch_size import MEASURED, BatchedDevice, HostSettings, choose_batch_size
 from ecc_fed.hosts.batches import Batches
@@ -44,6 +43,7 @@ from ecc_fed.hosts.memory import (
     start_threads,
 )
 from ecc_fed.hosts.rendezvous import Rendezvous
+from ecc_fed.hosts.reports import HostReport
 
 # Builds the device of the shops named; must be picklable, as it runs inside the host.
 DeviceFactory = Callable[[tuple[str, ...]], Device]

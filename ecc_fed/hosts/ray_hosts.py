@@ -9,9 +9,10 @@ from typing import Any
 
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.federation.flower.internals import NODE_UNAVAILABLE
-from ecc_fed.federation.results import FederationError, HostReport
+from ecc_fed.federation.results import FederationError
 from ecc_fed.hosts.batch_size import MEASURED, HostSettings
 from ecc_fed.hosts.host import DeviceFactory, Finished, Job, ShopHost, error_reply
+from ecc_fed.hosts.reports import HostReport
 
 _PLACEMENT_SECONDS = 120
 

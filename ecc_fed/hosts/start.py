@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 
 from flwr.serverapp.strategy import Strategy
 
@@ -15,12 +15,13 @@ from ecc_fed.core.errors import ConfigError
 from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.flower.internals import apply_telemetry_setting
 from ecc_fed.federation.flower.strategy import AdapterFedAvg
-from ecc_fed.federation.results import FederationError, FederationResult, HostReport, ServerState
+from ecc_fed.federation.results import FederationError, FederationResult, ServerState
 from ecc_fed.federation.rounds import OnRoundEnd, Server, run_rounds
 from ecc_fed.hosts.batch_size import MEASURED, HostSettings
 from ecc_fed.hosts.grid import HostGrid, Progress
 from ecc_fed.hosts.host import DeviceFactory, Hosts
 from ecc_fed.hosts.ray_hosts import RayHosts
+from ecc_fed.hosts.reports import HostReport
 
 # Called with the hosts' reports once they are ready.
 OnOpen = Callable[[tuple[HostReport, ...]], None]
@@ -43,37 +44,46 @@ def quiet_engines() -> None:
         logging.getLogger("flwr").setLevel(logging.WARNING)
 
 
+@dataclass(frozen=True, slots=True)
+class HostPool:
+    """The hosts to start; runs that ask for equal pools can share one.
+
+    Attributes:
+        hosts: how many; 0 is as many as Ray has GPUs for, or cores if the hosts take no GPU.
+        threads_per_host: cores that a host reserves, 1 or more.
+        gpus_per_host: share of a GPU that a host reserves, 0 to 1.
+        ray_address: of the user's own cluster; None starts Ray on this machine.
+    """
+
+    hosts: int = 0
+    threads_per_host: int = 1
+    gpus_per_host: float = 0.0
+    ray_address: str | None = None
+
+
 @contextmanager
-def ray_hosts(
-    hosts: int = 0, *, threads_per_host: int = 1, gpus_per_host: float = 0.0, ray_address: str | None = None
-) -> Iterator[RayHosts]:
+def ray_hosts(pool: HostPool) -> Iterator[RayHosts]:
     """Hosts on Ray, for as many runs as the block makes; they end with it, on Ctrl-C too.
 
     Ray is started here, on loopback and without its dashboard, unless this process is connected
-    already or `ray_address` names a cluster; only a Ray that was started here is shut down.
-
-    Args:
-        hosts: how many; 0 is as many as Ray has GPUs for, or cores if the hosts take no GPU.
-        threads_per_host: cores a host reserves.
-        gpus_per_host: share of a GPU that a host reserves, 0 to 1.
-        ray_address: of the user's own cluster; None starts Ray on this machine.
+    already or the pool names a cluster; only a Ray that was started here is shut down.
 
     Raises:
         ConfigError: no cluster answers at `ray_address`, or Ray has too few cores or GPUs.
         FederationError: Ray does not start on this machine.
     """
     quiet_engines()
-    if ray_address is None:
+    if pool.ray_address is None:
         # Makes Ray take 127.0.0.1 for its own address; read when Ray is imported.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     started = not ray.is_initialized()
     if started:
-        _connect(hosts * threads_per_host, ray_address, gpus_per_host > 0)
+        _connect(pool.hosts * pool.threads_per_host, pool.ray_address, pool.gpus_per_host > 0)
     try:
-        count = hosts or automatic_hosts(threads_per_host, gpus_per_host)
-        started_hosts = RayHosts(count, threads_per_host, gpus_per_host)
+        count = pool.hosts or automatic_hosts(pool.threads_per_host, pool.gpus_per_host)
+        started_hosts = RayHosts(count, pool.threads_per_host, pool.gpus_per_host)
         try:
             yield started_hosts
         finally:
@@ -188,5 +198,4 @@ def run_federation(
         on_open(hosts.reports())
     grid = HostGrid(hosts, shop_ids, on_progress)
     server = Server(grid, grid.shops)
-    result = run_rounds(server, plan, strategy or AdapterFedAvg(), resume=resume, on_round_end=on_round_end)
-    return replace(result, hosts=hosts.reports())
+    return run_rounds(server, plan, strategy or AdapterFedAvg(), resume=resume, on_round_end=on_round_end)

@@ -11,6 +11,7 @@ from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl, write_jsonl
 from ecc_fed.evolution.shop_state import newest_state
 from ecc_fed.federation.results import FederationResult, RoundRecord
+from ecc_fed.hosts.reports import HostReport
 from ecc_fed.privacy.ledger import read_ledger, write_ledger
 
 _DEPENDENCIES = ("flwr", "torch", "transformers", "peft", "ray", "hydra-core", "numpy", "tokenizers", "safetensors")
@@ -27,7 +28,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def failures(result: FederationResult, metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def failures(
+    result: FederationResult, hosts: Sequence[HostReport], metrics: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Everything that went wrong in the run, each with a reason."""
     rows: list[dict[str, Any]] = [
         {
@@ -49,7 +52,7 @@ def failures(result: FederationResult, metrics: Sequence[Mapping[str, Any]]) -> 
             "reason": f"host {number}: {halved.shops} shops at once ran out of memory, from then on {halved.limit} "
             f"({halved.reason})",
         }
-        for number, host in enumerate(result.hosts)
+        for number, host in enumerate(hosts)
         for halved in host.halvings
     ]
     rows += [

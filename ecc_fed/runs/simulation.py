@@ -17,10 +17,10 @@ from ecc_fed.evolution.bigram import bigram_perplexity
 from ecc_fed.evolution.device import ShopDevices, natural_pairs
 from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
 from ecc_fed.federation.arms import ArmPlan
-from ecc_fed.federation.results import HostReport
 from ecc_fed.hosts.batch_size import HostSettings
 from ecc_fed.hosts.host import Hosts
-from ecc_fed.hosts.start import ray_hosts, run_federation
+from ecc_fed.hosts.reports import HostReport
+from ecc_fed.hosts.start import HostPool, ray_hosts, run_federation
 from ecc_fed.runs.collect import aggregation_rows, collect, failures, versions
 
 # (stage, done, total)
@@ -34,16 +34,16 @@ def arm_plan(config: RunConfig) -> ArmPlan:
     return ArmPlan(rounds, aggregate, config.arm.personal_rounds if aggregate else 0)
 
 
+def host_pool(config: RunConfig) -> HostPool:
+    """The hosts that the run asks for."""
+    runtime = config.runtime
+    return HostPool(runtime.hosts, runtime.threads_per_host, runtime.gpus_per_host, runtime.ray_address)
+
+
 @contextmanager
 def open_hosts(config: RunConfig) -> Iterator[Hosts]:
-    """The run's hosts on Ray, reusable for further runs: as many as asked for, or one a core group (or GPU)."""
-    runtime = config.runtime
-    with ray_hosts(
-        runtime.hosts,
-        threads_per_host=runtime.threads_per_host,
-        gpus_per_host=runtime.gpus_per_host,
-        ray_address=runtime.ray_address,
-    ) as hosts:
+    """The run's hosts on Ray, reusable for every run that asks for the same pool."""
+    with ray_hosts(host_pool(config)) as hosts:
         yield hosts
 
 
@@ -129,6 +129,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         on_open=hosts_ready,
         on_progress=shop_done,
     )
+    reports = hosts.reports()
     metrics = collect(directory, shop_ids, result)
     if result.state.aggregate is not None:
         adapter_writer(config)(directory.aggregate, result.state.aggregate)
@@ -156,16 +157,16 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
                 "wall_seconds": seconds,
                 "client_steps": steps,
                 "client_steps_per_second": steps / train_seconds if train_seconds else 0.0,
-                "hosts": len(result.hosts),
-                "shops_per_batch": max((host.shops_per_batch for host in result.hosts), default=1),
-                "batch_reason": result.hosts[0].batch_reason if result.hosts else "",
-                "service_seconds": _service_seconds(result.hosts),
-                "base_loads": result.base_loads,
-                "peak_rss_bytes": max((host.peak_rss_bytes for host in result.hosts), default=0),
-                "peak_gpu_bytes": max((host.peak_gpu_bytes for host in result.hosts), default=0),
+                "hosts": len(reports),
+                "shops_per_batch": max((host.shops_per_batch for host in reports), default=1),
+                "batch_reason": reports[0].batch_reason if reports else "",
+                "service_seconds": _service_seconds(reports),
+                "base_loads": sum(host.base_loads for host in reports),
+                "peak_rss_bytes": max((host.peak_rss_bytes for host in reports), default=0),
+                "peak_gpu_bytes": max((host.peak_gpu_bytes for host in reports), default=0),
             },
             "privacy": _privacy(config),
-            "failures": failures(result, metrics),
+            "failures": failures(result, reports, metrics),
             "aggregation": aggregation_rows(result.rounds),
             "versions": versions(),
         },

@@ -20,7 +20,8 @@ from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.federation.arms import ArmPlan
-from ecc_fed.federation.results import HostReport, RoundRecord, ServerState
+from ecc_fed.federation.results import RoundRecord, ServerState
+from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.start import run_federation
 from ecc_fed.runs.simulation import host_devices, host_settings, open_hosts
 

@@ -4,9 +4,9 @@ import pytest
 
 from ecc_fed.assembly.build import build_settings
 from ecc_fed.assembly.compose import compose_run, to_run_config
-from ecc_fed.cli.study import plan_study
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.end_model.adapters.settings import LoraSettings, PrefixSettings
+from ecc_fed.runs.study import plan_study
 
 PAPER = {
     "prefix_tuning": PrefixSettings("prefix_tuning", 128, 512),

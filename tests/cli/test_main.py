@@ -7,7 +7,6 @@ import pytest
 from ecc_fed.cli.arguments import split_flags
 from ecc_fed.cli.main import COMMANDS, main
 from ecc_fed.cli.run import check_overrides
-from ecc_fed.cli.study import plan_study, studies
 from ecc_fed.core.errors import ConfigError
 
 
@@ -68,18 +67,6 @@ def test_every_job_of_a_sweep_is_checked_before_any_starts() -> None:
     check_overrides(["seed=0,1", "arm=none,local"], multirun=True)
     with pytest.raises(ConfigError, match=r"finetune\.steps=-1"):
         check_overrides(["finetune.steps=5,-1"], multirun=True)
-
-
-@pytest.mark.parametrize("name", sorted(studies()))
-def test_every_study_composes_all_its_runs(name: str) -> None:
-    runs = plan_study(name, [])
-    assert len({run.name for run in runs}) == len(runs)
-
-
-def test_a_users_override_reaches_every_run_of_a_study() -> None:
-    runs = plan_study("quickstart", ["study.seeds=[3,4]", "corpus.num_shops=2"])
-    assert {run.config.seed for run in runs} == {3, 4}
-    assert {run.config.corpus["num_shops"] for run in runs} == {2}
 
 
 def test_the_simulated_corpus_is_shown_with_its_shops(capsys: pytest.CaptureFixture[str]) -> None:

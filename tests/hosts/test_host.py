@@ -67,9 +67,15 @@ def device_of(folder: Path, given: Services, shop_ids: tuple[str, ...], **loop: 
     return ShopDevices(shops, values, given, settings, RunDirectory(folder), fakes.write_adapter, seed=0)
 
 
-def run(folder: Path, given: Services, shops_per_batch: int | None, plan: ArmPlan = TWO_ROUNDS) -> FederationResult:
+def run(
+    folder: Path,
+    given: Services,
+    shops_per_batch: int | None,
+    plan: ArmPlan = TWO_ROUNDS,
+    hosts: InProcessHosts | None = None,
+) -> FederationResult:
     factory = partial(device_of, folder, given)
-    return run_federation(plan, NAMES, factory, InProcessHosts(), settings=HostSettings(shops_per_batch))
+    return run_federation(plan, NAMES, factory, hosts or InProcessHosts(), settings=HostSettings(shops_per_batch))
 
 
 def comparable(result: FederationResult) -> dict:
@@ -98,12 +104,13 @@ def test_a_batch_of_one_equals_a_batch_of_all_bit_for_bit(tmp_path, plan):
 
 
 def test_shops_of_a_batch_are_fine_tuned_in_one_batch(tmp_path):
-    model = WatchedModel()
-    result = run(tmp_path, replace(fakes.services(), end_model=model), 3, ArmPlan(1))
+    model, hosts = WatchedModel(), InProcessHosts()
+    run(tmp_path, replace(fakes.services(), end_model=model), 3, ArmPlan(1), hosts)
     assert model.sizes == [1, 2, 2]  # c has nothing to serve and is ahead of a and b; then d and e
-    assert result.hosts[0].shops_per_batch == 3
-    assert result.hosts[0].batch_reason == "runtime.shops_per_batch=3"
-    assert set(result.hosts[0].service_seconds) == {"end_model", "judge", "teacher"}
+    (report,) = hosts.reports()
+    assert report.shops_per_batch == 3
+    assert report.batch_reason == "runtime.shops_per_batch=3"
+    assert set(report.service_seconds) == {"end_model", "judge", "teacher"}
 
 
 class WaitingModel(fakes.CountingModel):
@@ -159,13 +166,13 @@ def test_no_state_read_ahead_is_left_over(tmp_path, plan):
 
 
 def test_out_of_memory_halves_the_batch_is_recorded_and_loses_nothing(tmp_path):
-    model = WatchedModel(room=2)
-    result = run(tmp_path / "a", replace(fakes.services(), end_model=model), 5)
+    model, hosts = WatchedModel(room=2), InProcessHosts()
+    result = run(tmp_path / "a", replace(fakes.services(), end_model=model), 5, hosts=hosts)
     expected = run(tmp_path / "b", fakes.services(), 5)
     assert comparable(result) == comparable(expected)
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
-    assert result.hosts[0].shops_per_batch == 2
-    assert failures(result, []) == [
+    assert hosts.reports()[0].shops_per_batch == 2
+    assert failures(result, hosts.reports(), []) == [
         {
             "server_round": 1,
             "kind": "batch_halved",
@@ -198,9 +205,10 @@ def test_a_shop_whose_own_code_runs_out_of_memory_gets_another_turn(tmp_path):
         device.__class__ = HungryDevice
         return device
 
-    result = run_federation(ArmPlan(1), NAMES, build, InProcessHosts(), settings=HostSettings(4))
+    hosts = InProcessHosts()
+    result = run_federation(ArmPlan(1), NAMES, build, hosts, settings=HostSettings(4))
     assert result.failures == ()
-    assert result.hosts[0].shops_per_batch < 4
+    assert hosts.reports()[0].shops_per_batch < 4
     run(tmp_path / "b", fakes.services(), 1, ArmPlan(1))
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
 
@@ -232,9 +240,10 @@ def test_imports_leave_the_garbage_collector_on_even_if_one_fails():
 def test_a_device_without_services_runs_its_shops_one_after_another():
     from tests.federation.fakes import build_fake
 
-    result = run_federation(ArmPlan(1), NAMES, build_fake, InProcessHosts(), settings=HostSettings(4))
-    assert result.hosts[0].shops_per_batch == 1
-    assert "share no services" in result.hosts[0].batch_reason
+    hosts = InProcessHosts()
+    run_federation(ArmPlan(1), NAMES, build_fake, hosts, settings=HostSettings(4))
+    assert hosts.reports()[0].shops_per_batch == 1
+    assert "share no services" in hosts.reports()[0].batch_reason
 
 
 def test_ledger_and_state_of_a_shop_hold_its_own_entries_alone(tmp_path):

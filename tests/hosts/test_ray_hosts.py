@@ -12,7 +12,7 @@ from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import FederationError, FederationResult, as_json
 from ecc_fed.hosts.host import InProcessHosts
 from ecc_fed.hosts.ray_hosts import RayHosts
-from ecc_fed.hosts.start import _connect, ray_hosts, run_federation
+from ecc_fed.hosts.start import HostPool, _connect, ray_hosts, run_federation
 from tests.federation.fakes import FakeDevice, build_fake
 
 SHOPS = ["a", "bb", "ccc", "dddd", "eeeee"]
@@ -20,12 +20,12 @@ SHOPS = ["a", "bb", "ccc", "dddd", "eeeee"]
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[RayHosts]:
-    with ray_hosts(2) as hosts:
+    with ray_hosts(HostPool(2)) as hosts:
         yield hosts
 
 
 def comparable(result: FederationResult) -> dict:
-    content = as_json(result) | {"base_loads": 0}
+    content = as_json(result)
     for record in content["rounds"]:
         record["seconds"] = 0.0
     return content
@@ -59,16 +59,17 @@ def test_two_hosts_give_what_one_process_gives(hosts, plan):
 def test_hosts_stay_for_several_runs_and_load_the_base_once_each(hosts):
     before = hosts.process_ids()
     for _ in range(2):
-        result = run_federation(ArmPlan(2, True), SHOPS, build_counting, hosts)
-        assert result.base_loads == len(result.hosts) == 2
-        assert all(host.peak_rss_bytes > 1_000_000 for host in result.hosts)
+        run_federation(ArmPlan(2, True), SHOPS, build_counting, hosts)
+        assert [host.base_loads for host in hosts.reports()] == [1, 1]
+        assert all(host.peak_rss_bytes > 1_000_000 for host in hosts.reports())
     assert hosts.process_ids() == before
     assert len(set(before)) == 2
     assert os.getpid() not in before
 
 
 def test_with_one_shop_the_second_host_loads_nothing(hosts):
-    assert run_federation(ArmPlan(1), ["only"], build_fake, hosts).base_loads == 1
+    run_federation(ArmPlan(1), ["only"], build_fake, hosts)
+    assert [host.base_loads for host in hosts.reports()] == [1]
 
 
 def test_a_killed_host_loses_its_round_comes_back_once_and_the_run_goes_on(hosts, tmp_path):
@@ -82,7 +83,7 @@ def test_a_killed_host_loses_its_round_comes_back_once_and_the_run_goes_on(hosts
     assert "the host's process ended before this shop was done" in result.failures[0].reason
     assert [sorted(record.shops) for record in result.rounds] == [shop_ids, ["a", "c"], shop_ids, shop_ids]
     assert sorted(result.final.shops) == shop_ids
-    assert [host.base_loads for host in result.hosts] == [1, 2]
+    assert [host.base_loads for host in hosts.reports()] == [1, 2]
 
 
 def test_a_host_that_dies_again_takes_no_more_part(hosts, tmp_path):
@@ -138,7 +139,7 @@ def test_a_cluster_that_is_not_there_is_an_error_at_once():
 def test_a_block_inside_another_uses_its_ray_and_leaves_it_running(hosts):
     import ray
 
-    with ray_hosts(1):
+    with ray_hosts(HostPool(1)):
         pass
     assert ray.is_initialized()
     assert run_federation(ArmPlan(0), SHOPS, build_fake, hosts).failures == ()

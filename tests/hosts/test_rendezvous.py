@@ -191,7 +191,7 @@ def test_thread_timing_leaves_no_trace(seed):
     assert batches(np.random.default_rng(seed)) == batches(None)
 
 
-def test_out_of_memory_halves_the_cohort_and_loses_nothing():
+def test_out_of_memory_halves_the_batch_and_loses_nothing():
     service, meeting = Service(room=3), Meeting(limit=8)
     tasks = [lambda p=p: meeting.call(service.double, meeting.call(service.double, [p])) for p in range(8)]
     assert meeting.run(tasks) == [[4 * p] for p in range(8)]

@@ -8,8 +8,8 @@ import pytest
 from ecc_fed.assembly.build import build_settings, build_view
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.cli.study import main as study_command
-from ecc_fed.cli.study import plan_study
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.runs.study import plan_study
 from experiments.paper.published import scaled_steps
 from experiments.paper.table6 import Table6
 

@@ -1,0 +1,98 @@
+"""A whole run around fake models: what its hosts are told, and what its directory holds."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecc_fed.assembly import build
+from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl
+from ecc_fed.core.seeding import derive_seed
+from ecc_fed.evolution.settings import Services
+from ecc_fed.hosts.batch_size import HostSettings
+from ecc_fed.hosts.host import DeviceFactory, InProcessHosts
+from ecc_fed.runs.simulation import host_settings, simulate
+from tests.evolution import fakes
+
+SMALL = ["corpus.num_shops=3", "corpus.pairs_per_shop=24", "corpus.test_pairs_per_shop=2", "evolution.server_rounds=2"]
+
+
+class SeedsOfModel(fakes.CountingModel):
+    """Notes the seeds that its adapters are made from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seeds: set[int] = set()
+
+    def new_adapter(self, seed: int) -> Any:
+        self.seeds.add(seed)
+        return super().new_adapter(seed)
+
+
+class WatchedHosts(InProcessHosts):
+    """Notes what a run opens them with."""
+
+    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings) -> None:  # type: ignore[override]
+        self.settings = settings
+        self.shop_ids = tuple(shop_ids)
+        super().open(shop_ids, device_factory, settings)
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> SeedsOfModel:
+    """Stands for the models of every host that a test opens."""
+    model = SeedsOfModel()
+
+    def services(config: RunConfig, budget_share: float = 1.0) -> Services:
+        return replace(fakes.services(), end_model=model)
+
+    monkeypatch.setattr(build, "build_services", services)
+    monkeypatch.setattr(build, "adapter_writer", lambda config: fakes.write_adapter)
+    return model
+
+
+def run(root: Path, *overrides: str) -> tuple[RunDirectory, WatchedHosts]:
+    directory, hosts = RunDirectory(root), WatchedHosts()
+    config = to_run_config(compose_run([*SMALL, *overrides]))
+    simulate(config, directory, hosts, lambda stage, done, total: None)
+    return directory, hosts
+
+
+def test_the_hosts_are_told_the_runs_limits() -> None:
+    config = to_run_config(compose_run([]))
+    free = host_settings(config)
+    assert (free.shops_per_batch, free.use_gpu, free.gpu_memory_gib, free.host_memory_gib) == (None, False, None, None)
+    limits = {"shops_per_batch": 3, "gpus_per_host": 0.5, "gpu_memory_gib": 8.0, "host_memory_gib": 2.0}
+    held = host_settings(replace(config, runtime=replace(config.runtime, **limits)))
+    assert (held.shops_per_batch, held.use_gpu, held.gpu_memory_gib, held.host_memory_gib) == (3, True, 8.0, 2.0)
+
+
+def test_a_run_takes_its_seed_and_its_shops_per_batch_to_its_hosts(tmp_path: Path, model: SeedsOfModel) -> None:
+    directory, hosts = run(tmp_path, "seed=7", "runtime.shops_per_batch=2")
+    assert model.seeds == {derive_seed(7, "adapter")}
+    assert hosts.settings.shops_per_batch == 2
+    (report,) = hosts.reports()
+    assert (report.shops_per_batch, report.batch_reason) == (2, "runtime.shops_per_batch=2")
+    runtime = read_json(directory.run)["runtime"]
+    assert (runtime["hosts"], runtime["shops_per_batch"]) == (1, 2)
+    assert runtime["batch_reason"] == "runtime.shops_per_batch=2"
+
+
+def test_a_run_says_what_ran(tmp_path: Path, model: SeedsOfModel) -> None:
+    directory, hosts = run(tmp_path, "seed=3", "finetune.steps=2", "evolution.cycles=1")
+    info = read_json(directory.run)
+    assert (info["arm"], info["seed"], info["server_rounds"], info["cycles"]) == ("local", 3, 2, 1)
+    assert tuple(info["shops"]) == hosts.shop_ids
+    assert len(info["shops"]) == 3
+    metrics = read_jsonl(directory.metrics)
+    assert [(row["server_round"], row["shop_id"]) for row in metrics] == [
+        (server_round, shop_id) for server_round in (1, 2) for shop_id in info["shops"]
+    ]
+    assert info["runtime"]["client_steps"] == sum(row["steps"] for row in metrics) == 3 * 2 * 2
+    assert info["failures"] == []
+    samples = read_jsonl(directory.samples)
+    assert [row["phase"] for row in samples] == ["base", "base", "final", "final"] * 3

@@ -1,0 +1,114 @@
+"""The runs of a study, and the hosts that they find open."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig
+
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.errors import UserError
+from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.hosts.start import HostPool
+from ecc_fed.runs import study
+from ecc_fed.runs.simulation import OnProgress
+from ecc_fed.runs.study import plan_study, run_study, studies
+
+
+@pytest.mark.parametrize("name", sorted(studies()))
+def test_every_study_composes_all_its_runs(name: str) -> None:
+    runs = plan_study(name, [])
+    assert len({run.name for run in runs}) == len(runs)
+
+
+def test_a_users_override_reaches_every_run_of_a_study() -> None:
+    runs = plan_study("quickstart", ["study.seeds=[3,4]", "corpus.num_shops=2"])
+    assert {run.config.seed for run in runs} == {3, 4}
+    assert {run.config.corpus["num_shops"] for run in runs} == {2}
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Hosts opened and closed and runs made on them, without Ray or any model."""
+    noted: list[Any] = []
+
+    @contextmanager
+    def ray_hosts(pool: HostPool) -> Iterator[HostPool]:
+        noted.append(("open", pool.hosts))
+        yield pool
+        noted.append(("close", pool.hosts))
+
+    def simulate(config: RunConfig, directory: RunDirectory, hosts: HostPool, on_progress: OnProgress) -> None:
+        assert directory.config.is_file(), "a run's config is there before it starts"
+        assert hosts == study.host_pool(config), "a run works on the hosts that it asks for"
+        noted.append(str(directory.root.relative_to(Path.cwd() / "out")))
+
+    monkeypatch.setattr(study, "ray_hosts", ray_hosts)
+    monkeypatch.setattr(study, "simulate", simulate)
+    monkeypatch.setattr(study, "write_summary", lambda root: noted.append("summary"))
+    return noted
+
+
+@contextmanager
+def unseen(title: str) -> Iterator[OnProgress]:
+    yield lambda stage, done, total: None
+
+
+def of_variants(*variants: str, arms: str = "local") -> list[study.StudyRun]:
+    given = [f'+study.variants.v{number}=["{override}"]' for number, override in enumerate(variants)]
+    return plan_study("quickstart", [f"study.arms=[{arms}]", *given])
+
+
+def test_each_run_is_made_on_the_hosts_that_it_asks_for_and_none_are_opened_in_vain(
+    events: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_study(of_variants("runtime.hosts=1", "runtime.hosts=2", arms="none,local"), Path("out"), unseen)
+    assert [event for event in events if event != "summary"] == [
+        ("open", 1),
+        "v0/none_seed0",
+        "v0/local_seed0",
+        ("close", 1),
+        ("open", 2),
+        "v1/none_seed0",
+        "v1/local_seed0",
+        ("close", 2),
+    ]
+    assert events.count("summary") == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "times_opened"),
+    [
+        ({"threads_per_host": 2}, 2),
+        ({"gpus_per_host": 0.5}, 2),
+        ({"ray_address": "auto"}, 2),
+        # What a host may use is told it with every run.
+        ({"shops_per_batch": 3, "host_memory_gib": 2.0, "gpu_memory_gib": 8.0, "engine": "peft"}, 1),
+    ],
+)
+def test_hosts_are_opened_anew_for_what_they_are_made_from_alone(
+    changes: dict[str, Any], times_opened: int, events: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig()
+    other = replace(config, runtime=replace(config.runtime, **changes))
+    runs = [study.StudyRun(str(number), DictConfig({}), each) for number, each in enumerate((config, other, other))]
+    run_study(runs, Path("out"), unseen)
+    assert sum(event[0] == "open" for event in events) == times_opened
+
+
+def test_a_folder_that_is_there_is_refused_before_any_run_starts(
+    events: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = of_variants("seed=0", "corpus.num_shops=2")
+    there = Path("out") / runs[-1].name
+    there.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"out/v1/local_seed0 exists already. Choose another folder with --out"):
+        run_study(runs, Path("out"), unseen)
+    assert events == []
+    assert list(Path("out").rglob("*")) == [there.parent, there]
