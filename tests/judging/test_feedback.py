@@ -2,6 +2,7 @@ import pytest
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Fact, Feedback, Pair
+from ecc_fed.core.seeding import derive_rng
 from ecc_fed.judging.feedback import SimulatedFeedback, tone_fits
 
 COURIER = Fact("courier", "courier", "shop", ("中通",), ("圆通", "申通"))
@@ -32,6 +33,23 @@ def test_tone_counts_too() -> None:
     assert tone_fits("好" * 20, "好", (), 4.0) and not tone_fits("好" * 21, "好", (), 4.0)
 
 
+def test_a_reply_may_be_as_long_as_the_ratio_says_and_no_longer() -> None:
+    human = "七个字的人工答复" * 2  # 16 characters
+    assert tone_fits("好" * 32, human, (), 2.0) and not tone_fits("好" * 33, human, (), 2.0)
+    # White-space around either counts for nothing.
+    assert tone_fits(f"  {'好' * 32}\n", f" {human} ", (), 2.0) and not tone_fits("好" * 33, f"{human}    ", (), 2.0)
+    assert tone_fits("好" * 20, "", (), 0.1) and not tone_fits("好" * 21, human, (), 1.0)
+    assert tone_fits("好的", human, ("抱歉", "人工智能"), 2.0)
+    assert not tone_fits("抱歉好的", human, ("人工智能", "抱歉"), 2.0)
+
+
+def test_a_verdict_needs_facts_or_an_intent_and_asks_for_all_facts() -> None:
+    price = Fact("price", "price", "shop", ("9元",), ("8元",))
+    both = _pair(facts=(COURIER, price), intent=None)
+    assert _satisfied(both, "中通，9元") and not _satisfied(both, "中通") and not _satisfied(both, "9元")
+    assert _satisfied(_pair(facts=(), intent="thanks"), "不客气")
+
+
 def test_no_ground_truth_no_verdict() -> None:
     feedback = SimulatedFeedback().feedback([_pair(facts=(), intent=None), _pair()], ["好的", "中通"], seed=0)
     assert feedback[0] is None and feedback[1] is not None and feedback[1].source == "simulated"
@@ -45,19 +63,36 @@ def test_noise_flips_its_share_and_never_depends_on_the_batch() -> None:
     assert 0.03 < share < 0.07
     assert noisy.feedback(pairs[::-1], ["中通"] * 2000, seed=3) == verdicts[::-1]
     assert noisy.feedback(pairs, ["中通"] * 2000, seed=4) != verdicts
+    # Frozen: one draw of the pair's own stream flips the verdict, whatever it was.
+    flipped = [bool(derive_rng(3, "feedback", pair.pair_id).random() < 0.05) for pair in pairs]
+    assert verdicts == [Feedback(satisfied=not flip) for flip in flipped]
+    assert noisy.feedback(pairs, ["圆通"] * 2000, seed=3) == [Feedback(satisfied=flip) for flip in flipped]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"noise": 0.6}, "noise is 0.6"),
-        ({"max_length_ratio": 0.0}, "max_length_ratio is 0.0"),
-        ({"refused_phrases": ("",)}, "blank phrase"),
+        ({"noise": 0.6}, r"^feedback noise is 0.6: it must lie in 0..0.5$"),
+        ({"noise": -0.1}, "noise is -0.1"),
+        ({"noise": float("nan")}, "noise is nan"),
+        ({"max_length_ratio": 0.0}, r"^feedback max_length_ratio is 0.0: it must be above 0$"),
+        ({"max_length_ratio": float("nan")}, "max_length_ratio is nan"),
+        (
+            {"refused_phrases": ("抱歉", " ")},
+            r"^feedback refused_phrases holds a blank phrase, which would refuse every",
+        ),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SimulatedFeedback(**arguments)
+
+
+def test_the_defaults_and_the_ends_of_the_ranges() -> None:
+    plain = SimulatedFeedback()
+    assert (plain.noise, plain.refused_phrases, plain.max_length_ratio) == (0.05, (), 4.0)
+    assert [SimulatedFeedback(noise).noise for noise in (0.0, 0.5)] == [0.0, 0.5]
+    assert SimulatedFeedback(max_length_ratio=0.5).max_length_ratio == 0.5
 
 
 def test_unequal_lengths_are_refused() -> None:

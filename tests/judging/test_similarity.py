@@ -98,8 +98,17 @@ def test_a_broken_folder_is_refused_by_name(encoder_folder: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pooling": "max"}, "pooling 'max' is unknown"),
-        ({"cosine_low": 0.9, "cosine_high": 0.2}, r"cosine range \(0.9, 0.2\)"),
+        (
+            {"pooling": "max"},
+            r"^judge similarity pooling 'max' is unknown: use one of \('cls_dense', 'cls', 'mean', 'pool",
+        ),
+        (
+            {"cosine_low": 0.9, "cosine_high": 0.2},
+            r"^judge similarity cosine range \(0.9, 0.2\) is empty or outside -1..1: give cosine_low < cosine_high$",
+        ),
+        ({"cosine_low": 0.5, "cosine_high": 0.5}, r"cosine range \(0.5, 0.5\) is empty"),
+        ({"cosine_low": -1.1}, r"cosine range \(-1.1, 1.0\) is empty or outside"),
+        ({"cosine_high": 1.1}, r"cosine range \(0.0, 1.1\) is empty or outside"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"max_tokens": 49}, "max_tokens is 49: .* takes 8 to 48"),
         ({"device": "gpu0"}, "device='gpu0' of the similarity model is unknown"),

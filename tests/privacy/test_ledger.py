@@ -17,8 +17,8 @@ from ecc_fed.privacy.ledger import (
 
 
 def entry(shop_id="shop", num_bytes=10, **changes):
-    fields = {"destination": "cloud_teacher", "direction": "up", "kind": "query", "details": {"attempt": 1}} | changes
-    return EgressEntry(shop_id=shop_id, server_round=1, num_bytes=num_bytes, **fields)
+    fields = {"destination": "cloud_teacher", "direction": "up", "kind": "query", "details": {"attempt": 1}}
+    return EgressEntry(**{"shop_id": shop_id, "server_round": 1, "num_bytes": num_bytes} | fields | changes)
 
 
 ENTRIES = st.builds(
@@ -96,8 +96,11 @@ def test_an_unwritable_place_is_told(tmp_path):
     ("change", "reason"),
     [
         ({"destination": "moon"}, "destination is 'moon', not one of cloud_teacher, aggregator"),
-        ({"direction": "sideways"}, "direction is 'sideways'"),
-        ({"num_bytes": -1}, "num_bytes is -1, not a whole number"),
+        ({"direction": "sideways"}, "direction is 'sideways', not one of up, down"),
+        ({"num_bytes": -1}, "num_bytes is -1, not a whole number from 0"),
+        ({"server_round": -1}, "server_round is -1, not a whole number from 0"),
+        ({"kind": 3}, "kind is 3, not a text"),
+        ({"redaction": ["none"]}, r"redaction is \['none'\], not a text"),
         ({"num_bytes": True}, "num_bytes is True"),
         ({"server_round": 1.5}, "server_round is 1.5"),
         ({"shop_id": None}, "shop_id is None, not a text"),
@@ -111,6 +114,31 @@ def test_a_line_that_is_no_entry_is_named(tmp_path, change, reason):
     path.write_text(json.dumps(good) + "\n" + json.dumps(good | change) + "\n")
     with pytest.raises(RunDirectoryError, match=rf"egress\.jsonl: entry 2 is no ledger entry \({reason}"):
         read_ledger(path)
+
+
+def test_a_line_that_is_no_entry_comes_with_its_remedy(tmp_path):
+    path = tmp_path / "egress.jsonl"
+    path.write_text(json.dumps(entry_to_row(entry()) | {"kind": None}) + "\n")
+    with pytest.raises(RunDirectoryError) as caught:
+        read_ledger(path)
+    assert str(caught.value) == (
+        f"{path}: entry 1 is no ledger entry (kind is None, not a text); restore the file from a copy, or run again "
+        "in a fresh directory"
+    )
+
+
+def test_nothing_at_all_may_have_left_in_round_zero():
+    empty = entry(num_bytes=0, server_round=0, details={})
+    assert entry_from_row(entry_to_row(empty)) == empty
+
+
+def test_looking_at_entries_leaves_them_there():
+    ledger = MemoryLedger()
+    for shop_id in "aba":
+        ledger.record(entry(shop_id))
+    assert [len(ledger.entries(shop_id)) for shop_id in ("a", "b", "c", None)] == [2, 1, 0, 3]
+    assert len(ledger.entries()) == 3
+    assert ledger.entries("") == [], "an empty id is a shop's, not all"
 
 
 def test_a_missing_field_is_named():
