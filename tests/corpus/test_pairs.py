@@ -27,6 +27,15 @@ def test_every_answered_customer_turn_is_a_pair_with_its_context():
     assert second.prompt == session.turns[:4]
 
 
+def test_only_an_agent_right_after_a_customer_answers():
+    said = [("agent", "您好"), ("customer", "在吗"), ("agent", "在的"), ("agent", "请讲"), ("customer", "发了吗")]
+    session = Session("s", tuple(Turn(role, text) for role, text in [*said, ("customer", "人呢"), ("agent", "发了")]))
+    first, second = build_pairs(session, "x")
+    assert (first.query, first.reply, first.pair_id) == ("在吗", "在的", "s:2")
+    assert (second.query, second.reply, second.pair_id) == ("人呢", "发了", "s:6")
+    assert second.context == session.turns[:5]
+
+
 TURNS = st.lists(st.text("甲乙丙", min_size=1, max_size=12), min_size=2, max_size=12)
 
 

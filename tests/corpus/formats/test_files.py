@@ -232,6 +232,20 @@ def test_sessions_that_the_agent_opens_give_a_pair_for_every_answer(tmp_path):
     assert [(len(s.history), len(s.stream), len(s.test)) for s in capped.shops()] == [(3, 5, 2)] * 2
 
 
+def test_another_answer_to_the_same_opening_and_question_is_another_session(tmp_path):
+    lines = []
+    for i in range(6):
+        said = [("agent", "欢迎光临"), ("customer", "什么时候发货呀"), ("agent", exchange(i)[1])]
+        lines.append(json.dumps({"turns": [{"role": role, "text": text} for role, text in said]}, ensure_ascii=False))
+    path = written(tmp_path, "\n".join([*lines, lines[0]]))
+    corpus = JsonlCorpus(
+        path=str(path), partition=IidPartition(), num_shops=1, near_duplicate_similarity=None, history_share=0.0
+    )
+    sessions, report = corpus.read()
+    assert [session.turns[2].text for session in sessions] == [exchange(i)[1] for i in range(6)]
+    assert report.sessions.dropped == {"duplicate": 1}
+
+
 def test_answered_turns_are_counted_from_the_first_customer_turn():
     writer = SessionWriter()
     turns = ["一", "二", "三", "四", "五", "六", "七"]
