@@ -12,12 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.ranges import require
 from ecc_fed.end_model.adapters.settings import AdapterSettings, adapter_settings
-
-
-def _require(condition: bool, name: str, value: object, expected: str) -> None:
-    if not condition:
-        raise ConfigError(f"{name}={value} is out of range: {expected}.")
 
 
 @dataclass
@@ -33,7 +29,7 @@ class ArmConfig:
     personal_rounds: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.personal_rounds >= 0, "arm.personal_rounds", self.personal_rounds, "0 or more rounds")
+        require(self.personal_rounds >= 0, "arm.personal_rounds", self.personal_rounds, "0 or more rounds")
 
 
 @dataclass
@@ -50,15 +46,15 @@ class EndModelConfig:
     max_reply_tokens: int = 512
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.quantization in ("none", "bf16", "int8", "nf4"),
             "end_model.quantization",
             self.quantization,
             "one of none, bf16, int8, nf4",
         )
-        _require(self.device in ("auto", "cpu", "cuda"), "end_model.device", self.device, "one of auto, cpu, cuda")
-        _require(self.max_prompt_tokens >= 8, "end_model.max_prompt_tokens", self.max_prompt_tokens, "8 or more")
-        _require(self.max_reply_tokens >= 2, "end_model.max_reply_tokens", self.max_reply_tokens, "2 or more")
+        require(self.device in ("auto", "cpu", "cuda"), "end_model.device", self.device, "one of auto, cpu, cuda")
+        require(self.max_prompt_tokens >= 8, "end_model.max_prompt_tokens", self.max_prompt_tokens, "8 or more")
+        require(self.max_reply_tokens >= 2, "end_model.max_reply_tokens", self.max_reply_tokens, "2 or more")
 
 
 @dataclass
@@ -99,11 +95,11 @@ class FineTuneConfig:
     clipping_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 0, "finetune.steps", self.steps, "0 or more")
-        _require(self.batch_size >= 1, "finetune.batch_size", self.batch_size, "1 or more")
-        _require(0 < self.learning_rate < 1, "finetune.learning_rate", self.learning_rate, "between 0 and 1")
-        _require(self.weight_decay >= 0, "finetune.weight_decay", self.weight_decay, "0 or more")
-        _require(self.clipping_norm > 0, "finetune.clipping_norm", self.clipping_norm, "above 0")
+        require(self.steps >= 0, "finetune.steps", self.steps, "0 or more")
+        require(self.batch_size >= 1, "finetune.batch_size", self.batch_size, "1 or more")
+        require(0 < self.learning_rate < 1, "finetune.learning_rate", self.learning_rate, "between 0 and 1")
+        require(self.weight_decay >= 0, "finetune.weight_decay", self.weight_decay, "0 or more")
+        require(self.clipping_norm > 0, "finetune.clipping_norm", self.clipping_norm, "above 0")
 
 
 @dataclass
@@ -116,9 +112,9 @@ class DecodingConfig:
     sample: bool = True
 
     def __post_init__(self) -> None:
-        _require(self.max_new_tokens >= 1, "decoding.max_new_tokens", self.max_new_tokens, "1 or more")
-        _require(0 < self.top_p <= 1, "decoding.top_p", self.top_p, "above 0, at most 1")
-        _require(self.temperature > 0, "decoding.temperature", self.temperature, "above 0 (greedy: sample=false)")
+        require(self.max_new_tokens >= 1, "decoding.max_new_tokens", self.max_new_tokens, "1 or more")
+        require(0 < self.top_p <= 1, "decoding.top_p", self.top_p, "above 0, at most 1")
+        require(self.temperature > 0, "decoding.temperature", self.temperature, "above 0 (greedy: sample=false)")
 
 
 @dataclass
@@ -134,8 +130,8 @@ class WarmStartConfig:
     shared: bool = False
 
     def __post_init__(self) -> None:
-        _require(0 <= self.generated_share <= 1, "evolution.warm_start.generated_share", self.generated_share, "0 to 1")
-        _require(self.steps >= 0, "evolution.warm_start.steps", self.steps, "0 or more")
+        require(0 <= self.generated_share <= 1, "evolution.warm_start.generated_share", self.generated_share, "0 to 1")
+        require(self.steps >= 0, "evolution.warm_start.steps", self.steps, "0 or more")
 
 
 @dataclass
@@ -152,11 +148,11 @@ class EvolutionConfig:
     warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
 
     def __post_init__(self) -> None:
-        _require(self.server_rounds >= 0, "evolution.server_rounds", self.server_rounds, "0 or more")
-        _require(self.cycles >= 1, "evolution.cycles", self.cycles, "1 or more")
-        _require(0 <= self.pseudo_share <= 1, "evolution.pseudo_share", self.pseudo_share, "0 to 1")
-        _require(0 <= self.human_share <= 1, "evolution.human_share", self.human_share, "0 to 1")
-        _require(self.teacher_examples >= 0, "evolution.teacher_examples", self.teacher_examples, "0 or more")
+        require(self.server_rounds >= 0, "evolution.server_rounds", self.server_rounds, "0 or more")
+        require(self.cycles >= 1, "evolution.cycles", self.cycles, "1 or more")
+        require(0 <= self.pseudo_share <= 1, "evolution.pseudo_share", self.pseudo_share, "0 to 1")
+        require(0 <= self.human_share <= 1, "evolution.human_share", self.human_share, "0 to 1")
+        require(self.teacher_examples >= 0, "evolution.teacher_examples", self.teacher_examples, "0 or more")
 
 
 @dataclass
@@ -174,8 +170,8 @@ class JudgeConfig:
 
     def __post_init__(self) -> None:
         for name in ("score_alpha", "relevance_floor", "accept_score", "reference_rate", "gate_relevance"):
-            _require(0 <= getattr(self, name) <= 1, f"judge.{name}", getattr(self, name), "0 to 1")
-        _require(
+            require(0 <= getattr(self, name) <= 1, f"judge.{name}", getattr(self, name), "0 to 1")
+        require(
             self.reference in ("always", "sampled", "gated"),
             "judge.reference",
             self.reference,
@@ -200,11 +196,11 @@ class GatewayConfig:
     def __post_init__(self) -> None:
         for name in ("max_requests", "max_tokens", "max_cost_usd"):
             value = getattr(self, name)
-            _require(value is None or value >= 0, f"gateway.{name}", value, "0 or more, or null for no limit")
-        _require(self.timeout_seconds > 0, "gateway.timeout_seconds", self.timeout_seconds, "above 0")
-        _require(self.max_attempts >= 1, "gateway.max_attempts", self.max_attempts, "1 or more")
-        _require(self.first_delay_seconds >= 0, "gateway.first_delay_seconds", self.first_delay_seconds, "0 or more")
-        _require(self.max_parallel >= 1, "gateway.max_parallel", self.max_parallel, "1 or more")
+            require(value is None or value >= 0, f"gateway.{name}", value, "0 or more, or null for no limit")
+        require(self.timeout_seconds > 0, "gateway.timeout_seconds", self.timeout_seconds, "above 0")
+        require(self.max_attempts >= 1, "gateway.max_attempts", self.max_attempts, "1 or more")
+        require(self.first_delay_seconds >= 0, "gateway.first_delay_seconds", self.first_delay_seconds, "0 or more")
+        require(self.max_parallel >= 1, "gateway.max_parallel", self.max_parallel, "1 or more")
 
 
 @dataclass
@@ -228,11 +224,11 @@ class RuntimeConfig:
     host_memory_gib: float | None = None
 
     def __post_init__(self) -> None:
-        _require(self.hosts >= 0, "runtime.hosts", self.hosts, "0 (automatic) or more")
-        _require(self.threads_per_host >= 1, "runtime.threads_per_host", self.threads_per_host, "1 or more")
-        _require(0 <= self.gpus_per_host <= 1, "runtime.gpus_per_host", self.gpus_per_host, "0 to 1")
-        _require(self.engine in ("peft", "shared"), "runtime.engine", self.engine, "one of peft, shared")
-        _require(
+        require(self.hosts >= 0, "runtime.hosts", self.hosts, "0 (automatic) or more")
+        require(self.threads_per_host >= 1, "runtime.threads_per_host", self.threads_per_host, "1 or more")
+        require(0 <= self.gpus_per_host <= 1, "runtime.gpus_per_host", self.gpus_per_host, "0 to 1")
+        require(self.engine in ("peft", "shared"), "runtime.engine", self.engine, "one of peft, shared")
+        require(
             self.shops_per_batch is None or self.shops_per_batch >= 1,
             "runtime.shops_per_batch",
             self.shops_per_batch,
@@ -240,7 +236,7 @@ class RuntimeConfig:
         )
         for name, least in (("gpu_memory_gib", 2), ("host_memory_gib", 1)):
             value = getattr(self, name)
-            _require(value is None or value >= least, f"runtime.{name}", value, f"{least} or more, or null")
+            require(value is None or value >= least, f"runtime.{name}", value, f"{least} or more, or null")
 
 
 @dataclass
@@ -255,8 +251,8 @@ class StudyConfig:
     view: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        _require(bool(self.arms), "study.arms", self.arms, "at least one arm")
-        _require(bool(self.seeds), "study.seeds", self.seeds, "at least one seed")
+        require(bool(self.arms), "study.arms", self.arms, "at least one arm")
+        require(bool(self.seeds), "study.seeds", self.seeds, "at least one seed")
 
 
 @dataclass
@@ -274,14 +270,14 @@ class ChatConfig:
     label_share: float = 0.25
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 1, "chat.steps", self.steps, "1 or more")
-        _require(
+        require(self.steps >= 1, "chat.steps", self.steps, "1 or more")
+        require(
             self.learning_rate is None or 0 < self.learning_rate < 1,
             "chat.learning_rate",
             self.learning_rate,
             "between 0 and 1, or null for a quarter of finetune.learning_rate",
         )
-        _require(0 < self.label_share <= 1, "chat.label_share", self.label_share, "above 0, at most 1")
+        require(0 < self.label_share <= 1, "chat.label_share", self.label_share, "above 0, at most 1")
 
 
 @dataclass
@@ -308,8 +304,8 @@ class RunConfig:
     chat: ChatConfig = field(default_factory=ChatConfig)
 
     def __post_init__(self) -> None:
-        _require(self.seed >= 0, "seed", self.seed, "0 or more")
-        _require(
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        require(
             self.arm.personal_rounds <= self.evolution.server_rounds,
             "arm.personal_rounds",
             self.arm.personal_rounds,

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.ranges import require
 from ecc_fed.core.seeding import derive_rng
 
 
@@ -63,8 +63,7 @@ class ClippedGradient:
     clipping_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.clipping_norm > 0:
-            raise ConfigError(f"finetune.clipping_norm={self.clipping_norm} is out of range: above 0.")
+        require(self.clipping_norm > 0, "finetune.clipping_norm", self.clipping_norm, "above 0")
 
     @property
     def per_example(self) -> bool:

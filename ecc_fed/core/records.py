@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecc_fed.core.gradient_rule import ClippedGradient, GradientRule
+from ecc_fed.core.ranges import require
 
 Role = Literal["customer", "agent"]
 Split = Literal["history", "stream", "test"]
@@ -121,12 +122,24 @@ class Shop:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How replies are drawn. `sample=False` is greedy and ignores `top_p` and `temperature`."""
+    """How replies are drawn.
 
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    # The longest reply.
     max_new_tokens: int = 64
+    # Of the likeliest tokens, so much probability is drawn from.
     top_p: float = 0.8
     temperature: float = 0.6
+    # false is greedy: the likeliest token each time, whatever top_p and temperature are.
     sample: bool = True
+
+    def __post_init__(self) -> None:
+        require(self.max_new_tokens >= 1, "decoding.max_new_tokens", self.max_new_tokens, "1 or more")
+        require(0 < self.top_p <= 1, "decoding.top_p", self.top_p, "above 0, at most 1")
+        require(self.temperature > 0, "decoding.temperature", self.temperature, "above 0 (greedy: sample=false)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +171,9 @@ class FineTuneSettings:
     The learning rate of optimizer step t (counted from 0 over the shop's life) is
     `learning_rate * max(0, 1 - t / decay_steps)`: linear decay without warm-up; with
     `decay_steps=None` it is constant.
+
+    Raises:
+        ConfigError: a value out of range.
     """
 
     steps: int
@@ -168,6 +184,15 @@ class FineTuneSettings:
     gradient: GradientRule = field(default_factory=ClippedGradient)
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 0, "finetune.steps", self.steps, "0 or more")
+        require(self.batch_size >= 1, "finetune.batch_size", self.batch_size, "1 or more")
+        require(0 < self.learning_rate < 1, "finetune.learning_rate", self.learning_rate, "between 0 and 1")
+        require(self.decay_steps is None or self.decay_steps >= 1, "decay_steps", self.decay_steps, "1 or more")
+        require(self.weight_decay >= 0, "finetune.weight_decay", self.weight_decay, "0 or more")
+        require(all(0 <= beta < 1 for beta in self.betas), "finetune.betas", self.betas, "0 up to, not including, 1")
+        require(self.epsilon > 0, "finetune.epsilon", self.epsilon, "above 0")
 
 
 @dataclass(frozen=True, slots=True)

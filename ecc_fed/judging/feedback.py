@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.facts import states_all
+from ecc_fed.core.ranges import require, require_number
 from ecc_fed.core.records import Feedback, Pair
 from ecc_fed.core.seeding import derive_rng
 
@@ -40,10 +41,8 @@ class SimulatedFeedback:
     """
 
     def __init__(self, noise: float = 0.05, refused_phrases: Sequence[str] = (), max_length_ratio: float = 4.0) -> None:
-        if not 0.0 <= noise <= 0.5:
-            raise ConfigError(f"feedback noise is {noise}: it must lie in 0..0.5")
-        if not max_length_ratio > 0:
-            raise ConfigError(f"feedback max_length_ratio is {max_length_ratio}: it must be above 0")
+        require_number("feedback.noise", noise, 0, 0.5)
+        require(max_length_ratio > 0, "feedback.max_length_ratio", max_length_ratio, "above 0")
         if any(not phrase.strip() for phrase in refused_phrases):
             raise ConfigError("feedback refused_phrases holds a blank phrase, which would refuse every reply")
         self.noise, self.refused_phrases, self.max_length_ratio = noise, tuple(refused_phrases), max_length_ratio

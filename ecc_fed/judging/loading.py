@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.errors import ModelError
+from ecc_fed.core.ranges import require
 from ecc_fed.models.device import choose_device
 from ecc_fed.models.opening import OpenedModel, open_model
 
@@ -64,14 +65,12 @@ def check_limits(max_tokens: int, batch_size: int, model: Any, role: str, path: 
     Raises:
         ConfigError: `batch_size` below 1, or `max_tokens` below 8 or above the model's positions.
     """
-    if batch_size < 1:
-        raise ConfigError(f"judge {role} batch_size is {batch_size}: it must be at least 1")
+    require(batch_size >= 1, f"judge.{role}.batch_size", batch_size, "1 or more")
     config = model.config
     positions = getattr(config, "max_position_embeddings", max_tokens)
     if config.model_type in _OFFSET_POSITIONS:
         positions -= (config.pad_token_id or 0) + 1
-    if not 8 <= max_tokens <= positions:
-        raise ConfigError(f"judge {role} max_tokens is {max_tokens}: {path} takes 8 to {positions}")
+    require(8 <= max_tokens <= positions, f"judge.{role}.max_tokens", max_tokens, f"{path} takes 8 to {positions}")
 
 
 def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:

@@ -54,7 +54,7 @@ def test_labels_must_fit_the_activation(classifier_folder: Callable[[int], Path]
 def test_arguments_out_of_range_are_refused(classifier_folder: Callable[[int], Path]) -> None:
     with pytest.raises(ConfigError, match="activation 'tanh' is unknown"):
         CrossEncoderRelevance(str(classifier_folder(1)), "tanh")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="max_tokens is 192"):
+    with pytest.raises(ConfigError, match="max_tokens=192 is out of range"):
         CrossEncoderRelevance(str(classifier_folder(1)))
     with pytest.raises(ValueError, match="got 1 and 2"):
         CrossEncoderRelevance(str(classifier_folder(1)), max_tokens=48).relevance(["a"], ["a", "b"])

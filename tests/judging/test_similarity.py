@@ -109,8 +109,8 @@ def test_a_broken_folder_is_refused_by_name(encoder_folder: Path, tmp_path: Path
         ({"cosine_low": 0.5, "cosine_high": 0.5}, r"cosine range \(0.5, 0.5\) is empty"),
         ({"cosine_low": -1.1}, r"cosine range \(-1.1, 1.0\) is empty or outside"),
         ({"cosine_high": 1.1}, r"cosine range \(0.0, 1.1\) is empty or outside"),
-        ({"batch_size": 0}, "batch_size is 0"),
-        ({"max_tokens": 49}, "max_tokens is 49: .* takes 8 to 48"),
+        ({"batch_size": 0}, r"judge\.similarity\.batch_size=0 is out of range"),
+        ({"max_tokens": 49}, "max_tokens=49 is out of range: .* takes 8 to 48"),
         ({"device": "gpu0"}, "device='gpu0' of the similarity model is unknown"),
     ],
 )

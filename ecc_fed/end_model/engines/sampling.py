@@ -19,7 +19,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Decoding
 from ecc_fed.core.seeding import derive_rng
 
@@ -42,19 +41,7 @@ class Row:
 
 
 def make_rows(prompts: Sequence[list[int]], decoding: Decoding, seed: int) -> list[Row]:
-    """One row a prompt; row i draws from the stream (`seed`, i).
-
-    Raises:
-        ConfigError: decoding settings out of range.
-    """
-    if decoding.max_new_tokens < 1:
-        raise ConfigError(f"max_new_tokens={decoding.max_new_tokens} is out of range; it must be at least 1")
-    if decoding.sample and not 0 < decoding.top_p <= 1:
-        raise ConfigError(f"top_p={decoding.top_p} is out of range; it must be in (0, 1]")
-    if decoding.sample and not decoding.temperature > 0:
-        raise ConfigError(
-            f"temperature={decoding.temperature} is out of range; it must be above 0 (sample=false is greedy)"
-        )
+    """One row for each prompt; row i draws from the stream (`seed`, i)."""
     return [
         Row(prompt, decoding, derive_rng(seed, "reply", index).random(decoding.max_new_tokens))
         for index, prompt in enumerate(prompts)

@@ -51,25 +51,12 @@ def encode_example(tokenizer: Any, example: Example, max_prompt_tokens: int, max
 
 
 def check_job(job: FineTuneJob) -> None:
-    """Refuses settings out of range.
+    """Refuses what cannot be trained.
 
     Raises:
-        ConfigError: names the setting, its value and its range.
+        ConfigError: names what is wrong with it.
     """
-    settings = job.settings
-    ranges = {
-        "steps": settings.steps >= 0,
-        "batch_size": settings.batch_size >= 1,
-        "learning_rate": settings.learning_rate >= 0,
-        "decay_steps": settings.decay_steps is None or settings.decay_steps >= 1,
-        "weight_decay": settings.weight_decay >= 0,
-        "epsilon": settings.epsilon > 0,
-        "betas": all(0 <= beta < 1 for beta in settings.betas),
-    }
-    for name, valid in ranges.items():
-        if not valid:
-            raise ConfigError(f"fine-tuning with {name}={getattr(settings, name)} is out of range")
-    if settings.steps and not job.examples:
+    if job.settings.steps and not job.examples:
         raise ConfigError("fine-tuning needs at least one example; skip a shop that has none, or set steps=0")
 
 

@@ -228,15 +228,6 @@ def test_a_fresh_adapter_leaves_the_base_unchanged(engine):
 
 def test_mistakes_are_refused_by_name(engine, llama):
     state = engine.new_adapter(0)
-    for changed, said in [
-        ({"steps": -1}, "steps=-1"),
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"learning_rate": float("nan")}, "learning_rate=nan"),
-        ({"decay_steps": 0}, "decay_steps=0"),
-    ]:
-        settings = FineTuneSettings(**{"steps": 1, **changed})
-        with pytest.raises(ConfigError, match=said):
-            engine.fine_tune([FineTuneJob(state, None, EXAMPLES, settings, 0)])
     with pytest.raises(ConfigError, match="at least one example"):
         engine.fine_tune([FineTuneJob(state, None, (), FineTuneSettings(steps=1), 0)])
     with pytest.raises(ModelError, match="optimizer state"):

@@ -112,8 +112,6 @@ def test_mistakes_are_refused_by_name(shared, llama):
         SharedEngine(llama, batch_tokens=0, device="cpu")
     with pytest.raises(ModelError, match="no_such_proj"):
         SharedEngine(llama, target_modules=["no_such_proj"], device="cpu")
-    with pytest.raises(ConfigError, match="batch_size=0"):
-        shared.fine_tune([FineTuneJob(state, None, EXAMPLES, FineTuneSettings(steps=1, batch_size=0), 0)])
     with pytest.raises(ConfigError, match="at least one example"):
         shared.fine_tune([FineTuneJob(state, None, (), SETTINGS, 0)])
     with pytest.raises(ModelError, match="lacks"):
