@@ -62,6 +62,16 @@ def test_counts_are_exact_for_odd_numbers_too(days: int) -> None:
     assert (len(shop.history), len(shop.stream), len(shop.test)) == (4, 3, 3)
 
 
+@pytest.mark.parametrize(("days", "test_days"), [(2, 1), (4, 1), (9, 1), (10, 2), (19, 3), (20, 4)])
+def test_the_last_fifth_of_the_days_is_the_test(days: int, test_days: int) -> None:
+    corpus = SimulatorCorpus(num_shops=1, days=days, pairs_per_shop=30, test_pairs_per_shop=20)
+    (shop,) = corpus.shops()
+    assert corpus.test_days == test_days
+    assert {int(pair.position) for pair in shop.test} == set(range(days - test_days, days))
+    assert max(int(pair.position) for pair in shop.stream) == days - test_days - 1
+    assert int(shop.history[0].position) == 0
+
+
 def test_time_runs_from_history_over_stream_to_test(shops: list[Shop]) -> None:
     for shop in shops:
         positions = [pair.position for pair in (*shop.history, *shop.stream, *shop.test)]
