@@ -33,7 +33,7 @@ The customer side of a corpus goes to the teacher; its replies become a data set
   --yes            start without asking, although it costs
   --config-dir DIR a folder of your own YAML
 
-DIR/distill.jsonl holds query, context, cloud reply, model version and usage, a line a query, in plain text:
+DIR/distill.jsonl holds query, context, cloud reply, model version and usage, one line per query, in plain text:
 it is as private as the corpus. DIR/egress.jsonl holds what left which shop, DIR/distill.json the sum of it.
 gateway.max_requests, max_tokens and max_cost_usd stop it cleanly; they count over all passes of a DIR.
 The exit code is 0 when every query has its reply.

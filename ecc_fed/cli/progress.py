@@ -14,7 +14,7 @@ OnProgress = Callable[[str, int, int], None]
 
 @contextmanager
 def run_progress(title: str, console: Console) -> Iterator[OnProgress]:
-    """One bar for a run; the stage stands beside it. Where there is no terminal: a line a stage."""
+    """One bar for a run; the stage stands beside it. Where there is no terminal: one line per stage."""
     if not console.is_terminal:
         seen: set[str] = set()
 

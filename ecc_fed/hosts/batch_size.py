@@ -10,7 +10,8 @@ from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Device
 from ecc_fed.core.records import AdapterState, FineTuneJob
 from ecc_fed.evolution.settings import Services
-from ecc_fed.hosts.memory import GIB, Meter, OutOfMemory, free_caches, is_out_of_memory
+from ecc_fed.hosts.memory import GIB, OutOfMemory, free_caches, is_out_of_memory
+from ecc_fed.hosts.meters import Meter
 
 # More shops than this only wait for each other: a pass over the base is full long before.
 MOST_SHOPS = 128
@@ -38,30 +39,6 @@ class BatchedDevice(Device, Protocol):
         is the matter of the shop's own call.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """What a host may use.
-
-    Attributes:
-        shops_per_batch: shops side by side, 1 or more; None measures.
-        use_gpu: the host has a GPU of its own, or a share of one.
-        gpu_memory_gib: hard cap on that GPU's memory; None is all of it.
-        host_memory_gib: budget of host memory for hosts without a GPU; None is a share of what is free.
-        hosts_here: hosts that share this machine's memory.
-        imports: modules that all hosts import at once, before they load one after another.
-    """
-
-    shops_per_batch: int | None = None
-    use_gpu: bool = False
-    gpu_memory_gib: float | None = None
-    host_memory_gib: float | None = None
-    hosts_here: int = 1
-    imports: tuple[str, ...] = ()
-
-
-MEASURED = HostSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +90,7 @@ def choose_batch_size(device: Device, shops_per_batch: int | None, meter: Meter)
     row = max((few - alone) / (_TRIAL_SHOPS - 1), _ADAPTER_COPIES * _bytes_of(job.adapter))
     fits = int((meter.budget_bytes - (alone - row)) // row)
     measured = (
-        f"a trial step took {alone / GIB:.2f} GiB with one shop and {row / 2**20:.1f} MiB more a shop; "
+        f"a trial step took {alone / GIB:.2f} GiB with one shop and {row / 2**20:.1f} MiB more for each further shop; "
         f"the budget is {meter.budget_bytes / GIB:.2f} GiB ({meter.budget_reason})"
     )
     if fits < 1:

@@ -1,4 +1,4 @@
-"""Executes the calls of a meeting: one call a service and method, its parts told apart afterwards.
+"""Executes the calls of a meeting: one call per service and method, its parts told apart afterwards.
 
 A batch that fails is split in halves until the part that fails stands alone, so one shop's error is
 its own. A batch that runs out of memory halves the batch size from then on; it is done again in parts,

@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 from ecc_fed.federation.flower.internals import SERVER_NODE_ID, identify_process, new_run, stamp
 from ecc_fed.federation.flower.nodes import NUM_PARTITIONS, PARTITION_ID
 from ecc_fed.federation.wire import records
-from ecc_fed.hosts.host import Hosts, Job
+from ecc_fed.hosts.jobs import Hosts, Job
 
 # on_progress(phase, server_round, shop_id, seconds), called as each shop finishes.
 Progress = Callable[[str, int, str, float], None]
@@ -50,7 +50,7 @@ class HostGrid(Grid):
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> Iterable[int]:
-        """A node a shop, in shop order."""
+        """One node per shop, in shop order."""
         return list(self.shops)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:

@@ -11,88 +11,30 @@ import gc
 import os
 import threading
 import time
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from itertools import islice
-from typing import Protocol
 
-from flwr.app import Context, Error, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 
-from ecc_fed.core.errors import EccError
 from ecc_fed.core.protocols import Device
 from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.internals import CLIENT_APP_RAISED
 from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.federation.wire import records
-from ecc_fed.hosts.batch_size import MEASURED, BatchedDevice, HostSettings, choose_batch_size
+from ecc_fed.hosts.batch_size import BatchedDevice, choose_batch_size
 from ecc_fed.hosts.batches import Batches
+from ecc_fed.hosts.caps import limit_gpu, limit_host
+from ecc_fed.hosts.jobs import DeviceFactory, Finished, Job, error_reply
 from ecc_fed.hosts.meeting import meeting_services
-from ecc_fed.hosts.memory import (
-    GpuMeter,
-    HostMeter,
-    give_back_free_memory,
-    is_out_of_memory,
-    limit_gpu,
-    limit_host,
-    peak_gpu_bytes,
-    peak_resident_bytes,
-    start_threads,
-)
+from ecc_fed.hosts.memory import give_back_free_memory, is_out_of_memory, peak_gpu_bytes, peak_resident_bytes
+from ecc_fed.hosts.meters import GpuMeter, HostMeter
 from ecc_fed.hosts.rendezvous import Rendezvous
 from ecc_fed.hosts.reports import HostReport
-
-# Builds the device of the shops named; must be picklable, as it runs inside the host.
-DeviceFactory = Callable[[tuple[str, ...]], Device]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A message for one shop, with what Flower tells that shop's node about itself."""
-
-    shop_id: str
-    message: Message
-    node_config: Mapping[str, str | int]
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A job's reply, an error reply included, and how long it took on its host."""
-
-    shop_id: str
-    reply: Message
-    seconds: float
-
-
-class Hosts(Protocol):
-    """All hosts of a run. They may serve several runs, one after another."""
-
-    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings) -> None:
-        """Builds a device on every host that has a shop, and chooses how many run side by side.
-
-        Raises:
-            EccError: what the factory raised, or a host that died on it.
-        """
-        ...
-
-    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
-        """Runs every job and yields each as it finishes; never raises for a shop or a host."""
-        ...
-
-    def reports(self) -> tuple[HostReport, ...]:
-        """What each host with a shop used so far."""
-        ...
-
-
-def error_reply(message: Message, code: int, error: BaseException) -> Message:
-    """A reply that says what went wrong; an unexpected error keeps its traceback after the first line."""
-    reason = f"{type(error).__name__}: {error}"
-    if not isinstance(error, EccError):
-        reason = "\n".join([reason.splitlines()[0], *traceback.format_exception(error)])
-    return Message(Error(code, reason), reply_to=message)
+from ecc_fed.hosts.settings import HostSettings
+from ecc_fed.hosts.threads import start_threads
 
 
 def _one_by_one(device: Device) -> str:
@@ -218,22 +160,3 @@ class ShopHost:
     def process_id(self) -> int:
         """The operating system's id of this process."""
         return os.getpid()
-
-
-class InProcessHosts:
-    """One host in this very process: no Ray, for short runs and for debugging."""
-
-    def __init__(self) -> None:
-        self._host = ShopHost()
-
-    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings = MEASURED) -> None:
-        """As `Hosts.open`."""
-        self._host.open(device_factory, tuple(shop_ids), settings)
-
-    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
-        """As `Hosts.run`."""
-        return self._host.run(jobs)
-
-    def reports(self) -> tuple[HostReport, ...]:
-        """As `Hosts.reports`."""
-        return (self._host.report(),)

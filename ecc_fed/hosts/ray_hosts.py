@@ -1,4 +1,4 @@
-"""Hosts as Ray actors, one a core group or GPU, alive for as many runs as the caller likes."""
+"""Hosts as Ray actors, one per group of cores or per GPU, alive for as many runs as the caller likes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.federation.flower.internals import NODE_UNAVAILABLE
 from ecc_fed.federation.results import FederationError
-from ecc_fed.hosts.batch_size import MEASURED, HostSettings
-from ecc_fed.hosts.host import DeviceFactory, Finished, Job, ShopHost, error_reply
+from ecc_fed.hosts.host import ShopHost
+from ecc_fed.hosts.jobs import DeviceFactory, Finished, Job, error_reply
 from ecc_fed.hosts.reports import HostReport
+from ecc_fed.hosts.settings import MEASURED, HostSettings
 
 _PLACEMENT_SECONDS = 120
 
@@ -140,8 +141,8 @@ class RayHosts:
 
     Args:
         count: hosts, 1 or more.
-        num_cpus: cores a host reserves, 1 or more.
-        num_gpus: GPUs a host reserves, 0 or more.
+        num_cpus: cores that each host reserves, 1 or more.
+        num_gpus: GPUs that each host reserves, 0 or more.
 
     Raises:
         ConfigError: Ray has fewer cores or GPUs than the hosts reserve together.
@@ -163,7 +164,7 @@ class RayHosts:
         self._hosts = [_ActorHost(f"Host {index}", num_cpus, num_gpus) for index in range(count)]
         self._host_of: dict[str, _ActorHost] = {}
         machines = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
-        self._hosts_a_machine = math.ceil(count / max(machines, 1))
+        self._hosts_per_machine = math.ceil(count / max(machines, 1))
 
     def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings = MEASURED) -> None:
         """As `Hosts.open`, one host after another, so that their loading peaks do not add up.
@@ -171,7 +172,7 @@ class RayHosts:
         Imports need no such care and run on all hosts at once.
         """
         count = len(self._hosts)
-        settings = replace(settings, hosts_here=self._hosts_a_machine)
+        settings = replace(settings, hosts_here=self._hosts_per_machine)
         self._host_of = {shop_id: self._hosts[index % count] for index, shop_id in enumerate(shop_ids)}
         for host in self._hosts[: len(shop_ids)]:
             host.prepare(settings.imports)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from ecc_fed.hosts.memory import start_threads
+from ecc_fed.hosts.threads import start_threads
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -115,7 +115,7 @@ class Rendezvous:
             return function(*args, **kwargs)
 
     def run(self, tasks: Sequence[Callable[[], Result]]) -> Iterator[Ended[Result]]:
-        """Runs a task a shop, side by side, and yields each as it ends.
+        """Runs the tasks, one per shop, side by side, and yields each as it ends.
 
         If the iteration is given up, the shops end where they next wait.
         """

@@ -17,16 +17,16 @@ from ecc_fed.federation.flower.internals import apply_telemetry_setting
 from ecc_fed.federation.flower.strategy import AdapterFedAvg
 from ecc_fed.federation.results import FederationError, FederationResult, ServerState
 from ecc_fed.federation.rounds import OnRoundEnd, Server, run_rounds
-from ecc_fed.hosts.batch_size import MEASURED, HostSettings
 from ecc_fed.hosts.grid import HostGrid, Progress
-from ecc_fed.hosts.host import DeviceFactory, Hosts
+from ecc_fed.hosts.jobs import DeviceFactory, Hosts
 from ecc_fed.hosts.ray_hosts import RayHosts
 from ecc_fed.hosts.reports import HostReport
+from ecc_fed.hosts.settings import MEASURED, HostSettings
 
 # Called with the hosts' reports once they are ready.
 OnOpen = Callable[[tuple[HostReport, ...]], None]
 
-# Ray keeps messages between processes here; adapters are a few MB a shop and round.
+# Ray keeps messages between processes here; adapters are a few MB per shop and round.
 _OBJECT_STORE_BYTES = 512 * 2**20
 _START_ATTEMPTS = 3
 

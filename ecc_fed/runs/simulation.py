@@ -17,9 +17,9 @@ from ecc_fed.evolution.bigram import bigram_perplexity
 from ecc_fed.evolution.device import ShopDevices, natural_pairs
 from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
 from ecc_fed.federation.arms import ArmPlan
-from ecc_fed.hosts.batch_size import HostSettings
-from ecc_fed.hosts.host import Hosts
+from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.hosts.reports import HostReport
+from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import HostPool, ray_hosts, run_federation
 from ecc_fed.runs.collect import aggregation_rows, collect, failures, versions
 

@@ -31,7 +31,9 @@ from ecc_fed.end_model.engines.shared.groups import Groups
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase, take_apart
 from ecc_fed.end_model.engines.shared.training import TrainingBank, train_batch
 from ecc_fed.end_model.training.finetune import EncodedExample, train
-from ecc_fed.hosts.memory import GIB, GpuMeter, HostMeter, Meter, is_out_of_memory, limit_gpu
+from ecc_fed.hosts.caps import limit_gpu
+from ecc_fed.hosts.memory import GIB, is_out_of_memory
+from ecc_fed.hosts.meters import GpuMeter, HostMeter, Meter
 from ecc_fed.models.device import choose_device
 from experiments.benchmarks.load import (
     job,

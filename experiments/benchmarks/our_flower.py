@@ -18,7 +18,7 @@ from ecc_fed.core.records import AdapterState, EvaluationReport, FineTuneJob, Fi
 from ecc_fed.evolution.settings import Services
 from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import RoundRecord, ServerState
-from ecc_fed.hosts.batch_size import HostSettings
+from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import HostPool, ray_hosts, run_federation
 from ecc_fed.privacy.ledger import MemoryLedger
 from experiments.benchmarks.shops import LORA_ALPHA, RANK, run_arguments, settings, shop_texts

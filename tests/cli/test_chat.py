@@ -17,7 +17,7 @@ from ecc_fed.core.records import Shop
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl, write_text
 from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.evolution.shop_state import load_state
-from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.runs.finished_run import end_state, open_review, open_run
 from ecc_fed.runs.simulation import simulate
 

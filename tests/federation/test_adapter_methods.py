@@ -19,8 +19,8 @@ from ecc_fed.evolution.shop_state import load_state
 from ecc_fed.federation.aggregation.arithmetic import weighted_mean
 from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import FederationResult
-from ecc_fed.hosts.batch_size import HostSettings
-from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.hosts.in_process import InProcessHosts
+from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import run_federation
 from tests.end_model.tiny_models import save_base
 from tests.evolution import fakes

@@ -17,7 +17,7 @@ from ecc_fed.federation.results import FederationError, FederationResult, as_jso
 from ecc_fed.federation.rounds import Server, run_rounds
 from ecc_fed.federation.wire import records
 from ecc_fed.hosts.grid import HostGrid
-from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.start import run_federation
 from tests.federation.fakes import FakeDevice, fresh_adapter
 

@@ -29,8 +29,9 @@ from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import ShopState, load_state
 from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import FederationResult, as_json
-from ecc_fed.hosts.batch_size import HostSettings
-from ecc_fed.hosts.host import InProcessHosts, ShopHost
+from ecc_fed.hosts.host import ShopHost
+from ecc_fed.hosts.in_process import InProcessHosts
+from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import run_federation
 from ecc_fed.runs.collect import failures
 from tests.end_model.tiny_models import save_base

@@ -10,7 +10,7 @@ import pytest
 from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import FederationError, FederationResult, as_json
-from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.ray_hosts import RayHosts
 from ecc_fed.hosts.start import HostPool, _connect, ray_hosts, run_federation
 from tests.federation.fakes import FakeDevice, build_fake

@@ -9,7 +9,7 @@ import pytest
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl
 from ecc_fed.evolution.shop_state import finished_rounds, load_state
-from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.simulation import simulate

@@ -13,8 +13,9 @@ from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.evolution.settings import Services
-from ecc_fed.hosts.batch_size import HostSettings
-from ecc_fed.hosts.host import DeviceFactory, InProcessHosts
+from ecc_fed.hosts.in_process import InProcessHosts
+from ecc_fed.hosts.jobs import DeviceFactory
+from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.runs.simulation import host_settings, simulate
 from tests.evolution import fakes
 

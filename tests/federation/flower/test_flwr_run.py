@@ -14,7 +14,7 @@ import pytest
 
 from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import as_json
-from ecc_fed.hosts.host import InProcessHosts
+from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.start import run_federation
 from tests.federation.fakes import build_fake
 

@@ -1,0 +1,64 @@
+"""What hosts are given and what they give back, whatever they run on."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from flwr.app import Error, Message
+
+from ecc_fed.core.errors import EccError
+from ecc_fed.core.protocols import Device
+from ecc_fed.hosts.reports import HostReport
+from ecc_fed.hosts.settings import HostSettings
+
+# Builds the device of the shops named; must be picklable, as it runs inside the host.
+DeviceFactory = Callable[[tuple[str, ...]], Device]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A message for one shop, with what Flower tells that shop's node about itself."""
+
+    shop_id: str
+    message: Message
+    node_config: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job's reply, an error reply included, and how long it took on its host."""
+
+    shop_id: str
+    reply: Message
+    seconds: float
+
+
+class Hosts(Protocol):
+    """All hosts of a run. They may serve several runs, one after another."""
+
+    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings) -> None:
+        """Builds a device on every host that has a shop, and chooses how many run side by side.
+
+        Raises:
+            EccError: what the factory raised, or a host that died on it.
+        """
+        ...
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+        """Runs every job and yields each as it finishes; never raises for a shop or a host."""
+        ...
+
+    def reports(self) -> tuple[HostReport, ...]:
+        """What each host with a shop used so far."""
+        ...
+
+
+def error_reply(message: Message, code: int, error: BaseException) -> Message:
+    """A reply that says what went wrong; an unexpected error keeps its traceback after the first line."""
+    reason = f"{type(error).__name__}: {error}"
+    if not isinstance(error, EccError):
+        reason = "\n".join([reason.splitlines()[0], *traceback.format_exception(error)])
+    return Message(Error(code, reason), reply_to=message)
