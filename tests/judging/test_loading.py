@@ -43,12 +43,12 @@ def test_a_text_is_as_long_as_the_models_positions_allow(model: SimpleNamespace,
         taken = most if hasattr(model.config, "max_position_embeddings") else max_tokens
         with pytest.raises(ConfigError) as caught:
             check_limits(max_tokens, 1, model, "similarity", "m")
-        assert str(caught.value) == f"judge similarity max_tokens is {max_tokens}: m takes 8 to {taken}"
+        assert str(caught.value) == f"judge.similarity.max_tokens={max_tokens} is out of range: m takes 8 to {taken}."
 
 
 def test_a_batch_holds_one_text_or_more() -> None:
     check_limits(8, 1, _model(), "relevance", "m")
-    with pytest.raises(ConfigError, match=r"^judge relevance batch_size is 0: it must be at least 1$"):
+    with pytest.raises(ConfigError, match=r"^judge\.relevance\.batch_size=0 is out of range: 1 or more\.$"):
         check_limits(8, 0, _model(), "relevance", "m")
 
 
