@@ -110,6 +110,11 @@ def test_held_out_questions_stay_held_out(shops: list[Shop]) -> None:
             assert pair.form_id and all("_test/" in part for part in pair.form_id.split("+"))
 
 
+def test_a_sixth_of_the_facts_is_reserved(corpus: SimulatorCorpus) -> None:
+    for shop in replace(corpus, num_shops=12).world().shops:
+        assert sum(slot.reserved for slot in shop.slots) == round(len(shop.slots) / 6)
+
+
 def test_reserved_facts_occur_in_tests_only(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
     asked = 0
     for shop, simulated in zip(shops, corpus.world().shops, strict=True):
@@ -191,6 +196,23 @@ def test_nobody_is_told_an_old_value_from_the_day_on_that_it_changed(
                     assert fact.accepted == value, (pair.pair_id, fact.key)
                     assert any(form in pair.reply for form in value)
     assert min(told.values()) > 10
+
+
+def test_unless_told_otherwise_the_corpus_is_that_of_the_figures() -> None:
+    plain = SimulatorCorpus()
+    assert plain == SimulatorCorpus(
+        num_shops=6,
+        days=10,
+        pairs_per_shop=200,
+        test_pairs_per_shop=48,
+        history_share=0.3,
+        platform_share=0.2,
+        unseen_share=0.1,
+        drift=0.1,
+        typo_rate=0.1,
+        language="zh",
+        seed=0,
+    )
 
 
 def test_dialogues_are_the_same_for_good() -> None:

@@ -1,5 +1,6 @@
 """Marks, lessons and replay on small stand-ins: what is learned, kept, refused, and left as it was."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,15 @@ import numpy as np
 import pytest
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
-from ecc_fed.core.records import AdapterState, FineTuneSettings, PseudoLabel, Turn
+from ecc_fed.core.records import AdapterState, EgressEntry, Example, FineTuneSettings, PseudoLabel, Turn
 from ecc_fed.core.run_directory import read_jsonl
+from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.evolution.experience import Experience, draw_examples
 from ecc_fed.evolution.review.marks import agreement, last_words, read_marks
 from ecc_fed.evolution.review.replay import replay
 from ecc_fed.evolution.review.session import Lesson, Review, sole_chat
 from ecc_fed.evolution.settings import EvolutionSettings, Services
-from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
+from ecc_fed.evolution.shop_state import ShopState, adapter_digest, finished_rounds, load_state
 from tests.evolution.fakes import NAMES, CountingModel, EchoGateway, services, settings, shop, write_adapter
 
 SHOP = shop()
@@ -213,6 +216,148 @@ def test_a_mark_outlives_a_lesson_that_fails(tmp_path: Path) -> None:
         shop_review.mark(answer, "bad")
     assert [mark.label for mark in read_marks(shop_review.marks_path)] == ["cloud a"]
     assert finished_rounds(tmp_path / "chat") == [] and shop_review.lessons == 0
+
+
+def test_every_draw_of_a_chat_has_its_stream(tmp_path: Path) -> None:
+    # Frozen: another name here is another draw, and a replayed chat answers otherwise.
+    given = services()
+    shop_review = review(tmp_path, given, settings(reference="sampled", reference_rate=0.5))
+    answers = [shop_review.ask((), f"question {i}", silence) for i in range(12)]
+    assert [answer.reply_seed for answer in answers] == [
+        derive_seed(0, "chat", answer.pair.pair_id) for answer in answers
+    ]
+    draws = [derive_rng(0, "chat_reference", answer.pair.pair_id).random() for answer in answers]
+    assert [answer.cloud is not None for answer in answers] == [draw < 0.5 for draw in draws]
+    assert {request.purpose for request in requests(given)} == {"judge"}
+    shop_review.mark(answers[0], "better", "right")
+    shop_review.mark(answers[1], "better", "right too")
+    lessons = [derive_seed(0, "chat_lesson", "shop_0", i + 1, answers[i].pair.pair_id) for i in range(2)]
+    assert [job.seed for job in jobs(given)] == lessons
+    # The rehearsed examples are drawn first, then all are shuffled.
+    rng = derive_rng(lessons[0], "examples")
+    experience = Experience(SHOP.history, (RUN_LABEL,))
+    rehearsed = draw_examples(experience, 8, settings().pseudo_share, rng)
+    drawn = [*rehearsed, *[Example((Turn("customer", "question 0"),), "right")] * 8]
+    assert jobs(given)[0].examples == tuple(drawn[i] for i in rng.permutation(16))
+
+
+def test_a_question_is_known_by_shop_context_and_text(tmp_path: Path) -> None:
+    shop_review = review(tmp_path)
+    said = (Turn("customer", "hi"), Turn("agent", "yes"))
+    pairs = [
+        shop_review.pair_of((), "a"),
+        shop_review.pair_of((), "b"),
+        shop_review.pair_of(said, "a"),
+        shop_review.pair_of((Turn("agent", "hi"), Turn("agent", "yes")), "a"),
+    ]
+    assert len({pair.pair_id for pair in pairs}) == 4
+    assert shop_review.pair_of(said, "a") == pairs[2]
+    assert (pairs[2].session_id, pairs[2].shop_id, pairs[2].context) == ("chat", "shop_0", said)
+    assert (pairs[2].query, pairs[2].reply) == ("a", "")
+    assert all(len(pair.pair_id) == len("chat/") + 16 and pair.pair_id.startswith("chat/") for pair in pairs)
+    prompt = "\x1f".join(["shop_0", "customer", "hi", "agent", "yes", "customer", "a"])
+    assert pairs[2].pair_id == f"chat/{hashlib.sha256(prompt.encode()).hexdigest()[:16]}"
+    assert shop_review.pair_of((), "\ud83d") == shop_review.pair_of((), "\ud83d"), "a lone surrogate is no error"
+
+
+@pytest.mark.parametrize(("label_share", "labels"), [(0.0, 0), (0.25, 4), (0.5, 8), (1.0, 16)])
+def test_the_declared_share_of_a_lesson_is_the_label(tmp_path: Path, label_share: float, labels: int) -> None:
+    given = services()
+    shop_review = review(tmp_path, given, label_share=label_share)
+    shop_review.mark(shop_review.ask((), "a", silence), "better", "label")
+    examples = jobs(given)[0].examples
+    assert (len(examples), sum(example.reply == "label" for example in examples)) == (16, labels)
+
+
+def test_of_an_odd_number_of_labels_the_newest_has_one_more(tmp_path: Path) -> None:
+    first = review(tmp_path)
+    first.mark(first.ask((), "a", silence), "better", "old")
+    given = services()
+    second = review(tmp_path, given, steps=1, label_share=0.75)
+    second.mark(second.ask((), "b", silence), "better", "new")
+    replies = [example.reply for example in jobs(given)[0].examples]
+    assert (len(replies), replies.count("new"), replies.count("old")) == (4, 2, 1)
+
+
+def test_a_lesson_starts_from_what_answered_or_else_from_the_shops_own(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path / "own", given, answering=adapter(9))
+    answer = shop_review.ask((), "a", silence)
+    assert answer.adapter_sha256 == adapter_digest(adapter(9))
+    shop_review.mark(answer, "better", "right")
+    assert float(jobs(given)[0].adapter[NAMES[1]][0, 0]) == 9
+    assert jobs(given)[0].settings == FineTuneSettings(steps=4, batch_size=4)
+    (row,) = load_state(tmp_path / "own" / "chat", 1).metrics
+    learned = adapter_digest(adapter(13))
+    seen = {
+        "lesson": 1,
+        "pair_id": answer.pair.pair_id,
+        "label_source": "human",
+        "steps": 4,
+        "first_loss": 1.0,
+        "last_loss": 1.0,
+        "from_sha256": adapter_digest(adapter(9)),
+        "to_sha256": learned,
+    }
+    assert seen.items() <= row.items()
+    assert shop_review.state_folder == tmp_path / "own" / "chat" / "round_0001"
+    assert shop_review.ask((), "b", silence).adapter_sha256 == learned
+
+
+def test_what_left_before_the_chat_is_not_the_chats(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path, given)
+    given.ledger.record(EgressEntry("shop_0", 1, "cloud_teacher", "up", "query", 999))
+    given.ledger.record(EgressEntry("other", 1, "cloud_teacher", "up", "query", 998))
+    shop_review.ask((), "hello", silence)
+    egress = read_jsonl(tmp_path / "chat" / "egress.jsonl")
+    assert [(row["num_bytes"], row["server_round"]) for row in egress] == [(5, 2)]
+    assert [entry.num_bytes for entry in given.ledger.entries()] == [998]
+
+
+def test_a_cloud_that_fails_is_asked_again_and_its_bytes_are_kept(tmp_path: Path) -> None:
+    given = services(dead_teacher=True)
+    shop_review = review(tmp_path, given)
+    answer = shop_review.ask((), "x", silence)
+    assert answer.cloud is not None and answer.cloud.text is None and answer.judgement is None
+    assert answer.relevance == 0.0
+    shop_review.mark(answer, "bad")
+    assert [request.purpose for request in requests(given)] == ["judge", "pseudo_label"]
+    assert len(read_jsonl(tmp_path / "chat" / "egress.jsonl")) == 2
+    (mark,) = shop_review.marks
+    assert (mark.cloud_reply, mark.cloud_model, mark.label) == (None, None, None)
+
+
+def test_whoever_gives_up_waiting_for_the_cloud_keeps_the_mark(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path, given, settings(reference="sampled", reference_rate=0.0))
+    answer = shop_review.ask((), "x", silence)
+
+    def interrupted(requests):
+        given.ledger.record(EgressEntry("shop_0", 2, "cloud_teacher", "up", "query", 1))
+        raise KeyboardInterrupt
+
+    given.gateway.answer = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        shop_review.mark(answer, "bad")
+    (mark,) = read_marks(shop_review.marks_path)
+    assert (mark.mark, mark.label, mark.reply) == ("bad", None, "bad x")
+    assert [row["num_bytes"] for row in read_jsonl(tmp_path / "chat" / "egress.jsonl")] == [1], "it left nevertheless"
+
+
+def test_a_mark_holds_all_that_was_known_of_the_answer(tmp_path: Path) -> None:
+    shop_review = review(tmp_path)
+    said = (Turn("customer", "hi"), Turn("agent", "yes"))
+    answer = shop_review.ask(said, "which courier", silence)
+    shop_review.mark(answer, "bad")
+    (mark,) = shop_review.marks
+    assert (mark.shop_id, mark.pair_id) == ("shop_0", answer.pair.pair_id)
+    assert (mark.context, mark.query, mark.reply) == (said, "which courier", "bad which courier")
+    assert (mark.mark, mark.better, mark.label) == ("bad", None, "cloud which courier")
+    assert (mark.cloud_reply, mark.cloud_model) == ("cloud which courier", "echo-1")
+    scores = (mark.similarity, mark.relevance, mark.cloud_relevance, mark.final_score)
+    assert scores == (0.0, 0.0, 1.0, 0.0)
+    assert (mark.relevance_trusted, mark.accepted, mark.reply_seed) == (True, False, answer.reply_seed)
 
 
 def test_two_chats_with_one_shop_are_one_too_many(tmp_path: Path) -> None:
