@@ -7,6 +7,7 @@ import torch
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
+from ecc_fed.core.seeding import derive_rng
 
 
 def test_a_gradient_is_shortened_to_the_bound_and_never_lengthened():
@@ -40,6 +41,9 @@ def test_every_epoch_takes_each_example_once_in_a_new_order():
     assert first != second
     assert list(itertools.islice(epoch_batches(7, 3, 5), 6)) == batches
     assert list(itertools.islice(epoch_batches(7, 3, 6), 6)) != batches
+    # Frozen: an epoch is a permutation from the stream "batches".
+    stream = derive_rng(5, "batches")
+    assert [first, second] == [stream.permutation(7).tolist() for _ in range(2)]
 
 
 @pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])

@@ -224,6 +224,15 @@ def test_single_precision_is_computed_in_double():
     assert bootstrap_correlation(x, y, seed=0).n == 50
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 1e8), (1e8, 0.0), (1e-8, 0.0), (1e4, -1e9)])
+def test_a_correlation_has_no_units(scale, offset):
+    x, y = np.random.default_rng(10).normal(size=(2, 40))
+    plain = bootstrap_correlation(x, y, seed=0, resamples=200)
+    for left, right in ((x * scale + offset, y / scale), (x / scale, y * scale + offset)):
+        other = bootstrap_correlation(left, right, seed=0, resamples=200)
+        assert (other.mean, other.low, other.high) == pytest.approx((plain.mean, plain.low, plain.high), abs=1e-5)
+
+
 def test_a_correlation_never_leaves_minus_one_to_one():
     # Sums of these round to a ratio just above 1.
     x = np.arange(6) / 10
