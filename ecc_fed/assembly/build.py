@@ -18,6 +18,7 @@ from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.adapters.files import save_adapter
+from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
 from ecc_fed.evolution.settings import EvolutionSettings, Reference, Services
@@ -63,32 +64,22 @@ def base_path(config: RunConfig) -> str:
     return str(EMBEDDED) if config.end_model.path == "embedded" else config.end_model.path
 
 
-def _engine_class(name: str) -> Any:
-    if name == "peft":
-        from ecc_fed.end_model.engines.reference.engine import PeftEngine
-
-        return PeftEngine
-    from ecc_fed.end_model.engines.shared.engine import SharedEngine
-
-    return SharedEngine
-
-
 def build_end_model(config: RunConfig) -> EndModel:
     """The resident end model, loaded once a process."""
     settings = {"engine": config.runtime.engine, **asdict(config.end_model), **asdict(config.adapter)}
 
     def make() -> EndModel:
+        from ecc_fed.end_model.engines.opening import open_engine  # with torch, which hosts alone need
+
         loads["base"] += 1
-        engine = _engine_class(config.runtime.engine)
-        built: EndModel = engine(
+        return open_engine(
             base_path(config),
-            **asdict(config.adapter),
-            max_prompt_tokens=config.end_model.max_prompt_tokens,
-            max_reply_tokens=config.end_model.max_reply_tokens,
+            config.adapter.settings(),
+            TokenLimits(config.end_model.max_prompt_tokens, config.end_model.max_reply_tokens),
             quantization=config.end_model.quantization,
             device=config.end_model.device,
+            engine=cast(Any, config.runtime.engine),
         )
-        return built
 
     return cast(EndModel, _resident("end_model", settings, make))
 

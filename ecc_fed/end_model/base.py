@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from ecc_fed.core.errors import ConfigError
 from ecc_fed.end_model.quantization import loading_arguments
 from ecc_fed.models.device import choose_device
 from ecc_fed.models.opening import open_model
@@ -23,22 +22,6 @@ class Base:
     path: str
     device: torch.device
     end_ids: frozenset[int]
-
-
-def check_limits(max_prompt_tokens: int, max_reply_tokens: int, batch_tokens: int) -> None:
-    """Refuses limits below 1.
-
-    Raises:
-        ConfigError: names the limit and its value.
-    """
-    limits = {
-        "max_prompt_tokens": max_prompt_tokens,
-        "max_reply_tokens": max_reply_tokens,
-        "batch_tokens": batch_tokens,
-    }
-    for name, value in limits.items():
-        if value < 1:
-            raise ConfigError(f"{name}={value} is out of range; it must be at least 1")
 
 
 def load_base(path: str, quantization: str = "none", device: str = "auto") -> Base:

@@ -30,16 +30,15 @@ class FineTuning:
     def __init__(self, base: str, products: str, shape: str, tuning: FineTuneSettings, shop_ids: tuple[str, ...]):
         import torch  # hosts alone need it, and the engine
 
+        from ecc_fed.end_model.adapters.low_rank import Lora
+        from ecc_fed.end_model.base import load_base
         from ecc_fed.end_model.engines.shared.engine import SharedEngine
 
         torch.set_num_threads(1)
         self.shop_ids = shop_ids
         engine = SharedEngine(
-            base,
-            RANK,
-            LORA_ALPHA,
-            lora_dropout=0.0,
-            device="cpu",
+            load_base(base, device="cpu"),
+            Lora(RANK, LORA_ALPHA, lora_dropout=0.0),
             base_products="bf16" if products == "bf16" else "same",
         )
         nobody: Any = SimpleNamespace(name="nobody", accept_score=0.0, judge=None, relevance=None, answer=None)

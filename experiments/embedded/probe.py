@@ -26,7 +26,10 @@ from ecc_fed.core.records import (
 )
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.corpus import SimulatorCorpus
+from ecc_fed.end_model.adapters.low_rank import Lora
+from ecc_fed.end_model.base import load_base
 from ecc_fed.end_model.engines.reference.engine import PeftEngine
+from ecc_fed.end_model.limits import TokenLimits
 
 GREEDY = Decoding(max_new_tokens=64, sample=False)
 
@@ -61,7 +64,9 @@ def probe(folder: str, shops: int, num_pairs: int, steps: int, seed: int, sample
     Facts that never occur in the training pairs are reported apart: answered right more often
     than by chance they would be a leak.
     """
-    model = PeftEngine(folder, lora_dropout=0.0, max_prompt_tokens=256, max_reply_tokens=128, device="auto")
+    model = PeftEngine(
+        load_base(folder), Lora(lora_dropout=0.0), TokenLimits(max_prompt_tokens=256, max_reply_tokens=128)
+    )
     rows: list[tuple[str, bool, bool]] = []
     seconds = 0.0
     for shop in SimulatorCorpus(seed=seed, num_shops=shops).shops():

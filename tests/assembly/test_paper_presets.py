@@ -5,13 +5,14 @@ import pytest
 from ecc_fed.assembly.build import build_settings
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.end_model.adapters.settings import LoraSettings, PrefixSettings
+from ecc_fed.end_model.adapters.low_rank import Dora, Lora, RsLora
+from ecc_fed.end_model.adapters.prefix import PrefixTuning, PTuningV2
 from ecc_fed.runs.study import plan_study
 
 PAPER = {
-    "prefix_tuning": PrefixSettings("prefix_tuning", 128, 512),
-    "p_tuning_v2": PrefixSettings("p_tuning_v2", 128),
-    "lora": LoraSettings(8, 32.0, 0.1, "all-linear", "lora"),
+    "prefix_tuning": PrefixTuning(128, 512),
+    "p_tuning_v2": PTuningV2(128),
+    "lora": Lora(8, 32.0, 0.1, "all-linear"),
 }
 
 
@@ -38,7 +39,7 @@ def test_table_iv_is_a_study_of_its_three_methods() -> None:
 @pytest.mark.parametrize("end_model", ["chatglm3_6b", "glm4_9b"])
 def test_a_base_that_names_its_modules_goes_with_every_method(end_model: str) -> None:
     lora = to_run_config(compose_run([f"end_model={end_model}", "adapter=dora"]))
-    assert lora.adapter.settings() == LoraSettings(8, 32.0, 0.1, ("q_proj", "k_proj", "v_proj"), "dora")
+    assert lora.adapter.settings() == Dora(8, 32.0, 0.1, ("q_proj", "k_proj", "v_proj"))
     assert lora.end_model.quantization == "nf4"
     prefix = to_run_config(compose_run([f"end_model={end_model}", "adapter=p_tuning_v2"]))
     assert prefix.adapter.settings() == PAPER["p_tuning_v2"]
@@ -62,5 +63,5 @@ def test_a_setting_of_another_method_is_refused(overrides: list[str], message: s
 
 def test_rslora_starts_at_loras_scale() -> None:
     settings = to_run_config(compose_run(["adapter=rslora"])).adapter.settings()
-    assert isinstance(settings, LoraSettings)
+    assert isinstance(settings, RsLora)
     assert settings.scale == pytest.approx(4.0, abs=1e-4)

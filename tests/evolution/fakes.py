@@ -24,7 +24,8 @@ from ecc_fed.core.records import (
     TeacherReply,
     TeacherRequest,
 )
-from ecc_fed.end_model.adapters.files import LoraSettings, save_adapter
+from ecc_fed.end_model.adapters.files import save_adapter
+from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 from ecc_fed.privacy.ledger import MemoryLedger
 
@@ -140,4 +141,4 @@ def shop(shop_id: str = "shop_0", num_history: int = 4, num_stream: int = 8, num
 
 
 def write_adapter(path: Path, state: AdapterState) -> None:
-    save_adapter(path, state, LoraSettings(rank=2, target_modules=("q_proj",)), "base")
+    save_adapter(path, state, Lora(rank=2, target_modules=("q_proj",)), "base")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ecc_fed.core.records import AdapterState, Decoding, FineTuneSettings
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.settings import METHODS, adapter_settings
-from ecc_fed.end_model.engines.shared.engine import SharedEngine
+from ecc_fed.end_model.engines.opening import open_engine
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.evolution.shop_state import load_state
@@ -40,7 +41,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _run(
-    folder: Path, engine: SharedEngine, method: str, base: str, names: list[str], plan: ArmPlan
+    folder: Path, engine: Any, method: str, base: str, names: list[str], plan: ArmPlan
 ) -> tuple[FederationResult, dict[str, AdapterState], str]:
     tuning = FineTuneSettings(steps=2, batch_size=2, learning_rate=1e-2)
     settings = fakes.settings(human_share=1.0, fine_tune=tuning, decoding=Decoding(2, sample=False))
@@ -62,7 +63,7 @@ def _run(
 def test_one_shops_federation_is_its_own_evolution_and_two_shops_meet_in_their_mean(
     tmp_path: Path, base: str, method: str
 ) -> None:
-    engine = SharedEngine(base, method=method, device="cpu", **ARGUMENTS[method])
+    engine = open_engine(base, adapter_settings(method, **ARGUMENTS[method]), device="cpu")
     _, local, _ = _run(tmp_path / "local", engine, method, base, ["a"], ArmPlan(2))
     result, alone, _ = _run(tmp_path / "alone", engine, method, base, ["a"], ArmPlan(2, True))
     assert all(np.array_equal(local["a"][name], alone["a"][name]) for name in engine.shapes)

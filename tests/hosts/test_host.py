@@ -21,8 +21,8 @@ from ecc_fed.core.records import (
     ReplyRequest,
 )
 from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.end_model.adapters.files import LoraSettings, save_adapter
-from ecc_fed.end_model.engines.shared.engine import SharedEngine
+from ecc_fed.end_model.adapters.files import save_adapter
+from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.evolution.settings import Services
@@ -34,6 +34,7 @@ from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import run_federation
 from ecc_fed.runs.collect import failures
+from tests.end_model.opening import shared_engine
 from tests.end_model.tiny_models import save_base
 from tests.evolution import fakes
 
@@ -265,10 +266,10 @@ def one_thread():
 
 def test_on_the_shared_engine_a_batch_of_one_equals_a_batch_of_all_within_rounding(tmp_path, one_thread):
     base = save_base(tmp_path / "base", "llama")
-    engine = SharedEngine(base, rank=2, lora_alpha=8.0, lora_dropout=0.1, device="cpu")
+    engine = shared_engine(base, Lora(2, 8.0, 0.1))
     tuning = FineTuneSettings(steps=4, batch_size=2)
     loop = {"fine_tune": tuning, "decoding": Decoding(2, sample=False)}
-    write = partial(save_adapter, settings=LoraSettings.of(2, 8.0, 0.1, "all-linear"), base_path=base)
+    write = partial(save_adapter, settings=engine.settings, base_path=base)
 
     def adapters(shops_per_batch: int) -> dict[str, dict[str, np.ndarray]]:
         folder = tmp_path / str(shops_per_batch)
@@ -295,7 +296,7 @@ def test_on_the_shared_engine_a_batch_of_one_equals_a_batch_of_all_within_roundi
 
 
 def test_replies_asked_for_together_are_those_asked_for_alone(tmp_path, one_thread):
-    engine = SharedEngine(save_base(tmp_path / "base", "llama"), rank=2, lora_alpha=8.0, lora_dropout=0.0, device="cpu")
+    engine = shared_engine(save_base(tmp_path / "base", "llama"), Lora(2, 8.0, 0.0))
     requests = [
         ReplyRequest(engine.new_adapter(seed), tuple(pair.prompt for pair in SHOPS[0].history), Decoding(6), seed)
         for seed in range(3)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.ranges import require
 from ecc_fed.core.seeding import derive_rng
 
 if TYPE_CHECKING:  # whoever plans a run describes its rule without torch
@@ -42,10 +42,8 @@ class RecordPrivacy:
     noise_multiplier: float
 
     def __post_init__(self) -> None:
-        if not self.clipping_norm > 0:
-            raise ConfigError(f"privacy.clipping_norm={self.clipping_norm} is out of range: above 0.")
-        if not self.noise_multiplier >= 0:
-            raise ConfigError(f"privacy.noise_multiplier={self.noise_multiplier} is out of range: 0 or more.")
+        require(self.clipping_norm > 0, "privacy.clipping_norm", self.clipping_norm, "above 0")
+        require(self.noise_multiplier >= 0, "privacy.noise_multiplier", self.noise_multiplier, "0 or more")
 
     @property
     def per_example(self) -> bool:

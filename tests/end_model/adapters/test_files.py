@@ -7,13 +7,17 @@ from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import AutoModelForCausalLM
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.end_model.adapters.files import LoraSettings, check_adapter, fresh_adapter, load_adapter, save_adapter
-from ecc_fed.end_model.engines.reference.engine import PeftEngine, peft_config
+from ecc_fed.end_model.adapters.files import load_adapter, save_adapter
+from ecc_fed.end_model.adapters.low_rank import Dora, Lora, RsLora
+from ecc_fed.end_model.adapters.tensors import check_adapter, fresh_adapter
+from ecc_fed.end_model.engines.reference.engine import peft_config
+
+from ..opening import peft_engine
 
 
 @pytest.fixture(scope="module")
 def engine(bases):
-    return PeftEngine(bases["llama"], rank=4, device="cpu")
+    return peft_engine(bases["llama"], Lora(4))
 
 
 def lively(engine, seed=0):
@@ -51,9 +55,9 @@ def test_a_saved_adapter_opens_in_peft_with_the_same_logits(engine, llama, tmp_p
 @pytest.mark.parametrize(
     ("settings", "theirs"),
     [
-        (LoraSettings(2, 3.0, 0.2), {"r": 2, "lora_alpha": 3.0, "lora_dropout": 0.2}),
-        (LoraSettings(method="rslora"), {"r": 8, "lora_alpha": 32.0, "lora_dropout": 0.1, "use_rslora": True}),
-        (LoraSettings(method="dora"), {"r": 8, "lora_alpha": 32.0, "lora_dropout": 0.1, "use_dora": True}),
+        (Lora(2, 3.0, 0.2), {"r": 2, "lora_alpha": 3.0, "lora_dropout": 0.2}),
+        (RsLora(), {"r": 8, "lora_alpha": 32.0, "lora_dropout": 0.1, "use_rslora": True}),
+        (Dora(), {"r": 8, "lora_alpha": 32.0, "lora_dropout": 0.1, "use_dora": True}),
     ],
 )
 def test_peft_reads_the_config_as_its_own(settings, theirs, llama, tmp_path):
@@ -121,9 +125,9 @@ def test_settings_out_of_range_are_refused(llama):
         ({"target_modules": ()}, "target_modules is empty"),
     ]:
         with pytest.raises(ConfigError, match=said):
-            LoraSettings(**arguments)
+            Lora(**arguments)
     with pytest.raises(ModelError, match="no_such_proj"):
-        PeftEngine(llama, target_modules=["no_such_proj"], device="cpu")
+        peft_engine(llama, Lora(target_modules=["no_such_proj"]))
 
 
 def test_seeds_of_adapters_include_zero():

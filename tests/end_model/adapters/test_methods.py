@@ -1,7 +1,6 @@
 """Every adapter method: against plain peft, through files, resumed, and averaged."""
 
 import json
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -23,10 +22,11 @@ from ecc_fed.core.records import (
     Turn,
 )
 from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.end_model.adapters.files import check_adapter, load_adapter, save_adapter
-from ecc_fed.end_model.adapters.settings import METHODS, LoraSettings, PrefixSettings, adapter_settings
-from ecc_fed.end_model.engines.reference.engine import PeftEngine
-from ecc_fed.end_model.engines.shared.engine import SharedEngine
+from ecc_fed.end_model.adapters.files import load_adapter, save_adapter
+from ecc_fed.end_model.adapters.low_rank import Lora, RsLora
+from ecc_fed.end_model.adapters.prefix import PrefixTuning, PTuningV2
+from ecc_fed.end_model.adapters.settings import METHODS, adapter_settings
+from ecc_fed.end_model.adapters.tensors import check_adapter
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt
 from ecc_fed.end_model.training.finetune import encode_example
 from ecc_fed.end_model.training.record_privacy import RecordPrivacy
@@ -34,6 +34,7 @@ from ecc_fed.evolution.shop_state import ShopState, load_state, save_state
 from ecc_fed.federation.aggregation.arithmetic import product_error, weighted_mean
 from ecc_fed.federation.wire.records import from_arrays, to_arrays
 
+from ..opening import peft_engine, shared_engine
 from ..tiny_models import build_tokenizer
 
 REPLIES = ["亲，发顺丰。", "在的", "今天 18 点前付款当天发出哦", "九块九", "可以退"]
@@ -50,8 +51,9 @@ ARGUMENTS = {
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def build(path, method, **changed):
-    return PeftEngine(path, method=method, device="cpu", **{**ARGUMENTS[method], **changed})
+def build(path, method, quantization="none", batch_tokens=4096, **changed):
+    settings = adapter_settings(method, **{**ARGUMENTS[method], **changed})
+    return peft_engine(path, settings, quantization, batch_tokens=batch_tokens)
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +194,7 @@ def test_likelihood_and_replies_depend_on_the_adapter_and_not_on_the_batch(engin
     decoding = Decoding(max_new_tokens=6)
     together = engine.reply([ReplyRequest(state, PROMPTS, decoding, 5)])
     assert tight.reply([ReplyRequest(state, PROMPTS, decoding, 5)]) == together
-    bare = PeftEngine(llama, device="cpu").reply([ReplyRequest(None, PROMPTS, GREEDY, 0)])
+    bare = peft_engine(llama).reply([ReplyRequest(None, PROMPTS, GREEDY, 0)])
     assert engine.reply([ReplyRequest(None, PROMPTS, GREEDY, 0)]) == bare
 
 
@@ -207,7 +209,7 @@ def test_a_fresh_adapter_follows_its_seed_as_peft_draws_it(engine, llama):
         assert fresh[name].shape == tuple(parameter.shape)
         if fresh[name].size > 60:  # else chance alone
             assert fresh[name].std() == pytest.approx(deviation, rel=0.35), name
-    if isinstance(engine.settings, LoraSettings):
+    if isinstance(engine.settings, Lora):
         bare, started = engine.likelihood([LikelihoodRequest(None, EXAMPLES), LikelihoodRequest(fresh, EXAMPLES)])
         assert [one.nll_nats for one in started] == pytest.approx([one.nll_nats for one in bare], rel=1e-6)
 
@@ -242,7 +244,7 @@ def test_one_shops_average_is_its_adapter_and_replies_stay(engine, llama, tmp_pa
     assert same(mean, adapter)
     save_adapter(tmp_path / "adapter", mean, engine.settings, llama)
     loaded, settings = load_adapter(tmp_path / "adapter")
-    if isinstance(settings, PrefixSettings):
+    if isinstance(settings, PTuningV2):
         assert settings == engine.settings
     else:
         assert (settings.rank, settings.scale) == (engine.settings.rank, engine.settings.scale)
@@ -254,30 +256,13 @@ def test_one_shops_average_is_its_adapter_and_replies_stay(engine, llama, tmp_pa
 def test_the_product_error_is_of_low_rank_pairs_alone(engine):
     states = [lively(engine, seed) for seed in (0, 1)]
     error = product_error(weighted_mean(states, [1, 1]), states, [1, 1]).total
-    assert (error is None) == isinstance(engine.settings, PrefixSettings)
-
-
-def test_the_shared_engine_says_once_what_it_leaves_to_peft(engine, llama, caplog):
-    method = engine.settings.method
-    with caplog.at_level(logging.WARNING):
-        shared = SharedEngine(llama, method=method, device="cpu", **ARGUMENTS[method])
-        job = FineTuneJob(lively(engine), None, EXAMPLES, FineTuneSettings(steps=3, epsilon=1e-3), 0)
-        one, other = engine.fine_tune([job])[0], shared.fine_tune([job])[0]
-        assert shared.reply([ReplyRequest(one.adapter, PROMPTS, GREEDY, 0)]) == engine.reply(
-            [ReplyRequest(one.adapter, PROMPTS, GREEDY, 0)]
-        )
-    assert other.losses == pytest.approx(one.losses, abs=1e-4)
-    assert same(shared.new_adapter(4), engine.new_adapter(4))
-    said = [record.getMessage() for record in caplog.records if record.name.startswith("ecc_fed")]
-    assert len(said) == (method not in ("lora", "rslora"))
-    assert all(f"{method} adapter" in message for message in said)
-    assert (shared.fallback_reason or "") == "".join(message.split(": ", 1)[1] for message in said)
+    assert (error is None) == isinstance(engine.settings, PTuningV2)
 
 
 def test_rslora_scales_every_rank_by_its_root(llama):
-    shared = SharedEngine(llama, method="rslora", rank=4, lora_alpha=6.0, device="cpu")
+    shared = shared_engine(llama, RsLora(4, 6.0))
     assert shared._scale([4, 9]).tolist() == pytest.approx([3.0, 2.0])
-    assert SharedEngine(llama, rank=4, lora_alpha=6.0, device="cpu")._scale([4, 3]).tolist() == [1.5, 2.0]
+    assert shared_engine(llama, Lora(4, 6.0))._scale([4, 3]).tolist() == [1.5, 2.0]
 
 
 @pytest.mark.parametrize("method", ["prefix_tuning", "p_tuning_v2", "dora"])
@@ -328,7 +313,7 @@ def test_record_privacy_without_noise_and_bound_equals_plain_steps(engine):
         assert np.abs(array - private.adapter[name]).max() < 1e-5
 
 
-def test_combinations_that_make_no_sense_are_refused_by_name(llama):
+def test_combinations_that_make_no_sense_are_refused_by_name():
     for arguments, said in [
         ({"method": "ia3"}, r"adapter\.method=ia3 is unknown: take one of lora"),
         ({"method": "prefix_tuning", "rank": 4}, r"rank=4 is no setting of prefix_tuning, which has num_virtual_tok"),
@@ -339,13 +324,9 @@ def test_combinations_that_make_no_sense_are_refused_by_name(llama):
         ({"method": "prefix_tuning", "encoder_hidden_size": 0}, r"encoder_hidden_size=0 is out of range: 1 or more"),
     ]:
         with pytest.raises(ConfigError, match=said):
-            PeftEngine(llama, device="cpu", **arguments)
-        with pytest.raises(ConfigError, match=said):
             adapter_settings(**arguments)
-    with pytest.raises(ConfigError, match="P-Tuning v2 has no MLP"):
-        PrefixSettings("p_tuning_v2", 4, 16)
-    assert adapter_settings("prefix_tuning") == PrefixSettings("prefix_tuning", 128, 512)
-    assert adapter_settings("p_tuning_v2", target_modules=["q_proj"]) == PrefixSettings("p_tuning_v2", 128)
+    assert adapter_settings("prefix_tuning") == PrefixTuning(128, 512)
+    assert adapter_settings("p_tuning_v2", target_modules=["q_proj"]) == PTuningV2(128)
 
 
 def test_an_adapter_of_another_method_or_size_is_refused(engines, llama):

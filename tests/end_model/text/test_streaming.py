@@ -9,11 +9,12 @@ from transformers import AutoTokenizer
 
 import ecc_fed.end_model
 from ecc_fed.core.records import Decoding, ReplyRequest, Turn
-from ecc_fed.end_model.engines.reference.engine import PeftEngine
+from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.engines.sampling import draw_replies, hearing_tokens, make_rows
-from ecc_fed.end_model.engines.shared.engine import SharedEngine
 from ecc_fed.end_model.text.prompting import decode_reply
 from ecc_fed.end_model.text.streaming import stream_reply
+
+from ..opening import peft_engine, shared_engine
 
 PROMPT = (Turn("customer", "发什么快递"),)
 
@@ -23,11 +24,11 @@ def lively(shapes, seed=0):
     return {name: generator.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-@pytest.mark.parametrize("engine", [PeftEngine, SharedEngine])
+@pytest.mark.parametrize("engine", [peft_engine, shared_engine])
 @pytest.mark.parametrize("decoding", [Decoding(12, sample=False), Decoding(12, top_p=1.0, temperature=1.5)])
 @pytest.mark.parametrize("adapted", [False, True])
 def test_the_pieces_are_the_engines_reply(llama, engine, decoding, adapted):
-    model = engine(llama, rank=4, lora_dropout=0.0, device="cpu")
+    model = engine(llama, Lora(4, lora_dropout=0.0))
     request = ReplyRequest(lively(model.shapes) if adapted else None, (PROMPT,), decoding, 5)
     pieces = []
     reply = stream_reply(model, request, pieces.append)
@@ -35,7 +36,7 @@ def test_the_pieces_are_the_engines_reply(llama, engine, decoding, adapted):
 
 
 def test_one_prompt_at_a_time(llama):
-    model = SharedEngine(llama, rank=4, device="cpu")
+    model = shared_engine(llama, Lora(4))
     with pytest.raises(ValueError, match="one prompt"):
         stream_reply(model, ReplyRequest(None, (PROMPT, PROMPT), Decoding(), 0), print)
 

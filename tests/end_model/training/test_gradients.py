@@ -10,14 +10,15 @@ import torch
 from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
 from ecc_fed.core.records import Example, FineTuneJob, FineTuneSettings, Turn
 from ecc_fed.core.seeding import derive_rng
-from ecc_fed.end_model.engines.reference.engine import PeftEngine
+from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.engines.shared.bank import load_rows
-from ecc_fed.end_model.engines.shared.engine import SharedEngine
 from ecc_fed.end_model.engines.shared.layers import ActiveAdapters
 from ecc_fed.end_model.engines.shared.training import backward
 from ecc_fed.end_model.training.finetune import encode_example
 from ecc_fed.end_model.training.gradients import JobGradients
 from ecc_fed.end_model.training.record_privacy import RecordPrivacy, poisson_batches
+
+from ..opening import peft_engine, shared_engine
 
 EXAMPLES = tuple(Example((Turn("customer", "问" * (1 + i)),), "答" * (6 - i)) for i in range(6))
 
@@ -39,7 +40,7 @@ def drawn_noise(shapes, seed, deviation):
 
 @pytest.fixture(scope="module")
 def engines(bases):
-    return tuple(kind(bases["qwen2"], rank=4, lora_dropout=0.0, device="cpu") for kind in (PeftEngine, SharedEngine))
+    return tuple(engine(bases["qwen2"], Lora(4, lora_dropout=0.0)) for engine in (peft_engine, shared_engine))
 
 
 @pytest.fixture(params=["peft", "shared"])

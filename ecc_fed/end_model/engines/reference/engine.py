@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PrefixTuningConfig, get_peft_model
+from peft import PeftConfig, get_peft_config, get_peft_model
 
 from ecc_fed.core.errors import ModelError
 from ecc_fed.core.records import (
@@ -23,20 +22,20 @@ from ecc_fed.core.records import (
     LikelihoodRequest,
     ReplyRequest,
 )
-from ecc_fed.end_model.adapters.files import MAGNITUDE, check_adapter, fresh_adapter, peft_words
-from ecc_fed.end_model.adapters.settings import AdapterSettings, PrefixSettings, adapter_settings
-from ecc_fed.end_model.base import Base, check_limits, load_base
+from ecc_fed.end_model.adapters.names import MAGNITUDE
+from ecc_fed.end_model.adapters.settings import AdapterSettings
+from ecc_fed.end_model.adapters.tensors import check_adapter, fresh_adapter
+from ecc_fed.end_model.base import Base
 from ecc_fed.end_model.engines.reference.generation import generate
 from ecc_fed.end_model.engines.sampling import make_rows, split_by_length
+from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt, encode_text
 from ecc_fed.end_model.training.finetune import EncodedExample, check_job, encode_example, label_logits, train
 
 
 def peft_config(settings: AdapterSettings) -> PeftConfig:
     """peft's own object; sizes that belong to the base are left to peft."""
-    kind: Any = PrefixTuningConfig if isinstance(settings, PrefixSettings) else LoraConfig
-    words = {name: value for name, value in peft_words(settings).items() if name != "peft_type"}
-    config: PeftConfig = kind(**words)
+    config: PeftConfig = get_peft_config(settings.peft_words())
     return config
 
 
@@ -48,49 +47,35 @@ def state_name(parameter_name: str) -> str:
 class PeftEngine:
     """An `EndModel` with one peft adapter, whose weights are swapped in for every job.
 
-    `path` is a local model folder or a hub id. `rank` to `target_modules` and `method` to
-    `encoder_hidden_size` are as in `adapter_settings`. `batch_tokens` bounds rows times length of a
-    batch in generation and likelihood; a training batch is never split. `base` is an already loaded
-    one.
+    A training batch is never split, whatever `limits` say.
+
+    Args:
+        base: a loaded base.
+        settings: the adapters' method and sizes.
+        limits: bounds in tokens.
+        fallback_reason: why it stands in for the shared engine; None where it was asked for.
 
     Raises:
-        ModelError: the base cannot be loaded, or cannot bear the adapter.
-        ConfigError: a setting out of range, or one that the method does not have.
+        ModelError: the base cannot bear the adapter.
     """
 
     def __init__(
         self,
-        path: str,
-        rank: int | None = None,
-        lora_alpha: float | None = None,
-        lora_dropout: float | None = None,
-        target_modules: str | Sequence[str] = "all-linear",
-        max_prompt_tokens: int = 256,
-        max_reply_tokens: int = 512,
-        quantization: str = "none",
-        device: str = "auto",
-        batch_tokens: int = 4096,
-        method: str = "lora",
-        num_virtual_tokens: int | None = None,
-        encoder_hidden_size: int | None = None,
-        base: Base | None = None,
+        base: Base,
+        settings: AdapterSettings,
+        limits: TokenLimits | None = None,
+        fallback_reason: str | None = None,
     ) -> None:
-        check_limits(max_prompt_tokens, max_reply_tokens, batch_tokens)
-        self.settings = adapter_settings(
-            method, rank, lora_alpha, lora_dropout, target_modules, num_virtual_tokens, encoder_hidden_size
-        )
-        self.max_prompt_tokens = max_prompt_tokens
-        self.max_reply_tokens = max_reply_tokens
-        self.batch_tokens = batch_tokens
-        self.base = load_base(path, quantization, device) if base is None else base
-        self.tokenizer = self.base.tokenizer
+        self.base, self.settings = base, settings
+        self.limits = limits or TokenLimits()
+        self.fallback_reason = fallback_reason
+        self.tokenizer = base.tokenizer
         # peft draws a first adapter from the global generator; it is overwritten before any use.
         with torch.random.fork_rng(devices=[]):
             try:
-                self.model = get_peft_model(self.base.model, peft_config(self.settings))
+                self.model = get_peft_model(base.model, peft_config(settings))
             except ValueError as error:
-                on = f" on target_modules={target_modules!r}" if self.virtual_tokens == 0 else ""
-                raise ModelError(f"{path} cannot bear a {method} adapter{on}: {error}") from error
+                raise ModelError(f"{base.path} cannot bear a {settings.method} adapter: {error}") from error
         self.model.eval()
         self.parameters = {
             state_name(name): parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad
@@ -101,11 +86,6 @@ class PeftEngine:
             for name, parameter in self.parameters.items()
             if name.endswith(MAGNITUDE)
         }
-
-    @property
-    def virtual_tokens(self) -> int:
-        """Positions that a prefix takes before every text; 0 for LoRA and its kin."""
-        return self.settings.num_virtual_tokens if isinstance(self.settings, PrefixSettings) else 0
 
     def new_adapter(self, seed: int) -> AdapterState:
         """A fresh adapter from `seed` and the base alone.
@@ -141,13 +121,13 @@ class PeftEngine:
         return [self._likelihood(request) for request in requests]
 
     def _reply(self, request: ReplyRequest) -> list[str]:
-        prompts = [encode_prompt(self.tokenizer, turns, self.max_prompt_tokens) for turns in request.prompts]
+        prompts = [encode_prompt(self.tokenizer, turns, self.limits.max_prompt_tokens) for turns in request.prompts]
         rows = make_rows(prompts, request.decoding, request.seed)
         replies = [""] * len(rows)
         with self._adapter(request.adapter):
-            prefixed = request.adapter is not None and self.virtual_tokens > 0
-            costs = [row.total_tokens + self.virtual_tokens * prefixed for row in rows]
-            for batch in split_by_length(costs, self.batch_tokens):
+            prefixed = request.adapter is not None and self.settings.virtual_tokens > 0
+            costs = [row.total_tokens + self.settings.virtual_tokens * prefixed for row in rows]
+            for batch in split_by_length(costs, self.limits.batch_tokens):
                 chosen = [rows[index] for index in batch]
                 generated = generate(self.model, chosen, self.base.end_ids, self.base.device, prefixed)
                 for index, ids in zip(batch, generated, strict=True):
@@ -164,8 +144,8 @@ class PeftEngine:
         examples = [self._encode(example) for example in request.examples]
         results: list[Likelihood] = [Likelihood(0.0, 0, 0)] * len(examples)
         with self._adapter(request.adapter):
-            costs = [len(example.ids) + self.virtual_tokens for example in examples]
-            for batch in split_by_length(costs, self.batch_tokens):
+            costs = [len(example.ids) + self.settings.virtual_tokens for example in examples]
+            for batch in split_by_length(costs, self.limits.batch_tokens):
                 logits, targets = label_logits(self.model, [examples[index] for index in batch], self.base.device)
                 losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none").double()
                 counts = [examples[index].label_tokens for index in batch]
@@ -175,7 +155,7 @@ class PeftEngine:
         return results
 
     def _encode(self, example: Example) -> EncodedExample:
-        return encode_example(self.tokenizer, example, self.max_prompt_tokens, self.max_reply_tokens)
+        return encode_example(self.tokenizer, example, self.limits.max_prompt_tokens, self.limits.max_reply_tokens)
 
     @contextmanager
     def _adapter(self, state: AdapterState | None) -> Iterator[None]:

@@ -7,14 +7,12 @@ draw other masks, and here a shop's masks are its own whoever shares the batch.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.protocols import EndModel
 from ecc_fed.core.records import (
     AdapterState,
     Example,
@@ -25,9 +23,10 @@ from ecc_fed.core.records import (
     OptimizerState,
     ReplyRequest,
 )
-from ecc_fed.end_model.adapters.files import check_adapter, fresh_adapter
-from ecc_fed.end_model.adapters.settings import AdapterSettings, LoraSettings, adapter_settings
-from ecc_fed.end_model.base import check_limits, load_base
+from ecc_fed.end_model.adapters.low_rank import Lora
+from ecc_fed.end_model.adapters.settings import AdapterSettings
+from ecc_fed.end_model.adapters.tensors import check_adapter, fresh_adapter
+from ecc_fed.end_model.base import Base
 from ecc_fed.end_model.engines.sampling import Row, make_rows, split_by_length
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout, adapter_rank, load_rows
 from ecc_fed.end_model.engines.shared.forward import forward_packed, pack
@@ -35,105 +34,47 @@ from ecc_fed.end_model.engines.shared.generation import generate_batch
 from ecc_fed.end_model.engines.shared.layers import ActiveAdapters, label_nll
 from ecc_fed.end_model.engines.shared.packed_base import UnsupportedBase, check_supported, take_apart
 from ecc_fed.end_model.engines.shared.training import LOGITS, ShopJob, TrainingBank, train_batch
+from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt, encode_text
 from ecc_fed.end_model.training.finetune import EncodedExample, check_job, encode_example, read_optimizer
-
-_LOG = logging.getLogger(__name__)
-
-
-def _low_rank_pairs(settings: AdapterSettings) -> LoraSettings:
-    """The settings of an adapter that is nothing but pairs A and B.
-
-    Raises:
-        UnsupportedBase: it is more, or something else.
-    """
-    if isinstance(settings, LoraSettings) and settings.method != "dora":
-        return settings
-    raise UnsupportedBase(f"a {settings.method} adapter is more than pairs of low-rank matrices")
 
 
 class SharedEngine:
     """An `EndModel` that serves and trains any number of adapters over one frozen base.
 
-    Adapters may differ in rank; `rank` is that of new ones, and every adapter is scaled by
-    `lora_alpha` and its own rank. `rank` to `target_modules` and `method` to `encoder_hidden_size`
-    are as in `adapter_settings`. `batch_tokens` bounds the tokens of one pass. With
-    `base_products="bf16"` the frozen matrices are kept and multiplied in bf16, all else in fp32:
-    about three times as fast on a CPU with such units. A base of another family than Llama,
-    Qwen2, Qwen3 or GLM, and any method but `lora` and `rslora`, is served by `PeftEngine`, which is
-    logged once and stands in `fallback_reason`.
+    Adapters may differ in rank; the settings' rank is that of new ones, and every adapter is scaled
+    by its own. With `base_products="bf16"` the frozen matrices are kept and multiplied in bf16, all
+    else in fp32: about three times as fast on a CPU with such units. The base's model gives its
+    weights away and is of no use afterwards, unless the base is not supported.
 
     Raises:
-        ModelError: the base cannot be loaded, or cannot bear the adapter.
-        ConfigError: a setting out of range, or one that the method does not have.
+        UnsupportedBase: a base of another family than Llama, Qwen2, Qwen3 or GLM, or an adapter that
+            is more than low-rank pairs.
+        ConfigError: unknown `base_products`.
     """
 
+    # It never stands in for another.
+    fallback_reason: str | None = None
+
     def __init__(
-        self,
-        path: str,
-        rank: int | None = None,
-        lora_alpha: float | None = None,
-        lora_dropout: float | None = None,
-        target_modules: str | Sequence[str] = "all-linear",
-        max_prompt_tokens: int = 256,
-        max_reply_tokens: int = 512,
-        quantization: str = "none",
-        device: str = "auto",
-        batch_tokens: int = 4096,
-        method: str = "lora",
-        num_virtual_tokens: int | None = None,
-        encoder_hidden_size: int | None = None,
-        base_products: str = "same",
+        self, base: Base, settings: AdapterSettings, limits: TokenLimits | None = None, base_products: str = "same"
     ) -> None:
-        check_limits(max_prompt_tokens, max_reply_tokens, batch_tokens)
         if base_products not in ("same", "bf16"):
             raise ConfigError(f"base_products={base_products!r} is unknown; take same or bf16")
-        settings = adapter_settings(
-            method, rank, lora_alpha, lora_dropout, target_modules, num_virtual_tokens, encoder_hidden_size
-        )
-        self.max_prompt_tokens = max_prompt_tokens
-        self.max_reply_tokens = max_reply_tokens
-        self.batch_tokens = batch_tokens
-        base = load_base(path, quantization, device)
+        if not isinstance(settings, Lora) or not settings.pairs_alone:
+            raise UnsupportedBase(f"a {settings.method} adapter is more than pairs of low-rank matrices")
+        check_supported(base.model.config, settings.target_modules)
+        self.settings = settings
+        self.limits = limits or TokenLimits()
         self.tokenizer, self.end_ids, self.device = base.tokenizer, base.end_ids, base.device
-        self._fallback: EndModel | None = None
-        self.fallback_reason: str | None = None
-        try:
-            self.settings = _low_rank_pairs(settings)
-            check_supported(base.model.config, self.settings.target_modules)
-        except UnsupportedBase as reason:
-            self.fallback_reason = str(reason)
-            from ecc_fed.end_model.engines.reference.engine import (
-                PeftEngine,  # seconds of imports that the shared engine spares
-            )
-
-            _LOG.warning("%s is served by the peft engine, one job after another: %s", path, reason)
-            self._fallback = PeftEngine(
-                path,
-                rank,
-                lora_alpha,
-                lora_dropout,
-                target_modules,
-                max_prompt_tokens,
-                max_reply_tokens,
-                quantization,
-                device,
-                batch_tokens,
-                method,
-                num_virtual_tokens,
-                encoder_hidden_size,
-                base=base,
-            )
-            self.shapes = self._fallback.shapes
-            return
         product_dtype = torch.bfloat16 if base_products == "bf16" else None
         self.packed_base = take_apart(base.model, base.device, product_dtype)
         self._layouts: dict[int, AdapterLayout] = {}
         self.shapes = self._layout(self.settings.rank).shapes()
 
     def new_adapter(self, seed: int) -> AdapterState:
-        """A fresh adapter from `seed` alone; B = 0 leaves the base's output unchanged (a prefix does not)."""
-        return fresh_adapter(self.shapes, seed) if self._fallback is None else self._fallback.new_adapter(seed)
+        """A fresh adapter from `seed` alone; B = 0 leaves the base's output unchanged."""
+        return fresh_adapter(self.shapes, seed)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`, without special tokens."""
@@ -146,16 +87,14 @@ class SharedEngine:
             ConfigError: decoding out of range.
             ModelError: an adapter that does not fit the base.
         """
-        if self._fallback is not None:
-            return self._fallback.reply(requests)
         adapters, bank_rows = self._adapters([request.adapter for request in requests])
         rows: list[tuple[Row, int, int, int]] = []  # row, bank row, request, prompt
         for number, request in enumerate(requests):
-            prompts = [encode_prompt(self.tokenizer, turns, self.max_prompt_tokens) for turns in request.prompts]
+            prompts = [encode_prompt(self.tokenizer, turns, self.limits.max_prompt_tokens) for turns in request.prompts]
             for index, row in enumerate(make_rows(prompts, request.decoding, request.seed)):
                 rows.append((row, bank_rows[number], number, index))
         replies = [[""] * len(request.prompts) for request in requests]
-        for batch in split_by_length([row.total_tokens for row, *_ in rows], self.batch_tokens):
+        for batch in split_by_length([row.total_tokens for row, *_ in rows], self.limits.batch_tokens):
             chosen = sorted((rows[index] for index in batch), key=lambda entry: entry[1:])
             generated = generate_batch(
                 self.packed_base, adapters, [row for row, *_ in chosen], [bank for _, bank, *_ in chosen], self.end_ids
@@ -174,8 +113,6 @@ class SharedEngine:
             ModelError: an adapter that does not fit the base, or an optimizer state that does not
                 fit its adapter.
         """
-        if self._fallback is not None:
-            return self._fallback.fine_tune(jobs)
         for job in jobs:
             check_job(job)
         if not jobs:
@@ -185,15 +122,13 @@ class SharedEngine:
         ranks = [adapter_rank(job.adapter, self.settings.rank) for job in chosen]
         layout = self._layout(max(ranks))
         shop_jobs, bank = self._training_bank(layout, chosen, ranks)
-        train_batch(self.packed_base, bank, shop_jobs, self.settings.lora_dropout, self.batch_tokens)
+        train_batch(self.packed_base, bank, shop_jobs, self.settings.lora_dropout, self.limits.batch_tokens)
         results = self._results(bank, shop_jobs, ranks)
         return [result for _, result in sorted(zip(order, results, strict=True), key=lambda pair: pair[0])]
 
     @torch.inference_mode()
     def likelihood(self, requests: Sequence[LikelihoodRequest]) -> list[list[Likelihood]]:
         """Teacher-forced likelihood of every example of every request, all in shared batches."""
-        if self._fallback is not None:
-            return self._fallback.likelihood(requests)
         adapters, bank_rows = self._adapters([request.adapter for request in requests])
         rows = [
             (bank_rows[number], number, index, self._encode(example))
@@ -201,7 +136,7 @@ class SharedEngine:
             for index, example in enumerate(request.examples)
         ]
         results = [[Likelihood(0.0, 0, 0)] * len(request.examples) for request in requests]
-        for batch in split_by_length([len(row[3].ids) for row in rows], self.batch_tokens):
+        for batch in split_by_length([len(row[3].ids) for row in rows], self.limits.batch_tokens):
             chosen = sorted((rows[index] for index in batch), key=lambda row: row[:3])
             losses = self._label_losses(adapters, [row[3] for row in chosen], [row[0] for row in chosen])
             for (_, number, index, example), nll in zip(chosen, losses, strict=True):
@@ -210,7 +145,7 @@ class SharedEngine:
         return results
 
     def _encode(self, example: Example) -> EncodedExample:
-        return encode_example(self.tokenizer, example, self.max_prompt_tokens, self.max_reply_tokens)
+        return encode_example(self.tokenizer, example, self.limits.max_prompt_tokens, self.limits.max_reply_tokens)
 
     def _layout(self, rank: int) -> AdapterLayout:
         if rank not in self._layouts:

@@ -15,9 +15,11 @@ from ecc_fed.core.records import (
     ReplyRequest,
     Turn,
 )
-from ecc_fed.end_model.engines.reference.engine import PeftEngine
+from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt
 from ecc_fed.end_model.training.finetune import encode_example
+
+from ...opening import peft_engine
 
 REPLIES = ["亲，发顺丰。", "在的", "今天 18 点前付款当天发出哦", "九块九", "可以退", "没有货了，抱歉", "谢谢"]
 EXAMPLES = tuple(Example((Turn("customer", f"问题{'很' * i}{i}？"),), reply) for i, reply in enumerate(REPLIES))
@@ -26,12 +28,12 @@ GREEDY = Decoding(max_new_tokens=12, sample=False)
 
 @pytest.fixture(scope="module")
 def engine(bases):
-    return PeftEngine(bases["llama"], rank=4, lora_dropout=0.0, device="cpu")
+    return peft_engine(bases["llama"], Lora(4, lora_dropout=0.0))
 
 
 @pytest.fixture(scope="module")
 def dropping(bases):
-    return PeftEngine(bases["llama"], rank=4, lora_dropout=0.3, device="cpu")
+    return peft_engine(bases["llama"], Lora(4, lora_dropout=0.3))
 
 
 def lively(engine, seed=0):
@@ -84,7 +86,7 @@ def plain_loop(path, tokenizer, job, rank):
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_fine_tuning_equals_a_plain_peft_loop(bases, family):
-    engine = PeftEngine(bases[family], rank=4, lora_dropout=0.0, device="cpu")
+    engine = peft_engine(bases[family], Lora(4, lora_dropout=0.0))
     # A large epsilon keeps Adam from amplifying rounding in gradients near zero.
     settings = FineTuneSettings(
         steps=6,
@@ -123,7 +125,7 @@ def test_a_reply_does_not_depend_on_who_shares_the_batch(engine, llama):
     state, decoding = lively(engine), Decoding(max_new_tokens=10)
     prompts = tuple(example.prompt for example in EXAMPLES)
     together = engine.reply([ReplyRequest(state, prompts, decoding, 5)])[0]
-    tight = PeftEngine(llama, rank=4, device="cpu", batch_tokens=1)
+    tight = peft_engine(llama, Lora(4), batch_tokens=1)
     assert tight.reply([ReplyRequest(state, prompts, decoding, 5)])[0] == together
     assert engine.reply([ReplyRequest(state, prompts[:3], decoding, 5)])[0] == together[:3]
     mixed = engine.reply([ReplyRequest(None, prompts, decoding, 1), ReplyRequest(state, prompts, decoding, 5)])
@@ -234,5 +236,3 @@ def test_mistakes_are_refused_by_name(engine, llama):
         engine.fine_tune([FineTuneJob(state, {"step": np.zeros(())}, EXAMPLES, FineTuneSettings(steps=1), 0)])
     with pytest.raises(ModelError, match="lacks"):
         engine.reply([ReplyRequest({}, (EXAMPLES[0].prompt,), GREEDY, 0)])
-    with pytest.raises(ConfigError, match="max_reply_tokens=0"):
-        PeftEngine(llama, max_reply_tokens=0, device="cpu")

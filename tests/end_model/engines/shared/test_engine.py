@@ -1,18 +1,17 @@
 """The shared engine as its callers see it."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config
+from transformers import Qwen2Config
 
 from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.core.records import Decoding, Example, FineTuneJob, FineTuneSettings, LikelihoodRequest, ReplyRequest, Turn
-from ecc_fed.end_model.engines.reference.engine import PeftEngine
-from ecc_fed.end_model.engines.shared.engine import SharedEngine
+from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.engines.shared.packed_base import UnsupportedBase, check_supported
+from ecc_fed.end_model.limits import TokenLimits
 
+from ...opening import peft_engine, shared_engine
 from ...tiny_models import build_tokenizer
 
 EXAMPLES = tuple(Example((Turn("customer", "问" * (1 + i)),), "答" * (4 - i)) for i in range(4))
@@ -27,11 +26,11 @@ def lively(shapes, seed=0):
 
 @pytest.fixture(scope="module")
 def shared(llama):
-    return SharedEngine(llama, rank=4, lora_dropout=0.0, device="cpu")
+    return shared_engine(llama, Lora(4, lora_dropout=0.0))
 
 
 def test_new_adapters_equal_the_peft_engines(shared, llama):
-    peft = PeftEngine(llama, rank=4, device="cpu")
+    peft = peft_engine(llama, Lora(4))
     for name, array in peft.new_adapter(0).items():
         assert np.array_equal(array, shared.new_adapter(0)[name])
 
@@ -43,9 +42,9 @@ def test_replies_do_not_depend_on_requests_order_or_batches(shared):
     ]
     together = shared.reply(requests)
     assert shared.reply(requests[::-1]) == together[::-1]
-    shared.batch_tokens = 1
+    shared.limits = TokenLimits(batch_tokens=1)
     assert shared.reply(requests) == together
-    shared.batch_tokens = 4096
+    shared.limits = TokenLimits()
     assert [shared.reply([request])[0] for request in requests] == together
     assert shared.reply([]) == [] and shared.fine_tune([]) == [] and shared.likelihood([]) == []
 
@@ -74,23 +73,6 @@ def test_inputs_are_left_as_they_were(shared):
     assert not any(np.shares_memory(result.adapter[name], again.adapter[name]) for name in state)
 
 
-@pytest.mark.filterwarnings("ignore:fan_in_fan_out")
-def test_another_family_falls_back_to_peft_and_says_so_once(tmp_path, caplog):
-    tokenizer = build_tokenizer()
-    config = GPT2Config(vocab_size=272, n_positions=128, n_embd=32, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=1)
-    GPT2LMHeadModel(config).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    with caplog.at_level(logging.WARNING):
-        shared = SharedEngine(str(tmp_path), rank=2, lora_dropout=0.0, device="cpu")
-        job = FineTuneJob(shared.new_adapter(0), None, EXAMPLES, SETTINGS, 0)
-        result = shared.fine_tune([job])[0]
-        shared.reply([ReplyRequest(result.adapter, PROMPTS, Decoding(max_new_tokens=3), 0)])
-        shared.likelihood([LikelihoodRequest(result.adapter, EXAMPLES)])
-    said = [record for record in caplog.records if record.name.startswith("ecc_fed")]
-    assert len(said) == 1 and "gpt2" in said[0].getMessage()
-    assert len(result.losses) == 3
-
-
 def test_features_outside_the_packed_form_are_named():
     for changed, said in [
         ({"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}, "sliding"),
@@ -107,11 +89,7 @@ def test_features_outside_the_packed_form_are_named():
 def test_mistakes_are_refused_by_name(shared, llama):
     state = shared.new_adapter(0)
     with pytest.raises(ConfigError, match="base_products='fp8'"):
-        SharedEngine(llama, base_products="fp8", device="cpu")
-    with pytest.raises(ConfigError, match="batch_tokens=0"):
-        SharedEngine(llama, batch_tokens=0, device="cpu")
-    with pytest.raises(ModelError, match="no_such_proj"):
-        SharedEngine(llama, target_modules=["no_such_proj"], device="cpu")
+        shared_engine(llama, base_products="fp8")
     with pytest.raises(ConfigError, match="at least one example"):
         shared.fine_tune([FineTuneJob(state, None, (), SETTINGS, 0)])
     with pytest.raises(ModelError, match="lacks"):
@@ -143,8 +121,8 @@ def test_a_quantized_base_equals_peft_on_its_dequantized_weights(llama, tmp_path
     assert changed == 14
     plain.save_pretrained(tmp_path)
     build_tokenizer().save_pretrained(tmp_path)
-    peft = PeftEngine(str(tmp_path), rank=4, lora_dropout=0.0, device="cpu")
-    shared = SharedEngine(llama, rank=4, lora_dropout=0.0, quantization=quantization, device="cpu")
+    peft = peft_engine(str(tmp_path), Lora(4, lora_dropout=0.0))
+    shared = shared_engine(llama, Lora(4, lora_dropout=0.0), quantization)
     job = FineTuneJob(lively(peft.shapes), None, EXAMPLES, SETTINGS, 0)
     one, other = peft.fine_tune([job])[0], shared.fine_tune([job])[0]
     assert other.losses == pytest.approx(one.losses, abs=1e-4)
@@ -156,7 +134,7 @@ def test_bf16_bases_and_products_stay_close(shared, llama):
     state = lively(shared.shapes)
     exact = shared.likelihood([LikelihoodRequest(state, EXAMPLES)])[0]
     for options in ({"quantization": "bf16"}, {"base_products": "bf16"}):
-        rounded = SharedEngine(llama, rank=4, lora_dropout=0.0, device="cpu", **options)
+        rounded = shared_engine(llama, Lora(4, lora_dropout=0.0), **options)
         found = rounded.likelihood([LikelihoodRequest(state, EXAMPLES)])[0]
         for one, other in zip(exact, found, strict=True):
             assert other.nll_nats == pytest.approx(one.nll_nats, rel=0.02)
@@ -166,6 +144,6 @@ def test_bf16_bases_and_products_stay_close(shared, llama):
 
 def test_the_peft_engine_serves_quantized_bases_too(llama):
     pytest.importorskip("bitsandbytes")
-    engine = PeftEngine(llama, rank=4, lora_dropout=0.0, quantization="nf4", device="cpu")
+    engine = peft_engine(llama, Lora(4, lora_dropout=0.0), "nf4")
     result = engine.fine_tune([FineTuneJob(engine.new_adapter(0), None, EXAMPLES, FineTuneSettings(steps=15), 0)])[0]
     assert result.losses[-1] < 0.7 * result.losses[0]

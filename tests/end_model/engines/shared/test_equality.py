@@ -11,15 +11,17 @@ from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 
 from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
 from ecc_fed.core.records import Decoding, Example, FineTuneJob, FineTuneSettings, LikelihoodRequest, ReplyRequest, Turn
+from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.base import load_base
-from ecc_fed.end_model.engines.reference.engine import PeftEngine
 from ecc_fed.end_model.engines.shared import training
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout, load_rows
-from ecc_fed.end_model.engines.shared.engine import SharedEngine
 from ecc_fed.end_model.engines.shared.layers import ActiveAdapters
 from ecc_fed.end_model.engines.shared.packed_base import take_apart
 from ecc_fed.end_model.engines.shared.training import ShopJob, TrainingBank, backward, train_batch
+from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.end_model.training.finetune import encode_example, learning_rate, pad_batch
+
+from ...opening import peft_engine, shared_engine
 
 CPU = torch.device("cpu")
 FAMILIES = ("llama", "qwen2", "qwen3", "glm")
@@ -171,10 +173,7 @@ def relative_error(expected, found, start):
 @pytest.fixture(scope="module")
 def engines(bases):
     def pair(family):
-        made = [
-            kind(bases[family], rank=4, lora_alpha=LORA_ALPHA, lora_dropout=0.0, device="cpu")
-            for kind in (PeftEngine, SharedEngine)
-        ]
+        made = [engine(bases[family], Lora(4, LORA_ALPHA, lora_dropout=0.0)) for engine in (peft_engine, shared_engine)]
         return tuple(made)
 
     return {family: pair(family) for family in FAMILIES}
@@ -182,7 +181,7 @@ def engines(bases):
 
 @pytest.fixture(scope="module")
 def dropping(llama):
-    return SharedEngine(llama, rank=4, lora_dropout=0.3, device="cpu")
+    return shared_engine(llama, Lora(4, lora_dropout=0.3))
 
 
 def make_jobs(shapes, steps, optimizer=None):
@@ -276,9 +275,9 @@ def test_a_shop_gets_the_same_alone_and_in_any_batch_with_dropout_on(dropping, m
         for index, (steps, batch, examples, rank, clip, seed) in enumerate(mix)
     ]
     alone = [dropping.fine_tune([job])[0] for job in jobs]
-    dropping.batch_tokens = batch_tokens
+    dropping.limits = TokenLimits(batch_tokens=batch_tokens)
     together = dropping.fine_tune(jobs)
-    dropping.batch_tokens = 4096
+    dropping.limits = TokenLimits()
     for job, one, other in zip(jobs, alone, together, strict=True):
         assert other.losses == pytest.approx(one.losses, rel=1e-3)
         assert one.label_tokens == other.label_tokens
@@ -350,8 +349,8 @@ def test_a_diverged_shop_harms_no_other(engines):
 def test_targets_may_be_a_part_of_the_projections(bases):
     for modules in (["q_proj", "v_proj"], ["o_proj"], ["gate_proj", "down_proj"], ["k_proj", "up_proj", "v_proj"]):
         peft, shared = (
-            kind(bases["qwen2"], rank=2, lora_dropout=0.0, target_modules=modules, device="cpu")
-            for kind in (PeftEngine, SharedEngine)
+            engine(bases["qwen2"], Lora(2, lora_dropout=0.0, target_modules=modules))
+            for engine in (peft_engine, shared_engine)
         )
         assert list(peft.shapes.items()) == list(shared.shapes.items())
         jobs = make_jobs(peft.shapes, (2, 3))

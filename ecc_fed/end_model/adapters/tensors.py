@@ -1,0 +1,51 @@
+"""An adapter as tensors under peft's names: a seeded start, and a check. Neither torch nor peft is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ecc_fed.core.errors import ModelError
+from ecc_fed.core.records import AdapterState
+from ecc_fed.core.seeding import derive_rng
+from ecc_fed.end_model.adapters.names import EMBEDDING, ENCODER
+
+
+def fresh_adapter(shapes: Mapping[str, tuple[int, ...]], seed: int) -> AdapterState:
+    """A new adapter, drawn as peft draws it: A uniform in +-1/sqrt(d_in) (kaiming, a = sqrt 5) and B zero.
+
+    A prompt encoder's embedding is N(0, 1), its linear layers uniform in +-1/sqrt(d_in). DoRA's
+    magnitudes are the base's own norms, so whoever holds the base sets them. Every tensor draws
+    from its own stream of `seed`, so torch's global generator plays no part.
+    """
+    state = {}
+    for name, shape in shapes.items():
+        rng = derive_rng(seed, "adapter", name)
+        if ".lora_A." in name or name.startswith(f"{ENCODER}.transform."):
+            bound = shapes[f"{name.rpartition('.')[0]}.weight"][1] ** -0.5
+            state[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
+        elif name == EMBEDDING:
+            state[name] = rng.standard_normal(shape).astype(np.float32)
+        else:
+            state[name] = np.zeros(shape, np.float32)
+    return state
+
+
+def check_adapter(state: AdapterState, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuses an adapter of another shape than this engine's.
+
+    Raises:
+        ModelError: a tensor is missing, unknown, or of another shape.
+    """
+    for name, shape in shapes.items():
+        if name not in state:
+            raise ModelError(f"the adapter lacks {name}; it was made for another base, method or other target_modules")
+        if tuple(state[name].shape) != shape:
+            raise ModelError(
+                f"the adapter's {name} has shape {tuple(state[name].shape)}, wanted {shape}; "
+                "it was made with other adapter settings or for another base"
+            )
+    unknown = [name for name in state if name not in shapes]
+    if unknown:
+        raise ModelError(f"the adapter's {unknown[0]} has no place in this base; check target_modules")
