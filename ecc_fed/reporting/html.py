@@ -1,13 +1,14 @@
 """`report.html`: one file that opens offline. Style and plots stand inside, and every text is escaped."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ecc_fed.core.rows import RunInfo
 from ecc_fed.reporting import plots, sections
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.study import Study
@@ -50,16 +51,16 @@ def _versions(study: Study) -> dict[str, str]:
     """Package -> version; several where runs differ."""
     found: dict[str, dict[str, None]] = {}
     for run in study.runs:
-        for name, version in (run.info.get("versions") or {}).items():
-            found.setdefault(str(name), {})[str(version)] = None
+        for name, version in run.info.versions.items():
+            found.setdefault(name, {})[version] = None
     return {name: ", ".join(versions) for name, versions in sorted(found.items())}
 
 
-def _distinct(study: Study, key: str) -> str:
+def _distinct(study: Study, of: Callable[[RunInfo], object]) -> str:
     values = dict.fromkeys(
         f"{value:g}" if isinstance(value, float) else str(value)
         for run in study.runs
-        if (value := run.info.get(key)) is not None
+        if (value := of(run.info)) is not None
     )
     return ", ".join(values)
 
@@ -74,12 +75,12 @@ def _facts(study: Study) -> dict[str, str]:
         "Seeds": ", ".join(map(str, sorted({run.seed for run in study.runs}))),
         "Shops a run": shops,
         "Test replies": f"{queries:,}",
-        "Corpus": _distinct(study, "corpus"),
-        "Language": _distinct(study, "language"),
-        "Platform share": _distinct(study, "platform_share"),
-        "Server rounds": _distinct(study, "server_rounds"),
-        "Cycles a round": _distinct(study, "cycles"),
-        "Teacher": _distinct(study, "teacher"),
+        "Corpus": _distinct(study, lambda info: info.corpus),
+        "Language": _distinct(study, lambda info: info.language),
+        "Platform share": _distinct(study, lambda info: info.platform_share),
+        "Server rounds": _distinct(study, lambda info: info.server_rounds),
+        "Cycles a round": _distinct(study, lambda info: info.cycles),
+        "Teacher": _distinct(study, lambda info: info.teacher),
     }
     return {name: value for name, value in facts.items() if value}
 

@@ -22,8 +22,8 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from ecc_fed.core.rows import FactRow, SampleRow
 from ecc_fed.core.statistics import Estimate, Values, bootstrap_ratio_differences, bootstrap_ratios
-from ecc_fed.reporting.rows import FactRow, SampleRow
 
 Fraction = tuple[float, float]
 Key = TypeVar("Key", bound=Hashable)

@@ -7,10 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from ecc_fed.core.rows import Phase
 from ecc_fed.core.statistics import Estimate, weighted_mean
 from ecc_fed.reporting.formatting import bytes_text
 from ecc_fed.reporting.measures import BY_NAME
-from ecc_fed.reporting.rows import Phase, Run
+from ecc_fed.reporting.rows import Run
 from ecc_fed.reporting.study import Group, Study
 from ecc_fed.reporting.summary import by_shop, serving
 from ecc_fed.reporting.svg import BASE_COLOUR, COLOURS, colour, legend_below, percent, render, styles
@@ -250,7 +251,7 @@ def _aggregation(group: Group) -> dict[int, float]:
     """Server round -> relative error, a mean over the seeds that report one."""
     found: dict[int, list[float]] = {}
     for run in group.runs:
-        for entry in run.info.get("aggregation") or []:
-            if entry.get("relative_error") is not None:
-                found.setdefault(int(entry["server_round"]), []).append(float(entry["relative_error"]))
+        for row in run.info.aggregation:
+            if row.relative_error is not None:
+                found.setdefault(row.server_round, []).append(row.relative_error)
     return {server_round: sum(errors) / len(errors) for server_round, errors in sorted(found.items())}

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.rows import SampleRow
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.reporting import html, sections
 from ecc_fed.reporting.dialogues import Dialogue, choose, verdicts
-from ecc_fed.reporting.rows import SampleRow
 from ecc_fed.reporting.study import Study, is_run, load_study
 from ecc_fed.reporting.tables import ArmRow, arm_rows, csv_table, markdown_table, terminal_tables
 
@@ -59,7 +59,7 @@ def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
         console.print(text, markup=False, highlight=False)
     for dialogue in choose(study, _TERMINAL_DIALOGUES):
         console.print(_panel(dialogue, study.cloud_name))
-    failed = sum(len(run.info.get("failures") or []) for run in study.runs)
+    failed = sum(len(run.info.failures) for run in study.runs)
     if failed:
         console.print(f"{failed} failures: the report names each with its reason.", style="yellow", highlight=False)
     for note in study.notes:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ecc_fed.core.rows import AggregationRow, encode
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, weighted_mean
 from ecc_fed.reporting.formatting import (
@@ -128,7 +129,7 @@ def facts_and_voice(study: Study) -> PageTable:
         label = f"before ({first.variant_label})" if first.variant else "before"
         rows.append((Cell(label), *[_estimate(first.base[m.name], m) for m in measures], Cell(MISSING)))
     for group in study.groups:
-        errors = [_last_error(run.info.get("aggregation") or []) for run in group.runs]
+        errors = [_last_error(run.info.aggregation) for run in group.runs]
         error = weighted_mean(errors, [1.0] * len(errors))
         rows.append(
             (Cell(group.label), *[_estimate(group.final[m.name], m) for m in measures], Cell(number_text(error)))
@@ -139,21 +140,21 @@ def facts_and_voice(study: Study) -> PageTable:
     return PageTable(columns, tuple(rows))
 
 
-def _last_error(aggregation: Sequence[Mapping[str, Any]]) -> float | None:
-    errors = [entry["relative_error"] for entry in aggregation if entry.get("relative_error") is not None]
-    return float(errors[-1]) if errors else None
+def _last_error(aggregation: Sequence[AggregationRow]) -> float | None:
+    errors = [row.relative_error for row in aggregation if row.relative_error is not None]
+    return errors[-1] if errors else None
 
 
 def platform_shares(study: Study) -> PageTable | None:
     """Facts of the two kinds by `platform_share`, side by side; None where it was not swept."""
-    shares = sorted({run.info["platform_share"] for run in study.runs if run.info.get("platform_share") is not None})
+    shares = sorted({run.info.platform_share for run in study.runs if run.info.platform_share is not None})
     if len(shares) < 2:
         return None
     measures = [BY_NAME["fact_accuracy"], BY_NAME["platform_fact_accuracy"], BY_NAME["other_shop_share"]]
     # Groups that differ in nothing but the share stand in one line.
     lines: dict[str, dict[float, Group]] = {}
     for group in study.groups:
-        share = group.runs[0].info.get("platform_share")
+        share = group.runs[0].info.platform_share
         others = [f"{name}={value}" for name, value in group.variant if name != "platform_share"]
         if share is not None:
             lines.setdefault(" ".join([group.arm, *others]), {})[share] = group
@@ -253,8 +254,7 @@ def runtime(study: Study) -> PageTable:
     for group in study.groups:
         figures = []
         for key, (_, show) in _RUNTIME.items():
-            values = [(run.info.get("runtime") or {}).get(key) for run in group.runs]
-            numbers = [value if isinstance(value, int | float) else None for value in values]
+            numbers = [getattr(run.info.runtime, key) for run in group.runs]
             figures.append(Cell(show(weighted_mean(numbers, [1.0] * len(numbers)))))
         rows.append((Cell(group.label), *figures))
     return PageTable(("Arm", *[title for title, _ in _RUNTIME.values()]), tuple(rows))
@@ -278,7 +278,7 @@ def privacy(study: Study) -> PageTable:
     """Defences, what they guarantee, and what attacks got, for every run."""
     several = len(study.runs) > 1
     found = {
-        f"{group.label}, seed {run.seed}" if several else group.label: dict(_leaves(run.info.get("privacy") or {}))
+        f"{group.label}, seed {run.seed}" if several else group.label: dict(_leaves(encode(run.info.privacy)))
         for group in study.groups
         for run in group.runs
     }
@@ -293,13 +293,13 @@ def failures(study: Study) -> PageTable:
         (
             Cell(group.label),
             Cell(str(run.seed)),
-            Cell(str(failure.get("shop_id") or MISSING)),
-            Cell(str(MISSING if failure.get("server_round") is None else failure["server_round"])),
-            Cell(str(failure.get("kind") or MISSING)),
-            Cell(str(failure.get("reason") or MISSING)),
+            Cell(failure.shop_id or MISSING),
+            Cell(MISSING if failure.server_round is None else str(failure.server_round)),
+            Cell(failure.kind),
+            Cell(failure.reason),
         )
         for group in study.groups
         for run in group.runs
-        for failure in run.info.get("failures") or []
+        for failure in run.info.failures
     ]
     return PageTable(("Arm", "Seed", "Shop", "Round", "Kind", "Reason"), tuple(rows))

@@ -14,11 +14,12 @@ from typing import Any
 import yaml
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.rows import Phase, SampleRow
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.measures import Comparison, compare, estimate_all
-from ecc_fed.reporting.rows import Phase, Run, SampleRow, load_run
+from ecc_fed.reporting.rows import Run, load_run
 
 ARM_ORDER = ("none", "local", "aggregated", "personalized", "centralized", "cloud")
 BASELINES = ("none", "local")
@@ -92,10 +93,8 @@ class Study:
     @property
     def cloud_name(self) -> str:
         """What answered for the cloud; the simulated teacher is called so."""
-        known = dict.fromkeys(str(run.info["teacher"]) for run in self.runs if run.info.get("teacher"))
-        if set(known) == {"RetrievalTeacher"}:
-            return "Simulated teacher"
-        return f"Cloud ({', '.join(known)})" if known else "Cloud"
+        known = dict.fromkeys(run.info.teacher for run in self.runs)
+        return "Simulated teacher" if set(known) == {"RetrievalTeacher"} else f"Cloud ({', '.join(known)})"
 
     @property
     def variants(self) -> list["Study"]:
@@ -144,7 +143,7 @@ def _flat(value: Any, prefix: str) -> dict[str, str]:
 
 def _settings(run: Run) -> dict[str, str]:
     """Everything that may have been swept, flat: first what `run.json` tells, then the resolved config."""
-    told = {key: run.info[key] for key in _RUN_SETTINGS if run.info.get(key) is not None}
+    told = {key: value for key in _RUN_SETTINGS if (value := getattr(run.info, key)) is not None}
     try:
         config = yaml.safe_load(run.config or "") or {}
     except yaml.YAMLError as error:

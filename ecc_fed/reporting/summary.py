@@ -1,29 +1,38 @@
-"""`summary.json` (schema 1) from a run's rows: the contract for reports and for other tools.
+"""`summary.json` (schema 2) from a run's rows: the contract for reports and for other tools.
 
 The same rows give the same bytes: draws come from the run's seed, rows are taken in sorted order,
 and figures are rounded to six significant digits, so that the order in which a machine adds
 floats does not show.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ecc_fed.core.rows import SCHEMA, MetricRow, Phase, SampleRow, encode
 from ecc_fed.core.run_directory import RunDirectory, write_json
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, bootstrap_correlation, bootstrap_mean, spearman, weighted_mean
 from ecc_fed.reporting.measures import MEASURES, all_right, estimate_all, means
-from ecc_fed.reporting.rows import SCHEMA, Flow, MetricRow, Phase, Run, SampleRow, load_run
+from ecc_fed.reporting.rows import Flow, Run, load_run
 
-PHASES: tuple[Phase, Phase] = ("base", "final")
-TEACHER_KEYS = ("requests", "cached", "failed", "input_tokens", "output_tokens", "cost_usd")
-RUNTIME_KEYS = (
-    "wall_seconds", "client_steps", "client_steps_per_second", "shops_per_batch", "base_loads", "peak_rss_bytes",
-    "peak_gpu_bytes",
+# Of the run itself, by the keys of `run.json`.
+_TOLD = (
+    "arm", "seed", "shops", "server_rounds", "cycles", "personal_rounds", "corpus", "language", "platform_share",
+    "runtime", "privacy", "failures", "aggregation", "versions",
 )  # fmt: skip
-PRIVACY_KEYS = ("redaction", "epsilon", "delta", "secagg")
+PHASES: tuple[Phase, Phase] = ("base", "final")
+# What is counted, by its name here.
+_TEACHER: Mapping[str, Callable[[MetricRow], float]] = {
+    "requests": lambda row: row.teacher_requests,
+    "cached": lambda row: row.teacher_cached,
+    "failed": lambda row: row.teacher_failed,
+    "input_tokens": lambda row: row.input_tokens,
+    "output_tokens": lambda row: row.output_tokens,
+    "cost_usd": lambda row: row.cost_usd,
+}
 # Ledger (destination, direction) -> key. Whatever goes to the aggregator is adapter traffic.
 TRAFFIC_KEYS = {
     ("aggregator", "up"): "adapter_up_bytes",
@@ -90,16 +99,6 @@ def judge_fact_correlation(rows: Sequence[SampleRow], seed: int) -> dict[str, An
     }
 
 
-def _sum(rows: Sequence[MetricRow], key: str) -> float | None:
-    values = [row.numbers[key] for row in rows if key in row.numbers]
-    return sum(values) if values else None
-
-
-def _whole(value: float | None) -> float | int | None:
-    """Counts as integers."""
-    return int(value) if value is not None and float(value).is_integer() else value
-
-
 def _stream_rounds(run: Run) -> list[list[MetricRow]]:
     """Stream rows by server round, from round 1 to the last one that has rows."""
     rows = [row for row in run.metrics or () if row.split == "stream" and row.server_round >= 1]
@@ -115,10 +114,9 @@ def serving(run: Run) -> dict[str, list[float | None]]:
     rates: list[float | None] = []
     scores: list[float | None] = []
     for rows in _stream_rounds(run):
-        served, escalated = _sum(rows, "served"), _sum(rows, "escalated")
-        rates.append(escalated / served if served and escalated is not None else None)
-        weights = [row.numbers.get("served", 0.0) for row in rows]
-        scores.append(weighted_mean([row.numbers.get("mean_score") for row in rows], weights))
+        served = sum(row.served for row in rows)
+        rates.append(sum(row.escalated for row in rows) / served if served else None)
+        scores.append(weighted_mean([row.mean_score for row in rows], [float(row.served) for row in rows]))
     return {"escalation_rate": rates, "mean_score": scores}
 
 
@@ -128,21 +126,15 @@ def escalation(runs: Sequence[Run], *, last: bool, seed: int) -> Estimate | None
     for run in runs:
         rounds = _stream_rounds(run)
         rows = rounds[-1 if last else 0] if rounds else []
-        escalated = _sum(rows, "escalated")
-        if escalated is not None:
-            ones += int(escalated)
-            total += int(_sum(rows, "served") or 0)
+        ones += sum(row.escalated for row in rows)
+        total += sum(row.served for row in rows)
     # A query escalates or not, so the counts are the queries.
     return bootstrap_mean(np.arange(total) < ones, seed)
 
 
 def teacher(run: Run) -> dict[str, float | int | None]:
     """Requests, tokens and cost over all rounds and shops; None where no row tells."""
-    rows = run.metrics or ()
-    named = {
-        key: key if key in ("input_tokens", "output_tokens", "cost_usd") else f"teacher_{key}" for key in TEACHER_KEYS
-    }
-    return {key: _whole(_sum(rows, column)) for key, column in named.items()}
+    return {key: sum(map(of, run.metrics)) if run.metrics else None for key, of in _TEACHER.items()}
 
 
 def traffic(run: Run) -> dict[str, int | None]:
@@ -163,8 +155,7 @@ def _traffic_key(flow: Flow) -> str | None:
 
 def bigram(run: Run) -> dict[str, Any] | None:
     """The smoothed character bigram's perplexity per shop, and over all test characters."""
-    per_shop = run.info.get("bigram_perplexity")
-    known = {shop: float(x) for shop, x in (per_shop or {}).items() if x is not None and x > 0}
+    known = {shop: x for shop, x in run.info.bigram_perplexity.items() if x is not None and x > 0}
     if not known:
         return None
     rows = run.rows("final") or run.rows("base")
@@ -177,40 +168,26 @@ def bigram(run: Run) -> dict[str, Any] | None:
 
 def summarise_run(run: Run) -> dict[str, Any]:
     """The summary of a loaded run, as `summary.json` holds it."""
-    info = run.info
+    info = encode(run.info)
     phases = {phase: run.rows(phase) for phase in PHASES}
     correlations: dict[str, list[SampleRow]] = {
         **{str(phase): rows for phase, rows in phases.items()},
         "both": [row for rows in phases.values() for row in rows],
     }
-    runtime, privacy = info.get("runtime") or {}, info.get("privacy") or {}
     summary = {
         "schema": SCHEMA,
-        "arm": run.arm,
-        "seed": run.seed,
-        "shops": list(run.shops),
-        "server_rounds": info.get("server_rounds"),
-        "cycles": info.get("cycles"),
-        "personal_rounds": info.get("personal_rounds"),
-        "corpus": info.get("corpus"),
-        "language": info.get("language"),
-        "platform_share": info.get("platform_share"),
+        **{key: info[key] for key in _TOLD},
         "evaluation": {
             phase: _evaluation(rows, derive_seed(run.seed, "summary", phase)) for phase, rows in phases.items()
         },
         "serving": serving(run),
         "teacher": teacher(run),
         "traffic": traffic(run),
-        "runtime": {key: runtime.get(key) for key in RUNTIME_KEYS} | runtime,
-        "privacy": {key: privacy.get(key) for key in PRIVACY_KEYS} | {"attacks": {}} | privacy,
-        "failures": info.get("failures") or [],
-        "aggregation": info.get("aggregation") or [],
         "judge_fact_correlation": {
             name: judge_fact_correlation(rows, derive_seed(run.seed, "summary", "correlation", name))
             for name, rows in correlations.items()
         },
         "bigram_perplexity": bigram(run),
-        "versions": info.get("versions") or {},
     }
     return dict(_rounded(summary))
 

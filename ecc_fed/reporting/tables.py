@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from ecc_fed.core.rows import Phase
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, weighted_mean
-from ecc_fed.reporting.formatting import MISSING, bytes_text, count_text, difference_text, estimate_text, number_text
+from ecc_fed.reporting.formatting import bytes_text, count_text, difference_text, estimate_text, number_text
 from ecc_fed.reporting.measures import BY_NAME, MEASURES, Measure, estimate_all
-from ecc_fed.reporting.rows import Flow, Phase, Run
+from ecc_fed.reporting.rows import Flow, Run
 from ecc_fed.reporting.study import Group, Study
 from ecc_fed.reporting.summary import escalation, teacher, traffic
 
@@ -64,7 +65,7 @@ def costs(group: Group) -> Costs:
         cloud_calls=_mean([teacher(run)["requests"] for run in group.runs]),
         up_bytes=_mean([_direction(run, "up") for run in group.runs]),
         down_bytes=_mean([_direction(run, "down") for run in group.runs]),
-        wall_seconds=_mean([(run.info.get("runtime") or {}).get("wall_seconds") for run in group.runs]),
+        wall_seconds=_mean([run.info.runtime.wall_seconds for run in group.runs]),
     )
 
 
@@ -213,15 +214,14 @@ def seed_table(study: Study) -> list[dict[str, str]]:
         for run in group.runs:
             found = run_estimates(group, run, "final")
             shown = {BY_NAME[name].label: estimate_text(found[name], BY_NAME[name]) for name in HEADLINE}
-            seconds = (run.info.get("runtime") or {}).get("wall_seconds")
             lines.append(
                 {
                     "Arm": group.label,
                     "Seed": str(run.seed),
                     "Shops": str(len(run.shops)),
-                    "Failures": str(len(run.info.get("failures") or [])) or MISSING,
+                    "Failures": str(len(run.info.failures)),
                     **shown,
-                    "Seconds": number_text(seconds),
+                    "Seconds": number_text(run.info.runtime.wall_seconds),
                 }
             )
     return lines

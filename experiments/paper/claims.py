@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from ecc_fed.core.rows import SampleRow
 from ecc_fed.core.statistics import (
     Estimate,
     bootstrap_auc,
@@ -18,7 +19,6 @@ from ecc_fed.core.statistics import (
 )
 from ecc_fed.reporting.formatting import MISSING
 from ecc_fed.reporting.measures import all_right
-from ecc_fed.reporting.rows import SampleRow
 from experiments.paper.published import BEST, COLUMNS, ORIGINAL, QUERIES, column_name, paper_means
 from experiments.paper.runs import Column, ColumnKey, Grid
 

@@ -115,8 +115,8 @@ def losses_of(column: Column) -> dict[tuple[int, str], float]:
     found = {}
     for run in column.runs:
         for row in run.run.metrics or ():
-            if "train_loss" in row.numbers:
-                found[run.run.seed, row.shop_id] = row.numbers["train_loss"]
+            if row.train_loss is not None:
+                found[run.run.seed, row.shop_id] = row.train_loss
     return found
 
 
@@ -130,18 +130,18 @@ def costs(columns: Sequence[Column]) -> str:
     for column in columns:
         if column.phase == "base":
             continue
-        metrics = [row.numbers for run in column.runs for row in run.run.metrics or ()]
+        metrics = [row for run in column.runs for row in run.run.metrics or ()]
         first = column.runs[0]
-        peaks = [float(run.run.info.get("runtime", {}).get("peak_rss_bytes") or 0) for run in column.runs]
-        labels = _mean([of["pseudo_labels"] for of in metrics if "pseudo_labels" in of])
+        peaks = [float(run.run.info.runtime.peak_rss_bytes) for run in column.runs]
+        labels = _mean([row.pseudo_labels for row in metrics if row.split == "stream"])
         rows.append([
             column_name(column.key),
             count_text(trainable_parameters(first)),
             str(first.setting("finetune.steps")),
             f"{first.setting('finetune.learning_rate'):g}",
             str(first.setting("runtime.engine")),
-            number_text(_mean([of["train_seconds"] for of in metrics if "train_seconds" in of])),
-            number_text(_mean([of["train_loss"] for of in metrics if "train_loss" in of])),
+            number_text(_mean([row.train_seconds for row in metrics])),
+            number_text(_mean([row.train_loss for row in metrics if row.train_loss is not None])),
             number_text(labels),
             bytes_text(max(peaks)),
         ])  # fmt: skip

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from ecc_fed.core.final_score import final_score
+from ecc_fed.core.rows import SampleRow
 from ecc_fed.core.run_directory import write_text
 from ecc_fed.core.statistics import bootstrap_auc
 from ecc_fed.reporting.formatting import MISSING, number_text
 from ecc_fed.reporting.measures import all_right
-from ecc_fed.reporting.rows import SampleRow
 from experiments.paper.claims import fact_value, shown
 from experiments.paper.published import ORIGINAL, SCALE, column_name
 from experiments.paper.runs import Column, ColumnKey, Grid, StudyRun, columns_of, load_runs
@@ -94,7 +94,7 @@ def _evolved(runs: Sequence[StudyRun]) -> str:
         for values in sorted(of_values, reverse=True):
             chosen = [of_values[values][seed] for seed in seeds]
             column = columns_of(chosen)[-1]
-            labels = [row.numbers.get("pseudo_labels", 0.0) for run in chosen for row in run.run.metrics or ()]
+            labels = [row.pseudo_labels for run in chosen for row in run.run.metrics or ()]
             # Scored alike, whatever they evolved by.
             scores, facts = Grid([column], rescored(*_PAPER)), Grid([column], fact_value)
             rows.append([

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from ecc_fed.core.rows import FactRow, SampleRow
 from ecc_fed.reporting.measures import BY_NAME, all_right, compare, estimate_all, means
-from ecc_fed.reporting.rows import FactRow, SampleRow
 
 
 def fact(right=True, scope="shop", seen=True, competing=(), other=()):
@@ -14,7 +14,7 @@ def fact(right=True, scope="shop", seen=True, competing=(), other=()):
 
 def row(*facts, pair="p0", score=None, nll=None, query="q", reference="r", chrf=None, verbatim=False):
     return SampleRow(
-        shop_id="s", pair_id=pair, phase="final", context=(), query=query, reference=reference, reply="x",
+        shop_id="s", pair_id=pair, phase="final", extra=False, server_round=1, context=(), query=query, reference=reference, reply="x",
         cloud_reply=None, intent=None, form_id=None, similarity=score, relevance=score, cloud_relevance=None,
         final_score=score, relevance_trusted=None, accepted=None, facts=tuple(facts), chrf=chrf, verbatim=verbatim,
         nll_nats=nll, label_tokens=None, characters=None if nll is None else 10,

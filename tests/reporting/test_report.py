@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.rows import FailureRow
 from ecc_fed.core.run_directory import read_jsonl, write_jsonl
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.html import without_secrets
@@ -81,7 +82,7 @@ def test_one_run(make_run):
 def study_folder(make_run, tmp_path):
     for arm in ("none", "local", "aggregated", "personalized"):
         for seed in (0, 1):
-            failures = [{"shop_id": "shop_01", "server_round": 2, "kind": "dropped", "reason": "<host> died"}]
+            failures = [FailureRow("shop_dropped", "<host> died", 2, "shop_01")]
             make_run(f"study/{arm}{seed}", arm, seed, queries=15, shops=3, failures=failures if seed else [])
     return tmp_path / "study"
 
@@ -177,18 +178,18 @@ def test_terminal(make_run, study_folder):
     assert f"Report: {path}" in text
 
 
-def test_the_simulated_teacher_is_called_so_and_no_other(study_folder):
-    study = load_study([study_folder])
-
-    def called(*teachers):
-        for number, run in enumerate(study.runs):
-            run.info["teacher"] = teachers[number % len(teachers)]
-        return study.cloud_name
-
-    assert called("RetrievalTeacher") == "Simulated teacher"
-    assert called("GeminiTeacher") == "Cloud (GeminiTeacher)"
-    assert called("RetrievalTeacher", "GeminiTeacher") == "Cloud (RetrievalTeacher, GeminiTeacher)"
-    assert called(None) == "Cloud"
+@pytest.mark.parametrize(
+    ("teachers", "name"),
+    [
+        (("RetrievalTeacher", "RetrievalTeacher"), "Simulated teacher"),
+        (("GeminiTeacher",), "Cloud (GeminiTeacher)"),
+        (("RetrievalTeacher", "GeminiTeacher"), "Cloud (RetrievalTeacher, GeminiTeacher)"),
+    ],
+)
+def test_the_simulated_teacher_is_called_so_and_no_other(make_run, tmp_path, teachers, name):
+    for number, teacher in enumerate(teachers):
+        make_run(f"run{number}", seed=number, queries=1, teacher=teacher)
+    assert load_study([tmp_path]).cloud_name == name
 
 
 def test_a_narrow_terminal_gets_more_tables(study_folder):

@@ -7,7 +7,9 @@ import random
 import pytest
 
 from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.rows import FailureRow
 from ecc_fed.core.run_directory import read_json, read_jsonl, write_json, write_jsonl
+from ecc_fed.reporting.rows import load_run
 from ecc_fed.reporting.summary import summarise, write_summary
 
 METRICS = {
@@ -19,7 +21,7 @@ METRICS = {
 def test_schema(make_run):
     run = make_run("run", "aggregated", seed=3)
     summary = summarise(run)
-    assert summary["schema"] == 1
+    assert summary["schema"] == 2
     assert (summary["arm"], summary["seed"], summary["server_rounds"], summary["cycles"]) == ("aggregated", 3, 4, 1)
     assert summary["shops"] == ["shop_00", "shop_01", "shop_02", "shop_03"]
     assert set(summary["evaluation"]) == {"base", "final"}
@@ -33,8 +35,8 @@ def test_schema(make_run):
     assert [len(of) for of in summary["serving"].values()] == [4, 4]
     assert set(summary["teacher"]) == {"requests", "cached", "failed", "input_tokens", "output_tokens", "cost_usd"}
     assert set(summary["runtime"]) == {
-        "wall_seconds", "client_steps", "client_steps_per_second", "shops_per_batch", "base_loads", "peak_rss_bytes",
-        "peak_gpu_bytes",
+        "wall_seconds", "client_steps", "client_steps_per_second", "hosts", "shops_per_batch", "batch_reason",
+        "service_seconds", "base_loads", "peak_rss_bytes", "peak_gpu_bytes",
     }  # fmt: skip
     assert set(summary["privacy"]) == {"redaction", "epsilon", "delta", "secagg", "attacks"}
     assert summary["versions"]["torch"] == "2.13.0"
@@ -57,15 +59,8 @@ def test_serving_is_weighted_by_queries(make_run):
     rows = read_jsonl(run / "metrics.jsonl")
     rows[0] |= {"served": 30, "escalated": 15, "mean_score": 0.2}
     rows[1] |= {"served": 10, "escalated": 0, "mean_score": 0.6}
-    extra = {
-        "server_round": 2,
-        "shop_id": "shop_00",
-        "split": "stream",
-        "served": 0,
-        "escalated": 0,
-        "mean_score": None,
-    }
-    other = {"server_round": 3, "shop_id": "shop_00", "split": "test", "served": 5, "escalated": 5}
+    extra = rows[0] | {"server_round": 2, "served": 0, "escalated": 0, "mean_score": None}
+    other = rows[0] | {"server_round": 3, "split": "warm_start", "served": 5, "escalated": 5}
     write_jsonl(run / "metrics.jsonl", [*rows, extra, other])
     assert summarise(run)["serving"] == {"escalation_rate": [15 / 40, None], "mean_score": [0.3, None]}
 
@@ -150,26 +145,27 @@ def test_bigram_is_weighted_by_characters_on_a_log_scale(make_run):
 
 
 def test_a_shop_that_failed_is_in_no_mean(make_run):
-    run = make_run(
-        "run", failures=[{"shop_id": "shop_01", "server_round": 2, "kind": "dropped", "reason": "host died"}]
-    )
+    run = make_run("run", failures=[FailureRow("shop_dropped", "host died", 2, "shop_01")])
     rows = [row for row in read_jsonl(run / "samples.jsonl") if row["shop_id"] != "shop_01"]
     write_jsonl(run / "samples.jsonl", rows)
     summary = summarise(run)
     assert "shop_01" not in summary["evaluation"]["final"]["chrf"]["per_shop"]
-    assert summary["failures"][0]["reason"] == "host died"
+    assert summary["failures"] == [
+        {"kind": "shop_dropped", "reason": "host died", "server_round": 2, "shop_id": "shop_01"}
+    ]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shop_id": None}, r"samples.jsonl, row 2: 'shop_id' is missing"),
-        ({"phase": "middle"}, r"row 2: 'phase' is 'middle', not one of base, final"),
-        ({"final_score": "high"}, r"row 2: 'final_score' is 'high', which is of the wrong type"),
-        ({"final_score": True}, "wrong type"),
-        ({"facts": [{"key": "k"}]}, r"row 2, 'facts'\[0\]: 'kind' is missing"),
-        ({"facts": [3]}, "must hold JSON objects"),
-        ({"context": [{"role": "bot", "text": "x"}]}, r"'context'\[0\]: 'role' is 'bot'"),
+        ({"shop_id": None}, r"samples.jsonl, row 2: shop_id is None, not a text; repair the file or run it again"),
+        ({"phase": "middle"}, r"row 2: phase is 'middle', not one of base, final"),
+        ({"final_score": "high"}, r"row 2: final_score is 'high', not a number or null"),
+        ({"final_score": True}, "final_score is True, not a number or null"),
+        ({"facts": [{"key": "k"}]}, r"row 2: facts\[0\].kind is missing"),
+        ({"facts": [3]}, r"facts\[0\] is 3, not an object"),
+        ({"context": [{"role": "bot", "text": "x"}]}, r"context\[0\].role is 'bot', not one of customer, agent"),
+        ({"mood": "good"}, r"row 2: mood is no key of it; it has shop_id, pair_id, phase, extra"),
     ],
 )
 def test_a_wrong_row_is_named(make_run, change, message):
@@ -192,12 +188,14 @@ def test_a_repeated_row_is_named(make_run):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 2}, "schema 2, and this version reads schema 1"),
-        ({"arm": None}, "'arm' is missing"),
-        ({"seed": "0"}, "'seed' is '0', which is of the wrong type"),
-        ({"aggregation": [{"relative_error": 0.1}]}, r"'aggregation'\[0\]: 'server_round' is missing"),
-        ({"runtime": {"wall_seconds": "long"}}, "'runtime': 'wall_seconds'"),
-        ({"bigram_perplexity": {"shop_00": "x"}}, "'bigram_perplexity': 'shop_00'"),
+        ({"schema": 3}, "run.json: schema 3, and this version reads schemas 1 and 2; run it again"),
+        ({"schema": None}, "schema None, and this version reads"),
+        ({"schema": True}, "schema True, and this version reads"),
+        ({"arm": None}, "run.json: arm is None, not a text"),
+        ({"seed": "0"}, "seed is '0', not a whole number"),
+        ({"aggregation": [{"relative_error": 0.1}]}, r"aggregation\[0\].server_round is missing"),
+        ({"runtime": {"hours": 3}}, "runtime.hours is no key of it; it has wall_seconds"),
+        ({"bigram_perplexity": {"shop_00": "x"}}, r"bigram_perplexity\['shop_00'\] is 'x', not a number or null"),
     ],
 )
 def test_a_wrong_run_file_is_named(make_run, change, message):
@@ -210,3 +208,31 @@ def test_a_wrong_run_file_is_named(make_run, change, message):
 def test_no_run(tmp_path):
     with pytest.raises(RunDirectoryError, match=r"run.json is missing"):
         summarise(tmp_path)
+
+
+def test_a_run_of_schema_1_gives_the_same_summary(make_run):
+    run = make_run("run", shops=2)
+    expected = summarise(run)
+    info = read_json(run / "run.json")
+    runtime = info["runtime"]
+    runtime |= {"cohort": runtime.pop("shops_per_batch"), "cohort_reason": runtime.pop("batch_reason")}
+    write_json(run / "run.json", info | {"schema": 1})
+    samples = read_jsonl(run / "samples.jsonl")
+    write_jsonl(run / "samples.jsonl", [{key: row[key] for key in row if key != "extra"} for row in samples])
+    warm = {
+        "server_round": 0, "cycle": 0, "shop_id": "shop_00", "split": "warm_start", "train_loss": 1.0, "steps": 5,
+        "teacher_errors": [], "train_seconds": 1.0,
+    }  # fmt: skip
+    write_jsonl(run / "metrics.jsonl", [warm, *read_jsonl(run / "metrics.jsonl")])
+    assert summarise(run) == expected
+    assert load_run(run).info.schema == 1
+
+
+@pytest.mark.parametrize(("name", "key"), [("samples", "extra"), ("metrics", "served"), ("egress", "kind")])
+def test_a_row_of_this_version_has_every_key(make_run, name, key):
+    run = make_run("run", shops=1, queries=1)
+    rows = read_jsonl(run / f"{name}.jsonl")
+    del rows[0][key]
+    write_jsonl(run / f"{name}.jsonl", rows)
+    with pytest.raises(RunDirectoryError, match=rf"{name}.jsonl, row 1: {key} is missing"):
+        summarise(run)

@@ -7,6 +7,17 @@ import numpy as np
 import pytest
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.rows import (
+    SCHEMA,
+    FactRow,
+    MetricRow,
+    Privacy,
+    RunInfo,
+    Runtime,
+    SampleRow,
+    write_record,
+    write_rows,
+)
 from experiments.paper import tables
 from experiments.paper.claims import claims, fact_value
 from experiments.paper.published import BEST, COLUMNS, ORIGINAL, QUERIES, paper_means, paper_steps, scaled_steps
@@ -26,18 +37,15 @@ SKILL = {
 
 def sample(rng, shop, pair, phase, score, right, extra):
     relevance, cloud = float(rng.uniform(0, 1)), float(rng.uniform(0, 1))
-    facts = {
-        "key": "courier", "kind": "courier", "scope": "shop", "accepted": ["圆通"], "seen": True,
-        "stated": bool(right), "competing_stated": [], "other_shop": [],
-    }  # fmt: skip
+    facts = FactRow("courier", "courier", "shop", ("圆通",), True, bool(right), (), ())
     value = float(np.clip(score, 0, 1))
-    return {
-        "shop_id": shop, "pair_id": pair, "phase": phase, "extra": extra, "context": [], "query": f"问 {pair} | {shop}",
-        "reference": "" if extra else "发圆通", "reply": "圆通" if right else "不知道", "cloud_reply": "发圆通",
-        "similarity": value, "relevance": relevance, "cloud_relevance": cloud, "final_score": value,
-        "relevance_trusted": True, "accepted": value >= 0.45, "facts": [] if extra else [facts], "chrf": None,
-        "verbatim": False, "nll_nats": None, "label_tokens": None, "characters": None,
-    }  # fmt: skip
+    return SampleRow(
+        shop_id=shop, pair_id=pair, phase=phase, extra=extra, server_round=1, context=(), query=f"问 {pair} | {shop}",
+        reference="" if extra else "发圆通", reply="圆通" if right else "不知道", cloud_reply="发圆通", intent=None,
+        form_id=None, similarity=value, relevance=relevance, cloud_relevance=cloud, final_score=value,
+        relevance_trusted=True, accepted=value >= 0.45, facts=() if extra else (facts,), chrf=None, verbatim=False,
+        nll_nats=None, label_tokens=None, characters=None,
+    )  # fmt: skip
 
 
 def write_run(root: Path, key, seed, skill):
@@ -54,15 +62,18 @@ def write_run(root: Path, key, seed, skill):
                 value = mean + 0.15 * (right - rate) + rng.normal(0, 0.02)
                 rows.append(sample(rng, shop, f"p{pair:02d}", phase, value, right, False))
             rows += [sample(rng, shop, f"extra/{n}", phase, 0.1 * n, False, True) for n in range(1, 7)]
-        metrics.append({
-            "server_round": 1, "shop_id": shop, "split": "stream", "train_loss": loss + 0.01 * seed, "steps": 50,
-            "train_seconds": 3.0, "pseudo_labels": 9,
-        })  # fmt: skip
-    for name, content in (("samples", rows), ("metrics", metrics)):
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in content)
-        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
-    info = {"schema": 1, "arm": "local", "seed": seed, "shops": ["a", "b"], "runtime": {"peak_rss_bytes": 10**9}}
-    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+        metrics.append(MetricRow(
+            server_round=1, cycle=0, shop_id=shop, split="stream", served=0, escalated=0, unhappy=0, mean_score=None,
+            pseudo_labels=9, natural_pairs=0, train_loss=loss + 0.01 * seed, steps=50, teacher_requests=0,
+            teacher_cached=0, teacher_failed=0, teacher_errors=(), input_tokens=0, output_tokens=0, cost_usd=0.0,
+            serve_seconds=0.0, train_seconds=3.0,
+        ))  # fmt: skip
+    write_rows(folder / "samples.jsonl", rows)
+    write_rows(folder / "metrics.jsonl", metrics)
+    write_record(folder / "run.json", RunInfo(
+        SCHEMA, "local", seed, ("a", "b"), 1, 1, 0, (), "SimulatorCorpus", 0.0, "zh", "RetrievalTeacher", {},
+        Runtime(1.0, 1, 1.0, 1, 2, "", {}, 1, 10**9, 0), Privacy("none", None, None, False, {}), (), (), {},
+    ))  # fmt: skip
     (folder / ".hydra" / "config.yaml").write_text(
         f"adapter: {{method: {method}}}\nfinetune: {{steps: {round(steps / 60)}, learning_rate: 0.004}}\n"
         "judge: {score_alpha: 0.8, relevance_floor: 0.2}\nruntime: {engine: peft}\n",

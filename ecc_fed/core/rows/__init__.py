@@ -1,0 +1,41 @@
+"""What a run directory holds: one frozen dataclass for each kind of row, written and read by it.
+
+| file | dataclass |
+|---|---|
+| `run.json` | `RunInfo` |
+| `samples.jsonl`, `shops/<shop_id>/evaluation_*.jsonl` | `SampleRow` |
+| `metrics.jsonl`, `shops/<shop_id>/round_*/metrics.jsonl` | `MetricRow` |
+| `egress.jsonl` and every shop's own | `core.records.EgressEntry` |
+
+`SCHEMA` covers them all; it stands in `run.json`, and in each shop's `state.json`.
+"""
+
+from ecc_fed.core.rows.codec import decode, encode
+from ecc_fed.core.rows.files import append_rows, read_record, read_rows, write_record, write_rows
+from ecc_fed.core.rows.metric import MetricRow
+from ecc_fed.core.rows.run_info import AggregationRow, FailureRow, Privacy, RunInfo, Runtime
+from ecc_fed.core.rows.sample import FactRow, Phase, SampleRow
+from ecc_fed.core.rows.schema import SCHEMA, check_schema, lifts, read_run_info
+
+__all__ = [
+    "SCHEMA",
+    "AggregationRow",
+    "FactRow",
+    "FailureRow",
+    "MetricRow",
+    "Phase",
+    "Privacy",
+    "RunInfo",
+    "Runtime",
+    "SampleRow",
+    "append_rows",
+    "check_schema",
+    "decode",
+    "encode",
+    "lifts",
+    "read_record",
+    "read_rows",
+    "read_run_info",
+    "write_record",
+    "write_rows",
+]

@@ -1,0 +1,43 @@
+"""A row of `metrics.jsonl`: what a shop did in one cycle of a server round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One cycle of one shop, or its warm start, which serves nobody: round 0, split "warm_start".
+
+    Attributes:
+        served, escalated, unhappy: queries answered, those that went to the cloud, and those whose
+            customer was not content.
+        mean_score: of the replies that were judged; None where none was.
+        pseudo_labels, natural_pairs: what the shop's experience gained.
+        train_loss: mean over the steps, in nats a token; None where there was no step.
+        teacher_requests, teacher_cached, teacher_failed, teacher_errors: what was asked of the cloud.
+        input_tokens, output_tokens, cost_usd: without what the cache answered.
+    """
+
+    server_round: int
+    cycle: int
+    shop_id: str
+    split: Literal["stream", "warm_start"]
+    served: int
+    escalated: int
+    unhappy: int
+    mean_score: float | None
+    pseudo_labels: int
+    natural_pairs: int
+    train_loss: float | None
+    steps: int
+    teacher_requests: int
+    teacher_cached: int
+    teacher_failed: int
+    teacher_errors: tuple[str, ...]
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    serve_seconds: float
+    train_seconds: float

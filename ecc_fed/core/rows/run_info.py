@@ -1,0 +1,93 @@
+"""`run.json`: what was run, for how long, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the run took.
+
+    `base_loads`, `service_seconds`: of all hosts together; the peaks: of the host that took most;
+    `shops_per_batch` is the most shops side by side in a host, `batch_reason` why no more.
+    """
+
+    wall_seconds: float
+    client_steps: int
+    client_steps_per_second: float
+    hosts: int
+    shops_per_batch: int
+    batch_reason: str
+    service_seconds: Mapping[str, float]
+    base_loads: int
+    peak_rss_bytes: int
+    peak_gpu_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What protected the run, what that guarantees, and what attacks got."""
+
+    redaction: str
+    epsilon: float | None
+    delta: float | None
+    secagg: bool
+    attacks: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    """One thing that went wrong; `shop_id` and `server_round` are None where it concerns none.
+
+    `kind` is one of shop_dropped, shop_refused, round_skipped, batch_halved, teacher_error.
+    """
+
+    kind: str
+    reason: str
+    server_round: int | None = None
+    shop_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AggregationRow:
+    """How far averaging A and B apart moved their product in one server round, in relative Frobenius norm.
+
+    None where the mean product is zero and the aggregate's is not, and for adapters without A and B.
+    """
+
+    server_round: int
+    relative_error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A finished run.
+
+    Attributes:
+        schema: of all files of the directory, as they were written.
+        shops_on_their_own: the others answer with the server's last aggregate, if there is one.
+        corpus, teacher: names of their classes.
+        platform_share: None for a corpus that is not simulated.
+        bigram_perplexity: of a smoothed character bigram on the shop's test replies; None where it has none.
+    """
+
+    schema: int
+    arm: str
+    seed: int
+    shops: tuple[str, ...]
+    server_rounds: int
+    cycles: int
+    personal_rounds: int
+    shops_on_their_own: tuple[str, ...]
+    corpus: str
+    platform_share: float | None
+    language: str
+    teacher: str
+    bigram_perplexity: Mapping[str, float | None]
+    runtime: Runtime
+    privacy: Privacy
+    failures: tuple[FailureRow, ...]
+    aggregation: tuple[AggregationRow, ...]
+    versions: Mapping[str, str]

@@ -1,0 +1,86 @@
+"""Which version wrote a run directory, and how an older one's rows read today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.rows.codec import decode
+from ecc_fed.core.rows.files import Lift
+from ecc_fed.core.rows.metric import MetricRow
+from ecc_fed.core.rows.run_info import RunInfo
+from ecc_fed.core.rows.sample import SampleRow
+from ecc_fed.core.run_directory import read_json
+
+# 2: `runtime.cohort` is called `runtime.shops_per_batch`, `runtime.cohort_reason` `runtime.batch_reason`; every row
+# has all its keys; the shops' states carry the schema.
+SCHEMA = 2
+_READABLE = (1, SCHEMA)
+_RENAMED = {"cohort": "shops_per_batch", "cohort_reason": "batch_reason"}
+_SERVED_NOBODY: Mapping[str, Any] = {
+    "served": 0,
+    "escalated": 0,
+    "unhappy": 0,
+    "mean_score": None,
+    "pseudo_labels": 0,
+    "natural_pairs": 0,
+    "teacher_requests": 0,
+    "teacher_cached": 0,
+    "teacher_failed": 0,
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "cost_usd": 0.0,
+    "serve_seconds": 0.0,
+}
+
+
+def _lift_info(info: Mapping[str, Any]) -> dict[str, Any]:
+    runtime = info.get("runtime")
+    if not isinstance(runtime, Mapping):
+        return dict(info)
+    return {**info, "runtime": {_RENAMED.get(key, key): value for key, value in runtime.items()}}
+
+
+def _lift_sample(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"extra": False, **row}
+
+
+def _lift_metric(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**_SERVED_NOBODY, **row} if row.get("split") == "warm_start" else row
+
+
+def lifts(schema: int) -> Mapping[type, Lift]:
+    """By dataclass, what turns a row of `schema` into one of this version; the others read as they stand."""
+    return {} if schema == SCHEMA else {SampleRow: _lift_sample, MetricRow: _lift_metric}
+
+
+def read_run_info(path: Path) -> RunInfo:
+    """`run.json`, of this version or an older one; its `schema` tells which.
+
+    Raises:
+        RunDirectoryError: the file is missing, of a schema that this version does not read, or broken.
+    """
+    info: Mapping[str, Any] = read_json(path)
+    schema = info.get("schema")
+    if type(schema) is not int or schema not in _READABLE:
+        raise RunDirectoryError(
+            f"{path}: schema {schema!r}, and this version reads schemas {' and '.join(map(str, _READABLE))}; "
+            "run it again, or use the version that wrote it"
+        )
+    return decode(RunInfo, info if schema == SCHEMA else _lift_info(info), str(path))
+
+
+def check_schema(schema: object, what: str) -> None:
+    """Refuses what another version wrote, for uses that need today's files.
+
+    Raises:
+        RunDirectoryError: names `what`, both versions and the remedy.
+    """
+    if schema != SCHEMA:
+        older = not isinstance(schema, int) or schema < SCHEMA
+        raise RunDirectoryError(
+            f"{what} was written by {'an older' if older else 'a newer'} version (schema {schema}, this one writes "
+            f"{SCHEMA}); run it again"
+        )
