@@ -316,6 +316,10 @@ class EgressEntry:
     redaction: str = "none"
     details: Mapping[str, str | int | float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.num_bytes < 0 or self.server_round < 0:
+            raise ValueError(f"has num_bytes {self.num_bytes} and server_round {self.server_round}: both count from 0")
+
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:

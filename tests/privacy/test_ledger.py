@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.records import EgressEntry
+from ecc_fed.core.rows import decode, encode
 from ecc_fed.privacy.ledger import (
     MemoryLedger,
-    entry_from_row,
-    entry_to_row,
     read_ledger,
     write_ledger,
 )
@@ -97,39 +96,38 @@ def test_an_unwritable_place_is_told(tmp_path):
     [
         ({"destination": "moon"}, "destination is 'moon', not one of cloud_teacher, aggregator"),
         ({"direction": "sideways"}, "direction is 'sideways', not one of up, down"),
-        ({"num_bytes": -1}, "num_bytes is -1, not a whole number from 0"),
-        ({"server_round": -1}, "server_round is -1, not a whole number from 0"),
+        ({"num_bytes": -1}, "has num_bytes -1 and server_round 1: both count from 0"),
+        ({"server_round": -1}, "has num_bytes 10 and server_round -1: both count from 0"),
         ({"kind": 3}, "kind is 3, not a text"),
         ({"redaction": ["none"]}, r"redaction is \['none'\], not a text"),
         ({"num_bytes": True}, "num_bytes is True"),
         ({"server_round": 1.5}, "server_round is 1.5"),
         ({"shop_id": None}, "shop_id is None, not a text"),
         ({"details": []}, r"details is \[\], not an object"),
-        ({"extra": 1}, "a ledger line holds exactly the fields"),
+        ({"extra": 1}, "extra is no key of it; it has shop_id, server_round"),
     ],
 )
 def test_a_line_that_is_no_entry_is_named(tmp_path, change, reason):
     path = tmp_path / "egress.jsonl"
-    good = entry_to_row(entry())
+    good = encode(entry())
     path.write_text(json.dumps(good) + "\n" + json.dumps(good | change) + "\n")
-    with pytest.raises(RunDirectoryError, match=rf"egress\.jsonl: entry 2 is no ledger entry \({reason}"):
+    with pytest.raises(RunDirectoryError, match=rf"egress\.jsonl, row 2: {reason}.*; restore the file from a copy"):
         read_ledger(path)
 
 
 def test_a_line_that_is_no_entry_comes_with_its_remedy(tmp_path):
     path = tmp_path / "egress.jsonl"
-    path.write_text(json.dumps(entry_to_row(entry()) | {"kind": None}) + "\n")
+    path.write_text(json.dumps(encode(entry()) | {"kind": None}) + "\n")
     with pytest.raises(RunDirectoryError) as caught:
         read_ledger(path)
     assert str(caught.value) == (
-        f"{path}: entry 1 is no ledger entry (kind is None, not a text); restore the file from a copy, or run again "
-        "in a fresh directory"
+        f"{path}, row 1: kind is None, not a text; restore the file from a copy, or run again in a fresh directory"
     )
 
 
 def test_nothing_at_all_may_have_left_in_round_zero():
     empty = entry(num_bytes=0, server_round=0, details={})
-    assert entry_from_row(entry_to_row(empty)) == empty
+    assert decode(EgressEntry, encode(empty), "here") == empty
 
 
 def test_looking_at_entries_leaves_them_there():
@@ -141,11 +139,13 @@ def test_looking_at_entries_leaves_them_there():
     assert ledger.entries("") == [], "an empty id is a shop's, not all"
 
 
-def test_a_missing_field_is_named():
-    row = entry_to_row(entry())
+def test_a_missing_field_is_named(tmp_path):
+    path = tmp_path / "egress.jsonl"
+    row = encode(entry())
     del row["kind"]
-    with pytest.raises(ValueError, match="exactly the fields"):
-        entry_from_row(row)
+    path.write_text(json.dumps(row))
+    with pytest.raises(RunDirectoryError, match="row 1: kind is missing"):
+        read_ledger(path)
 
 
 @pytest.mark.parametrize("content", [b"{broken\n", b"\xff\xfe\n", b"[1]\n"])

@@ -31,7 +31,8 @@ from ecc_fed.core.records import (
     TeacherReply,
     Turn,
 )
-from ecc_fed.core.run_directory import append_jsonl, cut_torn_tail, sole_writer
+from ecc_fed.core.rows import append_rows
+from ecc_fed.core.run_directory import cut_torn_tail, sole_writer
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.experience import Experience, cycled, draw_examples
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, wants_reference
@@ -44,7 +45,6 @@ from ecc_fed.evolution.shop_state import (
     newest_state,
     save_state,
 )
-from ecc_fed.privacy.ledger import entry_to_row
 
 _CHAT = "chat/"
 _HUMAN = "human"
@@ -231,7 +231,7 @@ class Review:
             cloud = ask_cloud([pair], examples, purpose, self._server_round, self.services)[0]
         finally:
             entries = self.services.ledger.drain(self.shop.shop_id)
-            append_jsonl(self.folder / "egress.jsonl", map(entry_to_row, entries))
+            append_rows(self.folder / "egress.jsonl", entries)
         if cloud.text is not None:
             self._cloud[pair.pair_id] = cloud
         return cloud

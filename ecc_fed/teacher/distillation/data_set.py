@@ -15,8 +15,9 @@ from typing import Any
 
 from ecc_fed.core.errors import BudgetExceeded, RunDirectoryError, TeacherError, UserError
 from ecc_fed.core.records import TeacherReply
+from ecc_fed.core.rows import append_rows
 from ecc_fed.core.run_directory import append_jsonl, cut_torn_tail, read_json, read_jsonl, sole_writer, write_json
-from ecc_fed.privacy.ledger import MemoryLedger, entry_to_row
+from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.distillation.distill import Query, row_of
 from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.gateway import Gateway
@@ -102,7 +103,7 @@ class DataSet:
 
     def _write(self, chunk: Sequence[Query], replies: Sequence[TeacherReply], ledger: MemoryLedger) -> None:
         shops = dict.fromkeys(query.pair.shop_id for query in chunk)
-        append_jsonl(self.egress_path, [entry_to_row(entry) for shop in shops for entry in ledger.drain(shop)])
+        append_rows(self.egress_path, [entry for shop in shops for entry in ledger.drain(shop)])
         answered = [(q, r) for q, r in zip(chunk, replies, strict=True) if r.text is not None]
         append_jsonl(self.rows_path, [row_of(query, reply) for query, reply in answered])
         self.done |= {_key(query) for query, _ in answered}
