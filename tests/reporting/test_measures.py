@@ -15,9 +15,9 @@ def fact(right=True, scope="shop", seen=True, competing=(), other=()):
 def row(*facts, pair="p0", score=None, nll=None, query="q", reference="r", chrf=None, verbatim=False):
     return SampleRow(
         shop_id="s", pair_id=pair, phase="final", extra=False, server_round=1, context=(), query=query,
-        reference=reference, reply="x", cloud_reply=None, intent=None, form_id=None, similarity=score, relevance=score, cloud_relevance=None,
-        final_score=score, relevance_trusted=None, accepted=None, facts=tuple(facts), chrf=chrf, verbatim=verbatim,
-        nll_nats=nll, label_tokens=None, characters=None if nll is None else 10,
+        reference=reference, reply="x", cloud_reply=None, intent=None, form_id=None, similarity=score, relevance=score,
+        cloud_relevance=None, final_score=score, relevance_trusted=None, accepted=None, facts=tuple(facts), chrf=chrf,
+        verbatim=verbatim, nll_nats=nll, label_tokens=None, characters=None if nll is None else 10,
     )  # fmt: skip
 
 

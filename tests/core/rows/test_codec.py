@@ -29,7 +29,8 @@ def through_json(row: object) -> Any:
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_what_is_written_is_read_back(kind: type, data: st.DataObject) -> None:
-    row = data.draw(st.builds(kind, num_bytes=st.integers(0)) if kind is EgressEntry else st.from_type(kind))
+    counts = {"num_bytes": st.integers(0), "server_round": st.integers(0)} if kind is EgressEntry else {}
+    row = data.draw(st.builds(kind, **counts))
     assert decode(kind, through_json(row), "here") == row
     assert encode(decode(kind, through_json(row), "here")) == encode(row)
 
