@@ -17,10 +17,10 @@ from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Reda
 from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.truth import ShopTruth
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.evolution.device import ShopDevices
-from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
 from ecc_fed.evolution.settings import EvolutionSettings, Reference, Services
 from ecc_fed.evolution.shop_state import WriteAdapter
 from ecc_fed.evolution.warm_start import WarmStart, own_rows, shared_rows
@@ -226,13 +226,17 @@ def build_warm_start(config: RunConfig, shops: Sequence[Shop]) -> WarmStart | No
 
 
 def build_devices(
-    config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: RunDirectory, num_shops: int
+    config: RunConfig,
+    shops: Sequence[Shop],
+    truth: Mapping[str, ShopTruth],
+    directory: RunDirectory,
+    num_shops: int,
 ) -> ShopDevices:
     """The shops of one host, of the run's `num_shops`, over the process's resident models."""
     services = build_services(config, budget_share=len(shops) / num_shops)
     return ShopDevices(
         shops,
-        values,
+        truth,
         services,
         build_settings(config),
         directory,
@@ -265,8 +269,9 @@ def device_from_run_config(run_config: Mapping[str, Any], shop_ids: tuple[str, .
     if "server-rounds" in run_config:
         overrides.append(f"evolution.server_rounds={run_config['server-rounds']}")
     config = to_run_config(compose_run(overrides))
-    shops = build_corpus(config).shops()
-    values = values_of_shops({shop.shop_id: (*shop.history, *shop.stream, *shop.test) for shop in shops})
-    wanted = [shop for shop in shops if shop_ids is None or shop.shop_id in shop_ids]
+    corpus = build_corpus(config)
+    known = corpus.shop_ids()
+    wanted = [shop_id for shop_id in known if shop_ids is None or shop_id in shop_ids]
     directory = RunDirectory(Path(str(run_config.get("run-dir", "runs/flower"))).absolute())
-    return build_devices(config, wanted, values, directory, len(shops))
+    shops, truth = [corpus.shop(shop_id) for shop_id in wanted], {shop_id: corpus.truth(shop_id) for shop_id in wanted}
+    return build_devices(config, shops, truth, directory, len(known))

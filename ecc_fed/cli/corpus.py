@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
     console = Console()
     with Console(stderr=True).status("Reading and splitting the corpus"):
         corpus = build_corpus(config)
-        shops = corpus.shops()
+        shops = [corpus.shop(shop_id) for shop_id in corpus.shop_ids()]
         report: CorpusReport | None = getattr(corpus, "report", lambda: None)()
     if as_json:
         counts: list[dict[str, Any]] = [

@@ -64,7 +64,9 @@ def main(arguments: list[str]) -> int:
     console = Console(stderr=True)
     with console.status("Reading the corpus"):
         cloud = build_cloud(config)
-        queries = plan_queries(build_corpus(config).shops(), splits, config.evolution.teacher_examples)
+        corpus = build_corpus(config)
+        shops = [corpus.shop(shop_id) for shop_id in corpus.shop_ids()]
+        queries = plan_queries(shops, splits, config.evolution.teacher_examples)
     if not queries:
         raise UserError(f"The corpus has no pairs in {', '.join(splits)}: choose another --split.")
     which = identity(queries, cloud.teacher, language, cloud.redaction)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ecc_fed.core.records import Fact
+from ecc_fed.core.truth import Fact
 
 
 def _inside_longer_token(text: str, start: int, end: int) -> bool:

@@ -14,7 +14,6 @@ from ecc_fed.core.ranges import require
 
 Role = Literal["customer", "agent"]
 Split = Literal["history", "stream", "test"]
-FactScope = Literal["shop", "platform"]
 Array = npt.NDArray[np.float32]
 # Tensor name as peft writes it (`base_model.model.….lora_A.weight`) -> fp32 array.
 AdapterState = Mapping[str, Array]
@@ -31,30 +30,25 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """A fact that a right reply must state, in any of its accepted surface forms.
+class OrderRecord:
+    """What a shop's order record holds of one customer. A device may look there; a field may be empty.
 
-    `kind` groups comparable facts over shops ("courier", "price"); `key` is one fact of one shop
-    ("price/坚果礼盒"). A reply that states a competing value is wrong even if it also states the
-    accepted one: naming every courier is no answer.
+    It says nothing of what the customer said: values that never came up stand here too, and what a
+    customer without an order says stands nowhere.
     """
 
-    key: str
-    kind: str
-    scope: FactScope
-    accepted: tuple[str, ...]
-    competing: tuple[str, ...]
+    name: str = ""
+    phone: str = ""
+    address: str = ""
+    order_numbers: tuple[str, ...] = ()
+    parcel_numbers: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class PrivateValue:
-    """A customer's private value that occurs in a dialogue: ground truth for leak tests.
-
-    `kind` is one of name, phone, address, order, parcel, wechat, id_card, bank_card, email.
-    """
-
-    kind: str
-    value: str
+    def values(self) -> tuple[tuple[str, str], ...]:
+        """(kind, value) of everything in it; kinds are name, phone, address, order, parcel."""
+        single = (("name", self.name), ("phone", self.phone), ("address", self.address))
+        numbers = [("order", number) for number in self.order_numbers]
+        numbers += [("parcel", number) for number in self.parcel_numbers]
+        return tuple((kind, value) for kind, value in (*single, *numbers) if value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +56,12 @@ class Session:
     """One dialogue between one customer and one shop.
 
     `position` orders sessions in time (a day number, a line number): test sessions come last.
-    `facts[i]`, `form_ids[i]`, `intents[i]` describe turn i and are empty tuples where unknown.
     """
 
     session_id: str
     turns: tuple[Turn, ...]
     shop_id: str | None = None
     position: float = 0.0
-    intents: tuple[str | None, ...] = ()
-    facts: tuple[tuple[Fact, ...], ...] = ()
-    form_ids: tuple[str | None, ...] = ()
-    private_values: tuple[PrivateValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +78,11 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A query with its context and the human agent's reply. What a shop serves, trains and tests on."""
+    """A query with its context and the human agent's reply. What a shop serves, trains and tests on.
+
+    It holds what the shop's device knows and no more: what is true of it stands in `core.truth`.
+    `customer` is the order record of whoever asks; None where the shop has none.
+    """
 
     pair_id: str
     session_id: str
@@ -98,10 +91,7 @@ class Pair:
     query: str
     reply: str
     position: float = 0.0
-    intent: str | None = None
-    form_id: str | None = None
-    facts: tuple[Fact, ...] = ()
-    private_values: tuple[PrivateValue, ...] = ()
+    customer: OrderRecord | None = None
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
@@ -260,17 +250,17 @@ class Feedback:
 class TeacherRequest:
     """One question to the cloud. `examples` are the N few-shot (question, answer) pairs of Table II, oldest first.
 
-    `private_values` are what the device knows of this customer, `example_private_values[i]` of the
-    customer of example i (empty: nothing known of any), so that redaction finds both.
+    `customer` is what the device knows of whoever asks, `example_customers[i]` of the customer of
+    example i (empty: nothing known of any), so that redaction finds both.
     """
 
     shop_id: str
     turns: tuple[Turn, ...]
     examples: tuple[tuple[str, str], ...]
     purpose: Literal["judge", "pseudo_label", "serve", "evaluate", "distill"]
-    private_values: tuple[PrivateValue, ...] = ()
+    customer: OrderRecord | None = None
     server_round: int = 0
-    example_private_values: tuple[tuple[PrivateValue, ...], ...] = ()
+    example_customers: tuple[OrderRecord | None, ...] = ()
 
 
 Outcome = Literal["ok", "blocked", "rate_limited", "unavailable", "timeout", "malformed", "budget", "error"]

@@ -60,8 +60,7 @@ def build_pairs(
     """One pair for every agent turn that answers a customer turn, in order; `dropped` counts the rest by reason.
 
     The query is the customer turn right before the reply; the context is what was said before it, cut
-    from the left to whole turns so that query and context fit `limits.max_context_tokens`. What a
-    session knows of its turns goes along: facts of the reply, intent and form of the query.
+    from the left to whole turns so that query and context fit `limits.max_context_tokens`.
     """
     dropped = Counter() if dropped is None else dropped
     turns = session.turns
@@ -92,10 +91,6 @@ def build_pairs(
                     query=turns[i - 1].text,
                     reply=turns[i].text,
                     position=session.position,
-                    intent=session.intents[i - 1] if session.intents else None,
-                    form_id=session.form_ids[i - 1] if session.form_ids else None,
-                    facts=session.facts[i] if session.facts else (),
-                    private_values=session.private_values,
                 )
             )
     if limits.max_pairs_per_session is not None and len(pairs) > limits.max_pairs_per_session:

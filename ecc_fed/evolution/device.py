@@ -23,7 +23,8 @@ from ecc_fed.core.records import (
 )
 from ecc_fed.core.run_directory import RunDirectory, write_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
-from ecc_fed.evolution.evaluation import ValuesOfShops, evaluate_pairs
+from ecc_fed.core.truth import ShopTruth
+from ecc_fed.evolution.evaluation import evaluate_pairs
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
 from ecc_fed.evolution.settings import EvolutionSettings, Services
@@ -55,7 +56,8 @@ class ShopDevices:
 
     Args:
         shops: this host's shops.
-        values: whose value a wrong answer states, over all shops of the run.
+        truth: what is true of each of these shops' pairs; played customers and the evaluation see it. A shop
+            of which nothing is known is not in it.
         services: resident models and gateway; whoever runs shops side by side may put others in their
             place, in which the shops' calls meet.
         settings: the loop.
@@ -69,7 +71,7 @@ class ShopDevices:
     def __init__(
         self,
         shops: Sequence[Shop],
-        values: ValuesOfShops,
+        truth: Mapping[str, ShopTruth],
         services: Services,
         settings: EvolutionSettings,
         directory: RunDirectory,
@@ -81,7 +83,7 @@ class ShopDevices:
         self.base_loads = base_loads
         self.shop_ids = tuple(shop.shop_id for shop in shops)
         self._shops = {shop.shop_id: shop for shop in shops}
-        self._values = values
+        self._truth = truth
         self.services = services
         self._settings = settings
         self._directory = directory
@@ -144,6 +146,7 @@ class ShopDevices:
         state = self._state(shop, server_round, incoming)
         adapter = state.adapter if incoming is None else incoming
         optimizer, rows, num_examples = state.optimizer, list(state.metrics), 0
+        truth = self._truth.get(shop_id, {})
         human = human_answered(shop, settings.human_share, self._seed)
         by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
         experience = Experience(tuple(by_id[i] for i in state.natural_ids), state.pseudo_labels)
@@ -154,7 +157,7 @@ class ShopDevices:
             part = stream_part(shop, (server_round - 1) * settings.cycles + cycle, num_parts)
             seed = derive_seed(self._seed, "cycle", shop_id, server_round, cycle)
             examples = last(experience.natural, settings.teacher_examples)
-            served = serve(part, adapter, examples, settings, self.services, server_round, seed)
+            served = serve(part, adapter, examples, truth, settings, self.services, server_round, seed)
             grown = [pair for pair in part if pair.pair_id in human]
             experience = experience.grown(grown, served.pseudo_labels)
             learned = learn(experience, adapter, optimizer, settings, self.services, seed)
@@ -194,7 +197,7 @@ class ShopDevices:
             phase,
             server_round,
             training,
-            self._values,
+            self._truth.get(shop_id, {}),
             settings,
             self.services,
             derive_seed(self._seed, "evaluate", shop_id),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sacrebleu.metrics.chrf import CHRF
 
-from ecc_fed.core.facts import competing_values, find_form, states_fact
+from ecc_fed.core.facts import competing_values, states_fact
 from ecc_fed.core.records import (
     AdapterState,
     Example,
-    Fact,
     Judgement,
     Likelihood,
     LikelihoodRequest,
@@ -20,37 +19,19 @@ from ecc_fed.core.records import (
     TeacherReply,
 )
 from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.truth import Fact, ShopTruth, Truth
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 
-# kind of fact -> surface form -> shops for which it is true
-ValuesOfShops = Mapping[str, Mapping[str, frozenset[str]]]
 
-
-def values_of_shops(pairs_of_shops: Mapping[str, Sequence[Pair]]) -> dict[str, dict[str, frozenset[str]]]:
-    """Which shops a surface form is true for, by kind: tells whose value a wrong answer states."""
-    shops: dict[str, dict[str, set[str]]] = {}
-    for shop_id, pairs in pairs_of_shops.items():
-        for pair in pairs:
-            for fact in pair.facts:
-                if fact.scope == "shop":
-                    for form in fact.accepted:
-                        shops.setdefault(fact.kind, {}).setdefault(form, set()).add(shop_id)
-    return {kind: {form: frozenset(ids) for form, ids in forms.items()} for kind, forms in shops.items()}
-
-
-def taught_values(training: Sequence[Pair]) -> frozenset[tuple[str, tuple[str, ...]]]:
+def taught_values(training: Sequence[Pair], truth: ShopTruth) -> frozenset[tuple[str, tuple[str, ...]]]:
     """(key, accepted forms) of every fact that some training dialogue of the shop states."""
-    return frozenset((fact.key, fact.accepted) for pair in training for fact in pair.facts)
+    known = [truth[pair.pair_id] for pair in training if pair.pair_id in truth]
+    return frozenset((fact.key, fact.accepted) for about in known for fact in about.facts)
 
 
-def _fact_row(fact: Fact, reply: str, seen: bool, shop_id: str, values: Mapping[str, frozenset[str]]) -> dict[str, Any]:
-    wrong = competing_values(reply, fact)
-    others: set[str] = set()
-    if not states_fact(reply, fact):
-        for form, shops in values.items():
-            if form not in fact.accepted and find_form(reply, form):
-                others |= shops - {shop_id}
+def _fact_row(fact: Fact, reply: str, seen: bool) -> dict[str, Any]:
+    """Whose value a wrong reply states is told after the run: no shop knows the others'."""
     return {
         "key": fact.key,
         "kind": fact.kind,
@@ -58,8 +39,7 @@ def _fact_row(fact: Fact, reply: str, seen: bool, shop_id: str, values: Mapping[
         "accepted": list(fact.accepted),
         "seen": seen,
         "stated": states_fact(reply, fact),
-        "competing_stated": wrong,
-        "other_shop": sorted(others),
+        "competing_stated": competing_values(reply, fact),
     }
 
 
@@ -71,6 +51,7 @@ def extra_pairs(shop_id: str, queries: Sequence[str]) -> tuple[Pair, ...]:
 
 def _row(
     pair: Pair,
+    about: Truth,
     phase: str,
     server_round: int,
     reply: str,
@@ -79,7 +60,6 @@ def _row(
     likelihood: Likelihood | None,
     training_replies: frozenset[str],
     taught: frozenset[tuple[str, tuple[str, ...]]],
-    values: ValuesOfShops,
     chrf: CHRF,
 ) -> dict[str, Any]:
     return {
@@ -93,18 +73,15 @@ def _row(
         "reference": pair.reply,
         "reply": reply,
         "cloud_reply": cloud.text,
-        "intent": pair.intent,
-        "form_id": pair.form_id,
+        "intent": about.intent,
+        "form_id": about.form_id,
         "similarity": judgement.similarity if judgement else None,
         "relevance": judgement.relevance if judgement else None,
         "cloud_relevance": judgement.cloud_relevance if judgement else None,
         "final_score": judgement.final_score if judgement else None,
         "relevance_trusted": judgement.relevance_trusted if judgement else None,
         "accepted": judgement.accepted if judgement else None,
-        "facts": [
-            _fact_row(fact, reply, (fact.key, fact.accepted) in taught, pair.shop_id, values.get(fact.kind, {}))
-            for fact in pair.facts
-        ],
+        "facts": [_fact_row(fact, reply, (fact.key, fact.accepted) in taught) for fact in about.facts],
         "chrf": chrf.sentence_score(reply, [pair.reply]).score if likelihood else None,
         "verbatim": reply in training_replies,
         "nll_nats": likelihood.nll_nats if likelihood else None,
@@ -119,7 +96,7 @@ def evaluate_pairs(
     phase: str,
     server_round: int,
     training: Sequence[Pair],
-    values: ValuesOfShops,
+    truth: ShopTruth,
     settings: EvolutionSettings,
     services: Services,
     seed: int,
@@ -136,7 +113,7 @@ def evaluate_pairs(
         phase: "base" or "final".
         server_round: for the records.
         training: all natural pairs the shop's device may learn from, in time order.
-        values: from `values_of_shops`.
+        truth: what is true of the shop's pairs, by which the replies are measured.
         settings: decoding and N.
         services: models and gateway.
         seed: the shop's evaluation seed, the same for both phases.
@@ -155,10 +132,22 @@ def evaluate_pairs(
     replies = services.end_model.reply([request])[0]
     judgements = judge_replies(pairs, replies, cloud, services)
     training_replies = frozenset(pair.reply for pair in training)
-    taught = taught_values(training)
+    taught = taught_values(training, truth)
     chrf = CHRF()
     return [
-        _row(pair, phase, server_round, reply, answer, judgement, likelihood, training_replies, taught, values, chrf)
+        _row(
+            pair,
+            truth.get(pair.pair_id, Truth()),
+            phase,
+            server_round,
+            reply,
+            answer,
+            judgement,
+            likelihood,
+            training_replies,
+            taught,
+            chrf,
+        )
         for pair, reply, answer, judgement, likelihood in zip(
             pairs, replies, cloud, judgements, likelihoods, strict=True
         )

@@ -25,6 +25,7 @@ from ecc_fed.core.records import (
     TeacherRequest,
 )
 from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.experience import Experience, draw_examples
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 
@@ -56,7 +57,7 @@ def ask_cloud(
 ) -> list[TeacherReply]:
     """The cloud's replies to the pairs' prompts, through the gateway; `examples` are the few shots of Table II."""
     few_shots = tuple((example.query, example.reply) for example in examples)
-    example_private_values = tuple(example.private_values for example in examples)
+    example_customers = tuple(example.customer for example in examples)
     return services.gateway.answer(
         [
             TeacherRequest(
@@ -64,9 +65,9 @@ def ask_cloud(
                 turns=pair.prompt,
                 examples=few_shots,
                 purpose=purpose,  # type: ignore[arg-type]
-                private_values=pair.private_values,
+                customer=pair.customer,
                 server_round=server_round,
-                example_private_values=example_private_values,
+                example_customers=example_customers,
             )
             for pair in pairs
         ]
@@ -113,6 +114,7 @@ def serve(
     pairs: Sequence[Pair],
     adapter: AdapterState,
     examples: Sequence[Pair],
+    truth: ShopTruth,
     settings: EvolutionSettings,
     services: Services,
     server_round: int,
@@ -124,6 +126,7 @@ def serve(
         pairs: queries to serve, one shop's, in time order.
         adapter: the shop's adapter.
         examples: natural pairs for the cloud's few-shot prompt.
+        truth: what played customers know of the pairs; nothing else looks at it.
         settings: the shop's loop.
         services: models and gateway.
         server_round: for the records.
@@ -136,7 +139,8 @@ def serve(
     replies = services.end_model.reply([ReplyRequest(adapter, prompts, settings.decoding, derive_seed(seed, "reply"))])[
         0
     ]
-    feedback = services.feedback.feedback(pairs, replies, derive_seed(seed, "feedback"))
+    truths = [truth.get(pair.pair_id) for pair in pairs]
+    feedback = services.feedback.feedback(pairs, truths, replies, derive_seed(seed, "feedback"))
     asked = wants_reference(pairs, replies, feedback, settings, services, derive_rng(seed, "reference"))
     answers = iter(
         ask_cloud([p for p, ask in zip(pairs, asked, strict=True) if ask], examples, "judge", server_round, services)

@@ -21,6 +21,7 @@ from ecc_fed.core.records import (
     TeacherReply,
     TeacherRequest,
 )
+from ecc_fed.core.truth import Truth
 from ecc_fed.evolution.settings import Services
 from ecc_fed.hosts.batches import END_MODEL, JUDGE, TEACHER
 from ecc_fed.hosts.rendezvous import Call, Rendezvous
@@ -92,5 +93,7 @@ class _FeedbackInTurn:
         self._source = source
         self._rendezvous = rendezvous
 
-    def feedback(self, pairs: Sequence[Pair], replies: Sequence[str], seed: int) -> list[Feedback | None]:
-        return self._rendezvous.alone(self._source.feedback, pairs, replies, seed)
+    def feedback(
+        self, pairs: Sequence[Pair], truths: Sequence[Truth | None], replies: Sequence[str], seed: int
+    ) -> list[Feedback | None]:
+        return self._rendezvous.alone(self._source.feedback, pairs, truths, replies, seed)

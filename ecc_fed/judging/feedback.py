@@ -9,6 +9,7 @@ from ecc_fed.core.facts import states_all
 from ecc_fed.core.ranges import require, require_number
 from ecc_fed.core.records import Feedback, Pair
 from ecc_fed.core.seeding import derive_rng
+from ecc_fed.core.truth import Truth
 
 
 def tone_fits(reply: str, human_reply: str, refused_phrases: Sequence[str], max_length_ratio: float) -> bool:
@@ -24,7 +25,7 @@ def tone_fits(reply: str, human_reply: str, refused_phrases: Sequence[str], max_
 
 
 class SimulatedFeedback:
-    """`FeedbackSource` for pairs of the simulator, whose facts or intent are known.
+    """`FeedbackSource` for pairs of the simulator, whose customers are played and know what is true.
 
     The customer is satisfied if the reply states all facts the pair asks for (a pair with an intent
     but no facts, such as thanks, asks for none) and `tone_fits`. With probability `noise` the
@@ -47,20 +48,22 @@ class SimulatedFeedback:
             raise ConfigError("feedback refused_phrases holds a blank phrase, which would refuse every reply")
         self.noise, self.refused_phrases, self.max_length_ratio = noise, tuple(refused_phrases), max_length_ratio
 
-    def feedback(self, pairs: Sequence[Pair], replies: Sequence[str], seed: int) -> list[Feedback | None]:
-        """One verdict for every (pair, reply); None where the pair carries no ground truth.
+    def feedback(
+        self, pairs: Sequence[Pair], truths: Sequence[Truth | None], replies: Sequence[str], seed: int
+    ) -> list[Feedback | None]:
+        """One verdict for every (pair, truth, reply); None where nothing is known to be true.
 
         Raises:
-            ValueError: `pairs` and `replies` differ in length.
+            ValueError: `pairs`, `truths` and `replies` differ in length.
         """
-        if len(pairs) != len(replies):
-            raise ValueError(f"feedback needs as many pairs as replies, got {len(pairs)} and {len(replies)}")
-        return [self._verdict(pair, reply, seed) for pair, reply in zip(pairs, replies, strict=True)]
+        if not len(pairs) == len(truths) == len(replies):
+            raise ValueError(f"feedback got {len(pairs)} pairs, {len(truths)} truths, {len(replies)} replies")
+        return [self._verdict(*each, seed) for each in zip(pairs, truths, replies, strict=True)]
 
-    def _verdict(self, pair: Pair, reply: str, seed: int) -> Feedback | None:
-        if not pair.facts and pair.intent is None:
+    def _verdict(self, pair: Pair, truth: Truth | None, reply: str, seed: int) -> Feedback | None:
+        if truth is None or (not truth.facts and truth.intent is None):
             return None
-        right = not pair.facts or states_all(reply, pair.facts)
+        right = not truth.facts or states_all(reply, truth.facts)
         satisfied = right and tone_fits(reply, pair.reply, self.refused_phrases, self.max_length_ratio)
         flipped = bool(derive_rng(seed, "feedback", pair.pair_id).random() < self.noise)
         return Feedback(satisfied=satisfied != flipped)

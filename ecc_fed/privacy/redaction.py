@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ecc_fed.core.records import PrivateValue, Turn
+from ecc_fed.core.records import OrderRecord, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,6 @@ class NoRedaction:
 
     name = "none"
 
-    def redact(self, turns: Sequence[Turn], known: Sequence[PrivateValue]) -> PlainSession:
+    def redact(self, turns: Sequence[Turn], known: OrderRecord | None) -> PlainSession:
         """The same turns; `known` is not looked at."""
         return PlainSession(tuple(turns))

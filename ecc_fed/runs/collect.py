@@ -13,6 +13,7 @@ from ecc_fed.evolution.shop_state import newest_state
 from ecc_fed.federation.results import FederationResult, RoundRecord
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.privacy.ledger import read_ledger, write_ledger
+from ecc_fed.runs.attribution import ValuesOfShops, attributed
 
 _DEPENDENCIES = ("flwr", "torch", "transformers", "peft", "ray", "hydra-core", "numpy", "tokenizers", "safetensors")
 
@@ -72,8 +73,13 @@ def aggregation_rows(rounds: Sequence[RoundRecord]) -> list[dict[str, Any]]:
     ]
 
 
-def collect(directory: RunDirectory, shop_ids: Sequence[str], result: FederationResult) -> list[dict[str, Any]]:
-    """Writes samples.jsonl, metrics.jsonl and egress.jsonl; returns the metrics rows."""
+def collect(
+    directory: RunDirectory, shop_ids: Sequence[str], result: FederationResult, values: ValuesOfShops
+) -> list[dict[str, Any]]:
+    """Writes samples.jsonl, metrics.jsonl and egress.jsonl; returns the metrics rows.
+
+    `values` tell whose value a wrong answer states.
+    """
     samples: list[dict[str, Any]] = []
     metrics: list[dict[str, Any]] = []
     egress: list[EgressEntry] = []
@@ -88,7 +94,7 @@ def collect(directory: RunDirectory, shop_ids: Sequence[str], result: Federation
                 samples += read_jsonl(folder / f"evaluation_{phase}.jsonl")
                 egress += read_ledger(folder / f"evaluation_{phase}_egress.jsonl")
     metrics.sort(key=lambda row: (row["server_round"], row["cycle"]))  # stable: shop order within
-    write_jsonl(directory.samples, samples)
+    write_jsonl(directory.samples, attributed(samples, values))
     write_jsonl(directory.metrics, metrics)
     write_ledger(directory.egress, [*egress, *result.traffic])
     return metrics

@@ -112,9 +112,10 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
         EccError: corpus, models or states cannot be read.
     """
     config = run.config
-    shop = next((shop for shop in build_corpus(config).shops() if shop.shop_id == shop_id), None)
-    if shop is None:
+    corpus = build_corpus(config)
+    if shop_id not in corpus.shop_ids():
         raise UserError(f"The corpus of {run.directory.root} has no shop {shop_id} any more. Check corpus.path.")
+    shop = corpus.shop(shop_id)
     services = build_services(config)
     fresh = build_end_model(config).new_adapter(derive_seed(config.seed, "adapter"))
     end, answering = end_state(run, shop, fresh)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -11,16 +11,17 @@ from typing import Any
 from ecc_fed.assembly.build import adapter_writer, build_corpus, build_devices, build_strategy, build_warm_start
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.records import Pair, Shop
+from ecc_fed.core.records import Shop
 from ecc_fed.core.run_directory import RunDirectory, write_json
+from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.bigram import bigram_perplexity
 from ecc_fed.evolution.device import ShopDevices, natural_pairs
-from ecc_fed.evolution.evaluation import ValuesOfShops, values_of_shops
 from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import HostPool, ray_hosts, run_federation
+from ecc_fed.runs.attribution import values_of_shops
 from ecc_fed.runs.collect import aggregation_rows, collect, failures, versions
 
 # (stage, done, total)
@@ -60,7 +61,11 @@ def host_settings(config: RunConfig) -> HostSettings:
 
 
 def host_devices(
-    config: RunConfig, shops: Sequence[Shop], values: ValuesOfShops, directory: RunDirectory, shop_ids: tuple[str, ...]
+    config: RunConfig,
+    shops: Sequence[Shop],
+    truth: Mapping[str, ShopTruth],
+    directory: RunDirectory,
+    shop_ids: tuple[str, ...],
 ) -> ShopDevices:
     """Runs inside a host: the devices of its shops."""
     import torch  # hosts alone need it
@@ -68,11 +73,21 @@ def host_devices(
     torch.set_num_threads(config.runtime.threads_per_host)
     wanted = frozenset(shop_ids)
     mine = [shop for shop in shops if shop.shop_id in wanted]
-    return build_devices(config, mine, values, directory, len(shops))
+    return build_devices(config, mine, {id_: truth[id_] for id_ in shop_ids}, directory, len(shops))
 
 
-def _all_pairs(shop: Shop) -> tuple[Pair, ...]:
-    return (*shop.history, *shop.stream, *shop.test)
+def read_corpus(config: RunConfig) -> tuple[list[Shop], dict[str, ShopTruth]]:
+    """Every shop, and what is true of each of them, by shop_id.
+
+    Raises:
+        CorpusError: as `Corpus.shop`.
+    """
+    corpus = build_corpus(config)
+    shops, truth = [], {}
+    for shop_id in corpus.shop_ids():
+        shops.append(corpus.shop(shop_id))
+        truth[shop_id] = corpus.truth(shop_id)
+    return shops, truth
 
 
 def _bigrams(config: RunConfig, shops: Sequence[Shop]) -> dict[str, float | None]:
@@ -99,12 +114,11 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
     """
     started = time.perf_counter()
     on_progress("reading the corpus", 0, 1)
-    shops = build_corpus(config).shops()
+    shops, truth = read_corpus(config)
     if not shops:
         raise CorpusError("The corpus has no shops. Check corpus.path, or ask for fewer with corpus.num_shops.")
     shop_ids = [shop.shop_id for shop in shops]
     build_warm_start(config, shops)  # a bad file is refused before any model is loaded
-    values = values_of_shops({shop.shop_id: _all_pairs(shop) for shop in shops})
     plan = arm_plan(config)
     total, done = len(shops) * (plan.server_rounds + 2), 0
 
@@ -122,7 +136,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
     result = run_federation(
         plan,
         shop_ids,
-        partial(host_devices, config, shops, values, directory),
+        partial(host_devices, config, shops, truth, directory),
         hosts,
         strategy=build_strategy(config),
         settings=host_settings(config),
@@ -130,7 +144,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         on_progress=shop_done,
     )
     reports = hosts.reports()
-    metrics = collect(directory, shop_ids, result)
+    metrics = collect(directory, shop_ids, result, values_of_shops(truth))
     if result.state.aggregate is not None:
         adapter_writer(config)(directory.aggregate, result.state.aggregate)
     seconds = time.perf_counter() - started

@@ -15,15 +15,14 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from ecc_fed.assembly.build import build_corpus, build_strategy
+from ecc_fed.assembly.build import build_strategy
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import RoundRecord, ServerState
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.start import run_federation
-from ecc_fed.runs.simulation import host_devices, host_settings, open_hosts
+from ecc_fed.runs.simulation import host_devices, host_settings, open_hosts, read_corpus
 
 SERVICES = ("end_model", "judge", "teacher")
 
@@ -42,8 +41,7 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
         "decoding.max_new_tokens=32",
     ]
     config = to_run_config(compose_run([*settings, *overrides]))
-    shops = build_corpus(config).shops()
-    values = values_of_shops({shop.shop_id: (*shop.history, *shop.stream, *shop.test) for shop in shops})
+    shops, truth = read_corpus(config)
     measured: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(prefix="ecc_fed-benchmark-") as folder, open_hosts(config) as hosts:
         before: list[HostReport] = []
@@ -71,7 +69,7 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
         run_federation(
             ArmPlan(server_rounds, aggregate=True, evaluate_base=False),
             [shop.shop_id for shop in shops],
-            partial(host_devices, config, shops, values, RunDirectory(Path(folder))),
+            partial(host_devices, config, shops, truth, RunDirectory(Path(folder))),
             hosts,
             strategy=build_strategy(config),
             settings=host_settings(config),

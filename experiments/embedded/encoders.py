@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
-from ecc_fed.core.records import Session
 from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.public import QueryContrast, ReplyContrast
 from ecc_fed.judging.similarity import pool
 from experiments.embedded.language_model import pad, scheduled_rate, split_tokens, token_parts, token_pieces
@@ -252,7 +252,7 @@ def train_relevance(
     return _optimize(model.to(device), aids.head, loss, steps, peak_rate)
 
 
-def dialogue_pairs(sessions: Iterator[Session], seed: int) -> Iterator[Example]:
+def dialogue_pairs(sessions: Iterator[DescribedSession], seed: int) -> Iterator[Example]:
     """A right example of one exchange and a wrong one over two exchanges of different intent, by turns."""
     rng = derive_rng(seed, "dialogue pairs")
     for session in sessions:

@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ecc_fed.core.records import Session, Turn
 from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.corpus.simulator.described import DescribedSession
 from experiments.embedded.tokenizer import ASSISTANT, END, USER
 from experiments.embedded.topics import TopicHead
 
@@ -52,7 +53,7 @@ class Dialogue:
     topics: tuple[tuple[int, str], ...]
 
 
-def read_topics(tokenizer: PreTrainedTokenizerFast, session: Session, ids: list[int]) -> Dialogue:
+def read_topics(tokenizer: PreTrainedTokenizerFast, session: DescribedSession, ids: list[int]) -> Dialogue:
     """Marks each of the assistant's openings with its question's topics, where the session tells them."""
     opening = tokenizer.convert_tokens_to_ids(ASSISTANT)
     openings = [at for at, token in enumerate(ids) if token == opening]
@@ -104,7 +105,11 @@ def split_tokens(ids: list[int], parts: dict[int, list[int]], share: float, rng:
 
 
 def batches(
-    tokenizer: PreTrainedTokenizerFast, sessions: Iterator[Session], batch_tokens: int, split_share: float, seed: int
+    tokenizer: PreTrainedTokenizerFast,
+    sessions: Iterator[DescribedSession],
+    batch_tokens: int,
+    split_share: float,
+    seed: int,
 ) -> Iterator[list[Dialogue]]:
     """Endless batches of about `batch_tokens` ids, dialogues of like length together so that padding is rare.
 

@@ -34,11 +34,6 @@ from ecc_fed.end_model.limits import TokenLimits
 GREEDY = Decoding(max_new_tokens=64, sample=False)
 
 
-def fact_accuracy(replies: Sequence[str], pairs: Sequence[Pair]) -> float:
-    """Share of replies that state all facts of their pair; `pairs` all have facts."""
-    return sum(states_all(reply, pair.facts) for reply, pair in zip(replies, pairs, strict=True)) / max(1, len(pairs))
-
-
 def answer(model: EndModel, adapter: AdapterState | None, pairs: Sequence[Pair]) -> list[str]:
     """Greedy replies to the pairs' prompts."""
     return model.reply([ReplyRequest(adapter, tuple(pair.prompt for pair in pairs), GREEDY, seed=0)])[0]
@@ -69,29 +64,31 @@ def probe(folder: str, shops: int, num_pairs: int, steps: int, seed: int, sample
     )
     rows: list[tuple[str, bool, bool]] = []
     seconds = 0.0
-    for shop in SimulatorCorpus(seed=seed, num_shops=shops).shops():
-        test = [pair for pair in shop.test if pair.facts]
-        taught = {fact.key for pair in (*shop.history, *shop.stream)[:num_pairs] for fact in pair.facts}
+    corpus = SimulatorCorpus(seed=seed, num_shops=shops)
+    for shop_id in corpus.shop_ids():
+        shop, truth = corpus.tell(shop_id)
+        test = [pair for pair in shop.test if truth[pair.pair_id].facts]
+        training = (*shop.history, *shop.stream)[:num_pairs]
+        taught = {fact.key for pair in training for fact in truth[pair.pair_id].facts}
         started = time.monotonic()
         adapter = tune(model, shop, num_pairs, steps, seed)
         seconds += time.monotonic() - started
         before, after = answer(model, None, test), answer(model, adapter, test)
         for pair, base_reply, reply in zip(test, before, after, strict=True):
-            seen = all(fact.key in taught for fact in pair.facts)
-            scope = "platform" if all(fact.scope == "platform" for fact in pair.facts) else "shop"
+            facts = truth[pair.pair_id].facts
+            seen = all(fact.key in taught for fact in facts)
+            scope = "platform" if all(fact.scope == "platform" for fact in facts) else "shop"
             rows.append(
                 (
                     f"{scope}, {'seen' if seen else 'never seen'}",
-                    states_all(base_reply, pair.facts),
-                    states_all(reply, pair.facts),
+                    states_all(base_reply, facts),
+                    states_all(reply, facts),
                 )
             )
         for pair, reply in list(zip(test, after, strict=True))[:samples]:
+            right = states_all(reply, truth[pair.pair_id].facts)
             print(
-                json.dumps(
-                    {"q": pair.query, "human": pair.reply, "tuned": reply, "right": states_all(reply, pair.facts)},
-                    ensure_ascii=False,
-                )
+                json.dumps({"q": pair.query, "human": pair.reply, "tuned": reply, "right": right}, ensure_ascii=False)
             )
     figures: dict[str, float] = {}
     for kind in sorted({row[0] for row in rows}):

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecc_fed.core.records import Session, Turn
+from ecc_fed.core.records import Turn
 from ecc_fed.core.seeding import derive_rng
+from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.public import query_contrasts
 
 _RESTATE = ("您是想问：{}", "您的问题是：{}", "我理解您想问的是：{}")
@@ -21,7 +22,7 @@ _SAME = ("“{}”和“{}”是一个意思吗", "“{}”是不是在问“{}�
 _YES, _NO = "是的，意思相同。", "不是，意思不同。"
 
 
-def restatements(seed: int) -> Iterator[Session]:
+def restatements(seed: int) -> Iterator[DescribedSession]:
     """Endless tasks: say a customer's question in other words, or tell whether two questions are the same."""
     rng = derive_rng(seed, "restatements")
     previous = ""
@@ -34,10 +35,10 @@ def restatements(seed: int) -> Iterator[Session]:
             ask = str(rng.choice(_ASK)).format(row.query)
             reply = str(rng.choice(_RESTATE)).format(row.paraphrase)
         previous = row.query
-        yield Session("", (Turn("customer", ask), Turn("agent", reply)))
+        yield DescribedSession("", (Turn("customer", ask), Turn("agent", reply)))
 
 
-def with_slips(sessions: Iterator[Session], share: float, seed: int) -> Iterator[Session]:
+def with_slips(sessions: Iterator[DescribedSession], share: float, seed: int) -> Iterator[DescribedSession]:
     """Drops or swaps a few characters in `share` of the customers' turns; what the reply quotes stays whole."""
     rng = derive_rng(seed, "slips")
     for session in sessions:

@@ -28,7 +28,8 @@ def measure(method: str, steps: int, replies: int) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     config = to_run_config(compose_run(["experiment=paper_table6", f"adapter={method}", "runtime.engine=peft"]))
-    shop = build_corpus(config).shops()[0]
+    corpus = build_corpus(config)
+    shop = corpus.shop(corpus.shop_ids()[0])
     settings = build_settings(config)
     engine = build_end_model(config)
     adapter = engine.new_adapter(0)

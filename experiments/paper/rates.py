@@ -33,7 +33,8 @@ def main() -> int:
     except EccError as error:
         print(error, file=sys.stderr)
         return 1
-    shop = build_corpus(config).shops()[0]
+    corpus = build_corpus(config)
+    shop = corpus.shop(corpus.shop_ids()[0])
     examples = tuple(Example(pair.prompt, pair.reply) for pair in (*shop.history, *shop.stream))
     test = tuple(Example(pair.prompt, pair.reply) for pair in shop.test)
     for rate in given.rates:

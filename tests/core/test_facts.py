@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecc_fed.core.facts import competing_values, find_form, states_all, states_fact
-from ecc_fed.core.records import Fact
+from ecc_fed.core.truth import Fact
 
 
 def fact(accepted, competing=()):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.records import Fact, Session, Turn
+from ecc_fed.core.records import Session, Turn
 from ecc_fed.corpus.pairs import PairLimits, build_pairs, says_something, split_bounds, split_shop
 from tests.corpus.dialogue_files import exchange
 
@@ -78,13 +78,6 @@ def test_only_the_last_pairs_of_a_session_where_asked():
     pairs = build_pairs(session, "x", PairLimits(max_pairs_per_session=1), dropped)
     assert [pair.pair_id for pair in pairs] == ["s0:7"]
     assert dropped == {"over_session_cap": 3}
-
-
-def test_what_a_session_knows_of_its_turns_goes_along():
-    fact = Fact("k", "courier", "shop", ("韵达",), ())
-    session = replace(dialogue("发什么", "韵达"), facts=((), (fact,)), intents=("courier", None), form_ids=("q1", "a1"))
-    (pair,) = build_pairs(session, "x")
-    assert (pair.facts, pair.intent, pair.form_id) == ((fact,), "courier", "q1")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from ecc_fed.core.records import (
     AdapterState,
     Array,
     EgressEntry,
-    Fact,
     Feedback,
     FineTuneJob,
     FineTuneResult,
@@ -24,6 +23,7 @@ from ecc_fed.core.records import (
     TeacherReply,
     TeacherRequest,
 )
+from ecc_fed.core.truth import Fact, Truth
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.evolution.settings import EvolutionSettings, Services
@@ -109,7 +109,9 @@ class Silent:
     def __init__(self, verdict: bool | None = None) -> None:
         self.verdict = verdict
 
-    def feedback(self, pairs: Sequence[Pair], replies: Sequence[str], seed: int) -> list[Feedback | None]:
+    def feedback(
+        self, pairs: Sequence[Pair], truths: Sequence[Truth | None], replies: Sequence[str], seed: int
+    ) -> list[Feedback | None]:
         return [None if self.verdict is None else Feedback(self.verdict) for _ in pairs]
 
 
@@ -127,17 +129,26 @@ def courier(value: str = "圆通") -> Fact:
     return Fact("courier", "courier", "shop", (value,), ("申通", "中通", "韵达"))
 
 
-def pair(shop_id: str, name: str, reply: str = "发圆通", facts: tuple[Fact, ...] = ()) -> Pair:
-    return Pair(f"{shop_id}/{name}", f"s-{name}", shop_id, (), f"q {name}", reply, facts=facts)
+def about(*facts: Fact) -> Truth:
+    return Truth(facts=facts)
+
+
+def pair(shop_id: str, name: str, reply: str = "发圆通") -> Pair:
+    return Pair(f"{shop_id}/{name}", f"s-{name}", shop_id, (), f"q {name}", reply)
 
 
 def shop(shop_id: str = "shop_0", num_history: int = 4, num_stream: int = 8, num_test: int = 3) -> Shop:
     return Shop(
         shop_id,
-        tuple(pair(shop_id, f"h{i}", facts=(courier(),)) for i in range(num_history)),
+        tuple(pair(shop_id, f"h{i}") for i in range(num_history)),
         tuple(pair(shop_id, f"s{i}") for i in range(num_stream)),
-        tuple(pair(shop_id, f"t{i}", facts=(courier(),)) for i in range(num_test)),
+        tuple(pair(shop_id, f"t{i}") for i in range(num_test)),
     )
+
+
+def truth_of(shops: Sequence[Shop]) -> dict[str, dict[str, Truth]]:
+    """History and test ask for the courier; nothing is known of the stream."""
+    return {shop.shop_id: {pair.pair_id: about(courier()) for pair in (*shop.history, *shop.test)} for shop in shops}
 
 
 def write_adapter(path: Path, state: AdapterState) -> None:

@@ -10,19 +10,16 @@ from ecc_fed.core.errors import RunDirectoryError, WriteError
 from ecc_fed.core.records import Shop
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs, stream_part
-from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
-from tests.evolution.fakes import NAMES, EchoGateway, services, settings, shop, write_adapter
+from tests.evolution.fakes import NAMES, EchoGateway, services, settings, shop, truth_of, write_adapter
 
 
 def device(
     tmp_path: Path, shops: list[Shop], given: Services | None = None, loop: EvolutionSettings | None = None
 ) -> ShopDevices:
-    values = values_of_shops({s.shop_id: s.history for s in shops})
-    return ShopDevices(
-        shops, values, given or services(), loop or settings(), RunDirectory(tmp_path), write_adapter, seed=0
-    )
+    given, directory = given or services(), RunDirectory(tmp_path)
+    return ShopDevices(shops, truth_of(shops), given, loop or settings(), directory, write_adapter, seed=0)
 
 
 def test_stream_parts_cover_the_stream_once_in_order() -> None:

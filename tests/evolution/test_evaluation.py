@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from ecc_fed.evolution.evaluation import evaluate_pairs, values_of_shops
-from tests.evolution.fakes import courier, pair, services, settings
+from ecc_fed.evolution.evaluation import evaluate_pairs
+from tests.evolution.fakes import about, courier, pair, services, settings
 
 
 class Fixed:
@@ -19,23 +19,26 @@ class Fixed:
 
 def _row(reply: str, taught: str = "圆通") -> dict:  # type: ignore[type-arg]
     given = replace(services(), end_model=Fixed(reply))
-    training = [pair("a", "n", reply="亲 发圆通", facts=(courier(taught),))]
-    values = values_of_shops(
-        {"a": [pair("a", "x", facts=(courier("圆通"),))], "b": [pair("b", "y", facts=(courier("申通"),))]}
-    )
-    test = [pair("a", "t", facts=(courier("圆通"),))]
-    return evaluate_pairs(test, None, "final", 1, training, values, settings(), given, 0)[0]
+    training, test = [pair("a", "n", reply="亲 发圆通")], [pair("a", "t")]
+    truth = {"a/n": about(courier(taught)), "a/t": about(courier("圆通"))}
+    return evaluate_pairs(test, None, "final", 1, training, truth, settings(), given, 0)[0]
 
 
 def test_a_right_answer() -> None:
     fact = _row("我们发圆通哦")["facts"][0]
-    assert (fact["stated"], fact["seen"], fact["competing_stated"], fact["other_shop"]) == (True, True, [], [])
+    assert (fact["stated"], fact["seen"], fact["competing_stated"]) == (True, True, [])
 
 
-def test_another_shops_value_is_named_and_a_stray_value_is_not() -> None:
-    assert _row("我们发申通")["facts"][0]["other_shop"] == ["b"]
-    stray = _row("我们发韵达")["facts"][0]
-    assert (stray["other_shop"], stray["competing_stated"], stray["stated"]) == ([], ["韵达"], False)
+def test_a_shop_tells_what_is_wrong_and_not_whose_value_it_is() -> None:
+    (fact,) = _row("我们发申通")["facts"]
+    assert (fact["stated"], fact["competing_stated"]) == (False, ["申通"])
+    assert "other_shop" not in fact
+
+
+def test_what_nobody_knows_is_not_measured() -> None:
+    given = replace(services(), end_model=Fixed("发圆通"))
+    (row,) = evaluate_pairs([pair("a", "t")], None, "final", 1, [pair("a", "n")], {}, settings(), given, 0)
+    assert (row["facts"], row["intent"], row["form_id"], row["chrf"]) == ([], None, None, 100.0)
 
 
 def test_naming_every_courier_is_wrong() -> None:
@@ -54,10 +57,10 @@ def test_verbatim_and_chrf() -> None:
 
 
 def test_extra_queries_are_asked_and_judged_apart_from_the_test_pairs() -> None:
-    test = [pair("s", "t0", facts=(courier(),))]
+    test, truth = [pair("s", "t0")], {"s/t0": about(courier())}
     given = services()
     asked = replace(settings(), extra_queries=("你好", "520401029636"))
-    rows = evaluate_pairs(test, None, "final", 1, [], values_of_shops({"s": test}), asked, given, 0)
+    rows = evaluate_pairs(test, None, "final", 1, [], truth, asked, given, 0)
     assert [(row["pair_id"], row["extra"]) for row in rows] == [("s/t0", False), ("extra/1", True), ("extra/2", True)]
     assert [row["query"] for row in rows[1:]] == ["你好", "520401029636"]
     assert all(row["final_score"] is not None and row["shop_id"] == test[0].shop_id for row in rows)
@@ -65,5 +68,5 @@ def test_extra_queries_are_asked_and_judged_apart_from_the_test_pairs() -> None:
     assert all(
         (row["facts"], row["chrf"], row["nll_nats"], row["characters"]) == ([], None, None, None) for row in rows[1:]
     )
-    alone = evaluate_pairs(test, None, "final", 1, [], values_of_shops({"s": test}), settings(), given, 0)
+    alone = evaluate_pairs(test, None, "final", 1, [], truth, settings(), given, 0)
     assert alone == rows[:1]

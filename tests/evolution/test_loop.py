@@ -8,6 +8,7 @@ import pytest
 
 from ecc_fed.core.records import Array, Feedback, FineTuneSettings, Judgement, Pair, TeacherReply, Turn
 from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.core.truth import Truth
 from ecc_fed.evolution.experience import Experience, draw_examples
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, learn, serve, wants_reference
 from ecc_fed.evolution.settings import Services
@@ -118,7 +119,9 @@ class Told:
         self.verdicts = verdicts
         self.seeds: list[int] = []
 
-    def feedback(self, pairs: Sequence[Pair], replies: Sequence[str], seed: int) -> list[Feedback | None]:
+    def feedback(
+        self, pairs: Sequence[Pair], truths: Sequence[Truth | None], replies: Sequence[str], seed: int
+    ) -> list[Feedback | None]:
         self.seeds.append(seed)
         return [self.verdicts[pair.pair_id] for pair in pairs]
 
@@ -146,7 +149,7 @@ ADAPTER = {NAMES[0]: np.ones((2, 3), np.float32), NAMES[1]: np.zeros((3, 2), np.
 
 def test_a_low_score_or_an_unhappy_customer_makes_a_label_and_nothing_else_does() -> None:
     given = scripted((0.9, 0.9, 0.1, 0.1), (HAPPY, SAD, None, SAD))
-    served = serve(PAIRS, ADAPTER, (), settings(), given, 3, seed=5)
+    served = serve(PAIRS, ADAPTER, (), {}, settings(), given, 3, seed=5)
     assert served.replies == tuple(p.query for p in PAIRS)
     assert served.feedback == (HAPPY, SAD, None, SAD)
     assert served.escalated == 3
@@ -163,13 +166,13 @@ def test_a_low_score_or_an_unhappy_customer_makes_a_label_and_nothing_else_does(
 
 
 def test_a_score_at_the_accept_score_is_no_label() -> None:
-    served = serve(PAIRS, ADAPTER, (), settings(), scripted((0.5, 0.5, 0.4, 0.6), [None] * 4), 1, 0)
+    served = serve(PAIRS, ADAPTER, (), {}, settings(), scripted((0.5, 0.5, 0.4, 0.6), [None] * 4), 1, 0)
     assert [label.pair_id for label in served.pseudo_labels] == ["a/p2"]
 
 
 def test_only_those_asked_about_go_to_the_cloud_each_with_its_own_answer() -> None:
     given = scripted((0.9, 0.1, 0.9, 0.1), (HAPPY, HAPPY, SAD, None))
-    served = serve(PAIRS, ADAPTER, PAIRS[:1], settings(reference="gated", gate_relevance=0.5), given, 1, 0)
+    served = serve(PAIRS, ADAPTER, PAIRS[:1], {}, settings(reference="gated", gate_relevance=0.5), given, 1, 0)
     assert [None if answer is None else answer.text for answer in served.cloud] == [
         None,
         "cloud q p1",
@@ -183,13 +186,13 @@ def test_only_those_asked_about_go_to_the_cloud_each_with_its_own_answer() -> No
 
 
 def test_an_unhappy_customer_whom_the_cloud_fails_is_escalated_without_a_label() -> None:
-    served = serve(PAIRS, ADAPTER, (), settings(), scripted([0.9] * 4, (SAD, HAPPY, None, SAD), dead=True), 1, 0)
+    served = serve(PAIRS, ADAPTER, (), {}, settings(), scripted([0.9] * 4, (SAD, HAPPY, None, SAD), dead=True), 1, 0)
     assert (served.escalated, served.pseudo_labels, served.judgements) == (2, (), (None,) * 4)
 
 
 def test_an_empty_part_asks_nobody() -> None:
     given = scripted([0.0] * 4, [SAD] * 4)
-    served = serve((), ADAPTER, PAIRS, settings(), given, 1, 0)
+    served = serve((), ADAPTER, PAIRS, {}, settings(), given, 1, 0)
     assert served == type(served)((), (), (), (), (), 0, 0.0)
     assert isinstance(given.gateway, EchoGateway) and given.gateway.requests == []
 
@@ -198,7 +201,7 @@ def test_every_draw_of_a_cycle_has_its_stream() -> None:
     # Frozen: another name here is another draw, and every published figure moves.
     given = scripted([0.1] * 4, [None] * 4)
     loop = settings(reference="sampled", reference_rate=0.5)
-    served = serve(PAIRS, ADAPTER, (), loop, given, 1, seed=11)
+    served = serve(PAIRS, ADAPTER, (), {}, loop, given, 1, seed=11)
     assert isinstance(given.end_model, Replying) and isinstance(given.feedback, Told)
     (request,) = given.end_model.requests
     assert (request.seed, given.feedback.seeds) == (derive_seed(11, "reply"), [derive_seed(11, "feedback")])

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ecc_fed.core.records import Session, Turn
 from ecc_fed.corpus.simulator.copying import alphabet
+from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.pack import load_pack
 from ecc_fed.corpus.simulator.public import QueryContrast, assistant_dialogues, copy_tasks
 from ecc_fed.end_model.text.prompting import encode_prompt, encode_reply
@@ -59,9 +60,9 @@ def test_batches_keep_every_dialogue_whole(tokenizer: PreTrainedTokenizerFast) -
 
 
 def test_mix_follows_its_shares_and_its_seed() -> None:
-    def stream(name: str) -> Iterator[Session]:
+    def stream(name: str) -> Iterator[DescribedSession]:
         while True:
-            yield Session(name, (Turn("customer", "a"),))
+            yield DescribedSession(name, (Turn("customer", "a"),))
 
     drawn = [s.session_id for s in islice(language_model.mix([stream("a"), stream("b")], [3, 1], 5), 4000)]
     again = [s.session_id for s in islice(language_model.mix([stream("a"), stream("b")], [3, 1], 5), 4000)]

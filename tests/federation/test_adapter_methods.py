@@ -15,7 +15,6 @@ from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.settings import METHODS, adapter_settings
 from ecc_fed.end_model.engines.opening import open_engine
 from ecc_fed.evolution.device import ShopDevices
-from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.evolution.shop_state import load_state
 from ecc_fed.federation.aggregation.arithmetic import weighted_mean
 from ecc_fed.federation.arms import ArmPlan
@@ -49,9 +48,8 @@ def _run(
 
     def build(shop_ids: tuple[str, ...]) -> ShopDevices:
         shops = [shop for shop in SHOPS if shop.shop_id in shop_ids]
-        values = values_of_shops({shop.shop_id: shop.history for shop in shops})
         services = replace(fakes.services(), end_model=engine)
-        return ShopDevices(shops, values, services, settings, RunDirectory(folder), write, seed=0)
+        return ShopDevices(shops, fakes.truth_of(shops), services, settings, RunDirectory(folder), write, seed=0)
 
     hosts = InProcessHosts()
     result = run_federation(plan, names, build, hosts, settings=HostSettings(2))

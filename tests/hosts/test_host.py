@@ -24,7 +24,6 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.evolution.device import ShopDevices
-from ecc_fed.evolution.evaluation import values_of_shops
 from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import ShopState, load_state
 from ecc_fed.federation.arms import ArmPlan
@@ -64,9 +63,8 @@ class WatchedModel(fakes.CountingModel):
 
 def device_of(folder: Path, given: Services, shop_ids: tuple[str, ...], **loop: Any) -> ShopDevices:
     shops = [shop for shop in SHOPS if shop.shop_id in shop_ids]
-    values = values_of_shops({shop.shop_id: shop.history for shop in shops})
     settings = fakes.settings(**{"human_share": 1.0, **loop})
-    return ShopDevices(shops, values, given, settings, RunDirectory(folder), fakes.write_adapter, seed=0)
+    return ShopDevices(shops, fakes.truth_of(shops), given, settings, RunDirectory(folder), fakes.write_adapter, seed=0)
 
 
 def run(

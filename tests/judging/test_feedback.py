@@ -1,35 +1,41 @@
 import pytest
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.records import Fact, Feedback, Pair
+from ecc_fed.core.records import Feedback, Pair
 from ecc_fed.core.seeding import derive_rng
+from ecc_fed.core.truth import Fact, Truth
 from ecc_fed.judging.feedback import SimulatedFeedback, tone_fits
 
 COURIER = Fact("courier", "courier", "shop", ("中通",), ("圆通", "申通"))
 
 
-def _pair(number: int = 0, facts: tuple[Fact, ...] = (COURIER,), intent: str | None = "courier") -> Pair:
-    return Pair(f"p{number}", "s", "shop", (), "发什么快递", "亲，我们发中通快递哦", intent=intent, facts=facts)
+TRUTH = Truth("courier", facts=(COURIER,))
+NO_FACTS = Truth("thanks")
 
 
-def _satisfied(pair: Pair, reply: str, **arguments: object) -> bool:
-    verdict = SimulatedFeedback(noise=0.0, **arguments).feedback([pair], [reply], seed=0)[0]  # type: ignore[arg-type]
+def _pair(number: int = 0) -> Pair:
+    return Pair(f"p{number}", "s", "shop", (), "发什么快递", "亲，我们发中通快递哦")
+
+
+def _satisfied(truth: Truth, reply: str, **arguments: object) -> bool:
+    played = SimulatedFeedback(noise=0.0, **arguments)  # type: ignore[arg-type]
+    verdict = played.feedback([_pair()], [truth], [reply], seed=0)[0]
     assert verdict is not None
     return verdict.satisfied
 
 
 def test_right_facts_satisfy_and_wrong_ones_do_not() -> None:
-    assert _satisfied(_pair(), "我们用中通发货")
-    assert not _satisfied(_pair(), "我们用圆通发货")
-    assert not _satisfied(_pair(), "中通或者圆通")
-    assert not _satisfied(_pair(), "请查看商品页面")
+    assert _satisfied(TRUTH, "我们用中通发货")
+    assert not _satisfied(TRUTH, "我们用圆通发货")
+    assert not _satisfied(TRUTH, "中通或者圆通")
+    assert not _satisfied(TRUTH, "请查看商品页面")
 
 
 def test_tone_counts_too() -> None:
-    assert not _satisfied(_pair(facts=()), "  ")
-    assert _satisfied(_pair(facts=()), "不客气")
-    assert not _satisfied(_pair(), "作为智能助手，中通", refused_phrases=("作为智能助手",))
-    assert not _satisfied(_pair(), "中通" + "请您放心" * 30)
+    assert not _satisfied(NO_FACTS, "  ")
+    assert _satisfied(NO_FACTS, "不客气")
+    assert not _satisfied(TRUTH, "作为智能助手，中通", refused_phrases=("作为智能助手",))
+    assert not _satisfied(TRUTH, "中通" + "请您放心" * 30)
     assert tone_fits("好" * 20, "好", (), 4.0) and not tone_fits("好" * 21, "好", (), 4.0)
 
 
@@ -45,28 +51,30 @@ def test_a_reply_may_be_as_long_as_the_ratio_says_and_no_longer() -> None:
 
 def test_a_verdict_needs_facts_or_an_intent_and_asks_for_all_facts() -> None:
     price = Fact("price", "price", "shop", ("9元",), ("8元",))
-    both = _pair(facts=(COURIER, price), intent=None)
+    both = Truth(facts=(COURIER, price))
     assert _satisfied(both, "中通，9元") and not _satisfied(both, "中通") and not _satisfied(both, "9元")
-    assert _satisfied(_pair(facts=(), intent="thanks"), "不客气")
+    assert _satisfied(NO_FACTS, "不客气")
 
 
 def test_no_ground_truth_no_verdict() -> None:
-    feedback = SimulatedFeedback().feedback([_pair(facts=(), intent=None), _pair()], ["好的", "中通"], seed=0)
-    assert feedback[0] is None and feedback[1] is not None and feedback[1].source == "simulated"
+    nothing = Truth(form_id="q1")
+    pairs = [_pair(), _pair(), _pair()]
+    feedback = SimulatedFeedback().feedback(pairs, [None, nothing, TRUTH], ["好的", "好的", "中通"], seed=0)
+    assert feedback[:2] == [None, None] and feedback[2] is not None and feedback[2].source == "simulated"
 
 
 def test_noise_flips_its_share_and_never_depends_on_the_batch() -> None:
-    pairs = [_pair(number) for number in range(2000)]
+    pairs, truths = [_pair(number) for number in range(2000)], [TRUTH] * 2000
     noisy = SimulatedFeedback(noise=0.05)
-    verdicts = noisy.feedback(pairs, ["中通"] * 2000, seed=3)
+    verdicts = noisy.feedback(pairs, truths, ["中通"] * 2000, seed=3)
     share = sum(verdict == Feedback(satisfied=False) for verdict in verdicts) / 2000
     assert 0.03 < share < 0.07
-    assert noisy.feedback(pairs[::-1], ["中通"] * 2000, seed=3) == verdicts[::-1]
-    assert noisy.feedback(pairs, ["中通"] * 2000, seed=4) != verdicts
+    assert noisy.feedback(pairs[::-1], truths, ["中通"] * 2000, seed=3) == verdicts[::-1]
+    assert noisy.feedback(pairs, truths, ["中通"] * 2000, seed=4) != verdicts
     # Frozen: one draw of the pair's own stream flips the verdict, whatever it was.
     flipped = [bool(derive_rng(3, "feedback", pair.pair_id).random() < 0.05) for pair in pairs]
     assert verdicts == [Feedback(satisfied=not flip) for flip in flipped]
-    assert noisy.feedback(pairs, ["圆通"] * 2000, seed=3) == [Feedback(satisfied=flip) for flip in flipped]
+    assert noisy.feedback(pairs, truths, ["圆通"] * 2000, seed=3) == [Feedback(satisfied=flip) for flip in flipped]
 
 
 @pytest.mark.parametrize(
@@ -96,5 +104,7 @@ def test_the_defaults_and_the_ends_of_the_ranges() -> None:
 
 
 def test_unequal_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="got 1 and 0"):
-        SimulatedFeedback().feedback([_pair()], [], seed=0)
+    with pytest.raises(ValueError, match="got 1 pairs, 1 truths, 0 replies"):
+        SimulatedFeedback().feedback([_pair()], [TRUTH], [], seed=0)
+    with pytest.raises(ValueError, match="got 1 pairs, 0 truths, 1 replies"):
+        SimulatedFeedback().feedback([_pair()], [], ["中通"], seed=0)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ecc_fed.core.completion import Completion, Language, TeacherPrompt
-from ecc_fed.core.records import PrivateValue, TeacherRequest, Turn
+from ecc_fed.core.records import OrderRecord, TeacherRequest, Turn
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.privacy.redaction import NoRedaction
 from ecc_fed.teacher.gateway.gateway import Gateway
@@ -108,9 +108,10 @@ class StarRedactor:
     def __init__(self) -> None:
         self.seen: list[tuple[Turn, ...]] = []
 
-    def redact(self, turns: Sequence[Turn], known: Sequence[PrivateValue]) -> StarSession:
+    def redact(self, turns: Sequence[Turn], known: OrderRecord | None) -> StarSession:
         self.seen.append(tuple(turns))
-        values = {f"[{number}]": value.value for number, value in enumerate(known, start=1)}
+        looked_up = () if known is None else known.values()
+        values = {f"[{number}]": value for number, (_, value) in enumerate(looked_up, start=1)}
         redacted = []
         for turn in turns:
             text = turn.text

@@ -6,16 +6,33 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ecc_fed.core.records import Assignment, Session, Shop
+from ecc_fed.core.truth import ShopTruth
 
 
 class Corpus(Protocol):
-    """Yields the shops of a run: private dialogues, split in time."""
+    """The shops of a run, one at a time, so that a device reads its own shop alone."""
 
-    def shops(self) -> list[Shop]:
+    def shop_ids(self) -> tuple[str, ...]:
         """The run's shops, in a fixed order.
 
         Raises:
             CorpusError: nothing readable, or too little for the shops asked for.
+        """
+        ...
+
+    def shop(self, shop_id: str) -> Shop:
+        """One shop's private dialogues, split in time: what its device knows.
+
+        Raises:
+            CorpusError: as `shop_ids`, or no such shop.
+        """
+        ...
+
+    def truth(self, shop_id: str) -> ShopTruth:
+        """What is true of that shop's pairs, by pair_id; empty where nobody knows.
+
+        Raises:
+            CorpusError: as `shop`.
         """
         ...
 

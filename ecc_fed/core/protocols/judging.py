@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ecc_fed.core.records import Array, Feedback, Judgement, Pair
+from ecc_fed.core.truth import Truth
 
 
 class TextEncoder(Protocol):
@@ -49,6 +50,8 @@ class Judge(Protocol):
 class FeedbackSource(Protocol):
     """The customer's own verdict on a reply; None where the customer says nothing."""
 
-    def feedback(self, pairs: Sequence[Pair], replies: Sequence[str], seed: int) -> list[Feedback | None]:
-        """One verdict for every (pair, reply)."""
+    def feedback(
+        self, pairs: Sequence[Pair], truths: Sequence[Truth | None], replies: Sequence[str], seed: int
+    ) -> list[Feedback | None]:
+        """One verdict for every (pair, truth, reply): a played customer knows the truth, where there is any."""
         ...

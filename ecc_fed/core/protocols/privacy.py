@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ecc_fed.core.records import EgressEntry, PrivateValue, Turn
+from ecc_fed.core.records import EgressEntry, OrderRecord, Turn
 
 
 class RedactedSession(Protocol):
@@ -23,8 +23,8 @@ class Redactor(Protocol):
 
     name: str
 
-    def redact(self, turns: Sequence[Turn], known: Sequence[PrivateValue]) -> RedactedSession:
-        """Redacted turns; `known` is what the device's own order record tells."""
+    def redact(self, turns: Sequence[Turn], known: OrderRecord | None) -> RedactedSession:
+        """Redacted turns; `known` is the order record of whoever speaks, None where the shop has none."""
         ...
 
 

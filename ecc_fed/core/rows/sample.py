@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ecc_fed.core.records import FactScope, Turn
+from ecc_fed.core.records import Turn
+from ecc_fed.core.truth import FactScope
 
 Phase = Literal["base", "final"]
 

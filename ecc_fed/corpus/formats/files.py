@@ -14,15 +14,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.protocols import Partition
-from ecc_fed.core.records import Pair, Shop
+from ecc_fed.core.records import Assignment, Pair, Shop
 from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.core.truth import ShopTruth
 from ecc_fed.corpus.cleaning.duplicates import DuplicateFinder
 from ecc_fed.corpus.cleaning.notices import NoticeRules
 from ecc_fed.corpus.cleaning.sessions import clean_session
@@ -32,6 +33,15 @@ from ecc_fed.corpus.report import CorpusReport, LengthStats, ShopCount, SplitCou
 from ecc_fed.corpus.store import SessionStore, SessionWriter
 
 Reader = Callable[[ReadLog], Iterator[RawSession]]
+
+
+class _Placed(NamedTuple):
+    """The sessions of a file, and which shop takes which: `members` holds their indices, shops in the order of ids."""
+
+    sessions: SessionStore
+    report: CorpusReport
+    assignment: Assignment
+    members: dict[str, list[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +84,30 @@ class FileCorpus(ABC):
     count_tokens: Callable[[str], int] = len
     seed: int = 0
 
+    def shop_ids(self) -> tuple[str, ...]:
+        """The shops, in the order of their ids.
+
+        Raises:
+            CorpusError: as `shops`.
+        """
+        return tuple(self._placed.members)
+
+    def shop(self, shop_id: str) -> Shop:
+        """One shop. The whole file is read to tell whose sessions are whose; no other shop's pairs are built.
+
+        Raises:
+            CorpusError: as `shops`, or no such shop.
+        """
+        placed = self._placed
+        if shop_id not in placed.members:
+            names = ", ".join(list(placed.members)[:20])
+            raise CorpusError(f"corpus file {self.path} has no shop {shop_id} with this partition; it has {names}")
+        return self._shop(placed, shop_id, self._limits(), Counter())
+
+    def truth(self, shop_id: str) -> ShopTruth:
+        """Nothing: nobody knows what is true of real dialogues."""
+        return {}
+
     def shops(self) -> list[Shop]:
         """The shops, in the order of their ids. The file is read once, however often they are asked for.
 
@@ -92,7 +126,12 @@ class FileCorpus(ABC):
 
     @cached_property
     def _loaded(self) -> tuple[list[Shop], CorpusReport]:
-        return self.load()
+        return self._split(self._placed)
+
+    @cached_property
+    def _placed(self) -> _Placed:
+        self._limits()  # refuses wrong settings before a long file is read
+        return self._place(*self.read())
 
     def read(self) -> tuple[SessionStore, CorpusReport]:
         """Cleaned sessions without duplicates, in the file's order, and the report so far (no shops yet).
@@ -140,41 +179,35 @@ class FileCorpus(ABC):
         )
         return kept, report
 
-    def load(self) -> tuple[list[Shop], CorpusReport]:
-        """The shops and the whole report.
-
-        Raises:
-            CorpusError: as `shops`.
-        """
-        self._limits()  # refuses wrong settings before a long file is read
-        return self.load_from(*self.read())
-
     def load_from(self, sessions: SessionStore, report: CorpusReport) -> tuple[list[Shop], CorpusReport]:
-        """`load` on what `read` gave, for callers that read once and partition more than once.
+        """Shops and whole report from what `read` gave, for callers that read once and partition more than once.
 
         Raises:
             CorpusError: too few sessions for the shops asked for, or a shop without stream or test pairs.
         """
-        limits = self._limits()
+        return self._split(self._place(sessions, report))
+
+    def _place(self, sessions: SessionStore, report: CorpusReport) -> _Placed:
         assignment = self.partition.assign(sessions, self.num_shops, derive_seed(self.seed, "partition"))
         members: dict[str, list[int]] = {}
         for i, shop_id in enumerate(assignment.shop_of):
             if shop_id is not None:
                 members.setdefault(shop_id, []).append(i)
+        return _Placed(sessions, report, assignment, dict(sorted(members.items())))
+
+    def _split(self, placed: _Placed) -> tuple[list[Shop], CorpusReport]:
+        """Every shop in time order, and the whole report."""
+        limits = self._limits()
+        sessions, report, assignment, members = placed
         dropped: Counter[str] = Counter()
-        shops = [
-            self._shop(
-                shop_id, sessions.select(np.array(rows)), limits, dropped, assignment.descriptions.get(shop_id, "")
-            )
-            for shop_id, rows in sorted(members.items())
-        ]
-        placed = sum(map(len, members.values()))
+        shops = [self._shop(placed, shop_id, limits, dropped) for shop_id in members]
+        num_placed = sum(map(len, members.values()))
         kept = [pair for shop in shops for pair in (*shop.history, *shop.stream, *shop.test)]
         answered = sum(int(sessions.answered[rows].sum()) for rows in members.values())
         count = self.count_tokens
         return shops, replace(
             report,
-            placed=StepCount(len(sessions), placed, {"shop_left_out": len(sessions) - placed}),
+            placed=StepCount(len(sessions), num_placed, {"shop_left_out": len(sessions) - num_placed}),
             pairs=StepCount(answered, len(kept), dict(dropped)),
             lengths={
                 "query": LengthStats.of(count(pair.query) for pair in kept),
@@ -207,10 +240,10 @@ class FileCorpus(ABC):
             count_tokens=self.count_tokens,
         )
 
-    def _shop(
-        self, shop_id: str, sessions: SessionStore, limits: PairLimits, dropped: Counter[str], description: str
-    ) -> Shop:
+    def _shop(self, placed: _Placed, shop_id: str, limits: PairLimits, dropped: Counter[str]) -> Shop:
         """One shop, with as many of its sessions as the caps let in."""
+        sessions = placed.sessions.select(np.array(placed.members[shop_id]))
+        description = placed.assignment.descriptions.get(shop_id, "")
         try:
             history_end, stream_end = split_bounds(len(sessions), self.history_share, self.test_share)
         except CorpusError as error:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from random import Random
 
-from ecc_fed.core.records import Session, Turn
+from ecc_fed.core.records import Turn
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.customer import draw_customer
+from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack
 from ecc_fed.corpus.simulator.surface import choose, expand, fill, split_literals
 from ecc_fed.corpus.simulator.world import draw_voice
@@ -50,7 +51,7 @@ class CopyTasks:
         self._products = [n for c in pack.categories for n in (*c.public, *c.private)]
         self._facts = [i for i in pack.intents if i.scope != "none" and not i.states_product]
 
-    def __iter__(self) -> Iterator[Session]:
+    def __iter__(self) -> Iterator[DescribedSession]:
         rng = Random(derive_seed(self._seed, "copy_tasks"))
         self._characters = []
         tasks = (self._copy, self._choose, self._mention, self._recall, self._lookup)
@@ -59,7 +60,7 @@ class CopyTasks:
             task = rng.choices(tasks, (45, 8, 22, 8, 17))[0]
             turns = task(rng)
             intents = (task.__name__.strip("_"),) * len(turns)
-            yield Session(f"copy/{self._seed}/{number:07d}", turns, intents=intents)
+            yield DescribedSession(f"copy/{self._seed}/{number:07d}", turns, intents=intents)
             number += 1
 
     def _text(self, rng: Random) -> str:

@@ -1,11 +1,15 @@
-"""The simulated corpus: private shops whose facts, drift and customers' private data are ground truth."""
+"""The simulated corpus: private shops whose facts, drift and customers' private data are known."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from random import Random
 
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.records import Pair, Session, Shop, Split
+from ecc_fed.core.records import OrderRecord, Pair, Shop, Split
 from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.truth import ShopTruth, Truth
+from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.dialogue import DialogueWriter
 from ecc_fed.corpus.simulator.pack import load_pack
 from ecc_fed.corpus.simulator.world import SimulatedShop, World, build_world
@@ -28,6 +32,7 @@ class SimulatorCorpus:
             states, 0 to 1: answered right more often than by chance, they betray a leak.
         drift: share of a shop's facts that change once during the training days, 0 to 1.
         typo_rate: share of customer turns with a slip, 0 to 1.
+        customers_without_record: share of customers of whom the shop has no order record, 0 to 1.
         language: name of a language pack.
         seed: the same arguments and seed give the same dialogues.
 
@@ -44,6 +49,7 @@ class SimulatorCorpus:
     unseen_share: float = 0.1
     drift: float = 0.1
     typo_rate: float = 0.1
+    customers_without_record: float = 0.1
     language: str = "zh"
     seed: int = 0
 
@@ -53,7 +59,14 @@ class SimulatorCorpus:
             value = getattr(self, name)
             if value < least:
                 raise CorpusError(f"{name}={value} is too small; give at least {least}")
-        for name in ("history_share", "platform_share", "unseen_share", "drift", "typo_rate"):
+        for name in (
+            "history_share",
+            "platform_share",
+            "unseen_share",
+            "drift",
+            "typo_rate",
+            "customers_without_record",
+        ):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise CorpusError(f"{name}={value} is no share; give a number from 0 to 1")
@@ -70,19 +83,45 @@ class SimulatorCorpus:
 
     def world(self) -> World:
         """The private world behind the dialogues."""
+        return self._world
+
+    @cached_property
+    def _world(self) -> World:
         seed = derive_seed(self.seed, "private_world")
         training_days = self.days - self.test_days
         return build_world(load_pack(self.language), "private", self.num_shops, training_days, self.drift, seed)
 
-    def shops(self) -> list[Shop]:
-        """The shops with their pairs, in a fixed order."""
-        world = self.world()
-        return [self._pairs(shop, list(self._shop_sessions(world, shop))) for shop in world.shops]
+    def shop_ids(self) -> tuple[str, ...]:
+        """The shops, in a fixed order."""
+        return tuple(shop.shop_id for shop in self._world.shops)
 
-    def sessions(self) -> list[Session]:
-        """Every session, shop by shop and in time order, with facts, intents, forms and private values."""
-        world = self.world()
-        return [session for shop in world.shops for _, session in self._shop_sessions(world, shop)]
+    def shop(self, shop_id: str) -> Shop:
+        """One shop with its pairs; no other shop's dialogues are written.
+
+        Raises:
+            CorpusError: no such shop.
+        """
+        return _told(self, shop_id)[0]
+
+    def truth(self, shop_id: str) -> ShopTruth:
+        """What is true of every pair of one shop, by pair_id.
+
+        Raises:
+            CorpusError: no such shop.
+        """
+        return _told(self, shop_id)[1]
+
+    def shops(self) -> list[Shop]:
+        """All shops with their pairs, in order."""
+        return [self.shop(shop_id) for shop_id in self.shop_ids()]
+
+    def sessions(self, shop_id: str) -> list[DescribedSession]:
+        """One shop's sessions in time order, with what is said in them.
+
+        Raises:
+            CorpusError: no such shop.
+        """
+        return [session for _, session in self._split_sessions(shop_id)]
 
     def _quotas(self) -> Iterator[tuple[int, Split, int]]:
         """(day, split, pairs) in time order; history ends where its share of the pairs is full."""
@@ -98,12 +137,13 @@ class SimulatorCorpus:
             stop = (day + 1) * self.test_pairs_per_shop // self.test_days
             yield training_days + day, "test", stop - start
 
-    def _shop_sessions(self, world: World, shop: SimulatedShop) -> Iterator[tuple[Split, Session]]:
+    def _split_sessions(self, shop_id: str) -> Iterator[tuple[Split, DescribedSession]]:
+        shop = self._simulated(shop_id)
         seed = derive_seed(self.seed, "private_dialogues")
 
         def writer_of(held_out: bool) -> DialogueWriter:
             return DialogueWriter(
-                world,
+                self._world,
                 shop,
                 seed,
                 held_out=held_out,
@@ -124,25 +164,48 @@ class SimulatorCorpus:
                 written += len(session.turns) // 2
                 number += 1
 
-    def _pairs(self, shop: SimulatedShop, sessions: list[tuple[Split, Session]]) -> Shop:
+    def _simulated(self, shop_id: str) -> SimulatedShop:
+        for shop in self._world.shops:
+            if shop.shop_id == shop_id:
+                return shop
+        raise CorpusError(f"shop {shop_id} is none of the {self.num_shops} simulated shops; ask for one of shop_ids()")
+
+    def _order_record(self, session: DescribedSession) -> OrderRecord | None:
+        """Drawn for each customer by itself, so that the share moves no other draw."""
+        draw = Random(derive_seed(self.seed, "order_record", session.session_id)).random()
+        return None if session.customer is None or draw < self.customers_without_record else session.customer.record()
+
+    def tell(self, shop_id: str) -> tuple[Shop, dict[str, Truth]]:
+        """One shop, and what is true of it.
+
+        Raises:
+            CorpusError: no such shop.
+        """
+        shop = self._simulated(shop_id)
         pairs: dict[Split, list[Pair]] = {"history": [], "stream": [], "test": []}
-        for split, session in sessions:
+        truth: dict[str, Truth] = {}
+        for split, session in self._split_sessions(shop_id):
+            record = self._order_record(session)
             for at in range(0, len(session.turns), 2):
-                text = "\n".join(turn.text for turn in session.turns[: at + 2])
-                pairs[split].append(
-                    Pair(
-                        pair_id=f"{shop.shop_id}/{split}/{len(pairs[split]):05d}",
-                        session_id=session.session_id,
-                        shop_id=shop.shop_id,
-                        context=session.turns[:at],
-                        query=session.turns[at].text,
-                        reply=session.turns[at + 1].text,
-                        position=session.position,
-                        intent=session.intents[at],
-                        form_id=session.form_ids[at],
-                        facts=session.facts[at + 1],
-                        private_values=tuple(p for p in session.private_values if p.value in text),
-                    )
+                pair = Pair(
+                    pair_id=f"{shop_id}/{split}/{len(pairs[split]):05d}",
+                    session_id=session.session_id,
+                    shop_id=shop_id,
+                    context=session.turns[:at],
+                    query=session.turns[at].text,
+                    reply=session.turns[at + 1].text,
+                    position=session.position,
+                    customer=record,
                 )
+                pairs[split].append(pair)
+                private = () if session.customer is None else session.customer.said_in(pair)
+                truth[pair.pair_id] = Truth(session.intents[at], session.form_ids[at], session.facts[at + 1], private)
         description = f"{shop.name} ({shop.category})"
-        return Shop(shop.shop_id, tuple(pairs["history"]), tuple(pairs["stream"]), tuple(pairs["test"]), description)
+        told = Shop(shop_id, tuple(pairs["history"]), tuple(pairs["stream"]), tuple(pairs["test"]), description)
+        return told, truth
+
+
+@lru_cache(maxsize=1)
+def _told(corpus: SimulatorCorpus, shop_id: str) -> tuple[Shop, dict[str, Truth]]:
+    """Kept until another shop is asked for: whoever wants a shop's pairs mostly wants the truth about them next."""
+    return corpus.tell(shop_id)

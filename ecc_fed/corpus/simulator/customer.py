@@ -1,9 +1,10 @@
-"""Simulated customers: their private data, which is the ground truth of leak tests."""
+"""Simulated customers: their private data, which is the ground truth of leak tests, and the shop's record of it."""
 
 from dataclasses import dataclass
 from random import Random
 
-from ecc_fed.core.records import PrivateValue
+from ecc_fed.core.records import OrderRecord, Pair
+from ecc_fed.core.truth import Place, PrivateValue
 from ecc_fed.corpus.simulator.pack_records import LanguagePack
 from ecc_fed.corpus.simulator.surface import choose, fill
 
@@ -30,11 +31,20 @@ class Customer:
             "parcel": self.parcel,
         }
 
-    def seen_in(self, text: str) -> tuple[PrivateValue, ...]:
-        """The private values that stand verbatim in `text`."""
-        values = {"name": self.name, "phone": self.phone, "address": self.address}
-        values |= {"order": self.order, "parcel": self.parcel}
-        return tuple(PrivateValue(kind, value) for kind, value in values.items() if value in text)
+    def record(self) -> OrderRecord:
+        """What the shop's order record holds of this customer."""
+        return OrderRecord(self.name, self.phone, self.address, (self.order,), (self.parcel,))
+
+    def said_in(self, pair: Pair) -> tuple[PrivateValue, ...]:
+        """The private values that stand verbatim in `pair`, and where."""
+        context = "\n".join(turn.text for turn in pair.context)
+        parts: tuple[tuple[Place, str], ...] = (("context", context), ("query", pair.query), ("reply", pair.reply))
+        found = []
+        for kind, value in self.record().values():
+            places = tuple(place for place, text in parts if value in text)
+            if places:
+                found.append(PrivateValue(kind, value, places))
+        return tuple(found)
 
 
 def _digits(pattern: str, rng: Random) -> str:

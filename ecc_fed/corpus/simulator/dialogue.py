@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from random import Random
 
 from ecc_fed.core.facts import states_all
-from ecc_fed.core.records import Fact, Session, Turn
+from ecc_fed.core.records import Turn
 from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.truth import Fact
 from ecc_fed.corpus.simulator.customer import Customer, draw_customer
+from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack, Pool
 from ecc_fed.corpus.simulator.surface import choose, fill, misspell
 from ecc_fed.corpus.simulator.topics import TopicDrawer
@@ -58,7 +60,7 @@ class DialogueWriter:
         self._topics = TopicDrawer(world, shop, platform_share, unseen_share if held_out else 0.0, self._rng)
         self._service = world.pack.with_scope("none")
 
-    def write(self, session_id: str, day: int, position: float, max_exchanges: int) -> Session:
+    def write(self, session_id: str, day: int, position: float, max_exchanges: int) -> DescribedSession:
         """One session of two to four exchanges, or fewer where `max_exchanges` is less."""
         rng = self._rng
         customer = draw_customer(self._pack, rng)
@@ -82,8 +84,7 @@ class DialogueWriter:
             asked |= {topic.key for topic in topics}
             exchanges.append(exchange)
             previous = topics[-1]
-        text = "\n".join(f"{e.query}\n{e.reply}" for e in exchanges)
-        return Session(
+        return DescribedSession(
             session_id=session_id,
             turns=tuple(turn for e in exchanges for turn in (Turn("customer", e.query), Turn("agent", e.reply))),
             shop_id=self._shop.shop_id,
@@ -91,7 +92,7 @@ class DialogueWriter:
             intents=tuple(intent for e in exchanges for intent in (e.intent, e.intent)),
             facts=tuple(facts for e in exchanges for facts in ((), e.facts)),
             form_ids=tuple(form_id for e in exchanges for form_id in (e.ask_id, e.reply_id)),
-            private_values=customer.seen_in(text),
+            customer=customer,
         )
 
     def _plan(self, count: int) -> list[str]:

@@ -9,10 +9,11 @@ they tie no value to any shop.
 from collections.abc import Iterator
 from random import Random
 
-from ecc_fed.core.records import Session, Turn
+from ecc_fed.core.records import Turn
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.contrasts import QueryContrast, ReplyContrast, query_contrasts, reply_contrasts
 from ecc_fed.corpus.simulator.copying import CopyTasks
+from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.dialogue import DialogueWriter
 from ecc_fed.corpus.simulator.pack import load_pack
 from ecc_fed.corpus.simulator.pack_records import LanguagePack
@@ -25,7 +26,7 @@ SESSIONS_PER_SHOP = 12
 TYPO_RATE, PLATFORM_SHARE = 0.12, 0.2
 
 
-def assistant_dialogues(seed: int, language: str = "zh") -> Iterator[Session]:
+def assistant_dialogues(seed: int, language: str = "zh") -> Iterator[DescribedSession]:
     """Endless dialogues of public customers with a general assistant, a share of them small talk.
 
     Raises:
@@ -34,7 +35,7 @@ def assistant_dialogues(seed: int, language: str = "zh") -> Iterator[Session]:
     return _assistant_dialogues(load_pack(language).widened(), seed)
 
 
-def _assistant_dialogues(pack: LanguagePack, seed: int) -> Iterator[Session]:
+def _assistant_dialogues(pack: LanguagePack, seed: int) -> Iterator[DescribedSession]:
     rng = Random(derive_seed(seed, "assistant_dialogues"))
     number = world_number = 0
     while True:
@@ -54,15 +55,15 @@ def _assistant_dialogues(pack: LanguagePack, seed: int) -> Iterator[Session]:
         world_number += 1
 
 
-def _small_talk(pack: LanguagePack, session_id: str, rng: Random) -> Session:
+def _small_talk(pack: LanguagePack, session_id: str, rng: Random) -> DescribedSession:
     turns: list[Turn] = []
     for exchange in rng.sample(pack.small_talk, rng.choice((1, 1, 2))):
         turns.append(Turn("customer", choose(rng.choice(exchange.ask), rng)))
         turns.append(Turn("agent", choose(rng.choice(exchange.reply), rng)))
-    return Session(session_id, tuple(turns), intents=("small_talk",) * len(turns))
+    return DescribedSession(session_id, tuple(turns), intents=("small_talk",) * len(turns))
 
 
-def copy_tasks(seed: int, language: str = "zh") -> Iterator[Session]:
+def copy_tasks(seed: int, language: str = "zh") -> Iterator[DescribedSession]:
     """Endless tasks whose answer stands in the prompt.
 
     `intents` tells them apart: "copy" (repeat a text), "choose" (the first or second of two),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
-from ecc_fed.core.records import Fact, FactScope
 from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.truth import Fact, FactScope
 from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack, Pool, Value
 from ecc_fed.corpus.simulator.surface import fill
 

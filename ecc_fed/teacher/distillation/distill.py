@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ecc_fed.core.completion import FewShotPart, Language, estimate_tokens
 from ecc_fed.core.protocols import Teacher
-from ecc_fed.core.records import Pair, PrivateValue, Shop, Split, TeacherReply, TeacherRequest
+from ecc_fed.core.records import OrderRecord, Pair, Shop, Split, TeacherReply, TeacherRequest
 from ecc_fed.teacher.cost import cost_usd
 from ecc_fed.teacher.prompts import few_shot_part, prompt_after
 
@@ -56,7 +56,7 @@ def plan_queries(shops: Sequence[Shop], splits: Sequence[Split], num_examples: i
 
 
 def _queries(shop: Shop, split: Split, num_examples: int) -> Iterator[Query]:
-    said_by = [(pair.session_id, (pair.query, pair.reply), pair.private_values) for pair in shop.history]
+    said_by = [(pair.session_id, (pair.query, pair.reply), pair.customer) for pair in shop.history]
     recent = _last(said_by, num_examples)
     recent_sessions = {session_id for session_id, _, _ in recent}
     shared = _Examples.of(recent)
@@ -74,8 +74,8 @@ def _queries(shop: Shop, split: Split, num_examples: int) -> Iterator[Query]:
             turns=pair.prompt,
             examples=examples.pairs,
             purpose="distill",
-            private_values=pair.private_values,
-            example_private_values=examples.private_values,
+            customer=pair.customer,
+            example_customers=examples.customers,
         )
         turns = [[turn.role, turn.text] for turn in pair.prompt]
         yield Query(pair, split, request, _sha256([examples.digest, turns]))
@@ -84,13 +84,13 @@ def _queries(shop: Shop, split: Split, num_examples: int) -> Iterator[Query]:
 @dataclass(frozen=True)
 class _Examples:
     pairs: tuple[tuple[str, str], ...]
-    private_values: tuple[tuple[PrivateValue, ...], ...]
+    customers: tuple[OrderRecord | None, ...]
     digest: str
 
     @classmethod
-    def of(cls, said: Sequence[tuple[str, tuple[str, str], tuple[PrivateValue, ...]]]) -> _Examples:
+    def of(cls, said: Sequence[tuple[str, tuple[str, str], OrderRecord | None]]) -> _Examples:
         pairs = tuple(pair for _, pair, _ in said)
-        return cls(pairs, tuple(values for _, _, values in said), _sha256(pairs))
+        return cls(pairs, tuple(customer for _, _, customer in said), _sha256(pairs))
 
 
 def _last(items: Sequence[_Item], count: int) -> Sequence[_Item]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from ecc_fed.core.completion import Completion, FewShotPart, Language, TeacherPrompt
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Ledger, RedactedSession, Redactor, Teacher
-from ecc_fed.core.records import PrivateValue, TeacherReply, TeacherRequest, Turn
+from ecc_fed.core.records import OrderRecord, TeacherReply, TeacherRequest, Turn
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.cache import CachedReply, ReplyCache, cache_key
 from ecc_fed.teacher.gateway.egress import egress_entries
@@ -25,7 +25,7 @@ from ecc_fed.teacher.prompts import TEMPLATES, few_shot_part, one_line, prompt_a
 from ecc_fed.teacher.ranges import require_range
 
 Examples = tuple[tuple[str, str], ...]
-KnownValues = tuple[tuple[PrivateValue, ...], ...]
+Customers = tuple[OrderRecord | None, ...]
 # Sets of examples (about one a shop) whose redacted form is kept, so that it is made once.
 _REMEMBERED_SHOPS = 256
 
@@ -121,8 +121,8 @@ class Gateway:
     def _prepared(self, request: TeacherRequest) -> _Asked | TeacherReply:
         """The redacted prompt; where redaction fails nothing may leave, so the request ends here."""
         try:
-            few_shot = self._few_shot(request.examples, request.example_private_values)
-            session = self._redactor.redact(request.turns, request.private_values)
+            few_shot = self._few_shot(request.examples, request.example_customers)
+            session = self._redactor.redact(request.turns, request.customer)
             prompt = prompt_after(few_shot, session.turns)
             return _Asked(request, session, prompt, cache_key(self._teacher.model, self._teacher.decoding, prompt))
         except Exception as error:
@@ -130,13 +130,13 @@ class Gateway:
                 None, "error", "", detail=one_line(f"nothing was sent: {type(error).__name__}: {error}")
             )
 
-    def _redacted_few_shot(self, examples: Examples, known: KnownValues) -> FewShotPart:
-        if known and len(known) != len(examples):
-            raise ValueError(f"{len(known)} tuples of private values for {len(examples)} examples")
+    def _redacted_few_shot(self, examples: Examples, customers: Customers) -> FewShotPart:
+        if customers and len(customers) != len(examples):
+            raise ValueError(f"{len(customers)} customers for {len(examples)} examples")
         redacted = []
         for position, (question, answer) in enumerate(examples):
             pair = (Turn("customer", question), Turn("agent", answer))
-            turns = self._redactor.redact(pair, known[position] if known else ()).turns
+            turns = self._redactor.redact(pair, customers[position] if customers else None).turns
             redacted.append((turns[0].text, turns[1].text))
         return few_shot_part(redacted, language=self._language)
 

@@ -8,7 +8,7 @@ import pytest
 
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.facts import states_fact
-from ecc_fed.core.records import Fact
+from ecc_fed.core.truth import Fact
 from ecc_fed.corpus.simulator.pack import PACKS, known_languages, load_pack, read_pack
 from ecc_fed.corpus.simulator.pack_records import Intent
 from ecc_fed.corpus.simulator.surface import expand, fill, split_literals

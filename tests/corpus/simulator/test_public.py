@@ -7,9 +7,9 @@ from itertools import islice
 import pytest
 
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.records import Session
 from ecc_fed.corpus.simulator import SimulatorCorpus
 from ecc_fed.corpus.simulator.copying import alphabet
+from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.pack import load_pack
 from ecc_fed.corpus.simulator.public import assistant_dialogues, copy_tasks, query_contrasts, reply_contrasts
 
@@ -19,16 +19,18 @@ PRIVATE_FORMS = {i.name: {form for value in i.private for form in value} for i i
 
 
 @pytest.fixture(scope="module")
-def dialogues() -> list[Session]:
+def dialogues() -> list[DescribedSession]:
     return list(islice(assistant_dialogues(0), 6000))
 
 
 @pytest.fixture(scope="module")
-def tasks() -> list[Session]:
+def tasks() -> list[DescribedSession]:
     return list(islice(copy_tasks(0), 10_000))
 
 
-def test_streams_are_seeded_and_differ_by_seed(dialogues: list[Session], tasks: list[Session]) -> None:
+def test_streams_are_seeded_and_differ_by_seed(
+    dialogues: list[DescribedSession], tasks: list[DescribedSession]
+) -> None:
     assert list(islice(assistant_dialogues(0), 50)) == dialogues[:50]
     assert list(islice(assistant_dialogues(1), 50)) != dialogues[:50]
     assert list(islice(copy_tasks(0), 50)) == tasks[:50]
@@ -54,12 +56,12 @@ def test_streams_are_the_same_for_good(stream, expected: str) -> None:
     # Frozen: the embedded models were trained and tested on these.
     shown = []
     for item in islice(stream(), 500):
-        said = [turn.text for turn in item.turns] if isinstance(item, Session) else asdict(item)
+        said = [turn.text for turn in item.turns] if isinstance(item, DescribedSession) else asdict(item)
         shown.append(repr(said))
     assert hashlib.sha256("\n".join(shown).encode()).hexdigest()[:16] == expected
 
 
-def test_the_assistant_covers_every_intent_and_chats(dialogues: list[Session]) -> None:
+def test_the_assistant_covers_every_intent_and_chats(dialogues: list[DescribedSession]) -> None:
     intents = {part for s in dialogues for intent in s.intents if intent for part in intent.split("+")}
     assert intents >= {intent.name for intent in PACK.intents}
     share = sum(session.intents[0] == "small_talk" for session in dialogues) / len(dialogues)
@@ -67,7 +69,7 @@ def test_the_assistant_covers_every_intent_and_chats(dialogues: list[Session]) -
     assert sum(len(session.turns) > 2 for session in dialogues) > 0.5 * len(dialogues)
 
 
-def test_the_assistant_knows_no_fact_and_speaks_politely(dialogues: list[Session]) -> None:
+def test_the_assistant_knows_no_fact_and_speaks_politely(dialogues: list[DescribedSession]) -> None:
     replies = [turn.text for session in dialogues for turn in session.turns if turn.role == "agent"]
     assert not any(session.facts and any(session.facts) for session in dialogues)
     assert 15 < sum(map(len, replies)) / len(replies) < 50
@@ -76,14 +78,14 @@ def test_the_assistant_knows_no_fact_and_speaks_politely(dialogues: list[Session
         assert not any(value in form for value in values), form
 
 
-def test_pre_training_sees_training_questions_and_public_products_only(dialogues: list[Session]) -> None:
+def test_pre_training_sees_training_questions_and_public_products_only(dialogues: list[DescribedSession]) -> None:
     for session in dialogues:
         asked = [form_id for form_id in session.form_ids[::2] if form_id]
         assert not any("_test/" in form_id for form_id in asked)
         assert not any(name in turn.text for turn in session.turns for name in PRIVATE_PRODUCTS)
 
 
-def test_copy_tasks_can_be_answered_from_the_prompt(tasks: list[Session]) -> None:
+def test_copy_tasks_can_be_answered_from_the_prompt(tasks: list[DescribedSession]) -> None:
     assert {session.intents[0] for session in tasks} == {"copy", "choose", "mention", "recall", "lookup"}
     for session in tasks:
         asked, answer = "\n".join(t.text for t in session.turns[:-1]), session.turns[-1].text
@@ -91,10 +93,12 @@ def test_copy_tasks_can_be_answered_from_the_prompt(tasks: list[Session]) -> Non
             assert answer and answer in asked
 
 
-def test_copy_tasks_show_every_character_private_dialogues_use(tasks: list[Session]) -> None:
+def test_copy_tasks_show_every_character_private_dialogues_use(tasks: list[DescribedSession]) -> None:
     shown = {character for session in tasks for turn in session.turns for character in turn.text}
     assert set(alphabet(PACK)) <= shown
-    used = {c for s in SimulatorCorpus(num_shops=13).sessions() for turn in s.turns for c in turn.text}
+    private = SimulatorCorpus(num_shops=13)
+    sessions = [session for shop_id in private.shop_ids() for session in private.sessions(shop_id)]
+    used = {c for session in sessions for turn in session.turns for c in turn.text}
     assert used <= shown | {" "}
     for name in PRIVATE_PRODUCTS:
         assert any(name in session.turns[-1].text for session in tasks), name

@@ -2,13 +2,17 @@
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.facts import states_all, states_fact
-from ecc_fed.core.records import Fact, Pair, Shop
+from ecc_fed.core.records import OrderRecord, Pair, Shop
+from ecc_fed.core.truth import Fact, ShopTruth, Truth
 from ecc_fed.corpus.simulator import SimulatorCorpus
+from ecc_fed.corpus.simulator.described import DescribedSession
+from ecc_fed.corpus.simulator.dialogue import DialogueWriter
 from ecc_fed.corpus.simulator.pack import load_pack
 
 
@@ -22,6 +26,16 @@ def shops(corpus: SimulatorCorpus) -> list[Shop]:
     return corpus.shops()
 
 
+@pytest.fixture(scope="module")
+def truth(corpus: SimulatorCorpus) -> ShopTruth:
+    return truth_of(corpus)
+
+
+def truth_of(corpus: SimulatorCorpus) -> dict[str, Truth]:
+    """Of all shops: pair ids begin with the shop's."""
+    return {name: about for shop_id in corpus.shop_ids() for name, about in corpus.truth(shop_id).items()}
+
+
 def training(shop: Shop) -> tuple[Pair, ...]:
     return (*shop.history, *shop.stream)
 
@@ -30,9 +44,9 @@ def every_pair(shops: list[Shop]) -> list[Pair]:
     return [pair for shop in shops for pair in (*shop.history, *shop.stream, *shop.test)]
 
 
-def scope_share(shops: list[Shop]) -> float:
-    factual = [pair for pair in every_pair(shops) if pair.facts]
-    return sum(pair.facts[0].scope == "platform" for pair in factual) / len(factual)
+def scope_share(truth: ShopTruth) -> float:
+    factual = [about for about in truth.values() if about.facts]
+    return sum(about.facts[0].scope == "platform" for about in factual) / len(factual)
 
 
 def test_same_seed_same_world_and_another_seed_another(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
@@ -80,34 +94,36 @@ def test_time_runs_from_history_over_stream_to_test(shops: list[Shop]) -> None:
         assert shop.stream[-1].position < 8 <= shop.test[0].position
 
 
-def test_every_factual_reply_states_its_facts(shops: list[Shop]) -> None:
-    factual = [pair for pair in every_pair(shops) if pair.facts]
+def test_every_factual_reply_states_its_facts(shops: list[Shop], truth: ShopTruth) -> None:
+    factual = [pair for pair in every_pair(shops) if truth[pair.pair_id].facts]
     assert len(factual) > 0.6 * len(every_pair(shops))
-    assert all(states_all(pair.reply, pair.facts) for pair in factual)
-    assert any(len(pair.facts) == 2 for pair in factual)
+    assert all(states_all(pair.reply, truth[pair.pair_id].facts) for pair in factual)
+    assert any(len(truth[pair.pair_id].facts) == 2 for pair in factual)
 
 
-def test_the_same_reply_with_another_value_is_wrong(shops: list[Shop]) -> None:
+def test_the_same_reply_with_another_value_is_wrong(shops: list[Shop], truth: ShopTruth) -> None:
     for pair in every_pair(shops[:2]):
-        for fact in pair.facts:
+        for fact in truth[pair.pair_id].facts:
             said = max((form for form in fact.accepted if form in pair.reply), key=len)
             for wrong in fact.competing:
                 assert not states_fact(pair.reply.replace(said, wrong), fact), (pair.reply, said, wrong)
                 assert not states_fact(f"{pair.reply}，{wrong}", fact), "naming both values is no answer"
 
 
-def test_style_intents_state_no_fact(shops: list[Shop]) -> None:
+def test_style_intents_state_no_fact(shops: list[Shop], truth: ShopTruth) -> None:
     style = {intent.name for intent in load_pack("zh").with_scope("none")}
     for pair in every_pair(shops):
-        assert bool(pair.facts) == (pair.intent not in style)
+        assert bool(truth[pair.pair_id].facts) == (truth[pair.pair_id].intent not in style)
 
 
-def test_held_out_questions_stay_held_out(shops: list[Shop]) -> None:
+def test_held_out_questions_stay_held_out(shops: list[Shop], truth: ShopTruth) -> None:
     for shop in shops:
         for pair in training(shop):
-            assert pair.form_id and "_test/" not in pair.form_id
+            form_id = truth[pair.pair_id].form_id
+            assert form_id and "_test/" not in form_id
         for pair in shop.test:
-            assert pair.form_id and all("_test/" in part for part in pair.form_id.split("+"))
+            form_id = truth[pair.pair_id].form_id
+            assert form_id and all("_test/" in part for part in form_id.split("+"))
 
 
 def test_a_sixth_of_the_facts_is_reserved(corpus: SimulatorCorpus) -> None:
@@ -115,30 +131,33 @@ def test_a_sixth_of_the_facts_is_reserved(corpus: SimulatorCorpus) -> None:
         assert sum(slot.reserved for slot in shop.slots) == round(len(shop.slots) / 6)
 
 
-def test_reserved_facts_occur_in_tests_only(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
+def test_reserved_facts_occur_in_tests_only(corpus: SimulatorCorpus, shops: list[Shop], truth: ShopTruth) -> None:
     asked = 0
     for shop, simulated in zip(shops, corpus.world().shops, strict=True):
         reserved = {slot.key for slot in simulated.slots if slot.reserved}
         assert 0.1 < len(reserved) / len(simulated.slots) < 0.25
-        assert not reserved & {fact.key for pair in training(shop) for fact in pair.facts}
-        asked += sum(fact.key in reserved for pair in shop.test for fact in pair.facts)
+        assert not reserved & {fact.key for pair in training(shop) for fact in truth[pair.pair_id].facts}
+        asked += sum(fact.key in reserved for pair in shop.test for fact in truth[pair.pair_id].facts)
     assert asked > 0
 
 
 def test_no_unseen_facts_when_none_are_wanted(corpus: SimulatorCorpus) -> None:
-    for shop in replace(corpus, unseen_share=0.0).shops():
-        taught = {fact.key for pair in training(shop) for fact in pair.facts}
-        assert taught >= {fact.key for pair in shop.test for fact in pair.facts}
+    certain = replace(corpus, unseen_share=0.0)
+    truth = truth_of(certain)
+    for shop in certain.shops():
+        taught = {fact.key for pair in training(shop) for fact in truth[pair.pair_id].facts}
+        assert taught >= {fact.key for pair in shop.test for fact in truth[pair.pair_id].facts}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
 def test_platform_share_is_kept(corpus: SimulatorCorpus, share: float) -> None:
-    assert scope_share(replace(corpus, num_shops=3, platform_share=share).shops()) == pytest.approx(share, abs=0.02)
+    assert scope_share(truth_of(replace(corpus, num_shops=3, platform_share=share))) == pytest.approx(share, abs=0.02)
 
 
-def test_platform_rules_hold_in_every_shop_and_shop_facts_differ(shops: list[Shop]) -> None:
+def test_platform_rules_hold_in_every_shop_and_shop_facts_differ(shops: list[Shop], truth: ShopTruth) -> None:
     def stated(shop: Shop, scope: str) -> dict[str, tuple[str, ...]]:
-        return {fact.key: fact.accepted for pair in shop.test for fact in pair.facts if fact.scope == scope}
+        facts = [fact for pair in shop.test for fact in truth[pair.pair_id].facts]
+        return {fact.key: fact.accepted for fact in facts if fact.scope == scope}
 
     for other in shops[1:]:
         common = stated(shops[0], "platform").items() & stated(other, "platform").items()
@@ -148,12 +167,14 @@ def test_platform_rules_hold_in_every_shop_and_shop_facts_differ(shops: list[Sho
     assert len({shop.description for shop in shops}) == len(shops)
 
 
-def test_facts_drift_once_and_tests_expect_the_current_value(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
+def test_facts_drift_once_and_tests_expect_the_current_value(
+    corpus: SimulatorCorpus, shops: list[Shop], truth: ShopTruth
+) -> None:
     changes = 0
     for shop, simulated in zip(shops, corpus.world().shops, strict=True):
         slots = {slot.key: slot for slot in simulated.slots}
         for pair in (*training(shop), *shop.test):
-            for fact in pair.facts:
+            for fact in truth[pair.pair_id].facts:
                 slot = slots.get(fact.key)
                 assert slot is None or fact.accepted == slot.value_at(int(pair.position))
         for slot in slots.values():
@@ -182,13 +203,13 @@ def test_on_the_day_a_fact_changes_the_new_value_is_right_and_the_old_one_wrong(
 
 
 def test_nobody_is_told_an_old_value_from_the_day_on_that_it_changed(
-    corpus: SimulatorCorpus, shops: list[Shop]
+    corpus: SimulatorCorpus, shops: list[Shop], truth: ShopTruth
 ) -> None:
     told = {"old": 0, "new": 0}
     for shop, simulated in zip(shops, corpus.world().shops, strict=True):
         changed = {slot.key: slot.timeline for slot in simulated.slots if len(slot.timeline) > 1}
         for pair in (*training(shop), *shop.test):
-            for fact in pair.facts:
+            for fact in truth[pair.pair_id].facts:
                 if fact.key in changed:
                     (_, old), (day, new) = changed[fact.key]
                     value = new if pair.position >= day else old
@@ -225,20 +246,85 @@ def test_dialogues_are_the_same_for_good() -> None:
     assert digest.hexdigest()[:16] == "786978b56c5f5f99"
 
 
-def test_private_values_stand_verbatim_where_declared(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
-    kinds = set()
-    for session in corpus.sessions():
-        text = "\n".join(turn.text for turn in session.turns)
-        assert all(value.value in text for value in session.private_values)
-        kinds |= {value.kind for value in session.private_values}
-    assert kinds == {"name", "phone", "address", "order", "parcel"}
+def test_private_values_stand_verbatim_where_they_are_said_to(shops: list[Shop], truth: ShopTruth) -> None:
+    kinds, places = set(), set()
     for pair in every_pair(shops):
-        text = "\n".join([*(turn.text for turn in pair.prompt), pair.reply])
-        assert all(value.value in text for value in pair.private_values)
+        parts = {"context": "\n".join(turn.text for turn in pair.context), "query": pair.query, "reply": pair.reply}
+        for value in truth[pair.pair_id].private_values:
+            assert value.said_in == tuple(place for place, text in parts.items() if value.value in text) != ()
+            kinds.add(value.kind)
+            places |= set(value.said_in)
+    assert kinds == {"name", "phone", "address", "order", "parcel"}
+    assert places == {"context", "query", "reply"}
+
+
+def test_every_private_value_of_a_customer_is_listed(
+    corpus: SimulatorCorpus, shops: list[Shop], truth: ShopTruth
+) -> None:
+    for shop in shops:
+        customers = {session.session_id: session.customer for session in corpus.sessions(shop.shop_id)}
+        for pair in every_pair([shop]):
+            customer = customers[pair.session_id]
+            text = "\n".join([*(turn.text for turn in pair.prompt), pair.reply])
+            own = {customer.name, customer.phone, customer.address, customer.order, customer.parcel}
+            listed = {value.value for value in truth[pair.pair_id].private_values}
+            assert listed == {value for value in own if value in text}
+
+
+def test_an_order_record_holds_its_customer_whatever_was_said(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
+    for shop in shops:
+        customers = {session.session_id: session.customer for session in corpus.sessions(shop.shop_id)}
+        records: dict[str, set[OrderRecord | None]] = {}
+        for pair in every_pair([shop]):
+            records.setdefault(pair.session_id, set()).add(pair.customer)
+        assert all(len(of_one) == 1 for of_one in records.values()), "one customer a session, one record or none"
+        for session_id, (record,) in records.items():
+            customer = customers[session_id]
+            assert record is None or record == OrderRecord(
+                customer.name, customer.phone, customer.address, (customer.order,), (customer.parcel,)
+            )
+
+
+def test_the_share_without_a_record_is_declared_and_moves_nothing_else(corpus: SimulatorCorpus) -> None:
+    every = replace(corpus, customers_without_record=0.0)
+    told = [every.tell(shop_id) for shop_id in every.shop_ids()]
+    assert all(pair.customer is not None for pair in every_pair([shop for shop, _ in told]))
+    for share in (0.1, 0.5, 1.0):
+        other = replace(corpus, customers_without_record=share)
+        customers = {}
+        for shop_id, (shop, truth) in zip(other.shop_ids(), told, strict=True):
+            assert other.truth(shop_id) == truth
+            pairs = every_pair([other.shop(shop_id)])
+            assert [replace(pair, customer=None) for pair in pairs] == [
+                replace(pair, customer=None) for pair in every_pair([shop])
+            ]
+            customers |= {pair.session_id: pair.customer for pair in pairs}
+        without = sum(record is None for record in customers.values()) / len(customers)
+        assert without == pytest.approx(share, abs=0.05)
+
+
+def test_one_shop_is_written_without_the_others(corpus: SimulatorCorpus, shops: list[Shop], monkeypatch) -> None:
+    written: set[str] = set()
+
+    class Watched(DialogueWriter):
+        def write(self, session_id: str, *rest: Any) -> DescribedSession:
+            written.add(session_id.split("/")[0])
+            return super().write(session_id, *rest)
+
+    monkeypatch.setattr("ecc_fed.corpus.simulator.corpus.DialogueWriter", Watched)
+    alone = replace(corpus)
+    assert alone.tell("shop_0002")[0] == shops[2]
+    assert written == {"shop_0002"}
+
+
+def test_a_shop_that_is_none_is_refused_by_name(corpus: SimulatorCorpus) -> None:
+    for ask in (corpus.shop, corpus.truth, corpus.sessions):
+        with pytest.raises(CorpusError, match="shop shop_0099 is none of the 6 simulated shops"):
+            ask("shop_0099")
 
 
 def test_sessions_are_turn_by_turn_described(corpus: SimulatorCorpus, shops: list[Shop]) -> None:
-    sessions = corpus.sessions()
+    sessions = [session for shop_id in corpus.shop_ids() for session in corpus.sessions(shop_id)]
     for session in sessions:
         described = {len(session.intents), len(session.facts), len(session.form_ids)}
         assert described == {len(session.turns)} and len(session.turns) % 2 == 0
@@ -248,37 +334,39 @@ def test_sessions_are_turn_by_turn_described(corpus: SimulatorCorpus, shops: lis
     assert sum(len(session.turns) >= 4 for session in sessions) > 0.8 * len(sessions)
 
 
-def test_follow_ups_depend_on_context(shops: list[Shop]) -> None:
+def test_follow_ups_depend_on_context(shops: list[Shop], truth: ShopTruth) -> None:
     pairs = every_pair(shops)
-    switched = [pair for pair in pairs if pair.form_id and pair.form_id.startswith("customer/switch")]
-    elliptic = [pair for pair in pairs if pair.form_id and "/ellipsis" in pair.form_id]
+    form_ids = {pair.pair_id: truth[pair.pair_id].form_id or "" for pair in pairs}
+    switched = [pair for pair in pairs if form_ids[pair.pair_id].startswith("customer/switch")]
+    elliptic = [pair for pair in pairs if "/ellipsis" in form_ids[pair.pair_id]]
     assert len(switched) > 30 and len(elliptic) > 100
-    assert all(pair.context and pair.facts for pair in switched + elliptic)
+    assert all(pair.context and truth[pair.pair_id].facts for pair in switched + elliptic)
 
 
 def test_typos_come_at_the_rate_asked_for() -> None:
     pack = load_pack("zh")
     clean = SimulatorCorpus(num_shops=2, typo_rate=0.0).shops()
-    typed = SimulatorCorpus(num_shops=2, typo_rate=1.0).shops()
+    slips = SimulatorCorpus(num_shops=2, typo_rate=1.0)
+    typed, truth = slips.shops(), truth_of(slips)
     words = ("神马", "什莫", "快第", "肿么")
     assert pack.customer["typos"]["快递"]
     assert not any(word in pair.query for pair in every_pair(clean) for word in words)
     assert any(word in pair.query for pair in every_pair(typed) for word in words)
-    assert [pair.facts for pair in every_pair(typed) if pair.facts]
+    assert any(about.facts for about in truth.values())
 
 
-def test_replies_are_short_and_seldom_repeat(shops: list[Shop]) -> None:
+def test_replies_are_short_and_seldom_repeat(shops: list[Shop], truth: ShopTruth) -> None:
     for shop in shops:
-        replies = [pair.reply for pair in training(shop) if pair.facts]
+        replies = [pair.reply for pair in training(shop) if truth[pair.pair_id].facts]
         assert 6 < sum(map(len, replies)) / len(replies) < 30
         assert len(set(replies)) > 0.5 * len(replies)
 
 
-def test_facts_recur_in_training_in_several_forms(shops: list[Shop]) -> None:
+def test_facts_recur_in_training_in_several_forms(shops: list[Shop], truth: ShopTruth) -> None:
     for shop in shops:
         forms: dict[str, set[str]] = {}
         for pair in training(shop):
-            for fact in pair.facts:
+            for fact in truth[pair.pair_id].facts:
                 forms.setdefault(fact.key, set()).add(pair.query)
         assert 15 <= len(forms) <= 30
         assert all(len(queries) >= 2 for queries in forms.values())
@@ -294,6 +382,7 @@ def test_facts_recur_in_training_in_several_forms(shops: list[Shop]) -> None:
         ({"platform_share": 1.5}, r"platform_share=1\.5 is no share; give a number from 0 to 1"),
         ({"drift": -0.1}, r"drift=-0\.1"),
         ({"typo_rate": float("nan")}, r"typo_rate=nan"),
+        ({"customers_without_record": 1.01}, r"customers_without_record=1\.01 is no share"),
         ({"language": "tlh"}, r"language='tlh' has no pack; choose one of: zh"),
         ({"num_shops": 5000}, r"num_shops=5000.*can keep only 1200 shops distinct"),
     ],
@@ -309,6 +398,6 @@ def test_many_shops_keep_their_names_apart() -> None:
     assert len({shop.shop_id for shop in world.shops}) == 400
 
 
-def test_a_fact_is_grouped_by_kind_and_keyed_by_product(shops: list[Shop]) -> None:
-    prices = {f for pair in every_pair(shops) for f in pair.facts if f.kind == "price"}
+def test_a_fact_is_grouped_by_kind_and_keyed_by_product(shops: list[Shop], truth: ShopTruth) -> None:
+    prices = {f for pair in every_pair(shops) for f in truth[pair.pair_id].facts if f.kind == "price"}
     assert prices and all(isinstance(fact, Fact) and fact.key.startswith("price/") for fact in prices)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from ecc_fed.core.completion import estimate_tokens
-from ecc_fed.core.records import Pair, PrivateValue, Shop, Turn
+from ecc_fed.core.records import OrderRecord, Pair, Shop, Turn
 from ecc_fed.teacher.distillation.distill import estimate, identity, plan_queries
 
 from ..fakes import ScriptedTeacher, build_prompt
@@ -14,9 +14,12 @@ def pair(name: str, session: str, query: str, reply: str, **more: Any) -> Pair:
 
 
 def shop(shop_id: str = "shop") -> Shop:
-    history = tuple(pair(f"h{i}", f"s{i // 2}", f"旧问题{i}", f"旧回答{i}") for i in range(6))
+    history = tuple(
+        pair(f"h{i}", f"s{i // 2}", f"旧问题{i}", f"旧回答{i}", customer=OrderRecord(f"客人{i}") if i else None)
+        for i in range(6)
+    )
     stream = (
-        pair("a", "s9", "发什么快递", "中通", private_values=(PrivateValue("name", "王五"),)),
+        pair("a", "s9", "发什么快递", "中通", customer=OrderRecord("王五")),
         pair("b", "s9", "几天到", "三天"),
         Pair("c", "s10", "shop", (Turn("customer", "在吗"), Turn("agent", "在的")), "几天到", "三天"),
     )
@@ -28,8 +31,8 @@ def test_the_stream_is_asked_with_the_same_recent_examples() -> None:
     assert [query.pair.pair_id for query in queries] == ["a", "b", "c"]
     assert {query.request.examples for query in queries} == {tuple((f"旧问题{i}", f"旧回答{i}") for i in range(2, 6))}
     first = queries[0].request
-    assert (first.purpose, first.private_values) == ("distill", (PrivateValue("name", "王五"),))
-    assert len(first.example_private_values) == 4
+    assert (first.purpose, first.customer) == ("distill", OrderRecord("王五"))
+    assert first.example_customers == tuple(OrderRecord(f"客人{i}") for i in range(2, 6))
     assert queries[2].request.turns == (Turn("customer", "在吗"), Turn("agent", "在的"), Turn("customer", "几天到"))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ecc_fed.core.errors import ConfigError, TeacherError
-from ecc_fed.core.records import PrivateValue, Turn
+from ecc_fed.core.records import OrderRecord, Turn
 from ecc_fed.teacher.gateway.budget import Budget, Spending
 from ecc_fed.teacher.gateway.cache import ReplyCache
 from ecc_fed.teacher.gateway.retry import RetryPolicy
@@ -303,8 +303,8 @@ def test_latency_is_measured_where_the_backend_declares_none():
 
 # Redaction
 
-PHONE = PrivateValue("phone", "13800001111")
-OTHER_PHONE = PrivateValue("phone", "13900002222")
+CUSTOMER = OrderRecord(phone="13800001111")
+OTHER_CUSTOMER = OrderRecord(phone="13900002222")
 
 
 def test_the_hook_sees_turns_and_examples_and_the_reply_is_restored():
@@ -313,13 +313,13 @@ def test_the_hook_sees_turns_and_examples_and_the_reply_is_restored():
     asked = request(
         "我电话13800001111",
         examples=(("我是13900002222", "好的13900002222"), *EXAMPLES),
-        private_values=(PHONE,),
-        example_private_values=((OTHER_PHONE,), (), ()),
+        customer=CUSTOMER,
+        example_customers=(OTHER_CUSTOMER, None, None),
     )
     (reply,) = cloud.answer([asked])
     assert reply.text == "回复：我电话13800001111"
     (sent,) = teacher.sent
-    assert PHONE.value not in sent and OTHER_PHONE.value not in sent
+    assert CUSTOMER.phone not in sent and OTHER_CUSTOMER.phone not in sent
     assert "我是[1]" in sent and "我电话[1]" in sent
     assert redactor.seen == [
         (Turn("customer", "我是13900002222"), Turn("agent", "好的13900002222")),
@@ -334,7 +334,7 @@ def test_the_cache_stays_redacted_and_each_asker_gets_their_own_values(tmp_path)
     path, teacher = tmp_path / "replies.sqlite", ScriptedTeacher()
     cache = ReplyCache(path)
     cloud, _, _ = gateway(teacher, redactor=StarRedactor(), cache=cache)
-    asked = [request(f"我电话{value.value}", private_values=(value,)) for value in (PHONE, OTHER_PHONE)]
+    asked = [request(f"我电话{customer.phone}", customer=customer) for customer in (CUSTOMER, OTHER_CUSTOMER)]
     assert [r.text for r in cloud.answer(asked)] == ["回复：我电话13800001111", "回复：我电话13900002222"]
     assert [r.text for r in cloud.answer(asked)] == ["回复：我电话13800001111", "回复：我电话13900002222"]
     assert len(teacher.sent) == 1
@@ -384,7 +384,7 @@ def test_a_reply_that_cannot_be_restored_is_not_shown():
     ("changes", "detail"),
     [
         ({"turns": ()}, "at least one turn with text"),
-        ({"example_private_values": ((),)}, "1 tuples of private values for 2 examples"),
+        ({"example_customers": (None,)}, "1 customers for 2 examples"),
     ],
 )
 def test_a_request_that_cannot_be_asked_is_told_and_not_sent(changes, detail):
