@@ -114,6 +114,28 @@ def test_a_teacher_that_is_gone_is_not_asked_for_ever(tmp_path: Path) -> None:
     assert len(fill(tmp_path, asked=many).sent) == 100
 
 
+def test_failures_with_answers_between_them_are_no_end(tmp_path: Path) -> None:
+    def seldom(prompt: Any, attempt: int) -> Any:
+        number = int(prompt.turns[-1].text.removeprefix("问题"))
+        return None if number % PATIENCE == PATIENCE - 1 else failed("unavailable")
+
+    fill(tmp_path, seldom, queries(3 * PATIENCE))
+    assert len(replies(tmp_path)) == 3
+    assert len(read_json(tmp_path / "distill.json")["failures"]) == 3 * PATIENCE - 3
+
+
+@pytest.mark.parametrize("outcome", ["error", "unavailable", "timeout", "rate_limited"])
+def test_one_failure_fewer_than_the_patience_is_borne(tmp_path: Path, outcome: str) -> None:
+    fill(tmp_path / "fewer", lambda prompt, attempt: failed(outcome), queries(PATIENCE - 1))
+    with pytest.raises(TeacherError, match=f"none of the last {PATIENCE} requests"):
+        fill(tmp_path / "enough", lambda prompt, attempt: failed(outcome), queries(PATIENCE))
+
+
+def test_a_teacher_that_refuses_is_not_gone(tmp_path: Path) -> None:
+    fill(tmp_path, lambda prompt, attempt: failed("blocked"), queries(2 * PATIENCE))
+    assert len(read_json(tmp_path / "distill.json")["failures"]) == 2 * PATIENCE
+
+
 def test_another_set_is_refused(tmp_path: Path) -> None:
     fill(tmp_path)
     with pytest.raises(UserError, match=r"holds another data set: it was made from another corpus.*--out"):

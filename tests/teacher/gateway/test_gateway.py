@@ -173,6 +173,41 @@ def test_retries_count_against_the_budget():
     assert "attempt 3: unavailable scripted" in reply.detail
 
 
+def test_what_failed_attempts_used_is_paid_and_what_they_held_back_is_free_again():
+    def script(prompt, attempt):
+        if attempt < 3:
+            return replace(failed("unavailable"), input_tokens=7, output_tokens=attempt)
+        return ok("好", 7, 4)
+
+    held = build_prompt(EXAMPLES, QUESTIONS[0].turns).tokens + ScriptedTeacher.max_output_tokens
+    # Room for what was used and for one attempt at a time: less, and the third would not be made.
+    for room, outcome in ((7 + 1 + 7 + 2 + held, "ok"), (7 + 1 + 7 + 2 + held - 1, "budget")):
+        cloud, _, _ = gateway(ScriptedTeacher(script), budget=Budget(max_tokens=room))
+        (reply,) = cloud.answer([QUESTIONS[0]])
+        assert reply.outcome == outcome
+        attempts, tokens = (3, (21, 7)) if outcome == "ok" else (2, (14, 3))
+        cost = (tokens[0] * 1_000 + tokens[1] * 2_000) / 1e6
+        assert cloud.budget.spent == Spending(attempts, sum(tokens), pytest.approx(cost))
+        assert (reply.input_tokens, reply.output_tokens, reply.cost_usd) == (*tokens, pytest.approx(cost))
+
+
+def test_a_price_that_the_provider_states_is_the_one_that_is_paid():
+    cloud, _, _ = gateway(ScriptedTeacher(lambda *_: replace(ok("好", 10, 5), cost_usd=0.125)))
+    (reply,) = cloud.answer([request("在吗")])
+    assert reply.cost_usd == cloud.budget.spent.cost_usd == 0.125
+
+
+def test_calls_under_way_together_hold_back_their_tokens_together():
+    """Each of a batch's prompts may bring a reply of full length: the bound counts every one."""
+    tokens = build_prompt(EXAMPLES, QUESTIONS[0].turns).tokens
+    limit = 3 * (tokens + ScriptedTeacher.max_output_tokens)
+    teacher = ScriptedTeacher(lambda prompt, attempt: ok("好", prompt.tokens, 5), max_batch=100)
+    cloud, _, _ = gateway(teacher, budget=Budget(max_tokens=limit))
+    assert [reply.outcome for reply in cloud.answer(QUESTIONS)] == ["ok"] * 3 + ["budget"] * 7
+    assert teacher.batches == [3]
+    assert cloud.budget.spent.tokens == limit
+
+
 def test_cached_replies_need_no_budget():
     cache = ReplyCache(":memory:")
     gateway(ScriptedTeacher(), cache=cache)[0].answer(QUESTIONS)
@@ -240,7 +275,7 @@ def test_one_failure_leaves_the_others_alone():
     assert outcomes == ["ok"] * 4 + ["blocked"] + ["ok"] * 5
 
 
-def test_a_backend_that_hangs_is_given_up():
+def test_a_teacher_that_hangs_is_given_up():
     release = threading.Event()
 
     def script(prompt, attempt):
@@ -257,6 +292,17 @@ def test_a_backend_that_hangs_is_given_up():
     assert fine.outcome == "ok"
     assert len(waits.seconds) == 1
     assert sum(entry.kind == "query" for entry in ledger.entries()) == 3
+
+
+def test_a_batch_of_prompts_gets_the_time_of_as_many_calls():
+    release = threading.Event()
+    teacher = ScriptedTeacher(lambda *_: release.wait(30), max_batch=3)
+    cloud, _, _ = gateway(teacher, timeout_seconds=0.02, retry=RetryPolicy(max_attempts=1))
+    try:
+        details = [reply.detail for reply in cloud.answer(QUESTIONS[:4])]
+    finally:
+        release.set()
+    assert details == ["no answer within 0.06 s"] * 3 + ["no answer within 0.02 s"]
 
 
 @pytest.mark.parametrize("text", ["", "  \n", None])
@@ -281,7 +327,7 @@ def test_a_failure_cannot_smuggle_a_text():
         (None, "TypeError"),
     ],
 )
-def test_a_broken_backend_is_an_outcome_not_an_exception(returned, detail):
+def test_a_broken_teacher_is_an_outcome_not_an_exception(returned, detail):
     class Broken(ScriptedTeacher):
         def complete(self, prompts, timeout_seconds):
             if isinstance(returned, Exception):
@@ -294,7 +340,7 @@ def test_a_broken_backend_is_an_outcome_not_an_exception(returned, detail):
     assert up_bytes(ledger) > 0  # it may have been sent
 
 
-def test_latency_is_measured_where_the_backend_declares_none():
+def test_latency_is_measured_where_the_teacher_declares_none():
     ticks = iter([10.0, 12.5])
     teacher = ScriptedTeacher(lambda *_: ok("好", latency_seconds=None))
     cloud, _, _ = gateway(teacher, clock=lambda: next(ticks))

@@ -99,6 +99,15 @@ def test_a_prompt_beyond_the_model_is_refused(folder: Path) -> None:
     assert "evolution.teacher_examples" in completion.detail
 
 
+def test_prompt_and_reply_together_may_fill_the_model_and_no_more(folder: Path) -> None:
+    opened = teacher(folder)
+    room = opened._opened.max_tokens
+    assert room is not None
+    assert opened._too_long([0] * (room - LENGTH)) is None
+    refused = opened._too_long([0] * (room - LENGTH + 1))
+    assert refused is not None and f"{room - LENGTH + 1} tokens of prompt and {LENGTH} of reply" in refused.detail
+
+
 def test_a_template_without_system_messages_gets_one_message(tmp_path: Path, folder: Path) -> None:
     opened = teacher(save_tiny_chat_model(tmp_path, USER_TEMPLATE))
     text = opened._opened.tokenizer.decode(opened._encode(build_prompt(EXAMPLES, request("在吗").turns)))
