@@ -54,6 +54,7 @@ def test_a_round_done_again_counts_its_egress_once(tmp_path: Path) -> None:
         load_state(tmp_path / name / "shops" / "shop_0", 2).egress for name in ("undisturbed", "disturbed")
     )
     assert found == expected
+    assert [entry.server_round for entry in found] == [1] * 4 + [2] * 4
     assert given.ledger.entries() == []
 
 

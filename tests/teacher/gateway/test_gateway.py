@@ -208,6 +208,15 @@ def test_calls_under_way_together_hold_back_their_tokens_together():
     assert cloud.budget.spent.tokens == limit
 
 
+def test_a_call_under_way_is_brought_to_its_end_before_another_begins():
+    held = build_prompt(EXAMPLES, QUESTIONS[0].turns).tokens + ScriptedTeacher.max_output_tokens
+    script = lambda prompt, attempt: failed("unavailable") if attempt == 1 else ok("好", 0, 1)  # noqa: E731
+    teacher = ScriptedTeacher(script)
+    cloud, _, _ = gateway(teacher, budget=Budget(max_tokens=held + 1))
+    assert [reply.outcome for reply in cloud.answer(QUESTIONS[:2])] == ["ok", "ok"]
+    assert [text.splitlines()[-2] for text in teacher.sent] == [f"顾客：问题{i}" for i in (0, 0, 1, 1)]
+
+
 def test_cached_replies_need_no_budget():
     cache = ReplyCache(":memory:")
     gateway(ScriptedTeacher(), cache=cache)[0].answer(QUESTIONS)
