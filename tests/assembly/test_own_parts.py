@@ -1,0 +1,67 @@
+"""A user's own parts, one class and one YAML file each, take their places; nothing of the package is edited."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecc_fed.assembly.build import build_cloud, build_corpus, build_judge
+from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.assembly.targets import instantiate
+from ecc_fed.core.records import OrderRecord, TeacherRequest, Turn
+from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl
+from ecc_fed.core.seeding import derive_seed
+from ecc_fed.hosts.in_process import InProcessHosts
+from ecc_fed.runs.simulation import simulate
+from tests.own_parts.cloud import Greeter
+from tests.own_parts.judging import WantsPoliteness
+
+CONF = str(Path(__file__).parent.parent / "own_parts" / "conf")
+OWN = ["teacher=own", "redaction=own", "corpus=own", "partition=own", "judge=own", "feedback=own"]
+PHONE = "13800000000"
+
+
+def config(*overrides: str) -> RunConfig:
+    return to_run_config(compose_run([*OWN, *overrides], [CONF]))
+
+
+def test_an_own_teacher_and_redactor_stand_behind_the_gateway() -> None:
+    cloud = build_cloud(config("teacher.greeting='嗨，'"))
+    ask = TeacherRequest("stall-0", (Turn("customer", f"我的电话是{PHONE}"),), (), "judge", OrderRecord(phone=PHONE))
+    (reply,) = cloud.gateway.answer([ask])
+    assert reply.text == f"嗨，我的电话是{PHONE}"
+    assert isinstance(cloud.teacher, Greeter)
+    (heard,) = cloud.teacher.heard
+    assert PHONE not in heard and "我的电话是[phone]" in heard
+    assert cloud.teacher.decoding["seed"] == derive_seed(0, "teacher")
+    assert {entry.redaction for entry in cloud.ledger.entries()} == {"hide-phone"}
+
+
+def test_an_own_corpus_takes_an_own_partition() -> None:
+    corpus = build_corpus(config("corpus.num_shops=3"))
+    assert corpus.shop_ids() == ("stall-0", "stall-1", "stall-2")
+    shop = corpus.shop("stall-1")
+    assert [pair.session_id for pair in (*shop.history, *shop.stream, *shop.test)] == [f"s{i}" for i in range(1, 24, 3)]
+
+
+def test_own_models_judge_and_an_own_customer_gives_feedback() -> None:
+    given = config("judge.score_alpha=0.25")
+    (judgement,) = build_judge(given).judge(["多少钱"], ["12元"], ["12块"])
+    assert (judgement.similarity, judgement.relevance) == (0.5, 1.0)
+    assert judgement.final_score == pytest.approx(0.25 * 0.5 + 0.75 * 1.0)
+    feedback = instantiate(given.feedback, "feedback")
+    assert isinstance(feedback, WantsPoliteness) and feedback.openings == ("您好", "亲")
+
+
+def test_a_whole_run_of_own_parts(tmp_path: Path) -> None:
+    small = ["evolution.server_rounds=1", "finetune.steps=1", "decoding.max_new_tokens=4"]
+    directory = RunDirectory(tmp_path)
+    simulate(config(*small), directory, InProcessHosts(), lambda stage, done, total: None)
+    samples: list[dict[str, Any]] = read_jsonl(directory.samples)
+    assert {row["shop_id"] for row in samples} == {"stall-0", "stall-1"}
+    assert all(row["cloud_reply"] == f"您好，{row['query']}" for row in samples)
+    assert {row["redaction"] for row in read_jsonl(directory.egress) if row["destination"] == "cloud_teacher"} == {
+        "hide-phone"
+    }
+    assert read_json(directory.run)["teacher"] == "Greeter"
