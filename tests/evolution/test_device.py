@@ -1,5 +1,6 @@
 import errno
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +8,33 @@ import numpy as np
 import pytest
 
 from ecc_fed.core.errors import RunDirectoryError, WriteError
-from ecc_fed.core.records import Shop
+from ecc_fed.core.records import (
+    AdapterState,
+    EgressEntry,
+    FineTuneSettings,
+    ReplyRequest,
+    Shop,
+    TeacherReply,
+    TeacherRequest,
+    Turn,
+)
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl
+from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs, stream_part
 from ecc_fed.evolution.settings import EvolutionSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
-from tests.evolution.fakes import NAMES, EchoGateway, services, settings, shop, truth_of, write_adapter
+from ecc_fed.privacy.ledger import read_ledger
+from tests.evolution.fakes import (
+    NAMES,
+    CountingModel,
+    EchoGateway,
+    pair,
+    services,
+    settings,
+    shop,
+    truth_of,
+    write_adapter,
+)
 
 
 def device(
@@ -226,3 +248,197 @@ def test_a_damaged_state_read_ahead_is_told_in_the_shops_own_round(tmp_path: Pat
     with pytest.raises(RunDirectoryError, match="No readable state of server round 1"):
         shops.train("a", 2, None)
     shops.train("b", 2, None)
+
+
+class Noting(CountingModel):
+    """Keeps every request beside answering it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seeds: list[int] = []
+        self.requests: list[ReplyRequest] = []
+
+    def new_adapter(self, seed: int) -> AdapterState:
+        self.seeds.append(seed)
+        return super().new_adapter(seed)
+
+    def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:
+        self.requests.extend(requests)
+        return super().reply(requests)
+
+
+def noting(**changes: object) -> tuple[Services, Noting]:
+    model = Noting()
+    return replace(services(**changes), end_model=model), model  # type: ignore[arg-type]
+
+
+def test_every_draw_of_a_shops_life_has_its_stream(tmp_path: Path) -> None:
+    # Frozen: another name here is another draw, and every published figure moves.
+    given, model = noting()
+    loop = settings(cycles=2, human_share=0.5)
+    shops = device(tmp_path, [shop()], given, loop)
+    shops.train("shop_0", 1, None)
+    shops.train("shop_0", 2, None)
+    assert model.seeds == [derive_seed(0, "adapter")]
+    cycles = [derive_seed(0, "cycle", "shop_0", server_round, cycle) for server_round in (1, 2) for cycle in (0, 1)]
+    assert [request.seed for request in model.requests] == [derive_seed(seed, "reply") for seed in cycles]
+    assert [job.seed for job in model.jobs] == [derive_seed(seed, "fine_tune") for seed in cycles]
+    draws = derive_rng(0, "human_answered", "shop_0").random(8)
+    human = {pair.pair_id for pair, draw in zip(shop().stream, draws, strict=True) if draw < 0.5}
+    assert human_answered(shop(), 0.5, 0) == human and 0 < len(human) < 8
+    state = load_state(tmp_path / "shops" / "shop_0", 2)
+    assert state.natural_ids == tuple(
+        pair.pair_id for pair in (*shop().history, *shop().stream) if pair in shop().history or pair.pair_id in human
+    )
+    shops.evaluate("shop_0", 2, None, "final")
+    shops.evaluate("shop_0", 2, None, "base")
+    final, base = model.requests[-2:]
+    assert final.seed == base.seed == derive_seed(derive_seed(0, "evaluate", "shop_0"), "reply")
+
+
+def test_the_cycles_of_a_round_share_its_part_of_the_stream_and_learn_one_after_the_other(tmp_path: Path) -> None:
+    given, model = noting()
+    loop = settings(cycles=2, human_share=1.0, teacher_examples=3)
+    shops = device(tmp_path, [shop(num_stream=10)], given, loop)
+    reports = [shops.train("shop_0", server_round, None) for server_round in (1, 2)]
+    asked = [tuple(prompt[-1].text for prompt in request.prompts) for request in model.requests]
+    assert [len(part) for part in asked] == [2, 3, 3, 2]
+    assert [query for part in asked for query in part] == [pair.query for pair in shop(num_stream=10).stream]
+    assert [float(request.adapter[NAMES[1]][0, 0]) for request in model.requests if request.adapter] == [0, 2, 4, 6]
+    assert [None if job.optimizer is None else float(job.optimizer["step"]) for job in model.jobs] == [None, 2, 4, 6]
+    assert [report.num_examples for report in reports] == [8, 8]
+    # Each cycle's few shots are the newest pairs that the shop has by then.
+    assert isinstance(given.gateway, EchoGateway)
+    shots = [tuple(query for query, _ in request.examples) for request in given.gateway.requests]
+    assert shots[0] == ("q h1", "q h2", "q h3")
+    assert shots[2] == ("q h3", "q s0", "q s1")
+    assert shots[-1] == ("q s5", "q s6", "q s7")
+    state = load_state(tmp_path / "shops" / "shop_0", 2)
+    assert (state.server_round, state.served) == (2, 10)
+    assert [(row["server_round"], row["cycle"], row["natural_pairs"]) for row in state.metrics] == [
+        (1, 0, 2),
+        (1, 1, 3),
+        (2, 0, 3),
+        (2, 1, 2),
+    ]
+
+
+def test_a_row_of_metrics_sums_what_happened(tmp_path: Path) -> None:
+    device(tmp_path, [shop()], services(verdict=False), settings(human_share=0.0)).train("shop_0", 1, None)
+    (row,) = load_state(tmp_path / "shops" / "shop_0", 1).metrics
+    seconds = {row["serve_seconds"], row["train_seconds"]}
+    assert min(seconds) >= 0
+    expected = {
+        "server_round": 1,
+        "cycle": 0,
+        "shop_id": "shop_0",
+        "split": "stream",
+        "served": 4,
+        "escalated": 4,
+        "unhappy": 4,
+        "mean_score": 0.0,
+        "pseudo_labels": 4,
+        "natural_pairs": 0,
+        "train_loss": 1.0,
+        "steps": 2,
+        "teacher_requests": 4,
+        "teacher_cached": 0,
+        "teacher_failed": 0,
+        "teacher_errors": [],
+        "input_tokens": 12,
+        "output_tokens": 8,
+        "cost_usd": 2.0,
+    }
+    assert {name: row[name] for name in expected} == expected
+
+
+class Cached(EchoGateway):
+    """Every other answer comes from the cache."""
+
+    def answer(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
+        return [replace(reply, cached=i % 2 == 1) for i, reply in enumerate(super().answer(requests))]
+
+
+def test_cached_answers_cost_nothing_and_customers_who_say_nothing_are_not_unhappy(tmp_path: Path) -> None:
+    given = services()
+    given = replace(given, gateway=Cached(given.ledger))
+    loop = settings(fine_tune=FineTuneSettings(steps=0, batch_size=2), human_share=0.0)
+    device(tmp_path, [shop(num_history=0)], given, loop).train("shop_0", 1, None)
+    (row,) = load_state(tmp_path / "shops" / "shop_0", 1).metrics
+    names = ("teacher_requests", "teacher_cached", "input_tokens", "output_tokens", "cost_usd", "unhappy", "escalated")
+    assert [row[name] for name in names] == [4, 2, 6, 4, 1.0, 0, 4]
+    assert (row["train_loss"], row["steps"]) == (None, 0)
+
+
+def test_where_nobody_is_asked_there_is_no_mean_score(tmp_path: Path) -> None:
+    loop = settings(reference="sampled", reference_rate=0.0)
+    device(tmp_path, [shop()], services(), loop).train("shop_0", 1, None)
+    (row,) = load_state(tmp_path / "shops" / "shop_0", 1).metrics
+    assert (row["mean_score"], row["teacher_requests"], row["pseudo_labels"]) == (None, 0, 0)
+
+
+def test_what_an_evaluation_sends_is_kept_apart_and_marked(tmp_path: Path) -> None:
+    given = services()
+    shops = device(tmp_path, [shop()], given, settings(teacher_examples=2, human_share=1.0))
+    given.ledger.record(EgressEntry("shop_0", 9, "cloud_teacher", "up", "query", 999))
+    shops.evaluate("shop_0", 4, None, "base")
+    entries = read_ledger(tmp_path / "shops" / "shop_0" / "evaluation_base_egress.jsonl")
+    assert [(entry.num_bytes, entry.server_round) for entry in entries] == [(4, 4)] * 3, "an aborted round's is dropped"
+    assert all(entry.details == {"purpose": "evaluate"} for entry in entries)
+    assert given.ledger.entries() == []
+    assert isinstance(given.gateway, EchoGateway)
+    request = given.gateway.requests[0]
+    assert (request.purpose, [query for query, _ in request.examples]) == ("evaluate", ["q s6", "q s7"])
+    assert load_or_none(tmp_path / "shops" / "shop_0") is None, "an evaluation is no round"
+
+
+def load_or_none(folder: Path) -> ShopState | None:
+    return load_state(folder, finished_rounds(folder)[-1]) if finished_rounds(folder) else None
+
+
+def test_the_servers_adapter_is_what_is_evaluated_unless_the_bare_base_is_wanted(tmp_path: Path) -> None:
+    shops = device(tmp_path, [shop()])
+    incoming = {NAMES[0]: np.ones((2, 3), np.float32), NAMES[1]: np.full((3, 2), 10, np.float32)}
+    replies = {}
+    for phase in ("base", "final"):
+        assert shops.evaluate("shop_0", 1, incoming, phase).num_examples == 3  # type: ignore[arg-type]
+        rows = read_jsonl(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}.jsonl")
+        replies[phase] = {row["reply"].split()[0] for row in rows}
+        assert {(row["phase"], row["server_round"]) for row in rows} == {(phase, 1)}
+    assert replies == {"base": {"bad"}, "final": {"good"}}
+
+
+def test_a_final_evaluation_is_of_the_state_after_its_round(tmp_path: Path) -> None:
+    given, model = noting()
+    shops = device(tmp_path, [shop()], given)
+    for server_round in (1, 2):
+        shops.train("shop_0", server_round, None)
+    shops.evaluate("shop_0", 1, None, "final")
+    adapter = model.requests[-1].adapter
+    assert adapter is not None and float(adapter[NAMES[1]][0, 0]) == 2
+
+
+def test_a_trial_job_is_one_step_on_the_longest_pairs(tmp_path: Path) -> None:
+    long = [pair("b", f"h{i}", reply="x" * (90 + i)) for i in range(3)]
+    wide = replace(pair("b", "c", reply="y"), context=(Turn("customer", "z" * 200),))
+    shops = [shop("a"), replace(shop("b"), history=(long[0], wide, *shop("b").history), stream=tuple(long[1:]))]
+    given, model = noting()
+    loop = settings(fine_tune=FineTuneSettings(steps=7, batch_size=3))
+    job = device(tmp_path, shops, given, loop).trial_job()
+    assert job is not None
+    assert [example.reply for example in job.examples] == ["y", "x" * 92, "x" * 91]
+    assert job.examples[0].prompt == wide.prompt
+    assert (job.settings, job.optimizer, job.seed) == (FineTuneSettings(steps=1, batch_size=3), None, 0)
+    assert model.seeds == [0]
+    nothing = (
+        (shops, settings(fine_tune=FineTuneSettings(steps=0))),
+        (shops, settings(server_rounds=0)),
+        ([shop("a", num_history=0, num_stream=0)], settings()),
+    )
+    for given_shops, idle in nothing:
+        assert device(tmp_path, given_shops, services(), idle).trial_job() is None
+
+
+def test_the_shops_are_told_in_order_and_the_loads_of_the_base_too(tmp_path: Path) -> None:
+    shops = device(tmp_path, [shop("b"), shop("a")])
+    assert (shops.shop_ids, shops.base_loads) == (("b", "a"), 1)
