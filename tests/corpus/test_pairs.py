@@ -66,6 +66,20 @@ def test_replies_outside_the_limits_are_dropped_and_counted():
     assert dropped["reply_without_words"] == 1
 
 
+def test_a_text_as_long_as_its_limit_is_kept():
+    limits = PairLimits(max_context_tokens=4, max_reply_tokens=3, min_reply_tokens=2)
+    for question, reply, kept in (
+        ("四个字吗", "两字", True),
+        ("四个字吗", "三个字", True),
+        ("四个字吗", "一", False),
+        ("四个字吗", "有四个字", False),
+        ("五个字的吗", "两字", False),
+    ):
+        assert len(build_pairs(dialogue(question, reply), "x", limits)) == kept, (question, reply)
+    one = PairLimits(max_context_tokens=1, max_reply_tokens=1, min_reply_tokens=1, max_pairs_per_session=1)
+    assert len(build_pairs(dialogue("问", "答", "问", "答"), "x", one)) == 1
+
+
 def test_tokens_are_those_of_the_counter_given():
     session = dialogue("甲乙", "丙丁戊", "己", "庚辛")
     limits = PairLimits(max_context_tokens=3, min_reply_tokens=1, count_tokens=lambda text: 1)

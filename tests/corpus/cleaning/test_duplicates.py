@@ -121,6 +121,18 @@ def test_numbers_do_not_make_a_session_new_and_words_do():
     assert found(words)[0] == [True] * 4
 
 
+def test_sessions_as_similar_as_the_limit_are_duplicates():
+    # Equal but for numbers and punctuation: the similarity is 1.
+    alike = [("a", [LONG, REPLY]), ("b", [LONG + "?", REPLY + "!!"])]
+    assert found(alike, 1.0) == ([True, False], {"near_duplicate": 1})
+    other = REPLY[:-4] + "不要着急"
+    left, right = ("".join(texts) for texts in ([LONG, REPLY], [LONG, other]))
+    similarity = len(grams_of(left) & grams_of(right)) / len(grams_of(left) | grams_of(right))
+    assert 0.8 < similarity < 0.95
+    for limit, kept in ((similarity, False), (float(np.nextafter(similarity, 1)), True)):
+        assert found([("a", [LONG, REPLY]), ("b", [LONG, other])], limit)[0] == [True, kept]
+
+
 def test_short_sessions_are_compared_exactly():
     assert found([("a", ["在", "嗯"]), ("b", ["在", "好"]), ("c", ["?", "!"]), ("d", ["!", "?"])])[0] == [True] * 4
 

@@ -6,9 +6,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ecc_fed.core.errors import CorpusError
+from ecc_fed.core.seeding import derive_rng
 from ecc_fed.corpus.formats.ecd import EcdCorpus
 from ecc_fed.corpus.formats.jddc import JddcCorpus
 from ecc_fed.corpus.formats.jsonl import JsonlCorpus
@@ -119,6 +121,24 @@ def test_caps_hold_and_cover_the_whole_time(corpus):
     assert report.pairs.dropped == {"over_shop_cap": 180 - 4 * 20}
 
 
+def test_which_dialogues_a_cap_lets_in_depends_on_seed_shop_and_split(tmp_path):
+    path = written(tmp_path, jsonl_text(120, shops=2))
+    corpus = JsonlCorpus(path=str(path), partition=NaturalPartition(), num_shops=2, max_pairs_per_shop=16)
+    chosen = {}
+    for seed in (0, 1):
+        sessions, _ = replace(corpus, seed=seed).read()
+        for shop in replace(corpus, seed=seed).shops():
+            lines = [int(session.position) for session in sessions if session.shop_id == shop.description]
+            for split, start, end in (("history", 0, 18), ("stream", 18, 48)):
+                # Frozen: the sessions of a split in the order of its own stream, as many as fill the cap.
+                order = derive_rng(seed, "cap", shop.shop_id, split).permutation(np.arange(start, end))
+                pairs = getattr(shop, split)
+                expected = sorted(lines[i] for i in order[: len(pairs) // 2])
+                assert sorted({int(pair.position) for pair in pairs}) == expected
+                chosen[seed, shop.shop_id, split] = [lines.index(line) for line in expected]
+    assert len({tuple(places) for places in chosen.values()}) == len(chosen)
+
+
 def test_natural_shops_of_a_users_file(tmp_path):
     path = written(tmp_path, jsonl_text(60, shops=3))
     corpus = JsonlCorpus(path=str(path), partition=NaturalPartition(), num_shops=2)
@@ -172,6 +192,21 @@ def test_wrong_settings_are_refused_with_a_remedy(corpus, settings, said):
     with pytest.raises(CorpusError) as caught:
         replace(corpus, **settings).shops()
     assert said in str(caught.value)
+
+
+def test_the_ends_of_the_ranges_are_allowed(corpus):
+    allowed = {
+        "max_pairs_per_shop": 2,
+        "max_test_pairs_per_shop": 1,
+        "near_duplicate_similarity": 1.0,
+        "history_share": 0.0,
+        "num_shops": 1,
+    }
+    for name, value in allowed.items():
+        assert replace(corpus, **{name: value}).shops()
+    for similarity in (0.0, -0.1, 1.1):
+        with pytest.raises(CorpusError, match="near_duplicate_similarity"):
+            replace(corpus, near_duplicate_similarity=similarity).shops()
 
 
 def test_shops_too_small_to_split_are_refused_by_name(corpus):

@@ -54,6 +54,15 @@ def test_a_file_of_another_format_is_recognised(tmp_path, kind, other):
         assert f"use corpus={other}" in refused(path, kind)
 
 
+def test_a_file_half_of_whose_lines_are_broken_is_read_and_one_more_is_too_many(tmp_path):
+    sound = jsonl_text(10)
+    sessions, log = sessions_of(read_jsonl, written(tmp_path, sound + "x\n" * 10 + "\n" * 5), "jsonl")
+    assert (len(sessions), log.dropped) == (10, {"broken": 10, "blank": 5})
+    assert "11 of its first 21 lines are broken, the first being line 11" in refused(
+        written(tmp_path, sound + "x\n" * 11 + "\n" * 5), "jsonl"
+    )
+
+
 def test_a_foreign_file_is_refused_early(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "PROBE_LINES", 10)
     message = refused(written(tmp_path, "x\n" * 100))
