@@ -14,16 +14,16 @@ from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.completion import Language
 from ecc_fed.core.gradient_rule import ClippedGradient
 from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor, StudyView, Teacher
-from ecc_fed.core.records import Decoding, FineTuneSettings, Shop
+from ecc_fed.core.records import FineTuneSettings, PseudoLabel, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.evolution.device import ShopDevices
-from ecc_fed.evolution.settings import EvolutionSettings, Reference, Services
+from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import WriteAdapter
-from ecc_fed.evolution.warm_start import WarmStart, own_rows, shared_rows
+from ecc_fed.evolution.warm_start import own_rows, shared_rows
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.distillation.generated import read_generated
@@ -94,13 +94,7 @@ def build_judge(config: RunConfig) -> Judge:
     """Eq. (1) over the resident similarity and relevance models."""
     node = config.judge.relevance
     relevance = _resident("relevance", node, lambda: instantiate(node, "judge.relevance"))
-    return FinalScoreJudge(
-        build_similarity(config),
-        relevance,
-        score_alpha=config.judge.score_alpha,
-        relevance_floor=config.judge.relevance_floor,
-        accept_score=config.judge.accept_score,
-    )
+    return FinalScoreJudge(build_similarity(config), relevance, config.judge)
 
 
 @dataclass(frozen=True)
@@ -159,30 +153,19 @@ def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
     )
 
 
-def build_settings(config: RunConfig) -> EvolutionSettings:
+def build_settings(config: RunConfig) -> LoopSettings:
     """The loop's values; the learning rate decays over all steps of the run."""
     evolution, tuning = config.evolution, config.finetune
     all_steps = evolution.server_rounds * evolution.cycles * tuning.steps
-    return EvolutionSettings(
-        server_rounds=evolution.server_rounds,
-        fine_tune=FineTuneSettings(
-            steps=tuning.steps,
-            batch_size=tuning.batch_size,
-            learning_rate=tuning.learning_rate,
-            decay_steps=max(all_steps, 1) if tuning.linear_decay else None,
-            weight_decay=tuning.weight_decay,
-            gradient=ClippedGradient(tuning.clipping_norm),
-        ),
-        cycles=evolution.cycles,
-        pseudo_share=evolution.pseudo_share,
-        human_share=evolution.human_share,
-        reference=cast(Reference, config.judge.reference),
-        reference_rate=config.judge.reference_rate,
-        gate_relevance=config.judge.gate_relevance,
-        teacher_examples=evolution.teacher_examples,
-        decoding=Decoding(**asdict(config.decoding)),
-        extra_queries=tuple(evolution.extra_queries),
+    fine_tune = FineTuneSettings(
+        steps=tuning.steps,
+        batch_size=tuning.batch_size,
+        learning_rate=tuning.learning_rate,
+        decay_steps=max(all_steps, 1) if tuning.linear_decay else None,
+        weight_decay=tuning.weight_decay,
+        gradient=ClippedGradient(tuning.clipping_norm),
     )
+    return LoopSettings(evolution, fine_tune, config.decoding)
 
 
 def build_strategy(config: RunConfig) -> Any:
@@ -201,28 +184,18 @@ def adapter_writer(config: RunConfig) -> WriteAdapter:
     return partial(save_adapter, settings=config.adapter.settings(), base_path=base_path(config))
 
 
-def build_warm_start(config: RunConfig, shops: Sequence[Shop]) -> WarmStart | None:
-    """What `shops` learn before their first round; None where nothing is set, or where no shop evolves.
+def read_warm_start(config: RunConfig, shops: Sequence[Shop]) -> dict[str, tuple[PseudoLabel, ...]] | None:
+    """By shop, what `shops` learn from before their first round; None where nothing is set, or where no shop evolves.
 
     Raises:
         CorpusError: the file is missing, empty, broken, or of another corpus.
     """
-    warm, tuning = config.evolution.warm_start, config.finetune
+    warm = config.evolution.warm_start
     if warm.path is None or not config.arm.evolve:
         return None
     rows = read_generated(Path(warm.path))
     generated = {shop.shop_id: shared_rows(rows) if warm.shared else own_rows(shop, rows, warm.path) for shop in shops}
-    if warm.steps == 0:
-        return None
-    fine_tune = FineTuneSettings(
-        steps=warm.steps,
-        batch_size=tuning.batch_size,
-        learning_rate=tuning.learning_rate,
-        decay_steps=max(warm.steps, 1) if tuning.linear_decay else None,
-        weight_decay=tuning.weight_decay,
-        gradient=ClippedGradient(tuning.clipping_norm),
-    )
-    return WarmStart(generated, warm.generated_share, fine_tune)
+    return generated if warm.steps else None
 
 
 def build_devices(
@@ -243,7 +216,7 @@ def build_devices(
         adapter_writer(config),
         config.seed,
         base_loads=loads["base"],
-        warm_start=build_warm_start(config, shops),
+        generated=read_warm_start(config, shops),
     )
 
 

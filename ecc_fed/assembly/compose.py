@@ -14,11 +14,12 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 import ecc_fed
+from ecc_fed.assembly.nodes import node_of, record_of
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.core.errors import ConfigError, EccError
+from ecc_fed.core.errors import ConfigError
 
 
 def conf_dir() -> Path:
@@ -30,7 +31,7 @@ def conf_dir() -> Path:
 
 def register_schema() -> None:
     """Puts the typed root where Hydra finds it as `run_schema`."""
-    ConfigStore.instance().store(name="run_schema", node=RunConfig)
+    ConfigStore.instance().store(name="run_schema", node=node_of(RunConfig))
 
 
 def _keys(node: Any, prefix: str = "") -> list[str]:
@@ -40,6 +41,14 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
     for key, value in node.items():
         found += [f"{prefix}{key}", *_keys(value, f"{prefix}{key}.")]
     return found
+
+
+def _hint(name: str) -> str:
+    """A setting of the same name in another group, or else the nearest name."""
+    known = _keys(OmegaConf.to_container(_compose([]), resolve=False))
+    moved = [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]]
+    near = difflib.get_close_matches(name, moved, n=1, cutoff=0) or difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {near[0]}?" if near else "`ecc-fed run --cfg job` prints every setting."
 
 
 def _explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
@@ -52,10 +61,7 @@ def _explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         name = unknown.group(1)
-        known = _keys(OmegaConf.to_container(_compose([]), resolve=False))
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]}?" if near else "`ecc-fed run --cfg job` prints every setting."
-        return ConfigError(f"There is no setting {name}. {hint}")
+        return ConfigError(f"There is no setting {name}. {_hint(name)}")
     return ConfigError(f"The settings {' '.join(overrides) or '(none)'} do not compose: {text}")
 
 
@@ -89,15 +95,11 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     if missing:
         raise ConfigError(f"{missing[0]} has no value. Set {missing[0]}=VALUE.")
     try:
-        return cast(RunConfig, OmegaConf.to_object(composed))
-    except EccError:
-        raise
+        values = OmegaConf.to_container(composed, resolve=True)
     except OmegaConfBaseException as error:
-        cause = error.__cause__
-        if isinstance(cause, EccError):
-            raise cause from error
         key = getattr(error, "full_key", None)
         raise ConfigError(f"{key or 'settings'}: {str(error).splitlines()[0]}") from error
+    return record_of(RunConfig, cast(Mapping[str, Any], values))
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -109,11 +111,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         changes = OmegaConf.from_dotlist(list(overrides))
         loaded = OmegaConf.load(path)
-        return to_run_config(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(RunConfig), loaded, changes)))
+        schema = OmegaConf.structured(node_of(RunConfig))
+        return to_run_config(cast(DictConfig, OmegaConf.merge(schema, loaded, changes)))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as the config of a run: {error}") from error
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{path} with {' '.join(overrides) or 'no changes'}: {str(error).splitlines()[0]}") from error
+        hint = f". {_hint(str(error.full_key))}" if isinstance(error, ConfigKeyError) else ""
+        changed = " ".join(overrides) or "no changes"
+        raise ConfigError(f"{path} with {changed}: {str(error).splitlines()[0]}{hint}") from error
 
 
 def to_yaml(composed: DictConfig) -> str:

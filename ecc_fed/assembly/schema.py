@@ -1,22 +1,27 @@
-"""What a run is made of: one typed dataclass a conf group.
+"""What a run is made of: one frozen record for each group of settings, from the room that uses it.
 
-Hydra holds names and types when it composes; ranges are checked in `__post_init__`, which runs when
-`OmegaConf.to_object` makes the objects. Groups with a `_target_` (corpus, partition, teacher, judge,
-feedback, redaction, strategy) are classes named in YAML; `build` checks them against the
-target's signature, so that a user's own class needs no edit here.
+Hydra composes their nodes (`assembly.nodes`), which hold names and types; the records check ranges
+when they are made. Groups with a `_target_` (corpus, partition, teacher, the two models of the judge,
+feedback, redaction, strategy) are classes named in YAML; `build` checks them against the target's
+signature, so that a user's own class needs no edit here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.ranges import require
+from ecc_fed.core.records import Decoding
 from ecc_fed.end_model.adapters.settings import AdapterSettings, adapter_settings
+from ecc_fed.evolution.review.lesson import Lesson
+from ecc_fed.evolution.settings import EvolutionSettings
+from ecc_fed.judging.final_score import Thresholds
 
 
-@dataclass
+@dataclass(frozen=True)
 class ArmConfig:
     """Who learns from what."""
 
@@ -32,7 +37,7 @@ class ArmConfig:
         require(self.personal_rounds >= 0, "arm.personal_rounds", self.personal_rounds, "0 or more rounds")
 
 
-@dataclass
+@dataclass(frozen=True)
 class EndModelConfig:
     """The frozen base of every shop."""
 
@@ -57,7 +62,7 @@ class EndModelConfig:
         require(self.max_reply_tokens >= 2, "end_model.max_reply_tokens", self.max_reply_tokens, "2 or more")
 
 
-@dataclass
+@dataclass(frozen=True)
 class AdapterConfig:
     """The shop's own part; null is the method's default, and the only value where a method has no such setting."""
 
@@ -83,7 +88,7 @@ class AdapterConfig:
         return adapter_settings(**asdict(self))
 
 
-@dataclass
+@dataclass(frozen=True)
 class FineTuneConfig:
     """One cycle's fine-tuning; `linear_decay` runs over the whole run's steps."""
 
@@ -102,84 +107,15 @@ class FineTuneConfig:
         require(self.clipping_norm > 0, "finetune.clipping_norm", self.clipping_norm, "above 0")
 
 
-@dataclass
-class DecodingConfig:
-    """How replies are drawn."""
+@dataclass(frozen=True, kw_only=True)
+class JudgeSettings(Thresholds):
+    """Eq. (1): its two models, with the thresholds that belong to them."""
 
-    max_new_tokens: int = 64
-    top_p: float = 0.8
-    temperature: float = 0.6
-    sample: bool = True
-
-    def __post_init__(self) -> None:
-        require(self.max_new_tokens >= 1, "decoding.max_new_tokens", self.max_new_tokens, "1 or more")
-        require(0 < self.top_p <= 1, "decoding.top_p", self.top_p, "above 0, at most 1")
-        require(self.temperature > 0, "decoding.temperature", self.temperature, "above 0 (greedy: sample=false)")
+    similarity: Mapping[str, Any]
+    relevance: Mapping[str, Any]
 
 
-@dataclass
-class WarmStartConfig:
-    """What every shop learns before its first round: its history and the cloud's generated replies."""
-
-    # What `ecc-fed distill` wrote: its folder, or the distill.jsonl in it. null: no warm start.
-    path: str | None = None
-    # Of the examples, so many are generated; the others are the shop's history.
-    generated_share: float = 0.5
-    steps: int = 50
-    # false: a shop learns from the rows of its own dialogues; true: the set is public, every shop learns from all.
-    shared: bool = False
-
-    def __post_init__(self) -> None:
-        require(0 <= self.generated_share <= 1, "evolution.warm_start.generated_share", self.generated_share, "0 to 1")
-        require(self.steps >= 0, "evolution.warm_start.steps", self.steps, "0 or more")
-
-
-@dataclass
-class EvolutionConfig:
-    """The loop of a shop."""
-
-    server_rounds: int = 4
-    cycles: int = 1
-    pseudo_share: float = 0.3
-    human_share: float = 0.5
-    teacher_examples: int = 500
-    # Asked of every shop when it is evaluated, beside its test queries and apart from them.
-    extra_queries: list[str] = field(default_factory=list)
-    warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
-
-    def __post_init__(self) -> None:
-        require(self.server_rounds >= 0, "evolution.server_rounds", self.server_rounds, "0 or more")
-        require(self.cycles >= 1, "evolution.cycles", self.cycles, "1 or more")
-        require(0 <= self.pseudo_share <= 1, "evolution.pseudo_share", self.pseudo_share, "0 to 1")
-        require(0 <= self.human_share <= 1, "evolution.human_share", self.human_share, "0 to 1")
-        require(self.teacher_examples >= 0, "evolution.teacher_examples", self.teacher_examples, "0 or more")
-
-
-@dataclass
-class JudgeConfig:
-    """Eq. (1) and its cost knob. Thresholds stand beside the two models they belong to."""
-
-    similarity: dict[str, Any] = field(default_factory=dict)
-    relevance: dict[str, Any] = field(default_factory=dict)
-    score_alpha: float = 0.8
-    relevance_floor: float = 0.2
-    accept_score: float = 0.6
-    reference: str = "always"
-    reference_rate: float = 0.2
-    gate_relevance: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("score_alpha", "relevance_floor", "accept_score", "reference_rate", "gate_relevance"):
-            require(0 <= getattr(self, name) <= 1, f"judge.{name}", getattr(self, name), "0 to 1")
-        require(
-            self.reference in ("always", "sampled", "gated"),
-            "judge.reference",
-            self.reference,
-            "one of always, sampled, gated",
-        )
-
-
-@dataclass
+@dataclass(frozen=True)
 class GatewayConfig:
     """The one way to the cloud."""
 
@@ -203,7 +139,7 @@ class GatewayConfig:
         require(self.max_parallel >= 1, "gateway.max_parallel", self.max_parallel, "1 or more")
 
 
-@dataclass
+@dataclass(frozen=True)
 class RuntimeConfig:
     """Where the work runs."""
 
@@ -239,69 +175,44 @@ class RuntimeConfig:
             require(value is None or value >= least, f"runtime.{name}", value, f"{least} or more, or null")
 
 
-@dataclass
+@dataclass(frozen=True)
 class StudyConfig:
     """What `ecc-fed study` runs: every variant of every arm at every seed."""
 
-    arms: list[str] = field(default_factory=lambda: ["none", "local", "aggregated", "personalized"])
-    seeds: list[int] = field(default_factory=lambda: [0])
+    arms: tuple[str, ...] = ("none", "local", "aggregated", "personalized")
+    seeds: tuple[int, ...] = (0,)
     # name -> overrides, such as {no_platform_facts: ["corpus.platform_share=0"]}; none is the study as it stands.
-    variants: dict[str, list[str]] = field(default_factory=dict)
+    variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # A `core.protocols.StudyView` by _target_, which writes pages of its own; null: the report alone.
-    view: dict[str, Any] | None = None
+    view: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         require(bool(self.arms), "study.arms", self.arms, "at least one arm")
         require(bool(self.seeds), "study.seeds", self.seeds, "at least one seed")
 
 
-@dataclass
-class ChatConfig:
-    """How `ecc-fed chat` teaches a shop one label; batch size and clipping are those of finetune.
-
-    The defaults were found for the embedded model: at the full rate, or with half of the examples
-    labels, it learns a label as well but then gives it to other questions too.
-    """
-
-    steps: int = 12
-    # null: a quarter of finetune.learning_rate. It stays constant: the run's own has decayed to nothing by its end.
-    learning_rate: float | None = None
-    # Of the examples, so many are labels of the chat; the others are rehearsal of the shop's experience.
-    label_share: float = 0.25
-
-    def __post_init__(self) -> None:
-        require(self.steps >= 1, "chat.steps", self.steps, "1 or more")
-        require(
-            self.learning_rate is None or 0 < self.learning_rate < 1,
-            "chat.learning_rate",
-            self.learning_rate,
-            "between 0 and 1, or null for a quarter of finetune.learning_rate",
-        )
-        require(0 < self.label_share <= 1, "chat.label_share", self.label_share, "above 0, at most 1")
-
-
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """A whole run."""
 
     seed: int = 0
-    arm: ArmConfig = field(default_factory=ArmConfig)
-    corpus: dict[str, Any] = field(default_factory=dict)
-    partition: dict[str, Any] = field(default_factory=dict)
-    end_model: EndModelConfig = field(default_factory=EndModelConfig)
-    adapter: AdapterConfig = field(default_factory=AdapterConfig)
-    finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
-    decoding: DecodingConfig = field(default_factory=DecodingConfig)
-    teacher: dict[str, Any] = field(default_factory=dict)
-    gateway: GatewayConfig = field(default_factory=GatewayConfig)
-    redaction: dict[str, Any] = field(default_factory=dict)
-    judge: JudgeConfig = field(default_factory=JudgeConfig)
-    feedback: dict[str, Any] = field(default_factory=dict)
-    evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
-    strategy: dict[str, Any] = field(default_factory=dict)
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    study: StudyConfig = field(default_factory=StudyConfig)
-    chat: ChatConfig = field(default_factory=ChatConfig)
+    arm: ArmConfig
+    corpus: Mapping[str, Any]
+    partition: Mapping[str, Any]
+    end_model: EndModelConfig
+    adapter: AdapterConfig
+    finetune: FineTuneConfig
+    decoding: Decoding
+    teacher: Mapping[str, Any]
+    gateway: GatewayConfig
+    redaction: Mapping[str, Any]
+    judge: JudgeSettings
+    feedback: Mapping[str, Any]
+    evolution: EvolutionSettings
+    strategy: Mapping[str, Any]
+    runtime: RuntimeConfig
+    study: StudyConfig
+    chat: Lesson
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", self.seed, "0 or more")

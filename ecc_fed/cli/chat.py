@@ -22,7 +22,7 @@ _HELP = """[bold]ecc-fed chat RUN --shop ID[/] \\[--replay] \\[overrides]   talk
   --replay         answer every marked query again; table, and agreement of marks and automated score
   GROUP.KEY=VALUE  a setting other than the run's, such as chat.steps=20 gateway.max_cost_usd=1 decoding.sample=false
 
-Type as a customer would. Each reply is scored as in the run (judge.reference says when the cloud is asked). Then:
+Type as a customer would. Each reply is scored as in the run (evolution.reference says when the cloud is asked). Then:
 
 {commands}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -59,7 +60,8 @@ def main(arguments: list[str]) -> int:
     composed = compose_run(overrides, folders)
     config = to_run_config(composed)
     # Prompts that come again within a pass are not paid twice.
-    config.gateway.cache_path = config.gateway.cache_path or ":memory:"
+    cache = config.gateway.cache_path or ":memory:"
+    config = replace(config, gateway=replace(config.gateway, cache_path=cache))
     language = cast(Language, config.gateway.language)
     console = Console(stderr=True)
     with console.status("Reading the corpus"):

@@ -28,7 +28,7 @@ Groups (conf/GROUP/NAME.yaml, chosen by GROUP=NAME):
 {groups}
 
 Any single value: GROUP.KEY=VALUE, such as
-  seed=1  corpus.num_shops=12  corpus.platform_share=0.5  evolution.server_rounds=8  judge.reference=gated
+  seed=1  corpus.num_shops=12  corpus.platform_share=0.5  evolution.server_rounds=8  evolution.reference=gated
   corpus=jddc corpus.path=FILE  end_model.path=FOLDER  hydra.run.dir=runs/mine
 
   --cfg job          print the resolved config and stop

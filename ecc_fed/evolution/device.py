@@ -17,6 +17,7 @@ from ecc_fed.core.records import (
     Example,
     FineTuneJob,
     Pair,
+    PseudoLabel,
     Shop,
     TeacherReply,
     TrainReport,
@@ -27,9 +28,9 @@ from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.evaluation import evaluate_pairs
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
-from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, WriteAdapter, newest_state, save_state
-from ecc_fed.evolution.warm_start import WarmStart, start_warm, warm_start_row
+from ecc_fed.evolution.warm_start import start_warm, warm_start_row
 from ecc_fed.privacy.ledger import write_ledger
 
 
@@ -65,7 +66,7 @@ class ShopDevices:
         write_adapter: writes an adapter folder in peft's format.
         seed: the run's seed.
         base_loads: how often this process has loaded a base so far.
-        warm_start: what each shop learns before its first round, if anything.
+        generated: by shop, the cloud's replies that it learns from before its first round; None is no warm start.
     """
 
     def __init__(
@@ -73,12 +74,12 @@ class ShopDevices:
         shops: Sequence[Shop],
         truth: Mapping[str, ShopTruth],
         services: Services,
-        settings: EvolutionSettings,
+        settings: LoopSettings,
         directory: RunDirectory,
         write_adapter: WriteAdapter,
         seed: int,
         base_loads: int = 1,
-        warm_start: WarmStart | None = None,
+        generated: Mapping[str, tuple[PseudoLabel, ...]] | None = None,
     ) -> None:
         self.base_loads = base_loads
         self.shop_ids = tuple(shop.shop_id for shop in shops)
@@ -89,7 +90,7 @@ class ShopDevices:
         self._directory = directory
         self._write_adapter = write_adapter
         self._seed = seed
-        self._warm_start = warm_start
+        self._generated = generated
         # By shop: the round before which its state was wanted, and the state.
         self._ahead: dict[str, tuple[int, ShopState | None]] = {}
 
@@ -99,10 +100,10 @@ class ShopDevices:
         pairs = [
             Example(pair.prompt, pair.reply) for shop in self._shops.values() for pair in (*shop.history, *shop.stream)
         ]
-        if self._warm_start is not None:
-            pairs += [Example(row.prompt, row.reply) for rows in self._warm_start.generated.values() for row in rows]
+        if self._generated is not None:
+            pairs += [Example(row.prompt, row.reply) for rows in self._generated.values() for row in rows]
         longest = heapq.nlargest(tuning.batch_size, pairs, key=_characters)
-        if tuning.steps == 0 or self._settings.server_rounds == 0 or not longest:
+        if tuning.steps == 0 or self._settings.evolution.server_rounds == 0 or not longest:
             return None
         return FineTuneJob(
             self.services.end_model.new_adapter(self._seed),
@@ -132,10 +133,10 @@ class ShopDevices:
             return state
         adapter = self.services.end_model.new_adapter(derive_seed(self._seed, "adapter"))
         state = ShopState(shop.shop_id, 0, adapter, natural_ids=tuple(pair.pair_id for pair in shop.history))
-        if self._warm_start is None or incoming is not None:
+        if self._generated is None or incoming is not None:
             return state
         seed = derive_seed(self._seed, "warm_start", shop.shop_id)
-        learned = start_warm(shop, adapter, self._warm_start, self._settings, self.services, seed)
+        learned = start_warm(shop, adapter, self._generated[shop.shop_id], self._settings, self.services, seed)
         state = replace(state, adapter=learned.adapter, metrics=(warm_start_row(shop.shop_id, learned),))
         save_state(self._directory.shop(shop.shop_id), state, self._write_adapter)
         return state
@@ -143,20 +144,21 @@ class ShopDevices:
     def train(self, shop_id: str, server_round: int, incoming: AdapterState | None) -> TrainReport:
         """One server round: `cycles` cycles over this round's parts of the stream."""
         shop, settings = self._shops[shop_id], self._settings
+        evolution = settings.evolution
         state = self._state(shop, server_round, incoming)
         adapter = state.adapter if incoming is None else incoming
         optimizer, rows, num_examples = state.optimizer, list(state.metrics), 0
         truth = self._truth.get(shop_id, {})
-        human = human_answered(shop, settings.human_share, self._seed)
+        human = human_answered(shop, evolution.human_share, self._seed)
         by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
         experience = Experience(tuple(by_id[i] for i in state.natural_ids), state.pseudo_labels)
         self.services.ledger.drain(shop_id)  # what an aborted round left behind
-        num_parts = settings.server_rounds * settings.cycles
+        num_parts = evolution.server_rounds * evolution.cycles
         served_count = state.served
-        for cycle in range(settings.cycles):
-            part = stream_part(shop, (server_round - 1) * settings.cycles + cycle, num_parts)
+        for cycle in range(evolution.cycles):
+            part = stream_part(shop, (server_round - 1) * evolution.cycles + cycle, num_parts)
             seed = derive_seed(self._seed, "cycle", shop_id, server_round, cycle)
-            examples = last(experience.natural, settings.teacher_examples)
+            examples = last(experience.natural, evolution.teacher_examples)
             served = serve(part, adapter, examples, truth, settings, self.services, server_round, seed)
             grown = [pair for pair in part if pair.pair_id in human]
             experience = experience.grown(grown, served.pseudo_labels)
@@ -188,9 +190,9 @@ class ShopDevices:
         if phase == "final" and incoming is None:
             state = self._state(shop, server_round + 1, None)
             # Never trained: the bare base.
-            adapter = state.adapter if state.server_round or self._warm_start is not None else None
+            adapter = state.adapter if state.server_round or self._generated is not None else None
         self.services.ledger.drain(shop_id)
-        training = natural_pairs(shop, settings.human_share, self._seed)
+        training = natural_pairs(shop, settings.evolution.human_share, self._seed)
         rows = evaluate_pairs(
             shop.test,
             None if phase == "base" else adapter,

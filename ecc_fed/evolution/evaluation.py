@@ -21,7 +21,7 @@ from ecc_fed.core.records import (
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import Fact, ShopTruth, Truth
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last
-from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.settings import LoopSettings, Services
 
 
 def taught_values(training: Sequence[Pair], truth: ShopTruth) -> frozenset[tuple[str, tuple[str, ...]]]:
@@ -97,7 +97,7 @@ def evaluate_pairs(
     server_round: int,
     training: Sequence[Pair],
     truth: ShopTruth,
-    settings: EvolutionSettings,
+    settings: LoopSettings,
     services: Services,
     seed: int,
 ) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def evaluate_pairs(
     the draws depend on `seed` alone, so that rows of two phases or arms are paired.
 
     Args:
-        pairs: the shop's test pairs; empty gives no rows. Rows of `settings.extra_queries` follow
+        pairs: the shop's test pairs; empty gives no rows. Rows of `settings.evolution.extra_queries` follow
             theirs, marked as extra, without what needs a human reply.
         adapter: what answers; None is the bare base.
         phase: "base" or "final".
@@ -123,10 +123,10 @@ def evaluate_pairs(
     held_out = tuple(Example(pair.prompt, pair.reply) for pair in pairs)
     likelihoods: list[Likelihood | None] = [
         *services.end_model.likelihood([LikelihoodRequest(adapter, held_out)])[0],
-        *[None for _ in settings.extra_queries],
+        *[None for _ in settings.evolution.extra_queries],
     ]
-    pairs = (*pairs, *extra_pairs(pairs[0].shop_id, settings.extra_queries))
-    examples = last(training, settings.teacher_examples)
+    pairs = (*pairs, *extra_pairs(pairs[0].shop_id, settings.evolution.extra_queries))
+    examples = last(training, settings.evolution.teacher_examples)
     cloud = ask_cloud(pairs, examples, "evaluate", server_round, services)
     request = ReplyRequest(adapter, tuple(pair.prompt for pair in pairs), settings.decoding, derive_seed(seed, "reply"))
     replies = services.end_model.reply([request])[0]

@@ -27,7 +27,7 @@ from ecc_fed.core.records import (
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.experience import Experience, draw_examples
-from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.settings import EvolutionSettings, LoopSettings, Services
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def serve(
     adapter: AdapterState,
     examples: Sequence[Pair],
     truth: ShopTruth,
-    settings: EvolutionSettings,
+    settings: LoopSettings,
     services: Services,
     server_round: int,
     seed: int,
@@ -141,7 +141,7 @@ def serve(
     ]
     truths = [truth.get(pair.pair_id) for pair in pairs]
     feedback = services.feedback.feedback(pairs, truths, replies, derive_seed(seed, "feedback"))
-    asked = wants_reference(pairs, replies, feedback, settings, services, derive_rng(seed, "reference"))
+    asked = wants_reference(pairs, replies, feedback, settings.evolution, services, derive_rng(seed, "reference"))
     answers = iter(
         ask_cloud([p for p, ask in zip(pairs, asked, strict=True) if ask], examples, "judge", server_round, services)
     )
@@ -190,7 +190,7 @@ def learn(
     experience: Experience,
     adapter: AdapterState,
     optimizer: OptimizerState | None,
-    settings: EvolutionSettings,
+    settings: LoopSettings,
     services: Services,
     seed: int,
 ) -> Learned:
@@ -198,7 +198,7 @@ def learn(
     started = time.perf_counter()
     tuning = settings.fine_tune
     examples = draw_examples(
-        experience, tuning.steps * tuning.batch_size, settings.pseudo_share, derive_rng(seed, "examples")
+        experience, tuning.steps * tuning.batch_size, settings.evolution.pseudo_share, derive_rng(seed, "examples")
     )
     if not examples:
         return Learned(adapter, optimizer, (), 0, 0.0)

@@ -1,11 +1,12 @@
-"""How a shop evolves: plain values, checked where they enter (`assembly.schema`)."""
+"""How a shop evolves: what the groups `evolution`, `finetune` and `decoding` of a run say."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from ecc_fed.core.protocols import EndModel, FeedbackSource, Judge, TeacherGateway
+from ecc_fed.core.ranges import require
 from ecc_fed.core.records import Decoding, FineTuneSettings
 from ecc_fed.privacy.ledger import MemoryLedger
 
@@ -13,34 +14,74 @@ Reference = Literal["always", "sampled", "gated"]
 
 
 @dataclass(frozen=True)
+class WarmStartSettings:
+    """What every shop learns before its first round: its history and the cloud's generated replies.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    # What `ecc-fed distill` wrote: its folder, or the distill.jsonl in it. null: no warm start.
+    path: str | None = None
+    # Of the examples, so many are generated, 0 to 1; the others are the shop's history. A source that is empty leaves
+    # its share to the other.
+    generated_share: float = 0.5
+    # A schedule of its own, apart from that of the rounds.
+    steps: int = 50
+    # false: a shop learns from the rows of its own dialogues; true: the set is public, every shop learns from all.
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        require(0 <= self.generated_share <= 1, "evolution.warm_start.generated_share", self.generated_share, "0 to 1")
+        require(self.steps >= 0, "evolution.warm_start.steps", self.steps, "0 or more")
+
+
+@dataclass(frozen=True)
 class EvolutionSettings:
     """One shop's loop.
 
-    Attributes:
-        server_rounds: rounds of the whole run; the stream is cut into `server_rounds * cycles` parts.
-        cycles: evolution cycles (serve, judge, label, fine-tune) within one server round.
-        pseudo_share: share of pseudo-labels among the examples of a cycle, 0 to 1.
-        human_share: share of streamed queries that a human agent answered as well, so that the
-            reply becomes a natural pair; the others teach by pseudo-label alone.
-        reference: which replies the cloud is asked about, for Eq. (1): all of them, a random
-            `reference_rate` of them, or those whose relevance falls below `gate_relevance` or
-            whose customer is unhappy.
-        teacher_examples: N of Table II, the shop's most recent natural pairs in the prompt.
-        extra_queries: asked of every shop when it is evaluated, beside its test pairs and apart from
-            them: nobody knows the right answer.
+    Raises:
+        ConfigError: a value out of range.
     """
 
-    server_rounds: int
-    fine_tune: FineTuneSettings
+    # Rounds of the whole run; the stream is cut into server_rounds * cycles parts.
+    server_rounds: int = 4
+    # Evolution cycles (serve, judge, label, fine-tune) within one server round.
     cycles: int = 1
+    # Of the examples of a cycle, so many are the cloud's pseudo-labels, 0 to 1.
     pseudo_share: float = 0.3
+    # Of the streamed queries, so many were also answered by a human agent, so that the reply becomes a natural pair;
+    # the others teach by pseudo-label alone.
     human_share: float = 0.5
+    # always | sampled | gated: which replies the cloud is asked about, for Eq. (1): all of them, a random
+    # reference_rate of them, or those whose relevance falls below gate_relevance. An unhappy customer's always is.
     reference: Reference = "always"
     reference_rate: float = 0.2
     gate_relevance: float = 0.5
+    # N of the paper's Table II: the shop's most recent natural pairs in the cloud's prompt.
     teacher_examples: int = 500
-    decoding: Decoding = field(default_factory=Decoding)
+    # Asked of every shop when it is evaluated, beside its test queries and apart from them: nobody knows the right
+    # answer.
     extra_queries: tuple[str, ...] = ()
+    warm_start: WarmStartSettings = WarmStartSettings()
+
+    def __post_init__(self) -> None:
+        require(self.server_rounds >= 0, "evolution.server_rounds", self.server_rounds, "0 or more")
+        require(self.cycles >= 1, "evolution.cycles", self.cycles, "1 or more")
+        for name in ("pseudo_share", "human_share", "reference_rate", "gate_relevance"):
+            require(0 <= getattr(self, name) <= 1, f"evolution.{name}", getattr(self, name), "0 to 1")
+        choices = get_args(Reference)
+        require(self.reference in choices, "evolution.reference", self.reference, f"one of {', '.join(choices)}")
+        require(self.teacher_examples >= 0, "evolution.teacher_examples", self.teacher_examples, "0 or more")
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """All that a shop's loop goes by: when it asks and learns, how it fine-tunes, how it answers."""
+
+    evolution: EvolutionSettings
+    fine_tune: FineTuneSettings
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 @dataclass(frozen=True)

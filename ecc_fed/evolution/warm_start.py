@@ -6,32 +6,16 @@ dataset" (section III); here the ratio of the two is declared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.records import AdapterState, FineTuneSettings, PseudoLabel, Shop
+from ecc_fed.core.records import AdapterState, PseudoLabel, Shop
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, learn
-from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.teacher.distillation.generated import Generated
-
-
-@dataclass(frozen=True)
-class WarmStart:
-    """What every shop learns first.
-
-    Attributes:
-        generated: the cloud's replies that each shop may learn from, by shop.
-        generated_share: their share of the examples, 0 to 1; the others are the shop's history. A
-            source that is empty leaves its share to the other.
-        fine_tune: steps, batch size and schedule, apart from those of the rounds.
-    """
-
-    generated: Mapping[str, tuple[PseudoLabel, ...]]
-    generated_share: float
-    fine_tune: FineTuneSettings
 
 
 def shared_rows(rows: Sequence[Generated]) -> tuple[PseudoLabel, ...]:
@@ -69,14 +53,19 @@ def _label(row: Generated) -> PseudoLabel:
 def start_warm(
     shop: Shop,
     adapter: AdapterState,
-    warm_start: WarmStart,
-    settings: EvolutionSettings,
+    generated: Sequence[PseudoLabel],
+    settings: LoopSettings,
     services: Services,
     seed: int,
 ) -> Learned:
-    """Trains a fresh adapter on history and generated replies mixed; the rounds' optimizer starts afresh after it."""
-    experience = Experience(shop.history, warm_start.generated[shop.shop_id])
-    first = replace(settings, fine_tune=warm_start.fine_tune, pseudo_share=warm_start.generated_share)
+    """Trains a fresh adapter on history and `generated` replies mixed; the rounds' optimizer starts afresh after it."""
+    warm = settings.evolution.warm_start
+    experience = Experience(shop.history, tuple(generated))
+    fine_tune = replace(
+        settings.fine_tune, steps=warm.steps, decay_steps=max(warm.steps, 1) if settings.fine_tune.decay_steps else None
+    )
+    evolution = replace(settings.evolution, pseudo_share=warm.generated_share)
+    first = replace(settings, fine_tune=fine_tune, evolution=evolution)
     return learn(experience, adapter, None, first, services, seed)
 
 

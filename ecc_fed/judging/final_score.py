@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.final_score import final_score
 from ecc_fed.core.protocols import RelevanceModel, SimilarityModel
+from ecc_fed.core.ranges import require
 from ecc_fed.core.records import Array, Judgement
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The numbers of Eq. (1), and the one below which a reply is bad. They belong to the pair of models.
+
+    | symbol | argument | range | source |
+    |---|---|---|---|
+    | alpha, the similarity's weight | `score_alpha` | 0 to 1 | Eq. (1); 0.8 in the paper's Sec. IV |
+    | Theta | `relevance_floor` | 0 to 1 | Eq. (1); 0.2 in the paper's Sec. IV |
+    | | `accept_score` | 0 to 1 | none in the paper |
+
+    Raises:
+        ConfigError: a number outside 0..1.
+    """
+
+    score_alpha: float = 0.8
+    relevance_floor: float = 0.2
+    accept_score: float = 0.6
+
+    def __post_init__(self) -> None:
+        for name in ("score_alpha", "relevance_floor", "accept_score"):
+            require(0 <= getattr(self, name) <= 1, f"judge.{name}", getattr(self, name), "0 to 1")
 
 
 class FinalScoreJudge:
@@ -16,31 +40,14 @@ class FinalScoreJudge:
     Args:
         similarity: scores the reply against the cloud's reply.
         relevance: scores a reply against the query.
-        score_alpha: weight of the similarity, 0..1 (0.8 in the paper).
-        relevance_floor: Theta, 0..1 (0.2 in the paper).
-        accept_score: a final score below it is a bad reply, 0..1. It belongs to the pair of models.
-
-    Raises:
-        ConfigError: a number outside 0..1.
+        thresholds: the numbers that belong to the two.
     """
 
     def __init__(
-        self,
-        similarity: SimilarityModel,
-        relevance: RelevanceModel,
-        score_alpha: float = 0.8,
-        relevance_floor: float = 0.2,
-        accept_score: float = 0.6,
+        self, similarity: SimilarityModel, relevance: RelevanceModel, thresholds: Thresholds = Thresholds()
     ) -> None:
-        for name, value in (
-            ("score_alpha", score_alpha),
-            ("relevance_floor", relevance_floor),
-            ("accept_score", accept_score),
-        ):
-            if not 0.0 <= value <= 1.0:
-                raise ConfigError(f"judge.{name} is {value}: it must lie in 0..1")
-        self._similarity, self._relevance = similarity, relevance
-        self.score_alpha, self.relevance_floor, self.accept_score = score_alpha, relevance_floor, accept_score
+        self._similarity, self._relevance, self.thresholds = similarity, relevance, thresholds
+        self.accept_score = thresholds.accept_score
 
     def judge(self, queries: Sequence[str], replies: Sequence[str], cloud_replies: Sequence[str]) -> list[Judgement]:
         """One judgement for every (query, reply, cloud reply).
@@ -54,15 +61,16 @@ class FinalScoreJudge:
         similarity = self._similarity.similarity(replies, cloud_replies)
         both = self._relevance.relevance([*queries, *queries], [*replies, *cloud_replies])
         relevance, cloud_relevance = both[:count], both[count:]
-        scores = final_score(similarity, relevance, cloud_relevance, self.score_alpha, self.relevance_floor)
+        numbers = self.thresholds
+        scores = final_score(similarity, relevance, cloud_relevance, numbers.score_alpha, numbers.relevance_floor)
         return [
             Judgement(
                 similarity=float(similarity[i]),
                 relevance=float(relevance[i]),
                 cloud_relevance=float(cloud_relevance[i]),
                 final_score=float(scores[i]),
-                relevance_trusted=bool(cloud_relevance[i] >= self.relevance_floor),
-                accepted=bool(scores[i] >= self.accept_score),
+                relevance_trusted=bool(cloud_relevance[i] >= numbers.relevance_floor),
+                accepted=bool(scores[i] >= numbers.accept_score),
             )
             for i in range(count)
         ]

@@ -20,13 +20,12 @@ from ecc_fed.assembly.build import (
 from ecc_fed.assembly.compose import load_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import UserError
-from ecc_fed.core.gradient_rule import ClippedGradient
-from ecc_fed.core.records import AdapterState, FineTuneSettings, Shop
+from ecc_fed.core.records import AdapterState, Shop
 from ecc_fed.core.run_directory import RunDirectory, read_json
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.end_model.text.streaming import StreamingEngine, stream_reply
-from ecc_fed.evolution.review.session import Lesson, Review
+from ecc_fed.evolution.review.session import Review
 from ecc_fed.evolution.shop_state import ShopState, newest_state
 from ecc_fed.models.folder import find_folder
 
@@ -119,17 +118,6 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
     services = build_services(config)
     fresh = build_end_model(config).new_adapter(derive_seed(config.seed, "adapter"))
     end, answering = end_state(run, shop, fresh)
-    rate = config.chat.learning_rate
-    lesson = Lesson(
-        FineTuneSettings(
-            steps=config.chat.steps,
-            batch_size=config.finetune.batch_size,
-            learning_rate=config.finetune.learning_rate / 4 if rate is None else rate,
-            weight_decay=config.finetune.weight_decay,
-            gradient=ClippedGradient(config.finetune.clipping_norm),
-        ),
-        config.chat.label_share,
-    )
     return Review(
         shop,
         end,
@@ -137,7 +125,7 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
         chat_folder(run, shop_id),
         services,
         build_settings(config),
-        lesson,
+        config.chat,
         partial(stream_reply, cast(StreamingEngine, services.end_model)),
         adapter_writer(config),
         config.seed,

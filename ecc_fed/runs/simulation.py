@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from ecc_fed.assembly.build import adapter_writer, build_corpus, build_devices, build_strategy, build_warm_start
+from ecc_fed.assembly.build import adapter_writer, build_corpus, build_devices, build_strategy, read_warm_start
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Shop
@@ -118,7 +118,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
     if not shops:
         raise CorpusError("The corpus has no shops. Check corpus.path, or ask for fewer with corpus.num_shops.")
     shop_ids = [shop.shop_id for shop in shops]
-    build_warm_start(config, shops)  # a bad file is refused before any model is loaded
+    read_warm_start(config, shops)  # a bad file is refused before any model is loaded
     plan = arm_plan(config)
     total, done = len(shops) * (plan.server_rounds + 2), 0
 

@@ -54,7 +54,7 @@ def plan_study(name: str, overrides: Sequence[str], folders: Sequence[str] = ())
     base = [f"experiment={name}"]
     study = to_run_config(compose_run([*base, *overrides], folders)).study
     runs = []
-    for variant, changes in (study.variants or {"default": []}).items():
+    for variant, changes in (study.variants or {"default": ()}).items():
         for seed in study.seeds:
             for arm in study.arms:
                 given = [*base, f"arm={arm}", f"seed={seed}", *changes, *overrides]

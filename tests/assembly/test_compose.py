@@ -1,6 +1,9 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
+from ecc_fed.assembly.compose import compose_run, conf_dir, load_config, to_run_config, to_yaml
 from ecc_fed.core.errors import ConfigError
 
 FILES = sorted(conf_dir().glob("*/*.yaml"))
@@ -30,6 +33,17 @@ def test_every_yaml_composes(path: object) -> None:
         ("arm=foo", "aggregated local none personalized"),
         ("judge.score_alpha=2", r"judge.score_alpha=2.0 is out of range: 0 to 1"),
         ("evolution.server_rounds=-1", "evolution.server_rounds=-1"),
+        ("judge.reference=gated", r"There is no setting judge.reference. Did you mean evolution.reference\?"),
+        (
+            "judge.reference_rate=0.1",
+            r"There is no setting judge.reference_rate. Did you mean evolution.reference_rate\?",
+        ),
+        (
+            "judge.gate_relevance=0.1",
+            r"There is no setting judge.gate_relevance. Did you mean evolution.gate_relevance\?",
+        ),
+        ("evolution.reference=maybe", "evolution.reference=maybe is out of range: one of always, sampled, gated"),
+        ("evolution.gate_relevance=-0.1", "evolution.gate_relevance=-0.1 is out of range: 0 to 1"),
         ("=3", "=3"),
         ("seed=-1", "seed=-1"),
         ("end_model.quantization=int3", "one of none, bf16, int8, nf4"),
@@ -73,3 +87,26 @@ def test_the_presets_of_where_a_run_works() -> None:
     assert (cpu.gpus_per_host, cpu.ray_address, cpu.shops_per_batch) == (0, None, None)
     assert (rtx3090.gpus_per_host, rtx3090.gpu_memory_gib, rtx3090.ray_address) == (1, 24, None)
     assert (cluster.gpus_per_host, cluster.gpu_memory_gib, cluster.ray_address) == (1, 24, "auto")
+
+
+def test_what_counts_as_relevant_belongs_to_the_judges_weights_unless_it_is_given() -> None:
+    def gate(*overrides: str) -> float:
+        return to_run_config(compose_run(list(overrides))).evolution.gate_relevance
+
+    assert (gate(), gate("judge=minilm"), gate("judge=minilm", "evolution.gate_relevance=0.4")) == (0.5, 0.35, 0.4)
+
+
+def test_the_config_of_a_run_is_read_back_as_it_was(tmp_path: Path) -> None:
+    composed = compose_run(["experiment=paper_table6", "adapter=dora", "evolution.extra_queries=[hi, there]"])
+    (tmp_path / "config.yaml").write_text(to_yaml(composed), encoding="utf-8")
+    config = load_config(tmp_path / "config.yaml")
+    assert config == to_run_config(composed)
+    assert config.evolution.extra_queries == ("hi", "there")
+    changed = load_config(tmp_path / "config.yaml", ["chat.steps=3"])
+    assert (changed.chat.steps, replace(changed, chat=config.chat)) == (3, config)
+
+
+def test_an_older_runs_setting_that_has_moved_is_refused_by_its_new_name(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 1\njudge:\n  reference: gated\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"config\.yaml.*'reference'.*Did you mean evolution\.reference\?"):
+        load_config(tmp_path / "config.yaml")

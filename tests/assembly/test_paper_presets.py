@@ -23,7 +23,7 @@ def test_table_iv_holds_the_papers_values(name: str) -> None:
     assert (config.end_model.max_prompt_tokens, config.end_model.max_reply_tokens) == (256, 512)
     assert (config.finetune.learning_rate, config.finetune.batch_size) == (5e-5, 1)
     settings = build_settings(config)
-    assert settings.server_rounds * settings.cycles * settings.fine_tune.steps == 30_000
+    assert settings.evolution.server_rounds * settings.evolution.cycles * settings.fine_tune.steps == 30_000
     assert settings.fine_tune.decay_steps == 30_000
     assert (settings.decoding.top_p, settings.decoding.temperature, settings.decoding.sample) == (0.8, 0.6, True)
 

@@ -1,7 +1,6 @@
 """Small deterministic stand-ins for the services, and hand-made shops."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ from ecc_fed.core.records import (
 from ecc_fed.core.truth import Fact, Truth
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.low_rank import Lora
-from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.settings import EvolutionSettings, LoopSettings, Services
 from ecc_fed.privacy.ledger import MemoryLedger
 
 NAMES = ("base_model.model.q_proj.lora_A.weight", "base_model.model.q_proj.lora_B.weight")
@@ -120,9 +119,11 @@ def services(dead_teacher: bool = False, verdict: bool | None = None) -> Service
     return Services(CountingModel(), PrefixJudge(), EchoGateway(ledger, dead_teacher), Silent(verdict), ledger)
 
 
-def settings(**changes: object) -> EvolutionSettings:
-    base = EvolutionSettings(server_rounds=2, fine_tune=FineTuneSettings(steps=2, batch_size=2))
-    return replace(base, **changes)  # type: ignore[arg-type]
+def settings(**changes: object) -> LoopSettings:
+    """Small ones; `fine_tune` and `decoding` are those of the loop, all else is the evolution's."""
+    own = {name: changes.pop(name) for name in ("fine_tune", "decoding") if name in changes}
+    evolution = EvolutionSettings(**{"server_rounds": 2, **changes})  # type: ignore[arg-type]
+    return LoopSettings(evolution, **{"fine_tune": FineTuneSettings(steps=2, batch_size=2), **own})  # type: ignore[arg-type]
 
 
 def courier(value: str = "圆通") -> Fact:

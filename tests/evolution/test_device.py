@@ -21,7 +21,7 @@ from ecc_fed.core.records import (
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs, stream_part
-from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
 from ecc_fed.privacy.ledger import read_ledger
 from tests.evolution.fakes import (
@@ -38,7 +38,7 @@ from tests.evolution.fakes import (
 
 
 def device(
-    tmp_path: Path, shops: list[Shop], given: Services | None = None, loop: EvolutionSettings | None = None
+    tmp_path: Path, shops: list[Shop], given: Services | None = None, loop: LoopSettings | None = None
 ) -> ShopDevices:
     given, directory = given or services(), RunDirectory(tmp_path)
     return ShopDevices(shops, truth_of(shops), given, loop or settings(), directory, write_adapter, seed=0)

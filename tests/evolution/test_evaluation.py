@@ -59,7 +59,7 @@ def test_verbatim_and_chrf() -> None:
 def test_extra_queries_are_asked_and_judged_apart_from_the_test_pairs() -> None:
     test, truth = [pair("s", "t0")], {"s/t0": about(courier())}
     given = services()
-    asked = replace(settings(), extra_queries=("你好", "520401029636"))
+    asked = settings(extra_queries=("你好", "520401029636"))
     rows = evaluate_pairs(test, None, "final", 1, [], truth, asked, given, 0)
     assert [(row["pair_id"], row["extra"]) for row in rows] == [("s/t0", False), ("extra/1", True), ("extra/2", True)]
     assert [row["query"] for row in rows[1:]] == ["你好", "520401029636"]

@@ -40,7 +40,7 @@ def wanted(
 ) -> list[bool]:
     replies = [f"r{i}" for i in range(len(scores))]
     given = replace(services(), judge=Scripted(dict(zip(replies, scores, strict=True))))
-    return wants_reference(PAIRS, replies, feedback, settings(**loop), given, np.random.default_rng(seed))
+    return wants_reference(PAIRS, replies, feedback, settings(**loop).evolution, given, np.random.default_rng(seed))
 
 
 def test_with_always_everybody_is_asked_about() -> None:
@@ -68,7 +68,7 @@ def test_sampled_asks_about_its_share_and_about_every_unhappy_customer() -> None
     assert wanted([SAD, HAPPY, None, SAD], reference="sampled", reference_rate=0.0) == [True, False, False, True]
     assert wanted([HAPPY] * 4, reference="sampled", reference_rate=1.0) == [True] * 4
     many = [pair("a", str(i)) for i in range(2000)]
-    loop = settings(reference="sampled", reference_rate=0.2)
+    loop = settings(reference="sampled", reference_rate=0.2).evolution
     found = wants_reference(many, [""] * 2000, [HAPPY] * 2000, loop, services(), np.random.default_rng(1))
     assert sum(found) == pytest.approx(400, abs=60)
     draws = np.random.default_rng(1).random(2000)
@@ -80,7 +80,7 @@ def test_a_draw_at_the_rate_is_not_asked_about() -> None:
         def random(self, size: int) -> Array:
             return np.full(size, 0.5, np.float32)
 
-    loop = settings(reference="sampled", reference_rate=0.5)
+    loop = settings(reference="sampled", reference_rate=0.5).evolution
     assert wants_reference(PAIRS, [""] * 4, [None] * 4, loop, services(), Halves()) == [False] * 4  # type: ignore[arg-type]
 
 

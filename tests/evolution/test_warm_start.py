@@ -10,9 +10,9 @@ from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import FineTuneSettings, PseudoLabel
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.device import ShopDevices
-from ecc_fed.evolution.settings import Services
+from ecc_fed.evolution.settings import Services, WarmStartSettings
 from ecc_fed.evolution.shop_state import finished_rounds, load_state
-from ecc_fed.evolution.warm_start import WarmStart, own_rows, shared_rows
+from ecc_fed.evolution.warm_start import own_rows, shared_rows
 from ecc_fed.teacher.distillation.generated import Generated
 from tests.evolution.fakes import NAMES, CountingModel, services, settings, shop, write_adapter
 
@@ -24,17 +24,17 @@ def rows(shop_id: str = "shop_0", count: int = 5) -> list[Generated]:
     return [Generated(shop_id, pair.pair_id, pair.prompt, f"cloud {pair.query}", "cloud-1") for pair in pairs]
 
 
-def warm(steps: int = 4, share: float = 0.25) -> WarmStart:
-    fine_tune = FineTuneSettings(steps=steps, batch_size=4)
-    return WarmStart({"shop_0": shared_rows(rows())}, share, fine_tune)
+def warm(steps: int = 4, share: float = 0.25) -> WarmStartSettings:
+    return WarmStartSettings("set", share, steps)
 
 
-def device(folder: Path, given: Services, warm_start: WarmStart | None, seed: int = 0) -> ShopDevices:
-    loop = settings(server_rounds=2)
-    return ShopDevices([SHOP], {}, given, loop, RunDirectory(folder), write_adapter, seed, warm_start=warm_start)
+def device(folder: Path, given: Services, warm_start: WarmStartSettings | None, seed: int = 0) -> ShopDevices:
+    loop = settings(fine_tune=FineTuneSettings(steps=2, batch_size=4), warm_start=warm_start or WarmStartSettings())
+    generated = None if warm_start is None else {"shop_0": shared_rows(rows())}
+    return ShopDevices([SHOP], {}, given, loop, RunDirectory(folder), write_adapter, seed, generated=generated)
 
 
-def first_job(tmp_path: Path, warm_start: WarmStart, seed: int = 0):
+def first_job(tmp_path: Path, warm_start: WarmStartSettings, seed: int = 0):
     given = services()
     device(tmp_path, given, warm_start, seed).train("shop_0", 1, None)
     assert isinstance(given.end_model, CountingModel)

@@ -22,7 +22,6 @@ from ecc_fed.core.records import (
     AdapterState,
     Example,
     FineTuneJob,
-    FineTuneSettings,
     Judgement,
     Pair,
     PseudoLabel,
@@ -36,8 +35,9 @@ from ecc_fed.core.run_directory import cut_torn_tail, sole_writer
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.experience import Experience, cycled, draw_examples
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, wants_reference
+from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.review.marks import Mark, Verdict, append_mark, read_marks
-from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import (
     ShopState,
     WriteAdapter,
@@ -52,18 +52,6 @@ _HUMAN = "human"
 Say = Callable[[str], None]
 # Answers the request's only prompt, saying each piece as it comes.
 Stream = Callable[[ReplyRequest, Say], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """How one label is learned.
-
-    `label_share` of the examples are labels from the chat (half of them the newest, half the
-    earlier ones), the rest the shop's experience, so that it forgets neither.
-    """
-
-    fine_tune: FineTuneSettings
-    label_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +114,7 @@ class Review:
         answering: AdapterState | None,
         folder: Path,
         services: Services,
-        settings: EvolutionSettings,
+        settings: LoopSettings,
         lesson: Lesson,
         stream: Stream,
         write_adapter: WriteAdapter,
@@ -136,7 +124,9 @@ class Review:
         self.shop, self.folder, self.settings, self.seed = shop, folder, settings, seed
         self.accept_score = services.judge.accept_score
         self.services = services
-        self._lesson, self._stream, self._write_adapter, self._model = lesson, stream, write_adapter, model
+        self._label_share = lesson.label_share
+        self._fine_tune = lesson.fine_tune(settings.fine_tune)
+        self._stream, self._write_adapter, self._model = stream, write_adapter, model
         self._server_round = end.server_round
         by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
         self._natural = tuple(by_id[i] for i in end.natural_ids)
@@ -185,7 +175,7 @@ class Review:
         rng = derive_rng(self.seed, "chat_reference", pair.pair_id)
         # A cloud answer that was paid for in this chat is used again.
         known = pair.pair_id in self._cloud
-        asked = known or wants_reference([pair], [reply], [None], self.settings, self.services, rng)[0]
+        asked = known or wants_reference([pair], [reply], [None], self.settings.evolution, self.services, rng)[0]
         cloud = self._ask_cloud(pair, "judge") if asked else None
         return self._scored(pair, reply, cloud, reply_seed, adapter)
 
@@ -225,7 +215,7 @@ class Review:
     def _ask_cloud(self, pair: Pair, purpose: str) -> TeacherReply:
         if pair.pair_id in self._cloud:
             return self._cloud[pair.pair_id]
-        examples = last(self._natural, self.settings.teacher_examples)
+        examples = last(self._natural, self.settings.evolution.teacher_examples)
         self.services.ledger.drain(self.shop.shop_id)
         try:
             cloud = ask_cloud([pair], examples, purpose, self._server_round, self.services)[0]
@@ -281,7 +271,7 @@ class Review:
     def _learn(self, label: PseudoLabel) -> Learned:
         state, number = self._state, self.lessons + 1
         seed = derive_seed(self.seed, "chat_lesson", self.shop.shop_id, number, label.pair_id)
-        job = FineTuneJob(state.adapter, None, self._examples(label, seed), self._lesson.fine_tune, seed)
+        job = FineTuneJob(state.adapter, None, self._examples(label, seed), self._fine_tune, seed)
         result = self.services.end_model.fine_tune([job])[0]
         grown = Experience((), state.pseudo_labels).grown((), (label,))
         row = {
@@ -308,14 +298,13 @@ class Review:
 
     def _examples(self, label: PseudoLabel, seed: int) -> tuple[Example, ...]:
         """The lesson's examples in a random order: the label, earlier labels of the chat, and experience."""
-        tuning = self._lesson.fine_tune
-        count = tuning.steps * tuning.batch_size
+        count = self._fine_tune.steps * self._fine_tune.batch_size
         rng = derive_rng(seed, "examples")
         others = [other for other in self._state.pseudo_labels if other.pair_id != label.pair_id]
         earlier = [other for other in others if other.pair_id.startswith(_CHAT)]
         experience = Experience(self._natural, tuple(o for o in others if not o.pair_id.startswith(_CHAT)))
         rehearsed = draw_examples(
-            experience, count - round(self._lesson.label_share * count), self.settings.pseudo_share, rng
+            experience, count - round(self._label_share * count), self.settings.evolution.pseudo_share, rng
         )
         num_labels = count - len(rehearsed)
         num_earlier = num_labels // 2 if earlier else 0

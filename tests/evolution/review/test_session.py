@@ -13,10 +13,11 @@ from ecc_fed.core.records import AdapterState, EgressEntry, Example, FineTuneSet
 from ecc_fed.core.run_directory import read_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.experience import Experience, draw_examples
+from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.review.marks import agreement, last_words, read_marks
 from ecc_fed.evolution.review.replay import replay
-from ecc_fed.evolution.review.session import Lesson, Review, sole_chat
-from ecc_fed.evolution.settings import EvolutionSettings, Services
+from ecc_fed.evolution.review.session import Review, sole_chat
+from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, adapter_digest, finished_rounds, load_state
 from tests.evolution.fakes import NAMES, CountingModel, EchoGateway, services, settings, shop, write_adapter
 
@@ -32,7 +33,7 @@ def adapter(steps: float = 0) -> AdapterState:
 def review(
     tmp_path: Path,
     given: Services | None = None,
-    loop: EvolutionSettings | None = None,
+    loop: LoopSettings | None = None,
     answering: AdapterState | None = None,
     steps: int = 4,
     label_share: float = 0.5,
@@ -46,15 +47,14 @@ def review(
         return text
 
     end = ShopState("shop_0", 2, adapter(), natural_ids=HISTORY, pseudo_labels=(RUN_LABEL,))
-    lesson = Lesson(FineTuneSettings(steps=steps, batch_size=4), label_share)
     return Review(
         SHOP,
         end,
         adapter() if answering is None else answering,
         tmp_path / "chat",
         given,
-        loop or settings(),
-        lesson,
+        replace(loop or settings(), fine_tune=FineTuneSettings(steps=2, batch_size=4)),
+        Lesson(steps, 2e-3, label_share),
         stream,
         write_adapter,
         0,
@@ -236,7 +236,7 @@ def test_every_draw_of_a_chat_has_its_stream(tmp_path: Path) -> None:
     # The rehearsed examples are drawn first, then all are shuffled.
     rng = derive_rng(lessons[0], "examples")
     experience = Experience(SHOP.history, (RUN_LABEL,))
-    rehearsed = draw_examples(experience, 8, settings().pseudo_share, rng)
+    rehearsed = draw_examples(experience, 8, settings().evolution.pseudo_share, rng)
     drawn = [*rehearsed, *[Example((Turn("customer", "question 0"),), "right")] * 8]
     assert jobs(given)[0].examples == tuple(drawn[i] for i in rng.permutation(16))
 
@@ -260,7 +260,7 @@ def test_a_question_is_known_by_shop_context_and_text(tmp_path: Path) -> None:
     assert shop_review.pair_of((), "\ud83d") == shop_review.pair_of((), "\ud83d"), "a lone surrogate is no error"
 
 
-@pytest.mark.parametrize(("label_share", "labels"), [(0.0, 0), (0.25, 4), (0.5, 8), (1.0, 16)])
+@pytest.mark.parametrize(("label_share", "labels"), [(0.1, 2), (0.25, 4), (0.5, 8), (1.0, 16)])
 def test_the_declared_share_of_a_lesson_is_the_label(tmp_path: Path, label_share: float, labels: int) -> None:
     given = services()
     shop_review = review(tmp_path, given, label_share=label_share)

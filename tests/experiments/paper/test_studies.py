@@ -32,9 +32,9 @@ def test_one_factor_scales_all_steps(study: str) -> None:
         assert view.scale == {"paper_table6": 60, "paper_table6_full": 1}[study]
         settings = build_settings(run.config)
         assert settings.fine_tune.steps == settings.fine_tune.decay_steps == scaled_steps(steps, view.scale)
-        assert settings.server_rounds == settings.cycles == 1
+        assert settings.evolution.server_rounds == settings.evolution.cycles == 1
         assert not run.config.arm.aggregate
-        assert len(settings.extra_queries) == 6
+        assert len(settings.evolution.extra_queries) == 6
 
 
 def test_methods_differ_in_nothing_but_method_engine_rate_and_steps() -> None:
