@@ -13,7 +13,7 @@ Language = Literal["zh", "en"]
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens by rule of thumb: one a character beyond ASCII, one for every four ASCII characters begun."""
+    """Tokens by rule of thumb: one for every character beyond ASCII, one for every four ASCII characters begun."""
     ascii_characters = sum(character.isascii() for character in text)
     return len(text) - ascii_characters + -(-ascii_characters // 4)
 
@@ -87,7 +87,7 @@ class TeacherPrompt:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 in hex that stands for the rendered prompt (its fixed part is hashed once a shop)."""
+        """SHA-256 in hex that stands for the rendered prompt (its fixed part is hashed once per shop)."""
         return hashlib.sha256(f"{self.few_shot.digest}\n{self.dialogue}".encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Cleaned sessions of a file of any size: text in an unnamed temporary file, a few bytes a session in memory.
+"""Cleaned sessions of a file of any size: text in an unnamed temporary file, a few bytes per session in memory.
 
 Reading a corpus needs two looks (what is there, then which shop takes what). The sessions kept by the first look
 are written once, in compact form, and read back by number; the file has no name and vanishes with the store,
@@ -104,7 +104,7 @@ class SessionStore(Sequence[Session]):
         return (self[i] for i in range(len(self)))
 
     def text(self, index: int) -> str:
-        """All turns of session `index`, one a line."""
+        """All turns of session `index`, one on each line."""
         return self._fields(index)[4].replace(_TURN, "\n")
 
     def select(self, indices: npt.NDArray[np.int64]) -> SessionStore:

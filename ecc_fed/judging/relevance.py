@@ -35,7 +35,7 @@ class CrossEncoderRelevance:
     Args:
         path: a transformers folder, a hub name, or "embedded" for the tiny cross encoder of the package.
         activation: "softmax_1" for two labels (RocketQA's cross encoder), "sigmoid" for one (bge, bce).
-        batch_size: pairs a forward pass; changes speed and memory, not scores.
+        batch_size: pairs per forward pass; changes speed and memory, not scores.
         max_tokens: longer pairs are cut, the longer text first.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
@@ -115,7 +115,7 @@ class BiEncoderRelevance:
         pooling: how hidden states become a vector, see `similarity.pool`. It belongs to the checkpoint.
         cosine_low: the cosine that counts as relevance 0, -1 <= cosine_low < cosine_high.
         cosine_high: the cosine that counts as relevance 1, at most 1.
-        batch_size: texts a forward pass; changes speed and memory, not scores.
+        batch_size: texts per forward pass; changes speed and memory, not scores.
         max_tokens: longer texts are cut at the end.
         device: "auto", "cpu", "cuda" or "cuda:N".
 

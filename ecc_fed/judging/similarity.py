@@ -17,7 +17,7 @@ Pooling = Literal["cls_dense", "cls", "mean", "pooler_tanh"]
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling, model: Any) -> torch.Tensor:
-    """One vector a text from the last hidden states.
+    """One vector per text from the last hidden states.
 
     symbol   shape                      meaning
     hidden   (texts, tokens, d)         last hidden states
@@ -55,7 +55,7 @@ class EncoderSimilarity:
         pooling: how hidden states become a vector, see `pool`. It belongs to the checkpoint.
         cosine_low: the cosine that counts as similarity 0, -1 <= cosine_low < cosine_high.
         cosine_high: the cosine that counts as similarity 1, at most 1.
-        batch_size: texts a forward pass; changes speed and memory, not scores.
+        batch_size: texts per forward pass; changes speed and memory, not scores.
         max_tokens: longer texts are cut at the end.
         device: "auto", "cpu", "cuda" or "cuda:N".
 

@@ -10,7 +10,7 @@ shingles keep min over S of h_k for k = 1..16; sessions that agree in the 4 valu
 with probability 1 - (1 - J^4)^4: 0.986 at J = 0.9) and in nearly as many of the 16 as the limit asks for are compared
 by the true Jaccard similarity |S & T| / |S | T|.
 
-Memory per session: 16 values of 4 bytes, two numbers of 8 bytes, and 8 bytes a reply.
+Memory per session: 16 values of 4 bytes, two numbers of 8 bytes, and 8 bytes per reply.
 """
 
 from __future__ import annotations

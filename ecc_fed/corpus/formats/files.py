@@ -1,7 +1,7 @@
 """A dialogue file as shops: read, clean, drop duplicates, partition, split in time, pair.
 
 The first pass streams the file: a session is in memory while it is cleaned, then lies in a temporary file
-(`store.py`), so memory does not grow with the text (some 200 bytes a session stay). Duplicates and the partition work
+(`store.py`), so memory does not grow with the text (some 200 bytes per session stay). Duplicates and the partition work
 on that store. Only the sessions that a shop's caps let in come back as pairs: with `max_pairs_per_shop` set, memory
 is that of the pairs asked for; without it, `shops()` holds the whole corpus, as its caller wants.
 """

@@ -26,7 +26,7 @@ from ecc_fed.teacher.ranges import require_range
 
 Examples = tuple[tuple[str, str], ...]
 Customers = tuple[OrderRecord | None, ...]
-# Sets of examples (about one a shop) whose redacted form is kept, so that it is made once.
+# Sets of examples (about one per shop) whose redacted form is kept, so that it is made once.
 _REMEMBERED_SHOPS = 256
 
 

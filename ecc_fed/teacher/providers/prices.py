@@ -1,4 +1,4 @@
-"""What a provider asks for a million tokens: a table in the config, a line a model."""
+"""What a provider asks for a million tokens: a table in the config, one line per model."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class SeededDraw(LogitsProcessor):
         self._top_p = top_p
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores (rows, vocabulary) with one finite value a row."""
+        """Scores (rows, vocabulary) with one finite value in each row."""
         # On the CPU, so that a seed draws the same on every device.
         probabilities = (scores.float().cpu() / self._temperature).softmax(-1)
         ordered, order = probabilities.sort(stable=True, dim=-1, descending=True)
