@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-# (stage, done, total)
-OnProgress = Callable[[str, int, int], None]
+from ecc_fed.runs.progress import OnProgress
 
 
 @contextmanager

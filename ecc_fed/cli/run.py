@@ -20,7 +20,8 @@ from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.reporting.summary import write_summary
-from ecc_fed.runs.simulation import open_hosts, simulate
+from ecc_fed.runs.hosting import open_hosts
+from ecc_fed.runs.simulation import simulate
 
 _HELP = """[bold]ecc-fed run[/] \\[-m] \\[overrides]   one run; -m sweeps over comma-separated values
 

@@ -16,7 +16,9 @@ from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.hosts.start import ray_hosts
 from ecc_fed.reporting.summary import write_summary
-from ecc_fed.runs.simulation import OnProgress, host_pool, simulate
+from ecc_fed.runs.hosting import host_pool
+from ecc_fed.runs.progress import OnProgress
+from ecc_fed.runs.simulation import simulate
 
 # From a run's title to a block in which its progress is shown.
 ShowProgress = Callable[[str], AbstractContextManager[OnProgress]]

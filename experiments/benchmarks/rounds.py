@@ -22,7 +22,8 @@ from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import RoundRecord, ServerState
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.start import run_federation
-from ecc_fed.runs.simulation import host_devices, host_settings, open_hosts, read_corpus
+from ecc_fed.runs.hosting import host_devices, host_settings, open_hosts
+from ecc_fed.runs.simulation import read_corpus
 
 SERVICES = ("end_model", "judge", "teacher")
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.run_directory import RunDirectory, read_json
-from ecc_fed.runs.simulation import open_hosts, simulate
+from ecc_fed.runs.hosting import open_hosts
+from ecc_fed.runs.simulation import simulate
 
 MIB = 2**20
 

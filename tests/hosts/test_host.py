@@ -20,6 +20,7 @@ from ecc_fed.core.records import (
     LikelihoodRequest,
     ReplyRequest,
 )
+from ecc_fed.core.rows import FailureRow
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.low_rank import Lora
@@ -32,7 +33,7 @@ from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import run_federation
-from ecc_fed.runs.collect import failures
+from ecc_fed.runs.failures import failure_rows
 from tests.end_model.opening import shared_engine
 from tests.end_model.tiny_models import save_base
 from tests.evolution import fakes
@@ -172,14 +173,14 @@ def test_out_of_memory_halves_the_batch_is_recorded_and_loses_nothing(tmp_path):
     assert comparable(result) == comparable(expected)
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
     assert hosts.reports()[0].shops_per_batch == 2
-    assert failures(result, hosts.reports(), []) == [
-        {
-            "server_round": 1,
-            "kind": "batch_halved",
-            "reason": "host 0: 4 shops at once ran out of memory, from then on 2 "
+    assert failure_rows(result, hosts.reports(), []) == (
+        FailureRow(
+            "batch_halved",
+            "host 0: 4 shops at once ran out of memory, from then on 2 "
             "(OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.)",
-        }
-    ]
+            server_round=1,
+        ),
+    )
 
 
 class HungryDevice(ShopDevices):

@@ -16,7 +16,8 @@ from ecc_fed.evolution.settings import Services
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.jobs import DeviceFactory
 from ecc_fed.hosts.settings import HostSettings
-from ecc_fed.runs.simulation import host_settings, simulate
+from ecc_fed.runs.hosting import host_settings
+from ecc_fed.runs.simulation import simulate
 from tests.evolution import fakes
 
 SMALL = ["corpus.num_shops=3", "corpus.pairs_per_shop=24", "corpus.test_pairs_per_shop=2", "evolution.server_rounds=2"]

@@ -14,7 +14,7 @@ from ecc_fed.core.errors import UserError
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.hosts.start import HostPool
 from ecc_fed.runs import study
-from ecc_fed.runs.simulation import OnProgress
+from ecc_fed.runs.progress import OnProgress
 from ecc_fed.runs.study import plan_study, run_study, studies
 
 

@@ -1,0 +1,36 @@
+"""How far a run is, told stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ecc_fed.hosts.reports import HostReport
+
+# (stage, done, total)
+OnProgress = Callable[[str, int, int], None]
+
+
+class Stages:
+    """Tells of a run's stages. A shop counts once for each round and for each of the two evaluations."""
+
+    def __init__(self, on_progress: OnProgress, num_shops: int, server_rounds: int) -> None:
+        self._on_progress = on_progress
+        self._server_rounds = server_rounds
+        self._total = num_shops * (server_rounds + 2)
+        self._done = 0
+
+    def loading(self) -> None:
+        """The hosts are about to load their models."""
+        self._on_progress("loading the models", self._done, self._total)
+
+    def hosts_ready(self, reports: Sequence[HostReport]) -> None:
+        """The hosts have chosen how many shops run side by side."""
+        hosts = "1 host" if len(reports) == 1 else f"{len(reports)} hosts"
+        most = max(report.shops_per_batch for report in reports)
+        self._on_progress(f"{hosts}, {most} shops side by side ({reports[0].batch_reason})", self._done, self._total)
+
+    def shop_done(self, phase: str, server_round: int, shop_id: str, seconds: float) -> None:
+        """A shop has answered."""
+        self._done += 1
+        stage = f"round {server_round} of {self._server_rounds}" if phase == "train" else f"evaluating ({phase})"
+        self._on_progress(stage, self._done, self._total)

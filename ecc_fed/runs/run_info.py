@@ -1,0 +1,117 @@
+"""What `run.json` says of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ecc_fed import __version__
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.records import Shop
+from ecc_fed.core.rows import AggregationRow, Privacy, RunInfo, Runtime
+from ecc_fed.evolution.bigram import bigram_perplexity
+from ecc_fed.evolution.device import natural_pairs
+from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.results import FederationResult, RoundRecord
+from ecc_fed.hosts.reports import HostReport
+from ecc_fed.runs.failures import failure_rows
+
+_DEPENDENCIES = ("flwr", "torch", "transformers", "peft", "ray", "hydra-core", "numpy", "tokenizers", "safetensors")
+
+
+def run_info(
+    config: RunConfig,
+    shops: Sequence[Shop],
+    plan: ArmPlan,
+    result: FederationResult,
+    hosts: Sequence[HostReport],
+    metrics: Sequence[Mapping[str, Any]],
+    wall_seconds: float,
+) -> RunInfo:
+    """The run in one record.
+
+    Args:
+        config: what was asked for.
+        shops: all shops of the run, in its order.
+        plan: the arm's rounds.
+        result: what the server saw.
+        hosts: what the hosts used.
+        metrics: rows of `metrics.jsonl`.
+        wall_seconds: from reading the corpus to the last file but this.
+    """
+    return RunInfo(
+        schema=1,
+        arm=config.arm.name,
+        seed=config.seed,
+        shops=tuple(shop.shop_id for shop in shops),
+        server_rounds=plan.server_rounds,
+        cycles=config.evolution.cycles,
+        personal_rounds=plan.personal_rounds,
+        shops_on_their_own=tuple(sorted(result.state.adopted)),
+        corpus=_class_name(config.corpus),
+        platform_share=config.corpus.get("platform_share"),
+        language=config.corpus.get("language", "zh"),
+        teacher=_class_name(config.teacher),
+        bigram_perplexity={shop.shop_id: _bigram(config, shop) for shop in shops},
+        runtime=_runtime(result, hosts, metrics, wall_seconds),
+        privacy=_privacy(config),
+        failures=failure_rows(result, hosts, metrics),
+        aggregation=aggregation_rows(result.rounds),
+        versions=versions(),
+    )
+
+
+def _class_name(node: Mapping[str, Any]) -> str:
+    return str(node["_target_"]).rsplit(".", 1)[-1]
+
+
+def _bigram(config: RunConfig, shop: Shop) -> float | None:
+    """A floor for perplexity: what a character bigram makes of the shop's test replies."""
+    learned = natural_pairs(shop, config.evolution.human_share, config.seed)
+    return bigram_perplexity([pair.reply for pair in learned], [pair.reply for pair in shop.test])
+
+
+def _runtime(
+    result: FederationResult, hosts: Sequence[HostReport], metrics: Sequence[Mapping[str, Any]], wall_seconds: float
+) -> Runtime:
+    steps = sum(row["steps"] for row in metrics)
+    train_seconds = sum(record.seconds for record in result.rounds)
+    services = sorted({name for host in hosts for name in host.service_seconds})
+    return Runtime(
+        wall_seconds=wall_seconds,
+        client_steps=steps,
+        client_steps_per_second=steps / train_seconds if train_seconds else 0.0,
+        hosts=len(hosts),
+        shops_per_batch=max((host.shops_per_batch for host in hosts), default=1),
+        batch_reason=hosts[0].batch_reason if hosts else "",
+        service_seconds={name: sum(host.service_seconds.get(name, 0.0) for host in hosts) for name in services},
+        base_loads=sum(host.base_loads for host in hosts),
+        peak_rss_bytes=max((host.peak_rss_bytes for host in hosts), default=0),
+        peak_gpu_bytes=max((host.peak_gpu_bytes for host in hosts), default=0),
+    )
+
+
+def _privacy(config: RunConfig) -> Privacy:
+    redaction = _class_name(config.redaction)
+    return Privacy("none" if redaction == "NoRedaction" else redaction, None, None, False, {})
+
+
+def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...]:
+    """What averaging A and B apart did, one row for every aggregated round."""
+    return tuple(
+        AggregationRow(record.server_round, record.product_error.total)
+        for record in rounds
+        if record.product_error is not None
+    )
+
+
+def versions() -> dict[str, str]:
+    """ecc_fed and every main dependency."""
+    found = {"ecc_fed": __version__}
+    for name in _DEPENDENCIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
