@@ -24,6 +24,7 @@ from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import WriteAdapter
 from ecc_fed.evolution.warm_start import own_rows, shared_rows
+from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.distillation.generated import read_generated
@@ -107,12 +108,8 @@ class Cloud:
     redaction: str
 
 
-def build_cloud(config: RunConfig, budget_share: float = 1.0) -> Cloud:
-    """The way to the teacher.
-
-    Args:
-        config: the run.
-        budget_share: the part of the run's budget that is spent here.
+def build_teacher(config: RunConfig) -> Teacher:
+    """The teacher, seeded from the run.
 
     Raises:
         ConfigError: a setting out of range, or no key or package for a provider.
@@ -121,7 +118,22 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0) -> Cloud:
     objects: dict[str, Any] = {}
     if "seed" not in config.teacher and accepts(config.teacher, "teacher", "seed"):
         objects["seed"] = derive_seed(config.seed, "teacher")
-    teacher: Teacher = instantiate(config.teacher, "teacher", **objects)
+    return cast(Teacher, instantiate(config.teacher, "teacher", **objects))
+
+
+def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher | None = None) -> Cloud:
+    """The way to the teacher.
+
+    Args:
+        config: the run.
+        budget_share: the part of the run's budget that is spent here.
+        teacher: at its end; None builds a new one.
+
+    Raises:
+        ConfigError: a setting out of range, or no key or package for a provider.
+        ModelError: a local teacher that cannot be opened.
+    """
+    teacher = build_teacher(config) if teacher is None else teacher
     redactor: Redactor = instantiate(config.redaction, "redaction")
     ledger = MemoryLedger()
     limits = config.gateway
@@ -143,7 +155,9 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0) -> Cloud:
 
 def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
     """Everything that the shops of one host share, and their part of the run's budget for the cloud."""
-    cloud = build_cloud(config, budget_share)
+    # Resident, as the other models are: several nodes of one process ask one teacher.
+    teacher = _resident("teacher", {**config.teacher, "run_seed": config.seed}, lambda: build_teacher(config))
+    cloud = build_cloud(config, budget_share, teacher)
     return Services(
         build_end_model(config),
         build_judge(config),
@@ -220,17 +234,19 @@ def build_devices(
     )
 
 
-def device_from_run_config(run_config: Mapping[str, Any], shop_ids: tuple[str, ...] | None) -> ShopDevices:
-    """The device of a process under Flower's own engines (`flwr run`, SuperNodes).
+def device_from_run_config(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> ShopDevices:
+    """The device of one node under Flower's own engines (`flwr run`, SuperNodes): one shop, and its data alone.
+
+    A corpus that lies in a file is read whole, to tell which dialogues are the shop's; the rest is let go.
 
     Args:
         run_config: Flower's; `overrides` holds Hydra overrides separated by spaces, `run-dir` the
             folder for the shops' states, and `arm`, `server-rounds` and `personal-rounds` are the
             server's and win over the overrides.
-        shop_ids: the shops wanted; None is all.
+        node_config: names the shop, as `shop_of` says.
 
     Raises:
-        ConfigError: the overrides do not compose.
+        ConfigError: the overrides do not compose, or the node's config names no shop of the corpus.
     """
     from ecc_fed.assembly.compose import compose_run, to_run_config
 
@@ -243,8 +259,7 @@ def device_from_run_config(run_config: Mapping[str, Any], shop_ids: tuple[str, .
         overrides.append(f"evolution.server_rounds={run_config['server-rounds']}")
     config = to_run_config(compose_run(overrides))
     corpus = build_corpus(config)
-    known = corpus.shop_ids()
-    wanted = [shop_id for shop_id in known if shop_ids is None or shop_id in shop_ids]
+    shop_ids = corpus.shop_ids()
+    shop_id = shop_of(node_config, shop_ids)
     directory = RunDirectory(Path(str(run_config.get("run-dir", "runs/flower"))).absolute())
-    shops, truth = [corpus.shop(shop_id) for shop_id in wanted], {shop_id: corpus.truth(shop_id) for shop_id in wanted}
-    return build_devices(config, shops, truth, directory, len(known))
+    return build_devices(config, [corpus.shop(shop_id)], {shop_id: corpus.truth(shop_id)}, directory, len(shop_ids))

@@ -1,5 +1,6 @@
 """The device of a process under Flower's own engines."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,13 @@ import pytest
 from ecc_fed.assembly import build
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.records import Shop
+from ecc_fed.core.run_directory import read_jsonl
+from ecc_fed.core.truth import ShopTruth
+from ecc_fed.corpus.simulator import SimulatorCorpus
+from tests.evolution import fakes
+
+SIMULATOR_SETTINGS = [field.name for field in fields(SimulatorCorpus) if field.name != "seed"]
 
 
 @pytest.fixture
@@ -29,25 +37,70 @@ def run_config(tmp_path: Path, **changes: Any) -> dict[str, Any]:
 
 def test_the_servers_arm_and_rounds_win_over_the_overrides(tmp_path: Path, seen: list[RunConfig]) -> None:
     changes = {"arm": "personalized", "server-rounds": 3, "personal-rounds": 1}
-    build.device_from_run_config(run_config(tmp_path, **changes), None)
+    build.device_from_run_config(run_config(tmp_path, **changes), {"partition-id": 0})
     config = seen[0]
     assert (config.arm.name, config.arm.personal_rounds, config.evolution.server_rounds) == ("personalized", 1, 3)
     assert config.corpus["num_shops"] == 2
 
 
 def test_without_them_the_overrides_hold(tmp_path: Path, seen: list[RunConfig]) -> None:
-    build.device_from_run_config(run_config(tmp_path), ("shop_0000",))
+    build.device_from_run_config(run_config(tmp_path), {"shop-id": "shop_0000"})
     assert (seen[0].arm.name, seen[0].evolution.server_rounds) == ("local", 7)
 
 
 def test_an_arm_that_is_none_is_refused(tmp_path: Path, seen: list[RunConfig]) -> None:
     with pytest.raises(ConfigError, match="arm=cloudy"):
-        build.device_from_run_config(run_config(tmp_path, arm="cloudy"), None)
+        build.device_from_run_config(run_config(tmp_path, arm="cloudy"), {"partition-id": 0})
 
 
-def test_a_process_may_spend_its_shops_part_of_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_may_spend_its_shops_part_of_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shares: list[float] = []
     monkeypatch.setattr(build, "build_services", lambda config, budget_share: shares.append(budget_share))
-    for shop_ids in (("shop_0001",), None):
-        build.device_from_run_config(run_config(tmp_path), shop_ids)
-    assert shares == [0.5, 1.0]
+    for node in ({"shop-id": "shop_0001"}, {"partition-id": 0}):
+        build.device_from_run_config(run_config(tmp_path), node)
+    assert shares == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ({"shop-id": "shop_0007"}, "shop-id=shop_0007 is none of this run's shops: shop_0000, shop_0001"),
+        ({"partition-id": 2}, "partition-id=2, but the corpus has 2 shops"),
+        ({}, "names no shop"),
+    ],
+)
+def test_a_node_of_no_shop_is_refused(tmp_path: Path, seen: list[Any], node: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        build.device_from_run_config(run_config(tmp_path), node)
+
+
+class GuardedCorpus:
+    """Hands over the shop that is asked for, and has only one that may be."""
+
+    def shop_ids(self) -> tuple[str, ...]:
+        return ("ours", "theirs")
+
+    def shop(self, shop_id: str) -> Shop:
+        assert shop_id == "ours", "another shop's dialogues were asked for"
+        return fakes.shop(shop_id)
+
+    def truth(self, shop_id: str) -> ShopTruth:
+        assert shop_id == "ours", "what is true of another shop was asked for"
+        return fakes.truth_of([fakes.shop(shop_id)])[shop_id]
+
+
+@pytest.mark.parametrize("node", [{"shop-id": "ours"}, {"partition-id": 0}, {"partition-id": 0, "num-partitions": 2}])
+def test_a_device_never_asks_for_another_shop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(build, "build_services", lambda config, budget_share: fakes.services())
+    monkeypatch.setattr(build, "adapter_writer", lambda config: fakes.write_adapter)
+    overrides = "corpus._target_=tests.assembly.test_flower_device.GuardedCorpus evolution.server_rounds=1 arm=local"
+    overrides += " " + " ".join(f"~corpus.{name}" for name in SIMULATOR_SETTINGS)
+    device = build.device_from_run_config({"overrides": overrides, "run-dir": str(tmp_path)}, node)
+    assert device.shop_ids == ("ours",)
+    device.train("ours", 1, None)
+    device.evaluate("ours", 1, None, "final")
+    rows = read_jsonl(tmp_path / "shops" / "ours" / "evaluation_final.jsonl")
+    assert {row["shop_id"] for row in rows} == {"ours"} and rows[0]["facts"]
+    assert sorted(path.name for path in (tmp_path / "shops").iterdir()) == ["ours"]

@@ -13,6 +13,7 @@ from flwr.serverapp import ServerApp
 from flwr.supercore.object_ref import validate
 
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.runs import flower_apps
 from tests.federation.fakes import FakeDevice
 
@@ -32,9 +33,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """What devices are built from, without any model."""
     calls: list[Any] = []
 
-    def build(run_config: dict[str, Any], shop_ids: tuple[str, ...] | None) -> FakeDevice:
-        calls.append((run_config, shop_ids))
-        return FakeDevice(shop_ids or ("a", "b", "c"))
+    def build(run_config: dict[str, Any], node_config: dict[str, Any]) -> FakeDevice:
+        calls.append((run_config, node_config))
+        return FakeDevice((shop_of(node_config, ("a", "b", "c")),))
 
     monkeypatch.setattr(flower_apps, "device_from_run_config", build)
     flower_apps._device.cache_clear()
@@ -49,16 +50,18 @@ def context(node_config: dict[str, Any], **run_config: Any) -> Context:
 def test_a_node_that_names_its_shop_is_given_no_other(built: list[Any]) -> None:
     device, shop_id = flower_apps.device_of(context({"shop-id": "c"}, overrides="seed=3"))
     assert (device.shop_ids, shop_id) == (("c",), "c")
-    assert built == [({"overrides": "seed=3"}, ("c",))]
+    assert built == [({"overrides": "seed=3"}, {"shop-id": "c"})]
 
 
-def test_a_node_of_a_simulation_is_the_shop_of_its_number(built: list[Any]) -> None:
+def test_nodes_of_one_process_have_a_device_each_built_once(built: list[Any]) -> None:
     first, shop_id = flower_apps.device_of(context({"partition-id": 1}))
-    assert shop_id == "b"
-    assert flower_apps.device_of(context({"partition-id": 2})) == (first, "c")
-    assert len(built) == 1, "the device of a process is built once"
+    assert (first.shop_ids, shop_id) == (("b",), "b")
+    second, shop_id = flower_apps.device_of(context({"partition-id": 2}))
+    assert (second.shop_ids, shop_id) == (("c",), "c")
+    assert flower_apps.device_of(context({"partition-id": 1})) == (first, "b")
+    assert len(built) == 2, "a node that comes again keeps its device"
     flower_apps.device_of(context({"partition-id": 1}, overrides="seed=3"))
-    assert len(built) == 2, "but another run's config is another device"
+    assert len(built) == 3, "but another run's config is another device"
 
 
 def test_a_node_without_a_shop_says_why(built: list[Any]) -> None:
