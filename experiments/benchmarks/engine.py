@@ -27,9 +27,9 @@ from pathlib import Path
 
 import torch
 
+from ecc_fed.end_model.engines.reference.training import train
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
 from ecc_fed.end_model.engines.shared.training import train_batch
-from ecc_fed.end_model.training.finetune import train
 from experiments.benchmarks.load import (
     CPU,
     REPEATS,

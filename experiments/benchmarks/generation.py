@@ -17,8 +17,8 @@ import torch
 
 from ecc_fed.core.records import Decoding
 from ecc_fed.end_model.engines.sampling import make_rows
+from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.generation import generate_batch
-from ecc_fed.end_model.engines.shared.layers import ActiveAdapters
 from experiments.benchmarks.load import (
     options,
     packed,

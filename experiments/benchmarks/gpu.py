@@ -26,11 +26,14 @@ from torch import Tensor
 from transformers import GlmConfig, GlmForCausalLM
 
 from ecc_fed.core.errors import ConfigError, EccError
+from ecc_fed.end_model.engines.reference.training import train
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout
 from ecc_fed.end_model.engines.shared.groups import Groups
-from ecc_fed.end_model.engines.shared.packed_base import PackedBase, take_apart
-from ecc_fed.end_model.engines.shared.training import TrainingBank, train_batch
-from ecc_fed.end_model.training.finetune import EncodedExample, train
+from ecc_fed.end_model.engines.shared.packed_base import PackedBase
+from ecc_fed.end_model.engines.shared.taking_apart import take_apart
+from ecc_fed.end_model.engines.shared.training import train_batch
+from ecc_fed.end_model.engines.shared.training_bank import TrainingBank
+from ecc_fed.end_model.training.examples import EncodedExample
 from ecc_fed.hosts.caps import limit_gpu
 from ecc_fed.hosts.memory import GIB, is_out_of_memory
 from ecc_fed.hosts.meters import GpuMeter, HostMeter, Meter

@@ -22,9 +22,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ecc_fed.core.records import FineTuneJob, FineTuneSettings
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout
-from ecc_fed.end_model.engines.shared.packed_base import PackedBase, take_apart
-from ecc_fed.end_model.engines.shared.training import ShopJob, TrainingBank
-from ecc_fed.end_model.training.finetune import EncodedExample
+from ecc_fed.end_model.engines.shared.packed_base import PackedBase
+from ecc_fed.end_model.engines.shared.taking_apart import take_apart
+from ecc_fed.end_model.engines.shared.training_bank import ShopJob, TrainingBank
+from ecc_fed.end_model.training.examples import EncodedExample
 from experiments.benchmarks.shops import LORA_ALPHA, RANK, SHAPES, SPECIALS
 
 CPU = torch.device("cpu")

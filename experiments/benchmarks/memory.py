@@ -51,13 +51,13 @@ def train_side(side: str, base: str, shape: str, shops: int, batch_size: int) ->
     if side == "peft":
         from peft import get_peft_model
 
-        from ecc_fed.end_model.training.finetune import train
+        from ecc_fed.end_model.engines.reference.training import train
 
         wrapped = get_peft_model(model, lora_config())  # in place: a copy would count the base twice
         parameters = {name: p for name, p in wrapped.named_parameters() if p.requires_grad}
         train(wrapped, parameters, examples[0], job(examples[0], chosen, 0), CPU)
     else:
-        from ecc_fed.end_model.engines.shared.packed_base import take_apart
+        from ecc_fed.end_model.engines.shared.taking_apart import take_apart
         from ecc_fed.end_model.engines.shared.training import train_batch
 
         packed = take_apart(model, CPU)

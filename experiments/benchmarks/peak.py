@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from ecc_fed.end_model.engines.reference.training import train
 from ecc_fed.end_model.engines.shared.training import train_batch
-from ecc_fed.end_model.training.finetune import train
 from experiments.benchmarks.load import (
     CPU,
     REPEATS,

@@ -22,7 +22,8 @@ from flwr.simulation import run_simulation
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 
-from ecc_fed.end_model.training.finetune import encode_example, pad_batch
+from ecc_fed.end_model.engines.reference.training import pad_batch
+from ecc_fed.end_model.training.examples import encode_example
 from experiments.benchmarks.load import CPU, lora_config
 from experiments.benchmarks.shops import run_arguments, shop_texts
 

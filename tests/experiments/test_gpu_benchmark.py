@@ -62,4 +62,4 @@ def test_without_a_gpu_it_says_so(capsys):
         gpu.main([])
     except SystemExit as stop:
         assert stop.code == 2
-    assert "device=cuda, but torch sees no GPU here" in capsys.readouterr().err
+    assert "device=cuda of the end model, but torch sees no GPU here" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from ecc_fed.core.protocols import EndModel
 from ecc_fed.end_model.adapters.settings import AdapterSettings
 from ecc_fed.end_model.base import load_base
 from ecc_fed.end_model.engines.shared.engine import SharedEngine
-from ecc_fed.end_model.engines.shared.packed_base import UnsupportedBase
+from ecc_fed.end_model.engines.shared.support import UnsupportedBase
 from ecc_fed.end_model.limits import TokenLimits
 
 _LOG = logging.getLogger(__name__)

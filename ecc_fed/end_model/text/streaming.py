@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ecc_fed.core.records import ReplyRequest
-from ecc_fed.end_model.engines.sampling import hearing_tokens
+from ecc_fed.end_model.engines.replies import hearing_tokens
 from ecc_fed.end_model.text.prompting import decode_reply
 
 OnText = Callable[[str], None]

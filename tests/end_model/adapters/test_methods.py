@@ -28,7 +28,7 @@ from ecc_fed.end_model.adapters.prefix import PrefixTuning, PTuningV2
 from ecc_fed.end_model.adapters.settings import METHODS, adapter_settings
 from ecc_fed.end_model.adapters.tensors import check_adapter
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt
-from ecc_fed.end_model.training.finetune import encode_example
+from ecc_fed.end_model.training.examples import encode_example
 from ecc_fed.end_model.training.record_privacy import RecordPrivacy
 from ecc_fed.evolution.shop_state import ShopState, load_state, save_state
 from ecc_fed.federation.aggregation.arithmetic import product_error, weighted_mean
@@ -261,8 +261,8 @@ def test_the_product_error_is_of_low_rank_pairs_alone(engine):
 
 def test_rslora_scales_every_rank_by_its_root(llama):
     shared = shared_engine(llama, RsLora(4, 6.0))
-    assert shared._scale([4, 9]).tolist() == pytest.approx([3.0, 2.0])
-    assert shared_engine(llama, Lora(4, 6.0))._scale([4, 3]).tolist() == [1.5, 2.0]
+    assert shared.banks.scale([4, 9]).tolist() == pytest.approx([3.0, 2.0])
+    assert shared_engine(llama, Lora(4, 6.0)).banks.scale([4, 3]).tolist() == [1.5, 2.0]
 
 
 @pytest.mark.parametrize("method", ["prefix_tuning", "p_tuning_v2", "dora"])

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
 from ecc_fed.core.records import Decoding
-from ecc_fed.end_model.engines.sampling import make_rows, nucleus_sample, split_by_length
+from ecc_fed.end_model.engines.batching import split_by_length
+from ecc_fed.end_model.engines.sampling import make_rows, nucleus_sample
 
 
 @pytest.mark.parametrize("vocabulary", [40, 700])

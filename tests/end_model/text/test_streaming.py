@@ -10,7 +10,8 @@ from transformers import AutoTokenizer
 import ecc_fed.end_model
 from ecc_fed.core.records import Decoding, ReplyRequest, Turn
 from ecc_fed.end_model.adapters.low_rank import Lora
-from ecc_fed.end_model.engines.sampling import draw_replies, hearing_tokens, make_rows
+from ecc_fed.end_model.engines.replies import draw_replies, hearing_tokens
+from ecc_fed.end_model.engines.sampling import make_rows
 from ecc_fed.end_model.text.prompting import decode_reply
 from ecc_fed.end_model.text.streaming import stream_reply
 

@@ -11,10 +11,10 @@ from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
 from ecc_fed.core.records import Example, FineTuneJob, FineTuneSettings, Turn
 from ecc_fed.core.seeding import derive_rng
 from ecc_fed.end_model.adapters.low_rank import Lora
+from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.bank import load_rows
-from ecc_fed.end_model.engines.shared.layers import ActiveAdapters
 from ecc_fed.end_model.engines.shared.training import backward
-from ecc_fed.end_model.training.finetune import encode_example
+from ecc_fed.end_model.training.examples import encode_example
 from ecc_fed.end_model.training.gradients import JobGradients
 from ecc_fed.end_model.training.record_privacy import RecordPrivacy, poisson_batches
 
@@ -69,7 +69,7 @@ def test_a_rule_without_noise_draws_none():
 def test_per_example_gradients_equal_a_loop_of_single_examples(engines):
     peft, shared = engines
     states = [lively(peft.shapes, shop) for shop in range(2)]
-    layout, base = shared._layout(4), shared.packed_base
+    layout, base = shared.banks.layout(4), shared.packed_base
     flat = load_rows(layout, states, base)
     scale = torch.full((2,), shared.settings.scale)
     encoded = [encode_example(shared.tokenizer, example, 256, 512) for example in EXAMPLES]

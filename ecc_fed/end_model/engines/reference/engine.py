@@ -26,11 +26,14 @@ from ecc_fed.end_model.adapters.names import MAGNITUDE
 from ecc_fed.end_model.adapters.settings import AdapterSettings
 from ecc_fed.end_model.adapters.tensors import check_adapter, fresh_adapter
 from ecc_fed.end_model.base import Base
+from ecc_fed.end_model.engines.batching import split_by_length
 from ecc_fed.end_model.engines.reference.generation import generate
-from ecc_fed.end_model.engines.sampling import make_rows, split_by_length
+from ecc_fed.end_model.engines.reference.training import label_logits, train
+from ecc_fed.end_model.engines.sampling import make_rows
 from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt, encode_text
-from ecc_fed.end_model.training.finetune import EncodedExample, check_job, encode_example, label_logits, train
+from ecc_fed.end_model.training.examples import EncodedExample, encode_example
+from ecc_fed.end_model.training.jobs import check_job
 
 
 def peft_config(settings: AdapterSettings) -> PeftConfig:

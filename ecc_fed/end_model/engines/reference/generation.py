@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from ecc_fed.end_model.engines.sampling import Row, draw_replies
+from ecc_fed.end_model.engines.replies import draw_replies
+from ecc_fed.end_model.engines.sampling import Row
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""LoRA dropout with a stream a shop.
+"""LoRA dropout with a stream for each shop.
 
 Each shop draws its masks from its own generator, in the order of its own forward passes and over
 its own rows, so that its masks are the same alone and in any batch. As in peft, every projection
@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecc_fed.end_model.training.finetune import dropout_seed
+from ecc_fed.end_model.engines.shared.compute_plan import plan_for
+from ecc_fed.end_model.training.jobs import dropout_seed
 
 
 class Dropout:
     """The shops' mask streams; `select` names the shops, in order, whose rows come next.
 
     Args:
-        probability: of an element to be dropped; held to 1 in 131,072 (16 random bits an element).
+        probability: of an element to be dropped; held to 1 in 131,072 (16 random bits for each element).
         seeds: every shop's job seed.
         device: where the masks are wanted.
-        on_device: draw by torch on `device` (default on a GPU) rather than by numpy, which is
-            several times faster on a CPU.
+        on_device: draw by torch on `device` rather than by numpy; None takes the device's plan.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Dropout:
         self.threshold = round(probability * 65536)
         self.keep_scale = 1.0 / (1.0 - self.threshold / 65536)
         self.device = device
-        self.on_device = device.type != "cpu" if on_device is None else on_device
+        self.on_device = plan_for(device).masks_on_device if on_device is None else on_device
         self.selected: Sequence[int] = range(len(seeds))
         seeds = [dropout_seed(seed) for seed in seeds]
         if self.on_device:

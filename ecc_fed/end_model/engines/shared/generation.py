@@ -1,4 +1,4 @@
-"""Generation for many adapters at once: packed prompts, then one token of every row a step."""
+"""Generation for many adapters at once: packed prompts, then one token of every row in each step."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ecc_fed.end_model.engines.sampling import Row, draw_replies
-from ecc_fed.end_model.engines.shared.forward import Bucket, forward_packed, pack, rotate, run_layers
+from ecc_fed.end_model.engines.replies import draw_replies
+from ecc_fed.end_model.engines.sampling import Row
+from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
+from ecc_fed.end_model.engines.shared.attention import rotate
+from ecc_fed.end_model.engines.shared.forward import forward_packed, run_layers
 from ecc_fed.end_model.engines.shared.groups import Groups
-from ecc_fed.end_model.engines.shared.layers import ActiveAdapters
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
+from ecc_fed.end_model.engines.shared.packing import Bucket, pack
 
 
 @torch.inference_mode()

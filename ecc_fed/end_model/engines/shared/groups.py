@@ -1,4 +1,4 @@
-"""Products of packed rows with a matrix per group: the small LoRA products of many shops at once.
+"""Products of packed rows with a matrix for each group: the small LoRA products of many shops at once.
 
 The rows (tokens) of group g are contiguous and meet group g's matrix. Two ways to compute the same:
 a loop over groups (best on a CPU once groups have a few rows), and one batched product over groups
@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Below so many rows a group, a batched product beats a loop even on a CPU.
-_LOOP_FROM_ROWS = 24
+from ecc_fed.end_model.engines.shared.compute_plan import plan_for
 
 
 class Groups:
@@ -32,9 +31,7 @@ class Groups:
         self.rows = list(rows)
         self.sizes = list(sizes)
         self.total = sum(sizes)
-        on_cpu = device.type == "cpu"
-        few = len(sizes) > 1 and self.total < _LOOP_FROM_ROWS * len(sizes)
-        self.loop = (on_cpu and not few) if loop is None else loop
+        self.loop = plan_for(device).loops_over(len(sizes), self.total) if loop is None else loop
         self.prefix = self.rows == list(range(len(self.rows)))
         self.index = torch.tensor(self.rows, device=device)
         self.longest = max(sizes)

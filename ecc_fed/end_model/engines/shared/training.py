@@ -1,62 +1,31 @@
-"""Fine-tuning many adapters at once: one packed pass over the frozen base a step.
+"""Fine-tuning many adapters at once: in every step one packed pass over the frozen base.
 
-Every shop keeps its own batches, dropout stream, schedule, clipping and number of steps. Loss is
-the mean over a shop's own label tokens, summed over shops, so each row of the gradient is that of
-the shop alone.
+Every shop keeps its own batches, dropout stream, schedule, gradient rule and number of steps. Loss is
+the mean over a group's own label tokens, summed over groups, so each row of the gradient is that of
+its group alone.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ecc_fed.core.gradient_rule import GradientRule
-from ecc_fed.core.records import FineTuneJob, FineTuneSettings
+from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
+from ecc_fed.end_model.engines.shared.adamw import update
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout
 from ecc_fed.end_model.engines.shared.dropout import Dropout
-from ecc_fed.end_model.engines.shared.forward import forward_packed, pack
-from ecc_fed.end_model.engines.shared.layers import ActiveAdapters, label_loss
+from ecc_fed.end_model.engines.shared.forward import forward_packed
+from ecc_fed.end_model.engines.shared.label_loss import label_loss
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
-from ecc_fed.end_model.training.finetune import EncodedExample, learning_rate
+from ecc_fed.end_model.engines.shared.packing import pack_examples
+from ecc_fed.end_model.engines.shared.training_bank import ShopJob, TrainingBank
+from ecc_fed.end_model.training.examples import EncodedExample
 from ecc_fed.end_model.training.gradients import JobGradients
-
-# Logits held at once, in numbers.
-LOGITS = 1 << 24
-# An update walks the rows in slices of so many numbers, which a core's cache holds; a GPU takes them whole.
-UPDATE_SLICE = 1 << 18
-
-
-@dataclass(slots=True)
-class ShopJob:
-    """One shop's part in a batch; `start` is its optimizer's step so far, `rank` its adapter's rank."""
-
-    job: FineTuneJob
-    examples: Sequence[EncodedExample]
-    start: int
-    rank: int
-    losses: list[float] = field(default_factory=list)
-    label_tokens: int = 0
-
-    @property
-    def settings(self) -> FineTuneSettings:
-        """The job's settings."""
-        return self.job.settings
-
-
-@dataclass(slots=True)
-class TrainingBank:
-    """Adapters and Adam's moments, one shop a row (shops, size); `scale` (shops,) is lora_alpha / rank."""
-
-    layout: AdapterLayout
-    flat: Tensor
-    first: Tensor
-    second: Tensor
-    scale: Tensor
 
 
 def train_batch(
@@ -163,54 +132,15 @@ def backward(
 ) -> list[float]:
     """Writes group g's gradient of its mean loss into gradient row g; returns the losses.
 
-    Group g's batch meets bank row `rows[g]`. One group a shop gives shops' gradients; one group an
-    example, with the shops' rows repeated, gives per-example gradients.
+    Group g's batch meets bank row `rows[g]`. One group for each shop gives shops' gradients; one for
+    each example, with the shops' rows repeated, gives per-example gradients.
     """
     examples = [example for batch in batches for example in batch]
-    # The output at position i predicts token i + 1.
-    wanted = [range(example.prompt_length - 1, len(example.ids) - 1) for example in examples]
-    sizes = [len(batch) for batch in batches]
-    packed = pack([example.ids for example in examples], wanted, sizes, rows, base.device)
-    targets = torch.tensor(
-        [token for example in examples for token in example.ids[example.prompt_length :]], device=base.device
-    )
+    packed, targets = pack_examples(examples, [len(batch) for batch in batches], rows, base.device)
     counts = torch.tensor(packed.wanted_groups.sizes, device=base.device)
     weights = counts.to(base.dtype).reciprocal().repeat_interleave(counts, output_size=len(targets))
     hidden = forward_packed(base, packed, adapters, training=True)
-    slice_rows = max(1, LOGITS // base.embedding.shape[0])
-    total, losses = label_loss(hidden, base.head, targets, weights, slice_rows)
+    total, losses = label_loss(hidden, base.head, targets, weights)
     torch.autograd.backward(total)
     parts = torch.split(losses * weights, packed.wanted_groups.sizes)
     return [float(loss) for loss in torch.stack([part.sum() for part in parts]).tolist()]
-
-
-def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step: int) -> None:
-    """Takes each shop's AdamW step `start + step`; rows behind `jobs` stay as they are.
-
-    AdamW (Loshchilov & Hutter 2019, Alg. 2) in torch's arithmetic, with a step count a row.
-    """
-    rows = len(jobs)
-    flat, first, second, gradient = bank.flat[:rows], bank.first[:rows], bank.second[:rows], gradients[:rows]
-
-    def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64).to(flat.device, flat.dtype)[:, None]
-
-    settings = [job.settings for job in jobs]
-    taken = [job.start + step for job in jobs]
-    rates = [learning_rate(one, t) for one, t in zip(settings, taken, strict=True)]
-    beta1, beta2 = column([one.betas[0] for one in settings]), column([one.betas[1] for one in settings])
-    kept = 1 - column([rate * one.weight_decay for rate, one in zip(rates, settings, strict=True)])
-    correction1 = [1 - one.betas[0] ** (t + 1) for one, t in zip(settings, taken, strict=True)]
-    correction2 = column([(1 - one.betas[1] ** (t + 1)) ** 0.5 for one, t in zip(settings, taken, strict=True)])
-    epsilon = column([one.epsilon for one in settings])
-    rate = column([rate / c for rate, c in zip(rates, correction1, strict=True)])
-    width = max(1, UPDATE_SLICE // rows) if flat.device.type == "cpu" else flat.shape[1]
-    scratch = torch.empty_like(flat[:, :width])
-    for start in range(0, flat.shape[1], width):
-        w, g, m, v = (part[:, start : start + width] for part in (flat, gradient, first, second))
-        work = scratch[:, : w.shape[1]]
-        w *= kept
-        m.lerp_(g, (1 - beta1).expand_as(m))
-        v.mul_(beta2).addcmul_(torch.mul(g, 1 - beta2, out=work), g)
-        torch.sqrt(v, out=work).div_(correction2).add_(epsilon)
-        w -= torch.div(m, work, out=work).mul_(rate)

@@ -17,7 +17,7 @@ from ecc_fed.core.records import (
 )
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt
-from ecc_fed.end_model.training.finetune import encode_example
+from ecc_fed.end_model.training.examples import encode_example
 
 from ...opening import peft_engine
 

@@ -8,7 +8,7 @@ from transformers import Qwen2Config
 from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.core.records import Decoding, Example, FineTuneJob, FineTuneSettings, LikelihoodRequest, ReplyRequest, Turn
 from ecc_fed.end_model.adapters.low_rank import Lora
-from ecc_fed.end_model.engines.shared.packed_base import UnsupportedBase, check_supported
+from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_supported
 from ecc_fed.end_model.limits import TokenLimits
 
 from ...opening import peft_engine, shared_engine
@@ -51,16 +51,16 @@ def test_replies_do_not_depend_on_requests_order_or_batches(shared):
 
 def test_adapters_of_different_rank_answer_together_as_alone(shared):
     decoding = Decoding(max_new_tokens=8, sample=False)
-    states = [lively(shared._layout(rank).shapes(), rank) for rank in (2, 6, 4)]
+    states = [lively(shared.banks.layout(rank).shapes(), rank) for rank in (2, 6, 4)]
     requests = [ReplyRequest(state, PROMPTS, decoding, 0) for state in [*states, None]]
     assert shared.reply(requests) == [shared.reply([request])[0] for request in requests]
 
 
 def test_requests_of_one_adapter_share_a_row(shared):
     state = lively(shared.shapes)
-    adapters, rows = shared._adapters([state, None, state, lively(shared.shapes)])
+    adapters, rows = shared.banks.serve([state, None, state, lively(shared.shapes)])
     assert rows == [0, 1, 0, 2] and len(adapters.scale) == 3
-    assert shared._adapters([None, None]) == (None, [0, 0])
+    assert shared.banks.serve([None, None]) == (None, [0, 0])
 
 
 def test_inputs_are_left_as_they_were(shared):
@@ -107,7 +107,7 @@ def test_a_quantized_base_equals_peft_on_its_dequantized_weights(llama, tmp_path
     from transformers import AutoModelForCausalLM
 
     from ecc_fed.end_model.base import load_base
-    from ecc_fed.end_model.engines.shared.packed_base import _dequantize
+    from ecc_fed.end_model.engines.shared.frozen_matrix import dequantize
 
     quantized = load_base(llama, quantization=quantization, device="cpu").model
     plain = AutoModelForCausalLM.from_pretrained(llama)
@@ -115,7 +115,7 @@ def test_a_quantized_base_equals_peft_on_its_dequantized_weights(llama, tmp_path
     for name, module in quantized.named_modules():
         if type(module).__module__.startswith("bitsandbytes"):
             target = plain.get_submodule(name)
-            weight = _dequantize(module, torch.float32)
+            weight = dequantize(module, torch.float32)
             changed += int(not torch.equal(weight, target.weight))
             target.weight.data.copy_(weight)
     assert changed == 14

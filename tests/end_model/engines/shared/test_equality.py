@@ -1,6 +1,7 @@
 """The shared engine equals K separate runs of peft and torch's AdamW."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +14,17 @@ from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
 from ecc_fed.core.records import Decoding, Example, FineTuneJob, FineTuneSettings, LikelihoodRequest, ReplyRequest, Turn
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.base import load_base
-from ecc_fed.end_model.engines.shared import training
+from ecc_fed.end_model.engines.reference.training import pad_batch
+from ecc_fed.end_model.engines.shared import adamw
+from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout, load_rows
-from ecc_fed.end_model.engines.shared.layers import ActiveAdapters
-from ecc_fed.end_model.engines.shared.packed_base import take_apart
-from ecc_fed.end_model.engines.shared.training import ShopJob, TrainingBank, backward, train_batch
+from ecc_fed.end_model.engines.shared.compute_plan import plan_for
+from ecc_fed.end_model.engines.shared.taking_apart import take_apart
+from ecc_fed.end_model.engines.shared.training import backward, train_batch
+from ecc_fed.end_model.engines.shared.training_bank import ShopJob, TrainingBank
 from ecc_fed.end_model.limits import TokenLimits
-from ecc_fed.end_model.training.finetune import encode_example, learning_rate, pad_batch
+from ecc_fed.end_model.training.examples import encode_example
+from ecc_fed.end_model.training.jobs import learning_rate
 
 from ...opening import peft_engine, shared_engine
 
@@ -128,7 +133,8 @@ def batch(path, dtype, ranks, steps):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_fp64_equals_separate_runs_to_1e_9(bases, family, monkeypatch):
-    monkeypatch.setattr(training, "UPDATE_SLICE", 1000)  # many slices, and the last one shorter
+    in_slices = replace(plan_for(CPU), update_slice=1000)  # many slices, and the last one shorter
+    monkeypatch.setattr(adamw, "plan_for", lambda device: in_slices)
     ranks, steps = (2, 4, 3), (7, 5, 5)
     base, reference, bank, jobs, states = batch(bases[family], torch.float64, ranks, steps)
     train_batch(base, bank, jobs, lora_dropout=0.0, batch_tokens=4096)
@@ -266,7 +272,7 @@ def test_texts_and_likelihoods_equal_the_peft_engines(engines, family):
 def test_a_shop_gets_the_same_alone_and_in_any_batch_with_dropout_on(dropping, mix, batch_tokens):
     jobs = [
         FineTuneJob(
-            lively(dropping._layout(rank).shapes(), index),
+            lively(dropping.banks.layout(rank).shapes(), index),
             None,
             make_examples(examples, seed),
             FineTuneSettings(steps=steps, batch_size=batch, gradient=ClippedGradient(clip), epsilon=1e-2),
@@ -319,7 +325,7 @@ def test_dropout_follows_the_jobs_seed_and_changes_the_result(dropping, engines)
 def test_one_shops_job_leaves_another_shops_adapter_bit_identical(engines):
     shared = engines["llama"][1]
     base = shared.packed_base
-    layout = shared._layout(4)
+    layout = shared.banks.layout(4)
     states = [lively(layout.shapes(), shop) for shop in range(2)]
     flat = load_rows(layout, states, base)
     bank = TrainingBank(layout, flat, torch.ones_like(flat), torch.ones_like(flat), torch.full((2,), 4.0))

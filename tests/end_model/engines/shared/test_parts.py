@@ -7,11 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecc_fed.end_model.base import load_base
+from ecc_fed.end_model.engines.shared.attention import rotate
 from ecc_fed.end_model.engines.shared.dropout import Dropout
-from ecc_fed.end_model.engines.shared.forward import forward_packed, pack, rotate
+from ecc_fed.end_model.engines.shared.forward import forward_packed
+from ecc_fed.end_model.engines.shared.frozen_matrix import FrozenMatrix
 from ecc_fed.end_model.engines.shared.groups import Groups
-from ecc_fed.end_model.engines.shared.layers import label_loss, label_nll, rms_norm, swiglu, take_rows
-from ecc_fed.end_model.engines.shared.packed_base import FrozenMatrix, take_apart
+from ecc_fed.end_model.engines.shared.label_loss import label_loss, label_nll
+from ecc_fed.end_model.engines.shared.packing import pack
+from ecc_fed.end_model.engines.shared.row_functions import rms_norm, swiglu, take_rows
+from ecc_fed.end_model.engines.shared.taking_apart import take_apart
 
 from ...tiny_models import build_model
 

@@ -1,99 +1,25 @@
-"""Fine-tuning: what every engine shares (examples, order, schedule) and the plain loop over one model.
+"""The plain loop over one peft model: padded batches, torch's AdamW.
 
-Loss falls on the agent's tokens only: the mean of -log p over the label tokens of a batch.
-AdamW (Loshchilov & Hutter 2019), gradient norm clipped to `clipping_norm`, linear decay.
+The mean of -log p over a batch's label tokens; AdamW (Loshchilov & Hutter 2019) at a linearly decaying rate, on
+gradients made by the job's rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.core.gradient_rule import GradientRule
-from ecc_fed.core.records import (
-    Array,
-    Example,
-    FineTuneJob,
-    FineTuneResult,
-    FineTuneSettings,
-    OptimizerState,
-)
-from ecc_fed.core.seeding import derive_seed
-from ecc_fed.end_model.text.prompting import encode_prompt, encode_reply
+from ecc_fed.core.records import Array, FineTuneJob, FineTuneResult
+from ecc_fed.end_model.training.examples import EncodedExample
 from ecc_fed.end_model.training.gradients import JobGradients, weighted_sum
+from ecc_fed.end_model.training.jobs import dropout_seed, learning_rate, read_optimizer
 
 IGNORED = -100
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedExample:
-    """Prompt and reply ids in one; positions from `prompt_length` on are labels."""
-
-    ids: list[int]
-    prompt_length: int
-
-    @property
-    def label_tokens(self) -> int:
-        """How many tokens bear loss."""
-        return len(self.ids) - self.prompt_length
-
-
-def encode_example(tokenizer: Any, example: Example, max_prompt_tokens: int, max_reply_tokens: int) -> EncodedExample:
-    """Ids of one example, each part cut to its limit."""
-    prompt = encode_prompt(tokenizer, example.prompt, max_prompt_tokens)
-    return EncodedExample([*prompt, *encode_reply(tokenizer, example.reply, max_reply_tokens)], len(prompt))
-
-
-def check_job(job: FineTuneJob) -> None:
-    """Refuses what cannot be trained.
-
-    Raises:
-        ConfigError: names what is wrong with it.
-    """
-    if job.settings.steps and not job.examples:
-        raise ConfigError("fine-tuning needs at least one example; skip a shop that has none, or set steps=0")
-
-
-def learning_rate(settings: FineTuneSettings, step: int) -> float:
-    """The rate of optimizer step `step`, counted from 0 over the shop's life."""
-    if settings.decay_steps is None:
-        return settings.learning_rate
-    return settings.learning_rate * max(0.0, 1.0 - step / settings.decay_steps)
-
-
-def dropout_seed(seed: int) -> int:
-    """Seed of a job's dropout stream."""
-    return derive_seed(seed, "dropout")
-
-
-def read_optimizer(
-    state: OptimizerState | None, shapes: Mapping[str, tuple[int, ...]]
-) -> tuple[int, dict[str, Array], dict[str, Array]]:
-    """Steps taken and both moments; zeros where there is no state yet.
-
-    Raises:
-        ModelError: a state that was not made for tensors of these shapes.
-    """
-    if state is None:
-        zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-        return 0, zeros, zeros
-    for name, shape in shapes.items():
-        for slot in (f"m.{name}", f"v.{name}"):
-            if slot not in state or tuple(state[slot].shape) != shape:
-                raise ModelError(
-                    f"the optimizer state has no {slot} of shape {shape}; it belongs to another adapter: "
-                    "start the optimizer afresh"
-                )
-    if "step" not in state:
-        raise ModelError("the optimizer state has no step; start the optimizer afresh")
-    first, second = ({name: state[f"{slot}.{name}"] for name in shapes} for slot in ("m", "v"))
-    return int(state["step"]), first, second
 
 
 def pad_batch(examples: Sequence[EncodedExample], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

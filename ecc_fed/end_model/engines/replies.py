@@ -1,0 +1,84 @@
+"""The loop over a reply's tokens, the same for every engine, and who hears of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ecc_fed.end_model.engines.sampling import Picker, Row
+
+
+class Stepper(Protocol):
+    """A batch of rows on its way through a model with a key-value cache."""
+
+    def first(self) -> Tensor:
+        """Logits (rows, vocabulary) behind the prompts."""
+        ...
+
+    def next(self, tokens: Tensor) -> Tensor:
+        """Logits behind one more token (rows,) of every row."""
+        ...
+
+    def keep(self, index: Tensor) -> None:
+        """Goes on with these rows only."""
+        ...
+
+
+OnToken = Callable[[int], None]
+_LISTENER: ContextVar[OnToken | None] = ContextVar("token_listener", default=None)
+
+
+@contextmanager
+def hearing_tokens(listener: OnToken) -> Iterator[None]:
+    """Within the block, `listener` hears of every token id of a single row the moment it is drawn.
+
+    It sits here, below the engines, so that every engine and adapter method streams the very reply it gives.
+    """
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def draw_replies(
+    stepper: Stepper, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device
+) -> list[list[int]]:
+    """The new token ids of every row, without the end mark.
+
+    Finished rows leave the batch once half of it is done.
+    """
+    listener = _LISTENER.get()
+    picker = Picker(rows, device)
+    replies: list[list[int]] = [[] for _ in rows]
+    done = [False] * len(rows)
+    alive = list(range(len(rows)))  # The row behind every place of the batch.
+    logits = stepper.first()
+    for step in range(max(row.decoding.max_new_tokens for row in rows)):
+        tokens = picker.pick(logits, step)
+        for row, token in zip(alive, tokens.tolist(), strict=True):
+            if done[row]:
+                continue
+            if token in end_ids:
+                done[row] = True
+            else:
+                replies[row].append(token)
+                if listener is not None:
+                    listener(token)
+                done[row] = len(replies[row]) == rows[row].decoding.max_new_tokens
+        left = [place for place, row in enumerate(alive) if not done[row]]
+        if not left:
+            break
+        if len(left) * 2 <= len(alive):
+            index = torch.tensor(left, device=device)
+            alive = [alive[place] for place in left]
+            tokens = tokens[index]
+            picker.keep(index)
+            stepper.keep(index)
+        logits = stepper.next(tokens)
+    return replies

@@ -1,0 +1,77 @@
+"""The bank's adapters as the matrices of every stack, and one stack's share of them in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ecc_fed.end_model.engines.shared.bank import AdapterLayout, StackSpan, StackViews, stack_views
+from ecc_fed.end_model.engines.shared.dropout import Dropout
+from ecc_fed.end_model.engines.shared.groups import Groups
+
+
+class ActiveAdapters:
+    """The bank rows in use, as matrices: [layer][stack].
+
+    `scale` (bank rows,) is lora_alpha / rank of every row. `gradients` (groups, size) takes the
+    gradient of group g in row g; None where nothing is trained.
+    """
+
+    def __init__(
+        self,
+        layout: AdapterLayout,
+        flat: Tensor,
+        scale: Tensor,
+        gradients: Tensor | None = None,
+        dropout: Dropout | None = None,
+    ) -> None:
+        self.spans = layout.spans
+        self.weights = [[stack_views(flat, span, layout.rank) for span in spans] for spans in layout.spans]
+        self.gradients = (
+            None
+            if gradients is None
+            else [[stack_views(gradients, span, layout.rank) for span in spans] for spans in layout.spans]
+        )
+        self.scale = scale
+        self.dropout = dropout
+        self.rank = layout.rank
+
+
+@dataclass(slots=True)
+class StackAdapters:
+    """One stack's adapters for the rows of one packed batch."""
+
+    span: StackSpan
+    weights: StackViews
+    gradients: StackViews | None
+    groups: Groups
+    scale: Tensor  # (N, 1)
+    rank: int
+    masks: Sequence[Tensor] | None  # for every projection (N, d_in) int8; 1 / (1 - p) is part of the scale
+    input_gradient: bool
+
+
+def stack_adapters(
+    adapters: ActiveAdapters | None, layer: int, index: int, groups: Groups, scale: Tensor | None, training: bool
+) -> StackAdapters | None:
+    """What one stack's product needs; draws its dropout masks."""
+    if adapters is None or scale is None:
+        return None
+    span = adapters.spans[layer][index]
+    masks = None
+    if training and adapters.dropout is not None:
+        masks = adapters.dropout.masks(groups.sizes, span.d_in, len(span.outputs))
+        scale = scale * adapters.dropout.keep_scale
+    return StackAdapters(
+        span,
+        adapters.weights[layer][index],
+        adapters.gradients[layer][index] if adapters.gradients is not None else None,
+        groups,
+        scale,
+        adapters.rank,
+        masks,
+        # The embedding is frozen: nothing lies below the first layer.
+        input_gradient=(layer, index) != (0, 0),
+    )

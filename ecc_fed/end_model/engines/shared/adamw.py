@@ -1,0 +1,45 @@
+"""AdamW over many adapters at once, each with a step count, a rate and moments of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ecc_fed.end_model.engines.shared.compute_plan import plan_for
+from ecc_fed.end_model.engines.shared.training_bank import ShopJob, TrainingBank
+from ecc_fed.end_model.training.jobs import learning_rate
+
+
+def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step: int) -> None:
+    """Takes each shop's AdamW step `start + step`; rows behind `jobs` stay as they are.
+
+    AdamW (Loshchilov & Hutter 2019, Alg. 2) in torch's arithmetic, with a step count for each row.
+    """
+    rows = len(jobs)
+    flat, first, second, gradient = bank.flat[:rows], bank.first[:rows], bank.second[:rows], gradients[:rows]
+
+    def column(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64).to(flat.device, flat.dtype)[:, None]
+
+    settings = [job.settings for job in jobs]
+    taken = [job.start + step for job in jobs]
+    rates = [learning_rate(one, t) for one, t in zip(settings, taken, strict=True)]
+    beta1, beta2 = column([one.betas[0] for one in settings]), column([one.betas[1] for one in settings])
+    kept = 1 - column([rate * one.weight_decay for rate, one in zip(rates, settings, strict=True)])
+    correction1 = [1 - one.betas[0] ** (t + 1) for one, t in zip(settings, taken, strict=True)]
+    correction2 = column([(1 - one.betas[1] ** (t + 1)) ** 0.5 for one, t in zip(settings, taken, strict=True)])
+    epsilon = column([one.epsilon for one in settings])
+    rate = column([rate / c for rate, c in zip(rates, correction1, strict=True)])
+    at_once = plan_for(flat.device).update_slice
+    width = flat.shape[1] if at_once is None else max(1, at_once // rows)
+    scratch = torch.empty_like(flat[:, :width])
+    for start in range(0, flat.shape[1], width):
+        w, g, m, v = (part[:, start : start + width] for part in (flat, gradient, first, second))
+        work = scratch[:, : w.shape[1]]
+        w *= kept
+        m.lerp_(g, (1 - beta1).expand_as(m))
+        v.mul_(beta2).addcmul_(torch.mul(g, 1 - beta2, out=work), g)
+        torch.sqrt(v, out=work).div_(correction2).add_(epsilon)
+        w -= torch.div(m, work, out=work).mul_(rate)

@@ -1,0 +1,101 @@
+"""Shops' adapters into a bank and out again: for requests that are served, and for jobs that are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecc_fed.core.records import AdapterState, FineTuneJob, FineTuneResult, OptimizerState
+from ecc_fed.end_model.adapters.low_rank import Lora
+from ecc_fed.end_model.adapters.tensors import check_adapter
+from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
+from ecc_fed.end_model.engines.shared.bank import AdapterLayout, adapter_rank, load_rows
+from ecc_fed.end_model.engines.shared.packed_base import PackedBase
+from ecc_fed.end_model.engines.shared.training_bank import ShopJob, TrainingBank
+from ecc_fed.end_model.training.examples import EncodedExample
+from ecc_fed.end_model.training.jobs import read_optimizer
+
+
+class AdapterBanks:
+    """Makes banks as wide as the highest rank among their adapters; every row is scaled by its own rank."""
+
+    def __init__(self, base: PackedBase, settings: Lora) -> None:
+        self._base, self._settings = base, settings
+        self._layouts: dict[int, AdapterLayout] = {}
+
+    def layout(self, rank: int) -> AdapterLayout:
+        """Where a row holds what, at this rank."""
+        if rank not in self._layouts:
+            self._layouts[rank] = AdapterLayout(self._base, rank, self._settings.target_modules)
+        return self._layouts[rank]
+
+    def scale(self, ranks: Sequence[int]) -> Tensor:
+        """What B A of every row is multiplied by (rows,)."""
+        scale = torch.tensor([self._settings.scale_at(rank) for rank in ranks], dtype=torch.float64)
+        return scale.to(self._base.device, self._base.dtype)
+
+    def serve(self, states: Sequence[AdapterState | None]) -> tuple[ActiveAdapters | None, list[int]]:
+        """A bank of the distinct adapters, and every request's row in it; None if all want the bare base.
+
+        Raises:
+            ModelError: an adapter that does not fit the base.
+        """
+        distinct: list[AdapterState | None] = []
+        places: dict[int, int] = {}
+        rows = []
+        for state in states:
+            if id(state) not in places:
+                places[id(state)] = len(distinct)
+                distinct.append(state)
+            rows.append(places[id(state)])
+        if all(state is None for state in distinct):
+            return None, rows
+        own = self._settings.rank
+        ranks = [own if state is None else adapter_rank(state, own) for state in distinct]
+        layout = self.layout(max(ranks))
+        for state, rank in zip(distinct, ranks, strict=True):
+            if state is not None:
+                check_adapter(state, layout.shapes(rank))
+        return ActiveAdapters(layout, load_rows(layout, distinct, self._base), self.scale(ranks)), rows
+
+    def train(
+        self, jobs: Sequence[FineTuneJob], examples: Sequence[Sequence[EncodedExample]]
+    ) -> tuple[list[ShopJob], TrainingBank]:
+        """A bank of the jobs' adapters and moments, in the jobs' order.
+
+        Raises:
+            ModelError: an adapter that does not fit the base, or an optimizer state that does not
+                fit its adapter.
+        """
+        ranks = [adapter_rank(job.adapter, self._settings.rank) for job in jobs]
+        layout = self.layout(max(ranks))
+        shop_jobs, first, second = [], [], []
+        for job, rank, own in zip(jobs, ranks, examples, strict=True):
+            shapes = layout.shapes(rank)
+            check_adapter(job.adapter, shapes)
+            start, m, v = read_optimizer(job.optimizer, shapes)
+            first.append(m)
+            second.append(v)
+            shop_jobs.append(ShopJob(job, own, start, rank))
+        flat, m_rows, v_rows = (
+            load_rows(layout, states, self._base) for states in ([job.adapter for job in jobs], first, second)
+        )
+        return shop_jobs, TrainingBank(layout, flat, m_rows, v_rows, self.scale(ranks))
+
+
+def read_results(bank: TrainingBank, jobs: Sequence[ShopJob]) -> list[FineTuneResult]:
+    """What the bank's rows hold after training, job by job."""
+    flat, first, second = (part.float().cpu().numpy() for part in (bank.flat, bank.first, bank.second))
+    results = []
+    for k, job in enumerate(jobs):
+        optimizer: OptimizerState = {
+            "step": np.array(job.start + job.settings.steps, np.float32),
+            **{f"m.{name}": array for name, array in bank.layout.read(first[k], job.rank).items()},
+            **{f"v.{name}": array for name, array in bank.layout.read(second[k], job.rank).items()},
+        }
+        adapter = bank.layout.read(flat[k], job.rank)
+        results.append(FineTuneResult(adapter, optimizer, tuple(job.losses), job.label_tokens))
+    return results

@@ -1,0 +1,80 @@
+"""What happens to every packed row by itself, with hand-written backward passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _RmsNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        inverse = x.pow(2).mean(-1, keepdim=True).add_(epsilon).rsqrt_()
+        ctx.save_for_backward(x, weight, inverse)
+        return (x * inverse).mul_(weight)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, inverse = ctx.saved_tensors
+        dx = dy * weight
+        # d/dx of x r with r = (mean x^2 + eps)^-1/2: r (g - x r^2 mean(g x)).
+        projection = (dx * x).mean(-1, keepdim=True).mul_(inverse.square())
+        return dx.addcmul_(x, projection, value=-1).mul_(inverse), None, None
+
+
+class _SwiGlu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor) -> Tensor:
+        gate, up = packed.chunk(2, -1)
+        gate = gate.contiguous()
+        ctx.save_for_backward(packed)
+        return torch.nn.functional.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
+        (packed,) = ctx.saved_tensors
+        gate, up = packed.chunk(2, -1)
+        gate = gate.contiguous()
+        dpacked = torch.empty_like(packed)
+        dgate, dup = dpacked.chunk(2, -1)
+        torch.mul(dy, torch.nn.functional.silu(gate), out=dup)
+        torch.ops.aten.silu_backward.grad_input(dy * up, gate, grad_input=dgate)
+        return dpacked
+
+
+class _TakeRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.rows = len(x)
+        return x[index]
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        (index,) = ctx.saved_tensors
+        dx = dy.new_zeros(ctx.rows, dy.shape[1])
+        dx[index] = dy
+        return dx, None
+
+
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """x / sqrt(mean(x^2) + epsilon) * weight over the last dimension; the weight is frozen."""
+    function: Any = _RmsNorm.apply
+    y: Tensor = function(x, weight, epsilon)
+    return y
+
+
+def swiglu(packed: Tensor) -> Tensor:
+    """silu(gate) * up for packed [gate | up] (N, 2 F) -> (N, F)."""
+    function: Any = _SwiGlu.apply
+    y: Tensor = function(packed)
+    return y
+
+
+def take_rows(x: Tensor, index: Tensor) -> Tensor:
+    """Distinct rows of a packed batch."""
+    function: Any = _TakeRows.apply
+    y: Tensor = function(x, index)
+    return y

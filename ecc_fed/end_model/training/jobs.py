@@ -1,0 +1,57 @@
+"""What every engine asks of a job: its schedule, its streams, and where its optimizer stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.records import Array, FineTuneJob, FineTuneSettings, OptimizerState
+from ecc_fed.core.seeding import derive_seed
+
+
+def check_job(job: FineTuneJob) -> None:
+    """Refuses what cannot be trained.
+
+    Raises:
+        ConfigError: names what is wrong with it.
+    """
+    if job.settings.steps and not job.examples:
+        raise ConfigError("fine-tuning needs at least one example; skip a shop that has none, or set steps=0")
+
+
+def learning_rate(settings: FineTuneSettings, step: int) -> float:
+    """The rate of optimizer step `step`, counted from 0 over the shop's life."""
+    if settings.decay_steps is None:
+        return settings.learning_rate
+    return settings.learning_rate * max(0.0, 1.0 - step / settings.decay_steps)
+
+
+def dropout_seed(seed: int) -> int:
+    """Seed of a job's dropout stream."""
+    return derive_seed(seed, "dropout")
+
+
+def read_optimizer(
+    state: OptimizerState | None, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[int, dict[str, Array], dict[str, Array]]:
+    """Steps taken and both moments; zeros where there is no state yet.
+
+    Raises:
+        ModelError: a state that was not made for tensors of these shapes.
+    """
+    if state is None:
+        zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        return 0, zeros, zeros
+    for name, shape in shapes.items():
+        for slot in (f"m.{name}", f"v.{name}"):
+            if slot not in state or tuple(state[slot].shape) != shape:
+                raise ModelError(
+                    f"the optimizer state has no {slot} of shape {shape}; it belongs to another adapter: "
+                    "start the optimizer afresh"
+                )
+    if "step" not in state:
+        raise ModelError("the optimizer state has no step; start the optimizer afresh")
+    first, second = ({name: state[f"{slot}.{name}"] for name in shapes} for slot in ("m", "v"))
+    return int(state["step"]), first, second
