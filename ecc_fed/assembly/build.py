@@ -12,9 +12,8 @@ from typing import Any, cast
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.completion import Language
-from ecc_fed.core.gradient_rule import ClippedGradient
 from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor, StudyView, Teacher
-from ecc_fed.core.records import FineTuneSettings, PseudoLabel, Shop
+from ecc_fed.core.records import PseudoLabel, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
@@ -168,18 +167,8 @@ def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
 
 
 def build_settings(config: RunConfig) -> LoopSettings:
-    """The loop's values; the learning rate decays over all steps of the run."""
-    evolution, tuning = config.evolution, config.finetune
-    all_steps = evolution.server_rounds * evolution.cycles * tuning.steps
-    fine_tune = FineTuneSettings(
-        steps=tuning.steps,
-        batch_size=tuning.batch_size,
-        learning_rate=tuning.learning_rate,
-        decay_steps=max(all_steps, 1) if tuning.linear_decay else None,
-        weight_decay=tuning.weight_decay,
-        gradient=ClippedGradient(tuning.clipping_norm),
-    )
-    return LoopSettings(evolution, fine_tune, config.decoding)
+    """All that a shop's loop goes by."""
+    return LoopSettings(config.evolution, config.finetune, config.decoding)
 
 
 def build_strategy(config: RunConfig) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.ranges import require
-from ecc_fed.core.records import Decoding
+from ecc_fed.core.records import Decoding, FineTuneSettings
 from ecc_fed.end_model.adapters.settings import AdapterSettings, adapter_settings
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.settings import EvolutionSettings
@@ -86,25 +86,6 @@ class AdapterConfig:
             ConfigError: an unknown method, a value out of range, or one that the method does not have.
         """
         return adapter_settings(**asdict(self))
-
-
-@dataclass(frozen=True)
-class FineTuneConfig:
-    """One cycle's fine-tuning; `linear_decay` runs over the whole run's steps."""
-
-    steps: int = 50
-    batch_size: int = 8
-    learning_rate: float = 2e-3
-    linear_decay: bool = True
-    weight_decay: float = 0.0
-    clipping_norm: float = 1.0
-
-    def __post_init__(self) -> None:
-        require(self.steps >= 0, "finetune.steps", self.steps, "0 or more")
-        require(self.batch_size >= 1, "finetune.batch_size", self.batch_size, "1 or more")
-        require(0 < self.learning_rate < 1, "finetune.learning_rate", self.learning_rate, "between 0 and 1")
-        require(self.weight_decay >= 0, "finetune.weight_decay", self.weight_decay, "0 or more")
-        require(self.clipping_norm > 0, "finetune.clipping_norm", self.clipping_norm, "above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +182,7 @@ class RunConfig:
     partition: Mapping[str, Any]
     end_model: EndModelConfig
     adapter: AdapterConfig
-    finetune: FineTuneConfig
+    finetune: FineTuneSettings
     decoding: Decoding
     teacher: Mapping[str, Any]
     gateway: GatewayConfig

@@ -156,22 +156,21 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class FineTuneSettings:
-    """How one job learns: AdamW's settings, and the rule by which examples become a step's gradient.
-
-    The learning rate of optimizer step t (counted from 0 over the shop's life) is
-    `learning_rate * max(0, 1 - t / decay_steps)`: linear decay without warm-up; with
-    `decay_steps=None` it is constant.
+    """AdamW's settings, the same for every fine-tuning job of a run.
 
     Raises:
         ConfigError: a value out of range.
     """
 
+    # Optimizer steps of one job.
     steps: int
     batch_size: int = 8
     learning_rate: float = 2e-3
-    decay_steps: int | None = None
+    # true: it falls in a line to 0, without warm-up, over the job's decay_steps; false: it is constant.
+    linear_decay: bool = False
     weight_decay: float = 0.0
-    gradient: GradientRule = field(default_factory=ClippedGradient)
+    # A longer gradient is shortened to it; plays no part in a job with a gradient rule of its own.
+    clipping_norm: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
 
@@ -179,17 +178,27 @@ class FineTuneSettings:
         require(self.steps >= 0, "finetune.steps", self.steps, "0 or more")
         require(self.batch_size >= 1, "finetune.batch_size", self.batch_size, "1 or more")
         require(0 < self.learning_rate < 1, "finetune.learning_rate", self.learning_rate, "between 0 and 1")
-        require(self.decay_steps is None or self.decay_steps >= 1, "decay_steps", self.decay_steps, "1 or more")
         require(self.weight_decay >= 0, "finetune.weight_decay", self.weight_decay, "0 or more")
+        require(self.clipping_norm > 0, "finetune.clipping_norm", self.clipping_norm, "above 0")
         require(all(0 <= beta < 1 for beta in self.betas), "finetune.betas", self.betas, "0 up to, not including, 1")
         require(self.epsilon > 0, "finetune.epsilon", self.epsilon, "above 0")
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuneJob:
-    """One shop's fine-tuning. `optimizer=None` starts AdamW afresh at step 0.
+    """One shop's fine-tuning.
 
     Batches, dropout and noise draw from streams of `seed`.
+
+    Attributes:
+        optimizer: AdamW's state to go on from; None starts it afresh at step 0.
+        gradient: how examples become a step's gradient; None is the batch's own, clipped to
+            `settings.clipping_norm`.
+        decay_steps: steps of the shop's whole life, counted with the optimizer's, after which a
+            decaying learning rate is 0; None is this job's steps.
+
+    Raises:
+        ConfigError: `decay_steps` below 1.
     """
 
     adapter: AdapterState
@@ -197,6 +206,16 @@ class FineTuneJob:
     examples: tuple[Example, ...]
     settings: FineTuneSettings
     seed: int
+    gradient: GradientRule | None = None
+    decay_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.decay_steps is None or self.decay_steps >= 1, "decay_steps", self.decay_steps, "1 or more")
+
+    @property
+    def rule(self) -> GradientRule:
+        """The gradient rule that holds."""
+        return ClippedGradient(self.settings.clipping_norm) if self.gradient is None else self.gradient
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,6 +202,8 @@ def learn(
     )
     if not examples:
         return Learned(adapter, optimizer, (), 0, 0.0)
-    job = FineTuneJob(adapter, optimizer, examples, tuning, derive_seed(seed, "fine_tune"))
+    job = FineTuneJob(
+        adapter, optimizer, examples, tuning, derive_seed(seed, "fine_tune"), decay_steps=settings.decay_steps
+    )
     result = services.end_model.fine_tune([job])[0]
     return Learned(result.adapter, result.optimizer, result.losses, len(examples), time.perf_counter() - started)

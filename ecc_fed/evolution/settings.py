@@ -83,6 +83,11 @@ class LoopSettings:
     fine_tune: FineTuneSettings
     decoding: Decoding = field(default_factory=Decoding)
 
+    @property
+    def decay_steps(self) -> int:
+        """Optimizer steps of a shop's whole run, over which its learning rate decays."""
+        return self.evolution.server_rounds * self.evolution.cycles * self.fine_tune.steps
+
 
 @dataclass(frozen=True)
 class Services:

@@ -61,10 +61,9 @@ def start_warm(
     """Trains a fresh adapter on history and `generated` replies mixed; the rounds' optimizer starts afresh after it."""
     warm = settings.evolution.warm_start
     experience = Experience(shop.history, tuple(generated))
-    fine_tune = replace(
-        settings.fine_tune, steps=warm.steps, decay_steps=max(warm.steps, 1) if settings.fine_tune.decay_steps else None
-    )
-    evolution = replace(settings.evolution, pseudo_share=warm.generated_share)
+    # A run of one cycle: its learning rate decays over its own steps.
+    evolution = replace(settings.evolution, server_rounds=1, cycles=1, pseudo_share=warm.generated_share)
+    fine_tune = replace(settings.fine_tune, steps=warm.steps)
     first = replace(settings, fine_tune=fine_tune, evolution=evolution)
     return learn(experience, adapter, None, first, services, seed)
 

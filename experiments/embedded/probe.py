@@ -42,7 +42,7 @@ def answer(model: EndModel, adapter: AdapterState | None, pairs: Sequence[Pair])
 def tune(model: EndModel, shop: Shop, num_pairs: int, steps: int, seed: int) -> AdapterState:
     """A fresh adapter trained on the shop's first `num_pairs` pairs, rate decaying linearly to 0."""
     examples = tuple(Example(pair.prompt, pair.reply) for pair in (*shop.history, *shop.stream)[:num_pairs])
-    settings = FineTuneSettings(steps=steps, batch_size=8, learning_rate=2e-3, decay_steps=steps)
+    settings = FineTuneSettings(steps=steps, batch_size=8, learning_rate=2e-3, linear_decay=True)
     job = FineTuneJob(
         model.new_adapter(derive_seed(seed, "adapter", shop.shop_id)),
         None,

@@ -34,14 +34,14 @@ def measure(method: str, steps: int, replies: int) -> dict[str, Any]:
     engine = build_end_model(config)
     adapter = engine.new_adapter(0)
     examples = tuple(Example(pair.prompt, pair.reply) for pair in (*shop.history, *shop.stream))
-    warm = FineTuneJob(adapter, None, examples, replace(settings.fine_tune, steps=1, decay_steps=1), 0)
+    warm = FineTuneJob(adapter, None, examples, replace(settings.fine_tune, steps=1), 0)
     # One reply before the mark, so that what generation takes is in it and what training takes is not.
     prompts = tuple(pair.prompt for pair in shop.test[:replies])
     engine.reply([ReplyRequest(None, prompts, settings.decoding, 0)])
     before = peak_resident_bytes()
     engine.fine_tune([warm])
     started = time.process_time()
-    tuned = engine.fine_tune([replace(warm, settings=replace(warm.settings, steps=steps, decay_steps=steps))])[0]
+    tuned = engine.fine_tune([replace(warm, settings=replace(warm.settings, steps=steps))])[0]
     step_seconds = (time.process_time() - started) / steps
     peak = peak_resident_bytes()
     started = time.process_time()

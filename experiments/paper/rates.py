@@ -38,7 +38,7 @@ def main() -> int:
     examples = tuple(Example(pair.prompt, pair.reply) for pair in (*shop.history, *shop.stream))
     test = tuple(Example(pair.prompt, pair.reply) for pair in shop.test)
     for rate in given.rates:
-        settings = replace(build_settings(config).fine_tune, steps=_STEPS, learning_rate=rate, decay_steps=_STEPS)
+        settings = replace(build_settings(config).fine_tune, steps=_STEPS, learning_rate=rate)
         tuned = engine.fine_tune([FineTuneJob(engine.new_adapter(0), None, examples, settings, 0)])[0]
         found = engine.likelihood([LikelihoodRequest(tuned.adapter, test)])[0]
         nats = sum(each.nll_nats for each in found) / sum(each.characters for each in found)

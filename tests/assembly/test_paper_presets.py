@@ -24,7 +24,7 @@ def test_table_iv_holds_the_papers_values(name: str) -> None:
     assert (config.finetune.learning_rate, config.finetune.batch_size) == (5e-5, 1)
     settings = build_settings(config)
     assert settings.evolution.server_rounds * settings.evolution.cycles * settings.fine_tune.steps == 30_000
-    assert settings.fine_tune.decay_steps == 30_000
+    assert settings.decay_steps == 30_000
     assert (settings.decoding.top_p, settings.decoding.temperature, settings.decoding.sample) == (0.8, 0.6, True)
 
 

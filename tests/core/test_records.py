@@ -1,11 +1,13 @@
 """Settings that check themselves, wherever they are made."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.records import Decoding, FineTuneSettings
+from ecc_fed.core.gradient_rule import ClippedGradient
+from ecc_fed.core.records import Decoding, FineTuneJob, FineTuneSettings
 
 
 @pytest.mark.parametrize(
@@ -16,7 +18,7 @@ from ecc_fed.core.records import Decoding, FineTuneSettings
         ({"learning_rate": 0.0}, r"finetune\.learning_rate=0\.0 is out of range: between 0 and 1"),
         ({"learning_rate": 1.0}, r"finetune\.learning_rate=1\.0 is out of range"),
         ({"learning_rate": float("nan")}, r"finetune\.learning_rate=nan is out of range"),
-        ({"decay_steps": 0}, r"decay_steps=0 is out of range: 1 or more"),
+        ({"clipping_norm": 0.0}, r"finetune\.clipping_norm=0\.0 is out of range: above 0"),
         ({"weight_decay": -0.1}, r"finetune\.weight_decay=-0\.1 is out of range"),
         ({"betas": (0.9, 1.0)}, r"finetune\.betas=\(0\.9, 1\.0\) is out of range"),
         ({"betas": (-0.1, 0.9)}, r"finetune\.betas=.* is out of range"),
@@ -43,5 +45,21 @@ def test_decoding_out_of_range_is_refused(changed: dict[str, Any], message: str)
 
 
 def test_the_ends_of_the_ranges_are_in_them() -> None:
-    FineTuneSettings(steps=0, batch_size=1, decay_steps=1, weight_decay=0.0, betas=(0.0, 0.999))
+    FineTuneSettings(steps=0, batch_size=1, weight_decay=0.0, betas=(0.0, 0.999))
     Decoding(max_new_tokens=1, top_p=1.0)
+
+
+def job(decay_steps: int | None = None, **settings: Any) -> FineTuneJob:
+    return FineTuneJob({}, None, (), FineTuneSettings(**{"steps": 4, **settings}), 0, decay_steps=decay_steps)
+
+
+def test_a_job_clips_as_its_settings_say_unless_it_has_a_rule_of_its_own() -> None:
+    plain = job(clipping_norm=0.3)
+    assert plain.rule == ClippedGradient(0.3)
+    own = ClippedGradient(2.0)
+    assert replace(plain, gradient=own).rule is own
+
+
+def test_a_decay_over_no_steps_is_refused() -> None:
+    with pytest.raises(ConfigError, match="decay_steps=0 is out of range: 1 or more"):
+        job(0)

@@ -228,3 +228,12 @@ def test_without_experience_nothing_is_learned() -> None:
     learned = learn(Experience(), ADAPTER, optimizer, settings(), given, 0)
     assert (learned.adapter, learned.optimizer, learned.losses, learned.num_examples) == (ADAPTER, optimizer, (), 0)
     assert isinstance(given.end_model, CountingModel) and given.end_model.jobs == []
+
+
+def test_the_learning_rate_decays_over_all_cycles_of_all_rounds() -> None:
+    given = services()
+    loop = settings(server_rounds=2, cycles=3, fine_tune=FineTuneSettings(steps=5, linear_decay=True))
+    learn(Experience(PAIRS), ADAPTER, None, loop, given, 0)
+    assert isinstance(given.end_model, CountingModel)
+    (job,) = given.end_model.jobs
+    assert (job.settings, job.decay_steps) == (loop.fine_tune, 30)

@@ -51,6 +51,16 @@ def test_the_declared_share_of_examples_is_generated(tmp_path: Path, share: floa
     assert job.optimizer is None
 
 
+def test_its_learning_rate_decays_over_its_own_steps(tmp_path: Path) -> None:
+    given = services()
+    device(tmp_path, given, warm(steps=4)).train("shop_0", 1, None)
+    assert isinstance(given.end_model, CountingModel)
+    first, then = given.end_model.jobs
+    assert (first.settings.steps, first.decay_steps) == (4, 4)
+    assert (then.settings.steps, then.decay_steps) == (2, 2 * 1 * 2)
+    assert first.settings == replace(then.settings, steps=4)
+
+
 def test_the_same_seed_draws_the_same_and_another_others(tmp_path: Path) -> None:
     a, b, c = (first_job(tmp_path / name, warm(), seed) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
     assert (a.examples, a.seed) == (b.examples, b.seed)

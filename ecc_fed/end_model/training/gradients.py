@@ -25,7 +25,7 @@ class JobGradients:
     """
 
     def __init__(self, job: FineTuneJob, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self.rule: GradientRule = job.settings.gradient
+        self.rule: GradientRule = job.rule
         self._sizes = len(job.examples), job.settings.batch_size
         self._batches = self.rule.batches(*self._sizes, job.seed)
         self._shapes = shapes

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.core.records import Array, FineTuneJob, FineTuneSettings, OptimizerState
+from ecc_fed.core.records import Array, FineTuneJob, OptimizerState
 from ecc_fed.core.seeding import derive_seed
 
 
@@ -21,11 +21,16 @@ def check_job(job: FineTuneJob) -> None:
         raise ConfigError("fine-tuning needs at least one example; skip a shop that has none, or set steps=0")
 
 
-def learning_rate(settings: FineTuneSettings, step: int) -> float:
-    """The rate of optimizer step `step`, counted from 0 over the shop's life."""
-    if settings.decay_steps is None:
+def learning_rate(job: FineTuneJob, step: int) -> float:
+    """The rate of optimizer step t = `step`, counted from 0 over the shop's life.
+
+    learning_rate max(0, 1 - t / decay_steps), or learning_rate where it does not decay.
+    """
+    settings = job.settings
+    if not settings.linear_decay:
         return settings.learning_rate
-    return settings.learning_rate * max(0.0, 1.0 - step / settings.decay_steps)
+    last = settings.steps if job.decay_steps is None else job.decay_steps
+    return settings.learning_rate * max(0.0, 1.0 - step / last)
 
 
 def dropout_seed(seed: int) -> int:

@@ -42,4 +42,4 @@ class Lesson:
     def fine_tune(self, run: FineTuneSettings) -> FineTuneSettings:
         """The lesson's fine-tuning, from that of the run."""
         rate = run.learning_rate * _SHARE_OF_RATE if self.learning_rate is None else self.learning_rate
-        return replace(run, steps=self.steps, learning_rate=rate, decay_steps=None)
+        return replace(run, steps=self.steps, learning_rate=rate, linear_decay=False)

@@ -1,7 +1,6 @@
 """Every adapter method: against plain peft, through files, resumed, and averaged."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
+from ecc_fed.core.gradient_rule import epoch_batches
 from ecc_fed.core.records import (
     Decoding,
     Example,
@@ -124,12 +123,12 @@ def test_fine_tuning_equals_a_plain_peft_loop(engine, llama):
         steps=5,
         batch_size=3,
         learning_rate=1e-2,
-        decay_steps=9,
+        linear_decay=True,
         weight_decay=0.1,
-        gradient=ClippedGradient(0.5),
+        clipping_norm=0.5,
         epsilon=1e-3,
     )
-    job = FineTuneJob(lively(engine), None, EXAMPLES, settings, seed=0)
+    job = FineTuneJob(lively(engine), None, EXAMPLES, settings, seed=0, decay_steps=9)
     result = engine.fine_tune([job])[0]
     model, parameters = plain_peft(llama, engine.settings.method, job.adapter)
     optimizer = torch.optim.AdamW(parameters.values(), lr=1e-2, eps=1e-3, weight_decay=0.1)
@@ -215,10 +214,10 @@ def test_a_fresh_adapter_follows_its_seed_as_peft_draws_it(engine, llama):
 
 
 def test_state_and_optimizer_survive_the_disk_and_training_goes_on(engine, llama, tmp_path):
-    settings = FineTuneSettings(steps=4, batch_size=len(EXAMPLES), decay_steps=10)
-    halves = FineTuneSettings(steps=2, batch_size=len(EXAMPLES), decay_steps=10)
-    whole = engine.fine_tune([FineTuneJob(lively(engine), None, EXAMPLES, settings, 3)])[0]
-    first = engine.fine_tune([FineTuneJob(lively(engine), None, EXAMPLES, halves, 4)])[0]
+    settings = FineTuneSettings(steps=4, batch_size=len(EXAMPLES), linear_decay=True)
+    halves = FineTuneSettings(steps=2, batch_size=len(EXAMPLES), linear_decay=True)
+    whole = engine.fine_tune([FineTuneJob(lively(engine), None, EXAMPLES, settings, 3, decay_steps=10)])[0]
+    first = engine.fine_tune([FineTuneJob(lively(engine), None, EXAMPLES, halves, 4, decay_steps=10)])[0]
     folder = RunDirectory(tmp_path).shop("a")
 
     def write(path, state):
@@ -230,8 +229,8 @@ def test_state_and_optimizer_survive_the_disk_and_training_goes_on(engine, llama
     assert load_adapter(folder / "round_0001" / "adapter")[1].method == engine.settings.method
     # Another engine, as after a restart.
     fresh = build(llama, engine.settings.method)
-    second = fresh.fine_tune([FineTuneJob(stored.adapter, stored.optimizer, EXAMPLES, halves, 5)])[0]
-    direct = engine.fine_tune([FineTuneJob(first.adapter, first.optimizer, EXAMPLES, halves, 5)])[0]
+    second = fresh.fine_tune([FineTuneJob(stored.adapter, stored.optimizer, EXAMPLES, halves, 5, decay_steps=10)])[0]
+    direct = engine.fine_tune([FineTuneJob(first.adapter, first.optimizer, EXAMPLES, halves, 5, decay_steps=10)])[0]
     assert same(second.adapter, direct.adapter) and same(second.optimizer, direct.optimizer)
     assert second.optimizer["step"] == 4
     assert [*first.losses, *second.losses] == pytest.approx(whole.losses, abs=1e-4)
@@ -304,11 +303,11 @@ def test_learned_positions_start_behind_the_prefix(tmp_path, method):
 
 
 def test_record_privacy_without_noise_and_bound_equals_plain_steps(engine):
-    settings = FineTuneSettings(steps=2, batch_size=1, gradient=ClippedGradient(1e9), epsilon=1e-3)
+    settings = FineTuneSettings(steps=2, batch_size=1, clipping_norm=1e9, epsilon=1e-3)
     one = EXAMPLES[:1]
     plain = engine.fine_tune([FineTuneJob(lively(engine), None, one, settings, 0)])[0]
-    unbounded = replace(settings, gradient=RecordPrivacy(1e9, 0.0))
-    private = engine.fine_tune([FineTuneJob(lively(engine), None, one, unbounded, 0)])[0]
+    unbounded = RecordPrivacy(1e9, 0.0)
+    private = engine.fine_tune([FineTuneJob(lively(engine), None, one, settings, 0, unbounded)])[0]
     for name, array in plain.adapter.items():
         assert np.abs(array - private.adapter[name]).max() < 1e-5
 

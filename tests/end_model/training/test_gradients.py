@@ -28,8 +28,8 @@ def lively(shapes, seed=0):
     return {name: generator.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def job(shapes, seed=0, examples=EXAMPLES, adapter_seed=0, **settings):
-    return FineTuneJob(lively(shapes, adapter_seed), None, examples, FineTuneSettings(**settings), seed)
+def job(shapes, seed=0, examples=EXAMPLES, adapter_seed=0, gradient=None, **settings):
+    return FineTuneJob(lively(shapes, adapter_seed), None, examples, FineTuneSettings(**settings), seed, gradient)
 
 
 def drawn_noise(shapes, seed, deviation):
@@ -50,8 +50,8 @@ def engine(request, engines):
 
 def test_noise_has_its_deviation_is_fresh_every_step_and_follows_the_seed():
     shapes = {"a": (200, 100), "b": (7,)}
-    settings = FineTuneSettings(steps=1, gradient=RecordPrivacy(clipping_norm=0.5, noise_multiplier=2.0))
-    streams = [JobGradients(FineTuneJob({}, None, EXAMPLES, settings, seed), shapes) for seed in (0, 0, 1)]
+    settings, rule = FineTuneSettings(steps=1), RecordPrivacy(clipping_norm=0.5, noise_multiplier=2.0)
+    streams = [JobGradients(FineTuneJob({}, None, EXAMPLES, settings, seed, rule), shapes) for seed in (0, 0, 1)]
     first, again, other = (stream.noise() for stream in streams)
     assert first["a"].std() == pytest.approx(1.0, abs=0.02) and first["a"].mean() == pytest.approx(0, abs=0.02)
     assert {name: array.shape for name, array in first.items()} == shapes
@@ -62,8 +62,8 @@ def test_noise_has_its_deviation_is_fresh_every_step_and_follows_the_seed():
 
 def test_a_rule_without_noise_draws_none():
     for rule in (ClippedGradient(), RecordPrivacy(1.0, 0.0)):
-        settings = FineTuneSettings(steps=1, gradient=rule)
-        assert JobGradients(FineTuneJob({}, None, EXAMPLES, settings, 0), {"a": (2,)}).noise() is None
+        settings = FineTuneSettings(steps=1)
+        assert JobGradients(FineTuneJob({}, None, EXAMPLES, settings, 0, rule), {"a": (2,)}).noise() is None
 
 
 def test_per_example_gradients_equal_a_loop_of_single_examples(engines):

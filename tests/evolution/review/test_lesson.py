@@ -9,11 +9,11 @@ from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import FineTuneSettings
 from ecc_fed.evolution.review.lesson import Lesson
 
-RUN = FineTuneSettings(steps=50, batch_size=3, learning_rate=4e-3, decay_steps=200, weight_decay=0.1)
+RUN = FineTuneSettings(steps=50, batch_size=3, learning_rate=4e-3, linear_decay=True, weight_decay=0.1)
 
 
 def test_a_lesson_takes_a_quarter_of_the_runs_rate_and_does_not_decay() -> None:
-    assert Lesson(steps=5).fine_tune(RUN) == replace(RUN, steps=5, learning_rate=1e-3, decay_steps=None)
+    assert Lesson(steps=5).fine_tune(RUN) == replace(RUN, steps=5, learning_rate=1e-3, linear_decay=False)
 
 
 def test_a_rate_of_its_own_wins() -> None:

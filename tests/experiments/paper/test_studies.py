@@ -31,7 +31,7 @@ def test_one_factor_scales_all_steps(study: str) -> None:
         assert isinstance(view, Table6)
         assert view.scale == {"paper_table6": 60, "paper_table6_full": 1}[study]
         settings = build_settings(run.config)
-        assert settings.fine_tune.steps == settings.fine_tune.decay_steps == scaled_steps(steps, view.scale)
+        assert settings.fine_tune.steps == settings.decay_steps == scaled_steps(steps, view.scale)
         assert settings.evolution.server_rounds == settings.evolution.cycles == 1
         assert not run.config.arm.aggregate
         assert len(settings.evolution.extra_queries) == 6

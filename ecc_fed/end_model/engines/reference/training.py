@@ -79,7 +79,7 @@ def train(
         for step in range(start, start + settings.steps):
             batch = gradients.next_batch(examples)
             losses.append(_step_gradient(model, parameters, batch, gradients, device))
-            optimizer.param_groups[0]["lr"] = learning_rate(settings, step)
+            optimizer.param_groups[0]["lr"] = learning_rate(job, step)
             optimizer.step()
             label_tokens += sum(example.label_tokens for example in batch)
     model.eval()

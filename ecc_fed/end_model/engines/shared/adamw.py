@@ -25,7 +25,7 @@ def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step:
 
     settings = [job.settings for job in jobs]
     taken = [job.start + step for job in jobs]
-    rates = [learning_rate(one, t) for one, t in zip(settings, taken, strict=True)]
+    rates = [learning_rate(own.job, t) for own, t in zip(jobs, taken, strict=True)]
     beta1, beta2 = column([one.betas[0] for one in settings]), column([one.betas[1] for one in settings])
     kept = 1 - column([rate * one.weight_decay for rate, one in zip(rates, settings, strict=True)])
     correction1 = [1 - one.betas[0] ** (t + 1) for one, t in zip(settings, taken, strict=True)]

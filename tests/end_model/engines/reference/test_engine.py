@@ -5,7 +5,7 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft
 from transformers import AutoModelForCausalLM
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
+from ecc_fed.core.gradient_rule import epoch_batches
 from ecc_fed.core.records import (
     Decoding,
     Example,
@@ -63,7 +63,7 @@ def plain_loop(path, tokenizer, job, rank):
     optimizer = torch.optim.AdamW(
         parameters, settings.learning_rate, settings.betas, settings.epsilon, settings.weight_decay
     )
-    decay = settings.decay_steps
+    decay = job.decay_steps
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: max(0.0, 1 - t / decay) if decay else 1.0)
     order = epoch_batches(len(job.examples), settings.batch_size, job.seed)
     losses = []
@@ -77,7 +77,7 @@ def plain_loop(path, tokenizer, job, rank):
                 loss = loss - log_p[position - 1, example.ids[position]] / total
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, settings.gradient.clipping_norm)
+        torch.nn.utils.clip_grad_norm_(parameters, settings.clipping_norm)
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
@@ -92,12 +92,12 @@ def test_fine_tuning_equals_a_plain_peft_loop(bases, family):
         steps=6,
         batch_size=3,
         learning_rate=1e-2,
-        decay_steps=9,
+        linear_decay=True,
         weight_decay=0.1,
-        gradient=ClippedGradient(0.5),
+        clipping_norm=0.5,
         epsilon=1e-3,
     )
-    job = FineTuneJob(lively(engine), None, EXAMPLES, settings, seed=0)
+    job = FineTuneJob(lively(engine), None, EXAMPLES, settings, seed=0, decay_steps=9)
     result = engine.fine_tune([job])[0]
     expected, losses = plain_loop(bases[family], engine.tokenizer, job, rank=4)
     assert expected.keys() == result.adapter.keys()
@@ -178,11 +178,11 @@ def test_zero_steps_change_nothing(engine):
 
 
 def test_training_in_two_jobs_equals_one(engine):
-    settings = FineTuneSettings(steps=4, batch_size=len(EXAMPLES), decay_steps=10)
-    halves = FineTuneSettings(steps=2, batch_size=len(EXAMPLES), decay_steps=10)
-    whole = engine.fine_tune([FineTuneJob(lively(engine), None, EXAMPLES, settings, 3)])[0]
-    first = engine.fine_tune([FineTuneJob(lively(engine), None, EXAMPLES, halves, 4)])[0]
-    second = engine.fine_tune([FineTuneJob(first.adapter, first.optimizer, EXAMPLES, halves, 5)])[0]
+    settings = FineTuneSettings(steps=4, batch_size=len(EXAMPLES), linear_decay=True)
+    halves = FineTuneSettings(steps=2, batch_size=len(EXAMPLES), linear_decay=True)
+    whole = engine.fine_tune([FineTuneJob(lively(engine), None, EXAMPLES, settings, 3, decay_steps=10)])[0]
+    first = engine.fine_tune([FineTuneJob(lively(engine), None, EXAMPLES, halves, 4, decay_steps=10)])[0]
+    second = engine.fine_tune([FineTuneJob(first.adapter, first.optimizer, EXAMPLES, halves, 5, decay_steps=10)])[0]
     assert second.optimizer["step"] == 4
     assert [*first.losses, *second.losses] == pytest.approx(whole.losses, abs=1e-4)
     for name, array in whole.adapter.items():

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 
-from ecc_fed.core.gradient_rule import ClippedGradient, epoch_batches
+from ecc_fed.core.gradient_rule import epoch_batches
 from ecc_fed.core.records import Decoding, Example, FineTuneJob, FineTuneSettings, LikelihoodRequest, ReplyRequest, Turn
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.base import load_base
@@ -85,9 +85,9 @@ def plain_run(model, state, rank, job, sgd_rate=None):
         loss = plain_loss(wrapped, [job.examples[index] for index in next(order)])
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(named.values(), chosen.gradient.clipping_norm)
+        torch.nn.utils.clip_grad_norm_(named.values(), chosen.clipping_norm)
         if sgd_rate is None:
-            optimizer.param_groups[0]["lr"] = learning_rate(chosen, step)
+            optimizer.param_groups[0]["lr"] = learning_rate(job.job, step)
         optimizer.step()
         losses.append(loss.item())
     return {name: parameter.detach() for name, parameter in named.items()}, losses
@@ -107,7 +107,7 @@ def bank_tensors(layout, row, rank):
 
 def shop_job(tokenizer, examples, chosen, seed, rank):
     encoded = [encode_example(tokenizer, example, 256, 512) for example in examples]
-    return ShopJob(FineTuneJob({}, None, examples, chosen, seed), encoded, 0, rank)
+    return ShopJob(FineTuneJob({}, None, examples, chosen, seed, decay_steps=20), encoded, 0, rank)
 
 
 def batch(path, dtype, ranks, steps):
@@ -121,7 +121,7 @@ def batch(path, dtype, ranks, steps):
     for shop, (rank, count) in enumerate(zip(ranks, steps, strict=True)):
         examples = make_examples(6, shop)
         chosen = FineTuneSettings(
-            steps=count, batch_size=2 + shop, decay_steps=20, weight_decay=0.01, gradient=ClippedGradient(0.3 + shop)
+            steps=count, batch_size=2 + shop, linear_decay=True, weight_decay=0.01, clipping_norm=0.3 + shop
         )
         jobs.append(shop_job(loaded.tokenizer, examples, chosen, shop, rank))
         states.append(lively(layout.shapes(rank), shop))
@@ -162,7 +162,7 @@ def test_fp32_sgd_equals_separate_runs_to_1e_5_of_the_update(bases, family):
         )
         for shop, job in enumerate(jobs):
             norm = gradients[shop].norm()
-            bank.flat[shop] -= rate * gradients[shop] * min(1.0, job.settings.gradient.clipping_norm / (norm + 1e-6))
+            bank.flat[shop] -= rate * gradients[shop] * min(1.0, job.settings.clipping_norm / (norm + 1e-6))
     for shop, rank in enumerate(ranks):
         expected, _ = plain_run(reference, states[shop], rank, jobs[shop], sgd_rate=rate)
         found = bank_tensors(bank.layout, bank.flat[shop], rank)
@@ -222,9 +222,11 @@ def test_training_goes_on_from_the_other_engines_optimizer(engines):
     peft, shared = engines["llama"]
     (job,) = make_jobs(peft.shapes, (3,))
     half = peft.fine_tune([job])[0]
-    onward = FineTuneJob(half.adapter, half.optimizer, job.examples, FineTuneSettings(steps=3, decay_steps=7), 9)
+    onward = FineTuneJob(
+        half.adapter, half.optimizer, job.examples, FineTuneSettings(steps=3, linear_decay=True), 9, decay_steps=7
+    )
     # Beside a shop that begins, so that the rows' step counts differ.
-    jobs = [onward, FineTuneJob(job.adapter, None, job.examples, onward.settings, 9)]
+    jobs = [onward, FineTuneJob(job.adapter, None, job.examples, onward.settings, 9, decay_steps=7)]
     for start, one, other in zip((half, job), peft.fine_tune(jobs), shared.fine_tune(jobs), strict=True):
         assert other.optimizer["step"] == one.optimizer["step"]
         assert relative_error(one.adapter, other.adapter, start.adapter) < 1e-3
@@ -275,7 +277,7 @@ def test_a_shop_gets_the_same_alone_and_in_any_batch_with_dropout_on(dropping, m
             lively(dropping.banks.layout(rank).shapes(), index),
             None,
             make_examples(examples, seed),
-            FineTuneSettings(steps=steps, batch_size=batch, gradient=ClippedGradient(clip), epsilon=1e-2),
+            FineTuneSettings(steps=steps, batch_size=batch, clipping_norm=clip, epsilon=1e-2),
             seed,
         )
         for index, (steps, batch, examples, rank, clip, seed) in enumerate(mix)
