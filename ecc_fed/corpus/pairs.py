@@ -154,34 +154,6 @@ def collect_pairs(
     return pairs
 
 
-def split_shop(
-    shop_id: str,
-    sessions: Sequence[Session],
-    history_share: float,
-    test_share: float,
-    limits: PairLimits = PairLimits(),
-    dropped: Counter[str] | None = None,
-    description: str = "",
-) -> Shop:
-    """A shop from its sessions: the earliest are history, the latest are test; no session is in two splits.
-
-    A pair like an earlier one of the shop is dropped, so that no test pair stands in training too.
-
-    Raises:
-        CorpusError: too few sessions, or a split that should hold pairs holds none.
-    """
-    dropped = Counter() if dropped is None else dropped
-    ordered = sorted(sessions, key=lambda session: session.position)
-    try:
-        history_end, stream_end = split_bounds(len(ordered), history_share, test_share)
-    except CorpusError as error:
-        raise CorpusError(f"shop {shop_id}: {error}. Ask for fewer shops or give it more dialogues.") from error
-    seen: set[int] = set()
-    parts = (ordered[:history_end], ordered[history_end:stream_end], ordered[stream_end:])
-    history, stream, test = (tuple(collect_pairs(part, shop_id, limits, seen, dropped)) for part in parts)
-    return checked_shop(Shop(shop_id, history, stream, test, description))
-
-
 def checked_shop(shop: Shop) -> Shop:
     """`shop` itself.
 

@@ -25,11 +25,6 @@ class StepCount:
     kept: int
     dropped: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def balanced(self) -> bool:
-        """True where read = kept + dropped."""
-        return self.read == self.kept + sum(self.dropped.values())
-
 
 @dataclass(frozen=True, slots=True)
 class LengthStats:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ecc_fed.corpus.formats.ecd import EcdCorpus
+from ecc_fed.corpus.formats.jddc import JddcCorpus
+from ecc_fed.corpus.formats.jsonl import JsonlCorpus
 from ecc_fed.corpus.formats.reading import RawSession, ReadLog
+
+FORMATS = {corpus.format: corpus for corpus in (EcdCorpus, JddcCorpus, JsonlCorpus)}
 
 COLOURS = "红橙黄绿青蓝紫黑白灰"
 WARES = ("坚果", "毛巾", "茶壶", "台灯", "书包", "枕头", "耳机", "水杯", "雨伞", "鼠标", "相机")
@@ -61,5 +66,5 @@ def written(folder: Path, text: str | bytes, name: str = "corpus.txt") -> Path:
 
 def sessions_of(reader, path: Path, kind: str) -> tuple[list[RawSession], ReadLog]:
     """Everything a reader gives, and its log."""
-    log = ReadLog(path, kind)
+    log = ReadLog(path, kind, FORMATS[kind].expected)
     return list(reader(log)), log

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.records import Session, Turn
-from ecc_fed.corpus.pairs import PairLimits, build_pairs, says_something, split_bounds, split_shop
+from ecc_fed.core.records import Session, Shop, Turn
+from ecc_fed.corpus.pairs import PairLimits, build_pairs, checked_shop, collect_pairs, says_something, split_bounds
 from tests.corpus.dialogue_files import exchange
 
 
@@ -118,43 +118,34 @@ def test_no_history_where_none_is_asked_for():
     assert split_bounds(10, 0.0, 0.2) == (0, 8)
 
 
-@given(st.permutations(range(12)))
-def test_splits_are_in_time_order_and_share_no_session(order):
-    sessions = [dialogue(*[text for k in range(3) for text in exchange(i, k)], number=i) for i in order]
-    shop = split_shop("x", sessions, 0.3, 0.2)
-    splits = [{pair.session_id for pair in part} for part in (shop.history, shop.stream, shop.test)]
-    assert [len(split) for split in splits] == [4, 6, 2]
-    assert not splits[0] & splits[1] | splits[1] & splits[2] | splits[0] & splits[2]
-    positions = [pair.position for part in (shop.history, shop.stream, shop.test) for pair in part]
-    assert positions == sorted(positions)
-
-
 def test_a_pair_like_an_earlier_one_of_the_shop_is_dropped():
     sessions = [dialogue(*exchange(i), "谢谢亲", "不客气", number=i) for i in range(6)]
-    sessions += [
+    later = [
         dialogue("请问12号 发货吗？", "亲，34号发", number=6),
         dialogue("请问5号发货吗", "亲6号发！", *exchange(7), number=7),
     ]
-    dropped = Counter()
-    shop = split_shop("x", sessions, 0.3, 0.3, dropped=dropped)
+    dropped, seen = Counter(), set()
+    assert len(collect_pairs(sessions, "x", PairLimits(), seen, dropped)) == 12
+    kept = collect_pairs(later, "x", PairLimits(), seen, dropped)
     assert dropped == {"duplicate": 1}
-    assert [pair.query for pair in shop.test] == ["请问12号 发货吗？", exchange(7)[0]]
+    assert [pair.query for pair in kept] == ["请问12号 发货吗？", exchange(7)[0]]
+    assert collect_pairs(later, "x", PairLimits(), set(), dropped)[0].shop_id == "x", "another shop may say it again"
 
 
-@pytest.mark.parametrize(
-    ("sessions", "said"),
-    [
-        ([dialogue("在吗", "在的", number=i) for i in range(9)], "shop x has no stream pair left"),
-        (
-            [dialogue(*exchange(i) if i < 7 else exchange(0), number=i) for i in range(9)],
-            "shop x has no test pair left",
-        ),
-        ([dialogue("在吗", "在的")], "shop x: 1 sessions cannot be split in time: 3 or more are needed"),
-    ],
-)
-def test_a_shop_that_cannot_be_split_is_refused_by_name(sessions, said):
-    with pytest.raises(CorpusError, match=said):
-        split_shop("x", sessions, 0.3, 0.2)
+def test_no_more_pairs_than_the_cap():
+    sessions = [dialogue(*exchange(i), number=i) for i in range(6)]
+    dropped = Counter()
+    assert len(collect_pairs(sessions, "x", PairLimits(), set(), dropped, max_pairs=4)) == 4
+    assert dropped == {"over_shop_cap": 2}
+
+
+@pytest.mark.parametrize("empty", ["stream", "test"])
+def test_a_shop_with_nothing_to_serve_or_to_test_is_refused_by_name(empty):
+    pairs = tuple(build_pairs(dialogue(*exchange(0)), "x"))
+    shop = Shop("x", (), pairs, pairs)
+    assert checked_shop(shop) is shop
+    with pytest.raises(CorpusError, match=f"shop x has no {empty} pair left.*corpus.num_shops"):
+        checked_shop(replace(shop, **{empty: ()}))
 
 
 @pytest.mark.parametrize(

@@ -94,4 +94,5 @@ class EcdCorpus(FileCorpus):
     """Shops from an ECD file. Arguments: see `FileCorpus`."""
 
     format: ClassVar[str] = "ecd"
+    expected: ClassVar[str] = "ECD: a line is `label<TAB>turn<TAB>…<TAB>response`, label 0 or 1, words split by spaces"
     reader: ClassVar[Reader] = staticmethod(read_ecd)

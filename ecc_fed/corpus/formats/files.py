@@ -48,6 +48,8 @@ class _Placed(NamedTuple):
 class FileCorpus(ABC):
     """What the file corpora share; a format of your own is a subclass with a `format` name and a `reader`.
 
+    `expected` says in errors what a line should look like, where the name alone does not.
+
     path:                      the file
     partition:                 gives sessions to shops
     num_shops:                 >= 1
@@ -66,6 +68,7 @@ class FileCorpus(ABC):
     """
 
     format: ClassVar[str]
+    expected: ClassVar[str] = ""
     reader: ClassVar[Reader]
 
     path: str
@@ -139,7 +142,7 @@ class FileCorpus(ABC):
         Raises:
             CorpusError: the file is missing, foreign or empty.
         """
-        log = ReadLog(Path(self.path).expanduser(), self.format)
+        log = ReadLog(Path(self.path).expanduser(), self.format, self.expected or f"the {self.format} format")
         notices = NoticeRules(tuple(self.extra_notices))
         finder = DuplicateFinder(self.near_duplicate_similarity)
         writer = SessionWriter()

@@ -62,4 +62,8 @@ class JddcCorpus(FileCorpus):
     """Shops from a JDDC file. Arguments: see `FileCorpus`."""
 
     format: ClassVar[str] = "jddc"
+    expected: ClassVar[str] = (
+        "JDDC: a line is seven tab-separated columns: session, user, sent-by-agent (0 or 1), "
+        "transferred, repeated, SKU or nan, text"
+    )
     reader: ClassVar[Reader] = staticmethod(read_jddc)

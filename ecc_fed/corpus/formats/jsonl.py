@@ -94,4 +94,8 @@ class JsonlCorpus(FileCorpus):
     """Shops from a JSON-lines file. Arguments: see `FileCorpus`."""
 
     format: ClassVar[str] = "jsonl"
+    expected: ClassVar[str] = (
+        'JSON lines: a line is {"shop": …, "turns": [{"role": "customer"|"agent", "text": …}, …]} or '
+        '{"conversations": [{"role": "user"|"assistant", "content": …}, …]}'
+    )
     reader: ClassVar[Reader] = staticmethod(read_jsonl)

@@ -24,14 +24,6 @@ _COMPRESSED = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 
-EXPECTED = {
-    "ecd": "ECD: a line is `label<TAB>turn<TAB>…<TAB>response`, label 0 or 1, words split by spaces",
-    "jddc": "JDDC: a line is seven tab-separated columns: session, user, sent-by-agent (0 or 1), "
-    "transferred, repeated, SKU or nan, text",
-    "jsonl": 'JSON lines: a line is {"shop": …, "turns": [{"role": "customer"|"agent", "text": …}, …]} or '
-    '{"conversations": [{"role": "user"|"assistant", "content": …}, …]}',
-}
-
 
 class RawSession(NamedTuple):
     """A session as the file tells it. `by_agent[i]` says who spoke `texts[i]`; `line_number` is its first line."""
@@ -45,10 +37,11 @@ class RawSession(NamedTuple):
 
 @dataclass
 class ReadLog:
-    """Counts of one pass over one file."""
+    """Counts of one pass over one file, which is to be of the format that `expected` describes."""
 
     path: Path
     format: str
+    expected: str
     lines: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     edits: Counter[str] = field(default_factory=Counter)
@@ -72,7 +65,7 @@ class ReadLog:
         filled = self.lines - self.dropped["blank"]
         broken = self.dropped["broken"]
         if filled == 0:
-            raise CorpusError(f"corpus file {self.path} is empty: no line to read. Expected {EXPECTED[self.format]}.")
+            raise CorpusError(f"corpus file {self.path} is empty: no line to read. Expected {self.expected}.")
         if 2 * broken <= filled:
             return
         if 2 * self.undecodable > broken:
@@ -86,7 +79,7 @@ class ReadLog:
         raise CorpusError(
             f"corpus file {self.path} is not in the {self.format.upper()} format: {broken} of its first {filled} "
             f"lines are broken, the first being line {first.number} ({first.reason}). "
-            f"Expected {EXPECTED[self.format]}.{hint}"
+            f"Expected {self.expected}.{hint}"
         )
 
 
@@ -108,7 +101,7 @@ def _looks_like(line: str) -> str | None:
 
 
 def _open(path: Path, log: ReadLog) -> BinaryIO:
-    remedy = f"Set corpus.path to a file of this kind: {EXPECTED[log.format]}."
+    remedy = f"Set corpus.path to a file of this kind: {log.expected}."
     if path.is_dir():
         raise CorpusError(f"corpus path {path} is a directory, not a file. {remedy}")
     if not path.exists():

@@ -14,6 +14,7 @@ from ecc_fed.core.seeding import derive_rng
 from ecc_fed.corpus.formats.ecd import EcdCorpus
 from ecc_fed.corpus.formats.jddc import JddcCorpus
 from ecc_fed.corpus.formats.jsonl import JsonlCorpus
+from ecc_fed.corpus.pairs import collect_pairs
 from ecc_fed.corpus.partition.iid import IidPartition
 from ecc_fed.corpus.partition.natural import NaturalPartition
 from ecc_fed.corpus.partition.quantity import QuantityPartition
@@ -36,7 +37,7 @@ def splits_of(shop):
 
 def balanced(report):
     steps = (report.lines, report.turns, report.sessions, report.placed, report.pairs)
-    return all(step is not None and step.balanced for step in steps)
+    return all(step is not None and step.read == step.kept + sum(step.dropped.values()) for step in steps)
 
 
 def test_shops_hold_every_pair_once_and_the_report_says_so(corpus):
@@ -54,6 +55,25 @@ def test_shops_hold_every_pair_once_and_the_report_says_so(corpus):
             assert getattr(count, split).sessions == len({pair.session_id for pair in part})
     assert report.lengths["reply"].count == 180
     assert json.loads(json.dumps(report.as_dict()))["pairs"]["kept"] == 180
+
+
+def test_one_shop_is_the_same_alone_and_no_other_is_paired(corpus, monkeypatch):
+    paired = []
+
+    def watched(sessions, shop_id, *rest):
+        paired.append(shop_id)
+        return collect_pairs(sessions, shop_id, *rest)
+
+    monkeypatch.setattr("ecc_fed.corpus.formats.files.collect_pairs", watched)
+    alone = replace(corpus)
+    assert alone.shop_ids() == tuple(shop.shop_id for shop in corpus.shops())
+    paired.clear()
+    assert alone.shop("shop-002") == corpus.shops()[2]
+    assert set(paired) == {"shop-002"}
+    assert alone.truth("shop-002") == {}, "nobody knows what is true of real dialogues"
+    assert all(pair.customer is None for pair in alone.shop("shop-002").stream), "and no order record lies beside them"
+    with pytest.raises(CorpusError, match="has no shop shop-009 with this partition; it has shop-000, shop-001"):
+        alone.shop("shop-009")
 
 
 def test_no_session_straddles_a_split_and_test_comes_last(corpus):
