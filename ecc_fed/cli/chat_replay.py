@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -11,12 +10,48 @@ from rich.text import Text
 
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Judgement
-from ecc_fed.core.run_directory import write_json
+from ecc_fed.core.rows import write_record
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, bootstrap_mean, bootstrap_paired_difference
-from ecc_fed.evolution.review.marks import agreement
+from ecc_fed.evolution.review.marks import Agreement, Verdict, agreement
 from ecc_fed.evolution.review.replay import Replayed, replay
 from ecc_fed.evolution.review.session import Review
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRow:
+    """One marked query of `replay.json`: what was said and scored then, and now."""
+
+    pair_id: str
+    query: str
+    mark: Verdict
+    reply_then: str
+    reply_now: str
+    verdict_now: Verdict | None
+    reference: str | None
+    final_score_then: float | None
+    final_score_now: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FinalScores:
+    """Mean final scores of the marked queries, and their paired difference."""
+
+    then: Estimate | None
+    now: Estimate | None
+    change: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRecord:
+    """`replay.json`."""
+
+    shop_id: str
+    lessons: int
+    accept_score: float
+    agreement: Agreement
+    final_score: FinalScores
+    queries: tuple[ReplayRow, ...]
 
 
 def print_replay(review: Review, console: Console) -> None:
@@ -46,16 +81,16 @@ def print_replay(review: Review, console: Console) -> None:
     if found.auc is None:
         console.print("An area needs scored replies of both kinds, good and bad.")
     path = review.folder / "replay.json"
-    write_json(
+    write_record(
         path,
-        {
-            "shop_id": review.shop.shop_id,
-            "lessons": review.lessons,
-            "accept_score": review.accept_score,
-            "agreement": asdict(found),
-            "final_score": {"then": _plain(then), "now": _plain(now), "change": _plain(gain)},
-            "queries": [_row(row) for row in rows],
-        },
+        ReplayRecord(
+            review.shop.shop_id,
+            review.lessons,
+            review.accept_score,
+            found,
+            FinalScores(then, now, gain),
+            tuple(map(_row, rows)),
+        ),
     )
     console.print(f"The same for other tools: {path}")
 
@@ -92,19 +127,15 @@ def _text(estimate: Estimate | None) -> str:
     return f"{estimate.mean:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
-    return None if estimate is None else asdict(estimate)
-
-
-def _row(row: Replayed) -> dict[str, Any]:
-    return {
-        "pair_id": row.first.pair_id,
-        "query": row.first.query,
-        "mark": row.first.mark,
-        "reply_then": row.first.reply,
-        "reply_now": row.reply,
-        "verdict_now": row.verdict,
-        "reference": row.reference,
-        "final_score_then": None if row.then is None else row.then.final_score,
-        "final_score_now": None if row.now is None else row.now.final_score,
-    }
+def _row(row: Replayed) -> ReplayRow:
+    return ReplayRow(
+        pair_id=row.first.pair_id,
+        query=row.first.query,
+        mark=row.first.mark,
+        reply_then=row.first.reply,
+        reply_now=row.reply,
+        verdict_now=row.verdict,
+        reference=row.reference,
+        final_score_then=None if row.then is None else row.then.final_score,
+        final_score_now=None if row.now is None else row.now.final_score,
+    )

@@ -6,7 +6,6 @@ import contextlib
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
 
 import numpy as np
 
@@ -22,7 +21,8 @@ from ecc_fed.core.records import (
     TeacherReply,
     TrainReport,
 )
-from ecc_fed.core.run_directory import RunDirectory, write_jsonl
+from ecc_fed.core.rows import MetricRow, Phase, write_rows
+from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.evaluation import evaluate_pairs
@@ -31,7 +31,6 @@ from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, WriteAdapter, newest_state, save_state
 from ecc_fed.evolution.warm_start import start_warm, warm_start_row
-from ecc_fed.privacy.ledger import write_ledger
 
 
 def human_answered(shop: Shop, human_share: float, seed: int) -> frozenset[str]:
@@ -166,7 +165,7 @@ class ShopDevices:
             adapter, optimizer = learned.adapter, learned.optimizer
             num_examples += learned.num_examples
             served_count += len(part)
-            rows.append(_metrics_row(shop_id, server_round, cycle, served, learned, len(grown)))
+            rows.append(_metric_row(shop_id, server_round, cycle, served, learned, len(grown)))
         new = ShopState(
             shop_id,
             server_round,
@@ -182,7 +181,7 @@ class ShopDevices:
         return TrainReport(adapter, num_examples)
 
     def evaluate(
-        self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: Literal["base", "final"]
+        self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: Phase
     ) -> EvaluationReport:
         """Scores the test pairs and keeps rows and egress beside the shop's state."""
         shop, settings = self._shops[shop_id], self._settings
@@ -209,8 +208,8 @@ class ShopDevices:
             for entry in self.services.ledger.drain(shop_id)
         ]
         folder = self._directory.shop(shop_id)
-        write_jsonl(folder / f"evaluation_{phase}.jsonl", rows)
-        write_ledger(folder / f"evaluation_{phase}_egress.jsonl", entries)
+        write_rows(folder / f"evaluation_{phase}.jsonl", rows)
+        write_rows(folder / f"evaluation_{phase}_egress.jsonl", entries)
         return EvaluationReport(len(rows))
 
 
@@ -218,32 +217,31 @@ def _characters(example: Example) -> int:
     return sum(len(turn.text) for turn in example.prompt) + len(example.reply)
 
 
-def _metrics_row(
+def _metric_row(
     shop_id: str, server_round: int, cycle: int, served: Served, learned: Learned, num_natural: int
-) -> dict[str, Any]:
-    """A row of `metrics.jsonl`."""
+) -> MetricRow:
     scores = [judgement.final_score for judgement in served.judgements if judgement is not None]
     asked: list[TeacherReply] = [answer for answer in served.cloud if answer is not None]
-    return {
-        "server_round": server_round,
-        "cycle": cycle,
-        "shop_id": shop_id,
-        "split": "stream",
-        "served": len(served.replies),
-        "escalated": served.escalated,
-        "unhappy": sum(verdict is not None and not verdict.satisfied for verdict in served.feedback),
-        "mean_score": sum(scores) / len(scores) if scores else None,
-        "pseudo_labels": len(served.pseudo_labels),
-        "natural_pairs": num_natural,
-        "train_loss": sum(learned.losses) / len(learned.losses) if learned.losses else None,
-        "steps": len(learned.losses),
-        "teacher_requests": len(asked),
-        "teacher_cached": sum(answer.cached for answer in asked),
-        "teacher_failed": sum(answer.text is None for answer in asked),
-        "teacher_errors": sorted({f"{answer.outcome}: {answer.detail}" for answer in asked if answer.text is None}),
-        "input_tokens": sum(answer.input_tokens for answer in asked if not answer.cached),
-        "output_tokens": sum(answer.output_tokens for answer in asked if not answer.cached),
-        "cost_usd": sum(answer.cost_usd for answer in asked if not answer.cached),
-        "serve_seconds": served.seconds,
-        "train_seconds": learned.seconds,
-    }
+    return MetricRow(
+        server_round=server_round,
+        cycle=cycle,
+        shop_id=shop_id,
+        split="stream",
+        served=len(served.replies),
+        escalated=served.escalated,
+        unhappy=sum(verdict is not None and not verdict.satisfied for verdict in served.feedback),
+        mean_score=sum(scores) / len(scores) if scores else None,
+        pseudo_labels=len(served.pseudo_labels),
+        natural_pairs=num_natural,
+        train_loss=sum(learned.losses) / len(learned.losses) if learned.losses else None,
+        steps=len(learned.losses),
+        teacher_requests=len(asked),
+        teacher_cached=sum(answer.cached for answer in asked),
+        teacher_failed=sum(answer.text is None for answer in asked),
+        teacher_errors=tuple(sorted({f"{reply.outcome}: {reply.detail}" for reply in asked if reply.text is None})),
+        input_tokens=sum(answer.input_tokens for answer in asked if not answer.cached),
+        output_tokens=sum(answer.output_tokens for answer in asked if not answer.cached),
+        cost_usd=sum(answer.cost_usd for answer in asked if not answer.cached),
+        serve_seconds=served.seconds,
+        train_seconds=learned.seconds,
+    )

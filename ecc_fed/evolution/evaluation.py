@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sacrebleu.metrics.chrf import CHRF
 
@@ -18,6 +17,7 @@ from ecc_fed.core.records import (
     ReplyRequest,
     TeacherReply,
 )
+from ecc_fed.core.rows import FactRow, Phase, SampleRow
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import Fact, ShopTruth, Truth
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last
@@ -30,17 +30,17 @@ def taught_values(training: Sequence[Pair], truth: ShopTruth) -> frozenset[tuple
     return frozenset((fact.key, fact.accepted) for about in known for fact in about.facts)
 
 
-def _fact_row(fact: Fact, reply: str, seen: bool) -> dict[str, Any]:
-    """Whose value a wrong reply states is told after the run: no shop knows the others'."""
-    return {
-        "key": fact.key,
-        "kind": fact.kind,
-        "scope": fact.scope,
-        "accepted": list(fact.accepted),
-        "seen": seen,
-        "stated": states_fact(reply, fact),
-        "competing_stated": competing_values(reply, fact),
-    }
+def _fact_row(fact: Fact, reply: str, seen: bool) -> FactRow:
+    return FactRow(
+        key=fact.key,
+        kind=fact.kind,
+        scope=fact.scope,
+        accepted=fact.accepted,
+        seen=seen,
+        stated=states_fact(reply, fact),
+        competing_stated=tuple(competing_values(reply, fact)),
+        other_shop=(),
+    )
 
 
 def extra_pairs(shop_id: str, queries: Sequence[str]) -> tuple[Pair, ...]:
@@ -52,7 +52,7 @@ def extra_pairs(shop_id: str, queries: Sequence[str]) -> tuple[Pair, ...]:
 def _row(
     pair: Pair,
     about: Truth,
-    phase: str,
+    phase: Phase,
     server_round: int,
     reply: str,
     cloud: TeacherReply,
@@ -61,46 +61,46 @@ def _row(
     training_replies: frozenset[str],
     taught: frozenset[tuple[str, tuple[str, ...]]],
     chrf: CHRF,
-) -> dict[str, Any]:
-    return {
-        "shop_id": pair.shop_id,
-        "pair_id": pair.pair_id,
-        "phase": phase,
-        "extra": likelihood is None,
-        "server_round": server_round,
-        "context": [{"role": turn.role, "text": turn.text} for turn in pair.context],
-        "query": pair.query,
-        "reference": pair.reply,
-        "reply": reply,
-        "cloud_reply": cloud.text,
-        "intent": about.intent,
-        "form_id": about.form_id,
-        "similarity": judgement.similarity if judgement else None,
-        "relevance": judgement.relevance if judgement else None,
-        "cloud_relevance": judgement.cloud_relevance if judgement else None,
-        "final_score": judgement.final_score if judgement else None,
-        "relevance_trusted": judgement.relevance_trusted if judgement else None,
-        "accepted": judgement.accepted if judgement else None,
-        "facts": [_fact_row(fact, reply, (fact.key, fact.accepted) in taught) for fact in about.facts],
-        "chrf": chrf.sentence_score(reply, [pair.reply]).score if likelihood else None,
-        "verbatim": reply in training_replies,
-        "nll_nats": likelihood.nll_nats if likelihood else None,
-        "label_tokens": likelihood.label_tokens if likelihood else None,
-        "characters": likelihood.characters if likelihood else None,
-    }
+) -> SampleRow:
+    return SampleRow(
+        shop_id=pair.shop_id,
+        pair_id=pair.pair_id,
+        phase=phase,
+        extra=likelihood is None,
+        server_round=server_round,
+        context=pair.context,
+        query=pair.query,
+        reference=pair.reply,
+        reply=reply,
+        cloud_reply=cloud.text,
+        intent=about.intent,
+        form_id=about.form_id,
+        similarity=judgement.similarity if judgement else None,
+        relevance=judgement.relevance if judgement else None,
+        cloud_relevance=judgement.cloud_relevance if judgement else None,
+        final_score=judgement.final_score if judgement else None,
+        relevance_trusted=judgement.relevance_trusted if judgement else None,
+        accepted=judgement.accepted if judgement else None,
+        facts=tuple(_fact_row(fact, reply, (fact.key, fact.accepted) in taught) for fact in about.facts),
+        chrf=chrf.sentence_score(reply, [pair.reply]).score if likelihood else None,
+        verbatim=reply in training_replies,
+        nll_nats=likelihood.nll_nats if likelihood else None,
+        label_tokens=likelihood.label_tokens if likelihood else None,
+        characters=likelihood.characters if likelihood else None,
+    )
 
 
 def evaluate_pairs(
     pairs: Sequence[Pair],
     adapter: AdapterState | None,
-    phase: str,
+    phase: Phase,
     server_round: int,
     training: Sequence[Pair],
     truth: ShopTruth,
     settings: LoopSettings,
     services: Services,
     seed: int,
-) -> list[dict[str, Any]]:
+) -> list[SampleRow]:
     """Rows of `samples.jsonl` for one shop's test pairs.
 
     The cloud's few-shot examples are the shop's latest `training` pairs in every phase and arm, and

@@ -3,8 +3,9 @@
     shops/<shop_id>/round_0003/      state after server round 3, complete once the folder has its name
         adapter/                     peft's own files, so that peft and vLLM open it
         optimizer.safetensors
-        state.json                   round, dialogues learned from, pseudo-labels
+        state.json                   schema, round, dialogues learned from, pseudo-labels
         metrics.jsonl egress.jsonl   rows so far
+        lessons.jsonl                what a chat taught, in a chat's states
 
 A round is written aside and renamed, so a killed process leaves the previous round untouched. The
 round before the last is kept: a run resumes from the last round that every shop has finished.
@@ -13,22 +14,20 @@ round before the last is kept: a run resumes from the last round that every shop
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from ecc_fed.core.errors import ModelError, RunDirectoryError, WriteError
-from ecc_fed.core.records import AdapterState, EgressEntry, OptimizerState, PseudoLabel, Turn
-from ecc_fed.core.run_directory import read_jsonl, write_bytes, write_json, write_jsonl
+from ecc_fed.core.records import AdapterState, EgressEntry, OptimizerState, PseudoLabel
+from ecc_fed.core.rows import SCHEMA, LessonRow, MetricRow, check_schema, decode, read_rows, write_record, write_rows
+from ecc_fed.core.run_directory import read_json, write_bytes
 from ecc_fed.end_model.adapters.files import load_adapter
-from ecc_fed.privacy.ledger import read_ledger, write_ledger
 
 _KEPT_ROUNDS = 2
 
@@ -46,16 +45,21 @@ class ShopState:
     served: int = 0
     natural_ids: tuple[str, ...] = ()
     pseudo_labels: tuple[PseudoLabel, ...] = ()
-    metrics: tuple[Mapping[str, Any], ...] = ()
-    egress: tuple[EgressEntry, ...] = field(default=())
+    metrics: tuple[MetricRow, ...] = ()
+    egress: tuple[EgressEntry, ...] = ()
+    lessons: tuple[LessonRow, ...] = ()
 
 
-def _label_row(label: PseudoLabel) -> dict[str, Any]:
-    return asdict(replace(label, prompt=())) | {"prompt": [asdict(turn) for turn in label.prompt]}
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """`state.json`: of a `ShopState`, what has no file of its own."""
 
-
-def _label(row: Mapping[str, Any]) -> PseudoLabel:
-    return PseudoLabel(**{**row, "prompt": tuple(Turn(**turn) for turn in row["prompt"])})
+    schema: int
+    shop_id: str
+    server_round: int
+    served: int
+    natural_ids: tuple[str, ...]
+    pseudo_labels: tuple[PseudoLabel, ...]
 
 
 def adapter_digest(state: AdapterState) -> str:
@@ -106,42 +110,41 @@ def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> 
     if state.optimizer is not None:
         tensors = {name: np.asarray(tensor, order="C") for name, tensor in state.optimizer.items()}
         write_bytes(aside / "optimizer.safetensors", save(tensors))
-    write_jsonl(aside / "metrics.jsonl", state.metrics)
-    write_ledger(aside / "egress.jsonl", state.egress)
-    write_json(
-        aside / "state.json",
-        {
-            "shop_id": state.shop_id,
-            "server_round": state.server_round,
-            "served": state.served,
-            "natural_ids": list(state.natural_ids),
-            "pseudo_labels": [_label_row(label) for label in state.pseudo_labels],
-        },
+    write_rows(aside / "metrics.jsonl", state.metrics)
+    write_rows(aside / "egress.jsonl", state.egress)
+    if state.lessons:
+        write_rows(aside / "lessons.jsonl", state.lessons)
+    record = StateRecord(
+        SCHEMA, state.shop_id, state.server_round, state.served, state.natural_ids, state.pseudo_labels
     )
+    write_record(aside / "state.json", record)
 
 
 def load_state(folder: Path, server_round: int) -> ShopState:
     """The shop after `server_round`.
 
     Raises:
-        RunDirectoryError: that round is not there or not readable.
+        RunDirectoryError: that round is not there or not readable, or another version wrote it.
     """
     path = folder / f"round_{server_round:04d}"
     try:
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        optimizer = path / "optimizer.safetensors"
+        found = read_json(path / "state.json")
+        check_schema(found.get("schema"), str(path))
+        state = decode(StateRecord, found, str(path / "state.json"))
+        optimizer, lessons = path / "optimizer.safetensors", path / "lessons.jsonl"
         return ShopState(
-            shop_id=state["shop_id"],
-            server_round=state["server_round"],
+            shop_id=state.shop_id,
+            server_round=state.server_round,
             adapter=load_adapter(path / "adapter")[0],
             optimizer=load_file(optimizer) if optimizer.exists() else None,
-            served=state["served"],
-            natural_ids=tuple(state["natural_ids"]),
-            pseudo_labels=tuple(_label(row) for row in state["pseudo_labels"]),
-            metrics=tuple(read_jsonl(path / "metrics.jsonl")),
-            egress=tuple(read_ledger(path / "egress.jsonl")),
+            served=state.served,
+            natural_ids=state.natural_ids,
+            pseudo_labels=state.pseudo_labels,
+            metrics=tuple(read_rows(path / "metrics.jsonl", MetricRow)),
+            egress=tuple(read_rows(path / "egress.jsonl", EgressEntry)),
+            lessons=tuple(read_rows(lessons, LessonRow)) if lessons.exists() else (),
         )
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError, ModelError) as error:
+    except (OSError, ValueError, SafetensorError, ModelError, RunDirectoryError) as error:
         present = finished_rounds(folder)
         raise RunDirectoryError(
             f"No readable state of server round {server_round} in {folder} ({error}); rounds there: "

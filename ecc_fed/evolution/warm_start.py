@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import AdapterState, PseudoLabel, Shop
+from ecc_fed.core.rows import MetricRow
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, learn
 from ecc_fed.evolution.settings import LoopSettings, Services
@@ -68,15 +68,28 @@ def start_warm(
     return learn(experience, adapter, None, first, services, seed)
 
 
-def warm_start_row(shop_id: str, learned: Learned) -> dict[str, Any]:
-    """A row of `metrics.jsonl`."""
-    return {
-        "server_round": 0,
-        "cycle": 0,
-        "shop_id": shop_id,
-        "split": "warm_start",
-        "train_loss": sum(learned.losses) / len(learned.losses) if learned.losses else None,
-        "steps": len(learned.losses),
-        "teacher_errors": [],
-        "train_seconds": learned.seconds,
-    }
+def warm_start_row(shop_id: str, learned: Learned) -> MetricRow:
+    """What a shop learned before its first round, when it served nobody and asked nothing."""
+    return MetricRow(
+        server_round=0,
+        cycle=0,
+        shop_id=shop_id,
+        split="warm_start",
+        served=0,
+        escalated=0,
+        unhappy=0,
+        mean_score=None,
+        pseudo_labels=0,
+        natural_pairs=0,
+        train_loss=sum(learned.losses) / len(learned.losses) if learned.losses else None,
+        steps=len(learned.losses),
+        teacher_requests=0,
+        teacher_cached=0,
+        teacher_failed=0,
+        teacher_errors=(),
+        input_tokens=0,
+        output_tokens=0,
+        cost_usd=0.0,
+        serve_seconds=0.0,
+        train_seconds=learned.seconds,
+    )

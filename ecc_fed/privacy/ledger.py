@@ -6,11 +6,8 @@ Entries carry no clock time, so that the same run writes the same ledger.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from pathlib import Path
 
 from ecc_fed.core.records import EgressEntry
-from ecc_fed.core.rows import read_rows, write_rows
 
 
 class MemoryLedger:
@@ -36,21 +33,3 @@ class MemoryLedger:
             taken = [entry for entry in self._entries if entry.shop_id == shop_id]
             self._entries = [entry for entry in self._entries if entry.shop_id != shop_id]
         return taken
-
-
-def write_ledger(path: Path, entries: Iterable[EgressEntry]) -> None:
-    """Writes a JSONL ledger, an entry a line, the whole file or nothing.
-
-    Raises:
-        RunDirectoryError: the file cannot be written.
-    """
-    write_rows(path, entries)
-
-
-def read_ledger(path: Path) -> list[EgressEntry]:
-    """Every entry of a JSONL ledger.
-
-    Raises:
-        RunDirectoryError: the file cannot be read, or a line of it is no ledger entry; names row and key.
-    """
-    return read_rows(path, EgressEntry, remedy="restore the file from a copy, or run again in a fresh directory")

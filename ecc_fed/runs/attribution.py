@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
 from ecc_fed.core.facts import find_form
+from ecc_fed.core.rows import FactRow, SampleRow
 from ecc_fed.core.truth import ShopTruth
 
 # kind of fact -> surface form -> shops for which it is true
@@ -24,24 +25,17 @@ def values_of_shops(truth: Mapping[str, ShopTruth]) -> ValuesOfShops:
     return {kind: {form: frozenset(ids) for form, ids in forms.items()} for kind, forms in shops.items()}
 
 
-def other_shops(fact: Mapping[str, Any], reply: str, shop_id: str, values: ValuesOfShops) -> list[str]:
+def other_shops(fact: FactRow, reply: str, shop_id: str, values: ValuesOfShops) -> tuple[str, ...]:
     """The shops, `shop_id` apart, for which a value of the fact's kind is true that a wrong `reply` states."""
     others: set[str] = set()
-    if not fact["stated"]:
-        for form, shops in values.get(fact["kind"], {}).items():
-            if form not in fact["accepted"] and find_form(reply, form):
+    if not fact.stated:
+        for form, shops in values.get(fact.kind, {}).items():
+            if form not in fact.accepted and find_form(reply, form):
                 others |= shops - {shop_id}
-    return sorted(others)
+    return tuple(sorted(others))
 
 
-def attributed(rows: Iterable[Mapping[str, Any]], values: ValuesOfShops) -> list[dict[str, Any]]:
-    """Rows of `samples.jsonl` whose facts tell, as `other_shop`, whose value the reply states instead."""
-    return [
-        {
-            **row,
-            "facts": [
-                {**fact, "other_shop": other_shops(fact, row["reply"], row["shop_id"], values)} for fact in row["facts"]
-            ],
-        }
-        for row in rows
-    ]
+def attributed(row: SampleRow, values: ValuesOfShops) -> SampleRow:
+    """The row, its facts telling, as `other_shop`, whose value the reply states instead."""
+    facts = (replace(fact, other_shop=other_shops(fact, row.reply, row.shop_id, values)) for fact in row.facts)
+    return replace(row, facts=tuple(facts))

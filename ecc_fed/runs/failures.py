@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from ecc_fed.core.rows import FailureRow
+from ecc_fed.core.rows import FailureRow, MetricRow
 from ecc_fed.federation.results import FederationResult
 from ecc_fed.hosts.reports import HostReport
 
 
 def failure_rows(
-    result: FederationResult, hosts: Sequence[HostReport], metrics: Sequence[Mapping[str, Any]]
+    result: FederationResult, hosts: Sequence[HostReport], metrics: Sequence[MetricRow]
 ) -> tuple[FailureRow, ...]:
     """Failures of shops, rounds, hosts and the teacher, in this order.
 
@@ -42,7 +41,7 @@ def _of_hosts(hosts: Sequence[HostReport]) -> Iterator[FailureRow]:
             )
 
 
-def _of_teacher(metrics: Sequence[Mapping[str, Any]]) -> Iterator[FailureRow]:
+def _of_teacher(metrics: Sequence[MetricRow]) -> Iterator[FailureRow]:
     for row in metrics:
-        for reason in row["teacher_errors"]:
-            yield FailureRow("teacher_error", reason, row["server_round"], row["shop_id"])
+        for reason in row.teacher_errors:
+            yield FailureRow("teacher_error", reason, row.server_round, row.shop_id)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ecc_fed.assembly.build import (
     adapter_writer,
@@ -21,7 +21,8 @@ from ecc_fed.assembly.compose import load_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import AdapterState, Shop
-from ecc_fed.core.run_directory import RunDirectory, read_json
+from ecc_fed.core.rows import RunInfo, check_schema, read_run_info
+from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.end_model.text.streaming import StreamingEngine, stream_reply
@@ -38,13 +39,13 @@ class FinishedRun:
     """A run's directory, its `run.json`, and its config."""
 
     directory: RunDirectory
-    info: dict[str, Any]
+    info: RunInfo
     config: RunConfig
 
     @property
     def shop_ids(self) -> tuple[str, ...]:
         """Its shops, in its order."""
-        return tuple(self.info["shops"])
+        return self.info.shops
 
 
 def open_run(root: Path, overrides: Sequence[str] = ()) -> FinishedRun:
@@ -52,6 +53,7 @@ def open_run(root: Path, overrides: Sequence[str] = ()) -> FinishedRun:
 
     Raises:
         UserError: no finished run lies there; names those that lie below.
+        RunDirectoryError: another version wrote it.
         ConfigError: its config cannot be read, or an override is no setting of it.
     """
     directory = RunDirectory(root.absolute())
@@ -59,7 +61,10 @@ def open_run(root: Path, overrides: Sequence[str] = ()) -> FinishedRun:
         below = sorted(path.parent for path in root.glob("**/run.json"))[:_SHOWN] if root.is_dir() else []
         hint = f"Finished runs below it: {', '.join(map(str, below))}." if below else "Give the folder of a run."
         raise UserError(f"{root} holds no finished run (no run.json). {hint}")
-    return FinishedRun(directory, read_json(directory.run), load_config(directory.config, overrides))
+    info = read_run_info(directory.run)
+    # The config of an older run names classes and settings by the names they had.
+    check_schema(info.schema, str(root))
+    return FinishedRun(directory, info, load_config(directory.config, overrides))
 
 
 def list_shops(run: FinishedRun) -> str:
@@ -84,7 +89,7 @@ def end_state(run: FinishedRun, shop: Shop, fresh: AdapterState) -> tuple[ShopSt
     state = newest_state(run.directory.shop(shop.shop_id))
     if state is None:
         return ShopState(shop.shop_id, 0, fresh, natural_ids=tuple(pair.pair_id for pair in shop.history)), None
-    if run.directory.aggregate.is_dir() and shop.shop_id not in run.info.get("shops_on_their_own", ()):
+    if run.directory.aggregate.is_dir() and shop.shop_id not in run.info.shops_on_their_own:
         return state, load_adapter(run.directory.aggregate)[0]
     return state, state.adapter
 

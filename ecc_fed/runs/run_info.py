@@ -9,7 +9,7 @@ from typing import Any
 from ecc_fed import __version__
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.records import Shop
-from ecc_fed.core.rows import AggregationRow, Privacy, RunInfo, Runtime
+from ecc_fed.core.rows import SCHEMA, AggregationRow, MetricRow, Privacy, RunInfo, Runtime
 from ecc_fed.evolution.bigram import bigram_perplexity
 from ecc_fed.evolution.device import natural_pairs
 from ecc_fed.federation.arms import ArmPlan
@@ -26,7 +26,7 @@ def run_info(
     plan: ArmPlan,
     result: FederationResult,
     hosts: Sequence[HostReport],
-    metrics: Sequence[Mapping[str, Any]],
+    metrics: Sequence[MetricRow],
     wall_seconds: float,
 ) -> RunInfo:
     """The run in one record.
@@ -41,7 +41,7 @@ def run_info(
         wall_seconds: from reading the corpus to the last file but this.
     """
     return RunInfo(
-        schema=1,
+        schema=SCHEMA,
         arm=config.arm.name,
         seed=config.seed,
         shops=tuple(shop.shop_id for shop in shops),
@@ -73,9 +73,9 @@ def _bigram(config: RunConfig, shop: Shop) -> float | None:
 
 
 def _runtime(
-    result: FederationResult, hosts: Sequence[HostReport], metrics: Sequence[Mapping[str, Any]], wall_seconds: float
+    result: FederationResult, hosts: Sequence[HostReport], metrics: Sequence[MetricRow], wall_seconds: float
 ) -> Runtime:
-    steps = sum(row["steps"] for row in metrics)
+    steps = sum(row.steps for row in metrics)
     train_seconds = sum(record.seconds for record in result.rounds)
     services = sorted({name for host in hosts for name in host.service_seconds})
     return Runtime(

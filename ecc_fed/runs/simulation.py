@@ -75,7 +75,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         on_open=stages.hosts_ready,
         on_progress=stages.shop_done,
     )
-    metrics = collect(directory, shop_ids, result, values_of_shops(truth))
+    metrics = collect(directory, shop_ids, result.traffic, values_of_shops(truth))
     if result.state.aggregate is not None:
         adapter_writer(config)(directory.aggregate, result.state.aggregate)
     seconds = time.perf_counter() - started

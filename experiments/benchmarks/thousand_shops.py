@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
-from ecc_fed.core.run_directory import RunDirectory, read_json
+from ecc_fed.core.rows import read_run_info
+from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.runs.hosting import open_hosts
 from ecc_fed.runs.simulation import simulate
 
@@ -61,16 +62,16 @@ def measure(num_shops: int, rounds: int, steps: int, shops_per_batch: int, overr
 
         directory = RunDirectory(Path(folder))
         simulate(config, directory, hosts, on_progress)
-        run = read_json(directory.run)
+        run = read_run_info(directory.run)
     return {
-        "shops": len(run["shops"]),
+        "shops": len(run.shops),
         "rounds": rounds,
-        "failures": len(run["failures"]),
+        "failures": len(run.failures),
         "seconds": round(time.perf_counter() - started),
-        "hosts": run["runtime"]["hosts"],
-        "shops_per_batch": run["runtime"]["shops_per_batch"],
-        "base_loads": run["runtime"]["base_loads"],
-        "peak_rss_mib": round(run["runtime"]["peak_rss_bytes"] / MIB),
+        "hosts": run.runtime.hosts,
+        "shops_per_batch": run.runtime.shops_per_batch,
+        "base_loads": run.runtime.base_loads,
+        "peak_rss_mib": round(run.runtime.peak_rss_bytes / MIB),
     }
 
 

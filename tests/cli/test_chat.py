@@ -3,6 +3,7 @@
 import io
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ecc_fed.cli import chat
 from ecc_fed.cli.main import main
 from ecc_fed.core.errors import ConfigError, CorpusError
 from ecc_fed.core.records import Shop
-from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl, write_text
+from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl, write_json, write_text
 from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.evolution.shop_state import load_state
 from ecc_fed.hosts.in_process import InProcessHosts
@@ -82,7 +83,7 @@ def test_a_shop_of_an_aggregated_run_answers_with_the_aggregate(finished: Path) 
     assert answering is not None
     assert all(np.array_equal(answering[name], aggregate[name]) for name in aggregate)
     assert any(not np.array_equal(state.adapter[name], aggregate[name]) for name in aggregate)
-    opened.info["shops_on_their_own"] = [SHOP]
+    opened = replace(opened, info=replace(opened.info, shops_on_their_own=(SHOP,)))
     assert end_state(opened, Shop(SHOP, (), (), ()), {})[1] is not aggregate
     assert end_state(opened, Shop("unknown", (), (), ()), {})[1] is None
 
@@ -195,6 +196,13 @@ def test_mistakes_are_one_message(
     assert main(["chat", *(names.get(argument, argument) for argument in arguments)]) == 2
     assert message.replace("RUN", str(run)) in said(capsys)
     assert not (run / "shops" / SHOP / "chat").exists()
+
+
+def test_a_run_of_an_older_version_is_refused_by_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(run / "run.json", read_json(run / "run.json") | {"schema": 1})
+    assert main(["chat", str(run), "--shop", SHOP]) == 1
+    assert f"{run} was written by an older version (schema 1, this one writes 2); run it again" in said(capsys)
+    assert main(["report", str(run)]) == 0
 
 
 def test_a_damaged_run_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

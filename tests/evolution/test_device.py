@@ -18,12 +18,12 @@ from ecc_fed.core.records import (
     TeacherRequest,
     Turn,
 )
+from ecc_fed.core.rows import MetricRow, read_rows
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs, stream_part
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
-from ecc_fed.privacy.ledger import read_ledger
 from tests.evolution.fakes import (
     NAMES,
     CountingModel,
@@ -70,13 +70,13 @@ def test_a_round_serves_labels_trains_and_remembers(tmp_path: Path) -> None:
     assert state.natural_ids == tuple(p.pair_id for p in shop().history)
     assert float(state.adapter[NAMES[1]][0, 0]) == 2.0
     assert state.optimizer is not None and float(state.optimizer["step"]) == 2.0
-    assert state.metrics[0]["escalated"] == 4
+    assert state.metrics[0].escalated == 4
     assert sum(entry.num_bytes for entry in state.egress) == 4 * len("q s0")
     # After four steps the model is good: nothing is escalated any more.
     shops.train("shop_0", 2, None)
     shops2 = device(tmp_path, [shop()], services(), settings(server_rounds=3))
     shops2.train("shop_0", 3, None)
-    assert load_state(tmp_path / "shops" / "shop_0", 3).metrics[-1]["escalated"] == 0
+    assert load_state(tmp_path / "shops" / "shop_0", 3).metrics[-1].escalated == 0
     assert finished_rounds(tmp_path / "shops" / "shop_0") == [2, 3]
 
 
@@ -110,8 +110,8 @@ def test_a_dead_teacher_costs_labels_not_the_round(tmp_path: Path) -> None:
     shops = device(tmp_path, [shop()], services(dead_teacher=True, verdict=False))
     shops.train("shop_0", 1, None)
     row = load_state(tmp_path / "shops" / "shop_0", 1).metrics[0]
-    assert (row["teacher_failed"], row["pseudo_labels"], row["escalated"]) == (4, 0, 4)
-    assert row["teacher_errors"] == ["unavailable: gone"]
+    assert (row.teacher_failed, row.pseudo_labels, row.escalated) == (4, 0, 4)
+    assert row.teacher_errors == ("unavailable: gone",)
 
 
 @pytest.mark.parametrize(("reference", "expected"), [("always", 4), ("gated", 4), ("sampled", 0)])
@@ -315,7 +315,7 @@ def test_the_cycles_of_a_round_share_its_part_of_the_stream_and_learn_one_after_
     assert shots[-1] == ("q s5", "q s6", "q s7")
     state = load_state(tmp_path / "shops" / "shop_0", 2)
     assert (state.server_round, state.served) == (2, 10)
-    assert [(row["server_round"], row["cycle"], row["natural_pairs"]) for row in state.metrics] == [
+    assert [(row.server_round, row.cycle, row.natural_pairs) for row in state.metrics] == [
         (1, 0, 2),
         (1, 1, 3),
         (2, 0, 3),
@@ -326,30 +326,30 @@ def test_the_cycles_of_a_round_share_its_part_of_the_stream_and_learn_one_after_
 def test_a_row_of_metrics_sums_what_happened(tmp_path: Path) -> None:
     device(tmp_path, [shop()], services(verdict=False), settings(human_share=0.0)).train("shop_0", 1, None)
     (row,) = load_state(tmp_path / "shops" / "shop_0", 1).metrics
-    seconds = {row["serve_seconds"], row["train_seconds"]}
-    assert min(seconds) >= 0
-    expected = {
-        "server_round": 1,
-        "cycle": 0,
-        "shop_id": "shop_0",
-        "split": "stream",
-        "served": 4,
-        "escalated": 4,
-        "unhappy": 4,
-        "mean_score": 0.0,
-        "pseudo_labels": 4,
-        "natural_pairs": 0,
-        "train_loss": 1.0,
-        "steps": 2,
-        "teacher_requests": 4,
-        "teacher_cached": 0,
-        "teacher_failed": 0,
-        "teacher_errors": [],
-        "input_tokens": 12,
-        "output_tokens": 8,
-        "cost_usd": 2.0,
-    }
-    assert {name: row[name] for name in expected} == expected
+    assert min(row.serve_seconds, row.train_seconds) >= 0
+    assert replace(row, serve_seconds=0.0, train_seconds=0.0) == MetricRow(
+        server_round=1,
+        cycle=0,
+        shop_id="shop_0",
+        split="stream",
+        served=4,
+        escalated=4,
+        unhappy=4,
+        mean_score=0.0,
+        pseudo_labels=4,
+        natural_pairs=0,
+        train_loss=1.0,
+        steps=2,
+        teacher_requests=4,
+        teacher_cached=0,
+        teacher_failed=0,
+        teacher_errors=(),
+        input_tokens=12,
+        output_tokens=8,
+        cost_usd=2.0,
+        serve_seconds=0.0,
+        train_seconds=0.0,
+    )
 
 
 class Cached(EchoGateway):
@@ -366,15 +366,15 @@ def test_cached_answers_cost_nothing_and_customers_who_say_nothing_are_not_unhap
     device(tmp_path, [shop(num_history=0)], given, loop).train("shop_0", 1, None)
     (row,) = load_state(tmp_path / "shops" / "shop_0", 1).metrics
     names = ("teacher_requests", "teacher_cached", "input_tokens", "output_tokens", "cost_usd", "unhappy", "escalated")
-    assert [row[name] for name in names] == [4, 2, 6, 4, 1.0, 0, 4]
-    assert (row["train_loss"], row["steps"]) == (None, 0)
+    assert [getattr(row, name) for name in names] == [4, 2, 6, 4, 1.0, 0, 4]
+    assert (row.train_loss, row.steps) == (None, 0)
 
 
 def test_where_nobody_is_asked_there_is_no_mean_score(tmp_path: Path) -> None:
     loop = settings(reference="sampled", reference_rate=0.0)
     device(tmp_path, [shop()], services(), loop).train("shop_0", 1, None)
     (row,) = load_state(tmp_path / "shops" / "shop_0", 1).metrics
-    assert (row["mean_score"], row["teacher_requests"], row["pseudo_labels"]) == (None, 0, 0)
+    assert (row.mean_score, row.teacher_requests, row.pseudo_labels) == (None, 0, 0)
 
 
 def test_what_an_evaluation_sends_is_kept_apart_and_marked(tmp_path: Path) -> None:
@@ -382,7 +382,7 @@ def test_what_an_evaluation_sends_is_kept_apart_and_marked(tmp_path: Path) -> No
     shops = device(tmp_path, [shop()], given, settings(teacher_examples=2, human_share=1.0))
     given.ledger.record(EgressEntry("shop_0", 9, "cloud_teacher", "up", "query", 999))
     shops.evaluate("shop_0", 4, None, "base")
-    entries = read_ledger(tmp_path / "shops" / "shop_0" / "evaluation_base_egress.jsonl")
+    entries = read_rows(tmp_path / "shops" / "shop_0" / "evaluation_base_egress.jsonl", EgressEntry)
     assert [(entry.num_bytes, entry.server_round) for entry in entries] == [(4, 4)] * 3, "an aborted round's is dropped"
     assert all(entry.details == {"purpose": "evaluate"} for entry in entries)
     assert given.ledger.entries() == []

@@ -1,5 +1,6 @@
 """A shop's state on disk: whole, complete, and no more rounds than a resume needs."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 from ecc_fed.core.errors import RunDirectoryError, WriteError
 from ecc_fed.core.records import AdapterState, EgressEntry, PseudoLabel, Turn
+from ecc_fed.core.rows import SCHEMA, LessonRow
+from ecc_fed.core.run_directory import read_json
+from ecc_fed.evolution.loop import Learned
 from ecc_fed.evolution.shop_state import (
     ShopState,
     adapter_digest,
@@ -16,6 +20,7 @@ from ecc_fed.evolution.shop_state import (
     newest_state,
     save_state,
 )
+from ecc_fed.evolution.warm_start import warm_start_row
 from tests.evolution.fakes import NAMES, write_adapter
 
 ADAPTER = {NAMES[0]: np.arange(6, dtype=np.float32).reshape(2, 3), NAMES[1]: np.full((3, 2), 0.25, np.float32)}
@@ -32,8 +37,12 @@ FULL = ShopState(
         ),
         PseudoLabel("q", (Turn("customer", "q"),), "y", "m2", "unhappy_customer", 3),
     ),
-    metrics=({"server_round": 1, "loss": 0.5}, {"server_round": 2, "loss": None}),
+    metrics=(
+        warm_start_row("店 1", Learned({}, None, (0.5,), 1.0, 1)),
+        warm_start_row("店 1", Learned({}, None, (), 0.0, 0)),
+    ),
     egress=(EgressEntry("店 1", 1, "cloud_teacher", "up", "query", 5, details={"attempt": 2}),),
+    lessons=(LessonRow(1, "p", "human", 2, 1.0, 0.5, None, "f00d"),),
 )
 
 
@@ -124,7 +133,14 @@ def test_an_error_that_is_no_write_error_passes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    ["state.json", "metrics.jsonl", "egress.jsonl", "optimizer.safetensors", "adapter/adapter_model.safetensors"],
+    [
+        "state.json",
+        "metrics.jsonl",
+        "egress.jsonl",
+        "lessons.jsonl",
+        "optimizer.safetensors",
+        "adapter/adapter_model.safetensors",
+    ],
 )
 def test_a_damaged_file_makes_the_round_unreadable_by_name(tmp_path: Path, damage: str) -> None:
     save_state(tmp_path, replace(FULL, server_round=2), write_adapter)
@@ -162,3 +178,25 @@ def test_a_digest_tells_names_shapes_types_and_every_bit_and_not_the_order() -> 
         {first: ADAPTER[first], second: -ADAPTER[second]},
     ]
     assert len({adapter_digest(state) for state in (ADAPTER, *others)}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "age"), [(None, "an older"), (SCHEMA - 1, "an older"), (SCHEMA + 1, "a newer"), ("two", "an older")]
+)
+def test_a_state_of_another_version_is_refused_by_name(tmp_path: Path, schema: object, age: str) -> None:
+    save_state(tmp_path, FULL, write_adapter)
+    path = tmp_path / "round_0003" / "state.json"
+    record = read_json(path)
+    assert record["schema"] == SCHEMA
+    path.write_text(json.dumps({"schema": schema, "something": "else"}), encoding="utf-8")
+    expected = rf"round_0003 was written by {age} version \(schema {schema}, this one writes {SCHEMA}\); run it again"
+    with pytest.raises(RunDirectoryError, match=expected):
+        load_state(tmp_path, 3)
+    path.write_text(json.dumps(record | {"served": "many"}), encoding="utf-8")
+    with pytest.raises(RunDirectoryError, match=r"state\.json: served is 'many', not a whole number"):
+        load_state(tmp_path, 3)
+
+
+def test_a_runs_state_has_no_file_of_lessons(tmp_path: Path) -> None:
+    save_state(tmp_path, replace(FULL, lessons=()), write_adapter)
+    assert not (tmp_path / "round_0003" / "lessons.jsonl").exists()

@@ -79,7 +79,7 @@ def test_it_comes_before_round_one_and_only_once(tmp_path: Path) -> None:
     assert optimizer is not None and float(optimizer["step"]) == 2, "the rounds' schedule starts with round 1"
     shops.train("shop_0", 2, None)
     state = load_state(folder, 2)
-    assert [(row["split"], row["steps"]) for row in state.metrics] == [("warm_start", 4), ("stream", 2), ("stream", 2)]
+    assert [(row.split, row.steps) for row in state.metrics] == [("warm_start", 4), ("stream", 2), ("stream", 2)]
 
 
 def test_a_killed_first_round_does_not_start_warm_again(tmp_path: Path) -> None:

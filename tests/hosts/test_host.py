@@ -252,7 +252,7 @@ def test_ledger_and_state_of_a_shop_hold_its_own_entries_alone(tmp_path):
     for name in NAMES:
         state = load_state(RunDirectory(tmp_path).shop(name), 2)
         assert {entry.shop_id for entry in state.egress} <= {name}
-        assert {row["shop_id"] for row in state.metrics} == {name}
+        assert {row.shop_id for row in state.metrics} == {name}
 
 
 @pytest.fixture

@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.records import EgressEntry
-from ecc_fed.core.rows import decode, encode
+from ecc_fed.core.rows import decode, encode, read_rows, write_rows
 from ecc_fed.privacy.ledger import (
     MemoryLedger,
-    read_ledger,
-    write_ledger,
 )
 
 
@@ -36,10 +34,10 @@ ENTRIES = st.builds(
 @given(st.lists(ENTRIES, max_size=5))
 def test_what_is_written_is_read_again(tmp_path_factory, entries):
     path = tmp_path_factory.mktemp("ledger") / "egress.jsonl"
-    write_ledger(path, entries)
-    assert read_ledger(path) == entries
+    write_rows(path, entries)
+    assert read_rows(path, EgressEntry) == entries
     again = path.with_name("again.jsonl")
-    write_ledger(again, read_ledger(path))
+    write_rows(again, read_rows(path, EgressEntry))
     assert again.read_bytes() == path.read_bytes()
 
 
@@ -73,22 +71,22 @@ def test_threads_lose_nothing():
 
 def test_a_write_that_fails_leaves_the_old_ledger(tmp_path):
     path = tmp_path / "egress.jsonl"
-    write_ledger(path, [entry()])
+    write_rows(path, [entry()])
 
     def breaking():
         yield entry(num_bytes=1)
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
-        write_ledger(path, breaking())
-    assert read_ledger(path) == [entry()]
+        write_rows(path, breaking())
+    assert read_rows(path, EgressEntry) == [entry()]
     assert [file.name for file in tmp_path.iterdir()] == ["egress.jsonl"]
 
 
 def test_an_unwritable_place_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunDirectoryError, match=r"egress\.jsonl"):
-        write_ledger(tmp_path / "file" / "egress.jsonl", [entry()])
+        write_rows(tmp_path / "file" / "egress.jsonl", [entry()])
 
 
 @pytest.mark.parametrize(
@@ -111,18 +109,16 @@ def test_a_line_that_is_no_entry_is_named(tmp_path, change, reason):
     path = tmp_path / "egress.jsonl"
     good = encode(entry())
     path.write_text(json.dumps(good) + "\n" + json.dumps(good | change) + "\n")
-    with pytest.raises(RunDirectoryError, match=rf"egress\.jsonl, row 2: {reason}.*; restore the file from a copy"):
-        read_ledger(path)
+    with pytest.raises(RunDirectoryError, match=rf"egress\.jsonl, row 2: {reason}.*; repair the file or run it again"):
+        read_rows(path, EgressEntry)
 
 
 def test_a_line_that_is_no_entry_comes_with_its_remedy(tmp_path):
     path = tmp_path / "egress.jsonl"
     path.write_text(json.dumps(encode(entry()) | {"kind": None}) + "\n")
     with pytest.raises(RunDirectoryError) as caught:
-        read_ledger(path)
-    assert str(caught.value) == (
-        f"{path}, row 1: kind is None, not a text; restore the file from a copy, or run again in a fresh directory"
-    )
+        read_rows(path, EgressEntry)
+    assert str(caught.value) == (f"{path}, row 1: kind is None, not a text; repair the file or run it again")
 
 
 def test_nothing_at_all_may_have_left_in_round_zero():
@@ -145,7 +141,7 @@ def test_a_missing_field_is_named(tmp_path):
     del row["kind"]
     path.write_text(json.dumps(row))
     with pytest.raises(RunDirectoryError, match="row 1: kind is missing"):
-        read_ledger(path)
+        read_rows(path, EgressEntry)
 
 
 @pytest.mark.parametrize("content", [b"{broken\n", b"\xff\xfe\n", b"[1]\n"])
@@ -153,4 +149,4 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path, content):
     path = tmp_path / "egress.jsonl"
     path.write_bytes(content)
     with pytest.raises(RunDirectoryError, match=r"egress\.jsonl"):
-        read_ledger(path)
+        read_rows(path, EgressEntry)

@@ -1,5 +1,8 @@
 """Whose value a wrong answer states: told from all shops' truth, after the run."""
 
+from dataclasses import replace
+
+from ecc_fed.core.rows import FactRow, SampleRow
 from ecc_fed.core.truth import Fact, Truth
 from ecc_fed.runs.attribution import attributed, values_of_shops
 
@@ -17,14 +20,18 @@ def truth_of(**facts: Fact) -> dict[str, dict[str, Truth]]:
 THREE = truth_of(a=courier("圆通"), b=courier("申通"), c=courier("申通"))
 
 
-def row(reply: str, accepted: tuple[str, ...] = ("圆通",), stated: bool = False, shop_id: str = "a") -> dict:
-    fact = {"key": "courier", "kind": "courier", "accepted": list(accepted), "stated": stated, "competing_stated": []}
-    return {"shop_id": shop_id, "reply": reply, "facts": [fact]}
+def row(reply: str, accepted: tuple[str, ...] = ("圆通",), stated: bool = False, shop_id: str = "a") -> SampleRow:
+    return SampleRow(
+        shop_id=shop_id, pair_id="0", phase="final", extra=False, server_round=1, context=(), query="发什么",
+        reference="", reply=reply, cloud_reply=None, intent=None, form_id=None, similarity=None, relevance=None,
+        cloud_relevance=None, final_score=0.25, relevance_trusted=None, accepted=None,
+        facts=(FactRow("courier", "courier", "shop", accepted, True, stated, (), ()),), chrf=None, verbatim=False,
+        nll_nats=None, label_tokens=None, characters=None,
+    )  # fmt: skip
 
 
-def others(given: dict, truth: dict[str, dict[str, Truth]] = THREE) -> list[str]:
-    (told,) = attributed([given], values_of_shops(truth))
-    return told["facts"][0]["other_shop"]
+def others(given: SampleRow, truth: dict[str, dict[str, Truth]] = THREE) -> list[str]:
+    return list(attributed(given, values_of_shops(truth)).facts[0].other_shop)
 
 
 def test_another_shops_value_is_named_and_a_stray_value_is_not() -> None:
@@ -59,15 +66,13 @@ def test_values_of_other_kinds_do_not_count() -> None:
     assert others(row("送申通"), truth_of(b=gift)) == []
 
 
-def test_rows_stay_as_they_were_but_for_the_new_key() -> None:
-    given = row("我们发申通") | {"query": "发什么", "final_score": 0.25}
-    (told,) = attributed([given], values_of_shops(THREE))
-    assert list(told) == list(given) and list(told["facts"][0])[-1] == "other_shop"
-    told["facts"][0].pop("other_shop")
-    assert told == given
+def test_rows_stay_as_they_were_but_for_whose_value_it_is() -> None:
+    given = row("我们发申通")
+    told = attributed(given, values_of_shops(THREE))
+    assert told != given
+    assert replace(told, facts=(replace(told.facts[0], other_shop=()),)) == given
 
 
 def test_pairs_without_facts_and_shops_without_truth_pass() -> None:
-    assert attributed([{"shop_id": "a", "reply": "好", "facts": []}], values_of_shops({"a": {}})) == [
-        {"shop_id": "a", "reply": "好", "facts": []}
-    ]
+    given = replace(row("好"), facts=())
+    assert attributed(given, values_of_shops({"a": {}})) == given

@@ -10,12 +10,27 @@ import pytest
 from ecc_fed.assembly import build
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.records import EgressEntry
+from ecc_fed.core.rows import (
+    SCHEMA,
+    MetricRow,
+    RunInfo,
+    SampleRow,
+    read_record,
+    read_rows,
+    read_run_info,
+    write_record,
+    write_rows,
+)
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.evolution.settings import Services
+from ecc_fed.evolution.shop_state import StateRecord
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.jobs import DeviceFactory
 from ecc_fed.hosts.settings import HostSettings
+from ecc_fed.reporting.report import report
+from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.hosting import host_settings
 from ecc_fed.runs.simulation import simulate
 from tests.evolution import fakes
@@ -98,3 +113,40 @@ def test_a_run_says_what_ran(tmp_path: Path, model: SeedsOfModel) -> None:
     assert info["failures"] == []
     samples = read_jsonl(directory.samples)
     assert [row["phase"] for row in samples] == ["base", "base", "final", "final"] * 3
+
+
+# What no dataclass of ours describes: peft's and safetensors' own files.
+FOREIGN = {"adapter.safetensors", "adapter_config.json", "adapter_model.safetensors", "optimizer.safetensors"}
+KINDS = {
+    "samples.jsonl": SampleRow,
+    "evaluation_base.jsonl": SampleRow,
+    "evaluation_final.jsonl": SampleRow,
+    "metrics.jsonl": MetricRow,
+    "egress.jsonl": EgressEntry,
+    "evaluation_base_egress.jsonl": EgressEntry,
+    "evaluation_final_egress.jsonl": EgressEntry,
+    "state.json": StateRecord,
+    "run.json": RunInfo,
+}
+
+
+@pytest.mark.parametrize("arm", ["none", "aggregated"])
+def test_every_file_of_a_run_is_read_back_by_its_dataclass(tmp_path: Path, model: SeedsOfModel, arm: str) -> None:
+    directory, _ = run(tmp_path / "run", f"arm={arm}")
+    found = set()
+    for path in directory.root.rglob("*"):
+        if path.is_dir() or path.name in FOREIGN:
+            continue
+        kind = KINDS[path.name]
+        found.add(path.name)
+        again = tmp_path / "again"
+        if path.suffix == ".json":
+            write_record(again, read_record(path, kind))
+        else:
+            write_rows(again, read_rows(path, kind))
+        assert again.read_bytes() == path.read_bytes(), path
+    assert found == set(KINDS) - ({"state.json"} if arm == "none" else set())
+    assert read_run_info(directory.run).schema == SCHEMA
+    summary = read_json(write_summary(directory.root))
+    assert (summary["arm"], summary["schema"]) == (arm, SCHEMA)
+    report([directory.root])

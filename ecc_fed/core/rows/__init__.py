@@ -6,12 +6,16 @@
 | `samples.jsonl`, `shops/<shop_id>/evaluation_*.jsonl` | `SampleRow` |
 | `metrics.jsonl`, `shops/<shop_id>/round_*/metrics.jsonl` | `MetricRow` |
 | `egress.jsonl` and every shop's own | `core.records.EgressEntry` |
+| `shops/<shop_id>/chat/round_*/lessons.jsonl` | `LessonRow` |
+
+A shop's `state.json` and a chat's `marks.jsonl` are written by dataclasses of `evolution`.
 
 `SCHEMA` covers them all; it stands in `run.json`, and in each shop's `state.json`.
 """
 
 from ecc_fed.core.rows.codec import decode, encode
 from ecc_fed.core.rows.files import append_rows, read_record, read_rows, write_record, write_rows
+from ecc_fed.core.rows.lesson import LessonRow
 from ecc_fed.core.rows.metric import MetricRow
 from ecc_fed.core.rows.run_info import AggregationRow, FailureRow, Privacy, RunInfo, Runtime
 from ecc_fed.core.rows.sample import FactRow, Phase, SampleRow
@@ -22,6 +26,7 @@ __all__ = [
     "AggregationRow",
     "FactRow",
     "FailureRow",
+    "LessonRow",
     "MetricRow",
     "Phase",
     "Privacy",

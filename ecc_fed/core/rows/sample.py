@@ -16,7 +16,8 @@ class FactRow:
     """One fact that a reply had to state, and what it did state.
 
     `seen`: the shop's training dialogues hold the fact with this value. `competing_stated`: values
-    it must not state and did. `other_shop`: the shops whose value of this kind was stated.
+    it must not state and did. `other_shop`: the shops whose value of this kind was stated; told after
+    the run, and empty in a shop's own file, for no shop knows the others'.
     """
 
     key: str

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.records import Turn
-from ecc_fed.core.run_directory import append_jsonl, read_jsonl
+from ecc_fed.core.rows import append_rows, read_rows
 from ecc_fed.core.statistics import Estimate, bootstrap_auc, bootstrap_kappa
 
 Verdict = Literal["good", "bad", "better"]
-_VERDICTS = ("good", "bad", "better")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +60,13 @@ class Mark:
         return self.mark == "good"
 
 
-_FIELDS = tuple(field.name for field in fields(Mark))
-
-
 def append_mark(path: Path, mark: Mark) -> None:
     """Adds one line, whole or not at all.
 
     Raises:
         RunDirectoryError: the file cannot be written.
     """
-    append_jsonl(path, [asdict(mark)])
+    append_rows(path, [mark])
 
 
 def read_marks(path: Path) -> list[Mark]:
@@ -80,17 +75,7 @@ def read_marks(path: Path) -> list[Mark]:
     Raises:
         RunDirectoryError: the file cannot be read, or a line of it is no mark.
     """
-    if not path.exists():
-        return []
-    marks = []
-    for number, row in enumerate(read_jsonl(path, torn_tail=True), start=1):
-        try:
-            if set(row) != set(_FIELDS) or row["mark"] not in _VERDICTS:
-                raise ValueError(f"a mark holds exactly the fields {', '.join(_FIELDS)}")
-            marks.append(Mark(**{**row, "context": tuple(Turn(**turn) for turn in row["context"])}))
-        except (TypeError, ValueError) as error:
-            raise RunDirectoryError(f"{path}, mark {number} is none ({error}); repair or remove that line") from error
-    return marks
+    return read_rows(path, Mark, torn_tail=True, remedy="repair or remove that line") if path.exists() else []
 
 
 def last_words(marks: Iterable[Mark]) -> list[Mark]:

@@ -30,7 +30,7 @@ from ecc_fed.core.records import (
     TeacherReply,
     Turn,
 )
-from ecc_fed.core.rows import append_rows
+from ecc_fed.core.rows import LessonRow, append_rows
 from ecc_fed.core.run_directory import cut_torn_tail, sole_writer
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.experience import Experience, cycled, draw_examples
@@ -140,7 +140,7 @@ class Review:
         learned = newest_state(folder)
         if learned is not None:
             self._state = learned
-            if self._state.metrics[0]["from_sha256"] != self._origin:
+            if self._state.lessons[0].from_sha256 != self._origin:
                 raise UserError(
                     f"{folder} holds a chat that began from another adapter of this shop, before the run was done "
                     "again. Move the folder away to start anew"
@@ -274,23 +274,23 @@ class Review:
         job = FineTuneJob(state.adapter, None, self._examples(label, seed), self._fine_tune, seed)
         result = self.services.end_model.fine_tune([job])[0]
         grown = Experience((), state.pseudo_labels).grown((), (label,))
-        row = {
-            "lesson": number,
-            "pair_id": label.pair_id,
-            "label_source": label.model_version,
-            "steps": len(result.losses),
-            "first_loss": result.losses[0] if result.losses else None,
-            "last_loss": result.losses[-1] if result.losses else None,
-            "from_sha256": _digest(self.answering),
-            "to_sha256": adapter_digest(result.adapter),
-        }
+        row = LessonRow(
+            lesson=number,
+            pair_id=label.pair_id,
+            label_source=label.model_version,
+            steps=len(result.losses),
+            first_loss=result.losses[0] if result.losses else None,
+            last_loss=result.losses[-1] if result.losses else None,
+            from_sha256=_digest(self.answering),
+            to_sha256=adapter_digest(result.adapter),
+        )
         self._state = replace(
             state,
             server_round=number,
             adapter=result.adapter,
             optimizer=None,
             pseudo_labels=grown.pseudo_labels,
-            metrics=(*state.metrics, row),
+            lessons=(*state.lessons, row),
         )
         save_state(self.folder, self._state, self._write_adapter)
         self.answering = result.adapter

@@ -53,13 +53,11 @@ def test_a_line_that_is_no_mark_is_named_with_its_remedy(tmp_path: Path, change:
     append_mark(path, MARK)
     row = json.loads(path.read_text())
     path.write_text(f"{json.dumps(row)}\n{json.dumps(row | change)}\n")
-    with pytest.raises(RunDirectoryError, match=r"marks.jsonl, mark 2 is none \(.*\); repair or remove that line$"):
+    with pytest.raises(RunDirectoryError, match=r"marks.jsonl, row 2: .*; repair or remove that line$"):
         read_marks(path)
     del row["better"]
     path.write_text(f"{json.dumps(row)}\n")
-    with pytest.raises(
-        RunDirectoryError, match=r"mark 1 is none \(a mark holds exactly the fields time, shop_id, pair_id"
-    ):
+    with pytest.raises(RunDirectoryError, match="row 1: better is missing; repair or remove that line"):
         read_marks(path)
 
 

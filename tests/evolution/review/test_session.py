@@ -10,6 +10,7 @@ import pytest
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
 from ecc_fed.core.records import AdapterState, EgressEntry, Example, FineTuneSettings, PseudoLabel, Turn
+from ecc_fed.core.rows import LessonRow
 from ecc_fed.core.run_directory import read_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.experience import Experience, draw_examples
@@ -161,7 +162,7 @@ def test_lessons_go_on_in_a_new_process_and_earlier_ones_are_rehearsed(tmp_path:
     assert len([reply for reply in replies if not reply.startswith("label")]) == 8
     state = load_state(tmp_path / "chat", 3)
     assert [label.reply for label in state.pseudo_labels] == ["cloud q s0", "label a", "label b", "label c"]
-    hashes = [(row["from_sha256"], row["to_sha256"]) for row in state.metrics]
+    hashes = [(row.from_sha256, row.to_sha256) for row in state.lessons]
     assert hashes[0][1] == hashes[1][0] and hashes[1][1] == hashes[2][0]
 
 
@@ -199,7 +200,7 @@ def test_a_torn_line_is_mended_and_a_foreign_one_named(tmp_path: Path) -> None:
     again.mark(again.ask((), "b", silence), "good")
     assert [mark.query for mark in read_marks(path)] == ["a", "b"]
     path.write_text(json.dumps({"mark": "fine"}) + "\n")
-    with pytest.raises(RunDirectoryError, match="mark 1 is none"):
+    with pytest.raises(RunDirectoryError, match="row 1: time is missing"):
         review(tmp_path)
 
 
@@ -287,19 +288,19 @@ def test_a_lesson_starts_from_what_answered_or_else_from_the_shops_own(tmp_path:
     shop_review.mark(answer, "better", "right")
     assert float(jobs(given)[0].adapter[NAMES[1]][0, 0]) == 9
     assert jobs(given)[0].settings == FineTuneSettings(steps=4, batch_size=4)
-    (row,) = load_state(tmp_path / "own" / "chat", 1).metrics
     learned = adapter_digest(adapter(13))
-    seen = {
-        "lesson": 1,
-        "pair_id": answer.pair.pair_id,
-        "label_source": "human",
-        "steps": 4,
-        "first_loss": 1.0,
-        "last_loss": 1.0,
-        "from_sha256": adapter_digest(adapter(9)),
-        "to_sha256": learned,
-    }
-    assert seen.items() <= row.items()
+    assert load_state(tmp_path / "own" / "chat", 1).lessons == (
+        LessonRow(
+            lesson=1,
+            pair_id=answer.pair.pair_id,
+            label_source="human",
+            steps=4,
+            first_loss=1.0,
+            last_loss=1.0,
+            from_sha256=adapter_digest(adapter(9)),
+            to_sha256=learned,
+        ),
+    )
     assert shop_review.state_folder == tmp_path / "own" / "chat" / "round_0001"
     assert shop_review.ask((), "b", silence).adapter_sha256 == learned
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from ecc_fed.core.errors import BudgetExceeded, RunDirectoryError, TeacherError, UserError
-from ecc_fed.core.records import Pair, Shop
+from ecc_fed.core.records import EgressEntry, Pair, Shop
+from ecc_fed.core.rows import read_rows
 from ecc_fed.core.run_directory import read_json, read_jsonl
-from ecc_fed.privacy.ledger import read_ledger
 from ecc_fed.teacher.distillation.data_set import PATIENCE, DataSet, sole_filler
 from ecc_fed.teacher.distillation.distill import Query, identity, plan_queries
 from ecc_fed.teacher.gateway.budget import Budget
@@ -53,7 +53,7 @@ def test_a_row_for_every_query(tmp_path: Path) -> None:
     assert (summary["complete"], summary["queries"], summary["replies"]) == (True, COUNT, COUNT)
     assert summary["spent"] == {"requests": COUNT, "tokens": 15 * COUNT, "cost_usd": pytest.approx(0.02 * COUNT)}
     assert summary["model_versions"] == {"fake-1.0": COUNT}
-    entries = read_ledger(folder / "egress.jsonl")
+    entries = read_rows(folder / "egress.jsonl", EgressEntry)
     assert len([entry for entry in entries if entry.kind == "query"]) == COUNT
     assert {entry.details["purpose"] for entry in entries} == {"distill"}
 

@@ -1,0 +1,106 @@
+"""What `run.json` tells: everything that went wrong, by name, and what the hosts used together."""
+
+from dataclasses import replace
+
+import pytest
+
+from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.core.records import Pair, Shop
+from ecc_fed.core.rows import AggregationRow, FailureRow, MetricRow
+from ecc_fed.evolution.bigram import bigram_perplexity
+from ecc_fed.evolution.loop import Learned
+from ecc_fed.evolution.warm_start import warm_start_row
+from ecc_fed.federation.aggregation.arithmetic import ProductError
+from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.results import (
+    Evaluation,
+    FederationResult,
+    RoundRecord,
+    ServerState,
+    ShopFailure,
+    SkippedRound,
+)
+from ecc_fed.hosts.reports import BatchHalved, HostReport
+from ecc_fed.runs.run_info import run_info
+
+FIRST = RoundRecord(1, {}, (), (), 2.0, product_error=ProductError(0.25, {}))
+SECOND = RoundRecord(
+    2,
+    {},
+    (ShopFailure("b", 2, "train", "refused", "not finite", "Traceback"),),
+    (),
+    3.0,
+    skipped=SkippedRound(2, "nobody replied"),
+)
+RESULT = FederationResult(
+    ServerState(2, None, frozenset("ba")),
+    Evaluation(failures=(ShopFailure("a", 0, "base", "dropped", "died"),)),
+    (FIRST, SECOND),
+    Evaluation(),
+)
+HOSTS = (
+    HostReport(1, 100, 7, 4, "all fit", (), 0.0, {"judge": 1.0, "teacher": 2.0}),
+    HostReport(2, 300, 5, 2, "halved", (BatchHalved(2, 4, 2, "out of memory"),), 0.0, {"judge": 0.5}),
+)
+
+
+def metric(shop_id: str, steps: int, *errors: str) -> MetricRow:
+    row = warm_start_row(shop_id, Learned({}, None, (1.0,) * steps, 8, 1.0))
+    return replace(row, server_round=1, split="stream", teacher_errors=errors)
+
+
+METRICS = [metric("a", 6), metric("b", 4, "timeout: slow", "blocked: rude")]
+
+
+PAIR = Pair("p", "s", "b", (), "q", "哈哈")
+SHOPS = [Shop("b", (PAIR,), (), (PAIR,)), Shop("a", (), (), ())]
+
+
+@pytest.fixture
+def info():
+    config = to_run_config(compose_run(["seed=5", "corpus.platform_share=0.5"]))
+    return run_info(config, SHOPS, ArmPlan(2, True, 1), RESULT, HOSTS, METRICS, 60.0)
+
+
+def test_everything_that_went_wrong_stands_there_with_its_reason(info) -> None:
+    assert info.failures == (
+        FailureRow("shop_dropped", "base: died", 0, "a"),
+        FailureRow("shop_refused", "train: not finite", 2, "b"),
+        FailureRow("round_skipped", "nobody replied", 2),
+        FailureRow(
+            "batch_halved",
+            "host 1: 4 shops at once ran out of memory, from then on 2 (out of memory)",
+            2,
+        ),
+        FailureRow("teacher_error", "timeout: slow", 1, "b"),
+        FailureRow("teacher_error", "blocked: rude", 1, "b"),
+    )
+
+
+def test_only_aggregated_rounds_have_an_averaging_error(info) -> None:
+    assert info.aggregation == (AggregationRow(1, 0.25),)
+
+
+def test_hosts_add_up_and_the_largest_peak_counts(info) -> None:
+    runtime = info.runtime
+    assert (runtime.hosts, runtime.base_loads, runtime.shops_per_batch, runtime.batch_reason) == (2, 3, 4, "all fit")
+    assert (runtime.peak_rss_bytes, runtime.peak_gpu_bytes) == (300, 7)
+    assert runtime.service_seconds == {"judge": 1.5, "teacher": 2.0}
+    assert (runtime.wall_seconds, runtime.client_steps, runtime.client_steps_per_second) == (60.0, 10, 2.0)
+
+
+def test_the_run_is_told_by_its_config(info) -> None:
+    assert (info.arm, info.seed, info.shops, info.shops_on_their_own) == ("local", 5, ("b", "a"), ("a", "b"))
+    assert (info.server_rounds, info.cycles, info.personal_rounds) == (2, 1, 1)
+    assert (info.corpus, info.teacher, info.language) == ("SimulatorCorpus", "RetrievalTeacher", "zh")
+    assert info.platform_share == 0.5
+    assert info.bigram_perplexity == {"b": bigram_perplexity(["哈哈"], ["哈哈"]), "a": None}
+    assert (info.privacy.redaction, info.privacy.epsilon, info.privacy.secagg) == ("none", None, False)
+    assert {"ecc_fed", "torch", "flwr"} <= set(info.versions)
+
+
+def test_a_run_without_rounds_or_hosts_has_no_speed() -> None:
+    config = to_run_config(compose_run([]))
+    nothing = FederationResult(ServerState(), Evaluation(), (), Evaluation())
+    runtime = run_info(config, [], ArmPlan(0), nothing, (), [], 1.0).runtime
+    assert (runtime.client_steps_per_second, runtime.hosts, runtime.batch_reason) == (0.0, 0, "")
