@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ecc_fed.core.rows import Phase, SampleRow
 from ecc_fed.core.seeding import derive_rng
 from ecc_fed.reporting.measures import all_right
-from ecc_fed.reporting.rows import Run
+from ecc_fed.reporting.run import Run
 from ecc_fed.reporting.study import Study
 
 # Whose replies decide the outcome: the first of these that the study has.

@@ -11,10 +11,13 @@ from rich.text import Text
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.rows import SampleRow
 from ecc_fed.core.run_directory import RunDirectory, write_text
-from ecc_fed.reporting import html, sections
 from ecc_fed.reporting.dialogues import Dialogue, choose, verdicts
+from ecc_fed.reporting.page.html import render
+from ecc_fed.reporting.page.quality import correlations
 from ecc_fed.reporting.study import Study, is_run, load_study
-from ecc_fed.reporting.tables import ArmRow, arm_rows, csv_table, markdown_table, terminal_tables
+from ecc_fed.reporting.tables.export import csv_table, markdown_table
+from ecc_fed.reporting.tables.rows import ArmRow, arm_rows
+from ecc_fed.reporting.tables.terminal import terminal_tables
 
 _TERMINAL_DIALOGUES = 3
 # Wide enough for an arm or two when the output goes to a file or a narrow terminal.
@@ -53,7 +56,7 @@ def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
     """Prints the table of the arms, the judge's correlation with the facts, and a few dialogues."""
     for table in terminal_tables(rows, max(console.width, _MIN_WIDTH)):
         console.print(table, highlight=False)
-    found = sections.correlations(study)
+    found = correlations(study)
     for row in found.rows if found is not None else ():
         text = f"{row[0].text}: the judge's score and right facts correlate with r = {row[2].text} {row[2].sub}"
         console.print(text, markup=False, highlight=False)
@@ -92,7 +95,7 @@ def report(directories: Sequence[Path], output: Path | None = None, console: Con
     folder = output if output is not None else output_folder(paths)
     path = RunDirectory(folder).report
     try:
-        write_text(path, html.render(study, rows))
+        write_text(path, render(study, rows))
         if not is_run(folder):
             write_text(folder / "arms.md", markdown_table(rows))
             write_text(folder / "arms.csv", csv_table(study))

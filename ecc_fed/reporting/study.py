@@ -5,30 +5,24 @@ A setting counts as swept if it differs between runs of the same arm and seed; s
 change together are named once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.errors import UserError
 from ecc_fed.core.rows import Phase, SampleRow
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.measures import Comparison, compare, estimate_all
-from ecc_fed.reporting.rows import Run, load_run
+from ecc_fed.reporting.run import Run, load_run
+from ecc_fed.reporting.sweep import settings_of, short_names, swept_settings
 
 ARM_ORDER = ("none", "local", "aggregated", "personalized", "centralized", "cloud")
 BASELINES = ("none", "local")
 # (seed, shop_id, pair_id): one query of one run of an arm.
 QueryKey = tuple[int, str, str]
-# Config groups that say where and by which plan, not what.
-_NOT_SETTINGS = ("arm", "hydra", "paths", "tracker", "study", "experiment", "seed")
-# Settings that `run.json` itself tells, under the names a reader knows.
-_RUN_SETTINGS = ("platform_share", "corpus", "language", "server_rounds", "cycles", "personal_rounds")
 
 
 @dataclass(frozen=True)
@@ -134,63 +128,6 @@ def find_runs(directories: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return sorted(finished), sorted(unfinished)
 
 
-def _flat(value: Any, prefix: str) -> dict[str, str]:
-    if isinstance(value, Mapping):
-        return {name: text for key, item in value.items() for name, text in _flat(item, f"{prefix}.{key}").items()}
-    text = "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return {prefix.lstrip("."): text}
-
-
-def _settings(run: Run) -> dict[str, str]:
-    """Everything that may have been swept, flat: first what `run.json` tells, then the resolved config."""
-    told = {key: value for key in _RUN_SETTINGS if (value := getattr(run.info, key)) is not None}
-    try:
-        config = yaml.safe_load(run.config or "") or {}
-    except yaml.YAMLError as error:
-        line = error.problem_mark.line + 1 if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark else "?"
-        raise RunDirectoryError(
-            f"{run.directory.config}, line {line}: not YAML; repair it or remove the file"
-        ) from error
-    chosen = (
-        {key: value for key, value in config.items() if key not in _NOT_SETTINGS} if isinstance(config, dict) else {}
-    )
-    # A path inside the run's own folder differs between any two runs and says nothing of what was run.
-    own = "/".join(run.directory.root.parts[-2:])
-    return {name: value for name, value in (_flat(chosen, "") | _flat(told, "")).items() if own not in value}
-
-
-def _preference(name: str) -> tuple[int, str]:
-    """Which of several settings that change together names the sweep."""
-    if name in _RUN_SETTINGS:
-        return 0, name
-    if name.endswith(".name"):
-        return 1, name
-    return (3, name) if "_target_" in name else (2, name)
-
-
-def _swept(runs: Sequence[Run], settings: Sequence[Mapping[str, str]]) -> list[str]:
-    """Settings that differ between runs of one arm and seed, without those that only follow others."""
-    cells = [(run.arm, run.seed) for run in runs]
-
-    def parts(names: Sequence[str]) -> list[tuple[object, ...]]:
-        return [(cell, *(setting.get(name) for name in names)) for cell, setting in zip(cells, settings, strict=True)]
-
-    chosen: list[str] = []
-    for name in sorted({name for setting in settings for name in setting}, key=_preference):
-        # A name that cuts no cell further than the chosen ones do says nothing new.
-        if len(set(parts([*chosen, name]))) > len(set(parts(chosen))):
-            chosen.append(name)
-    return chosen
-
-
-def _short(names: Sequence[str]) -> dict[str, str]:
-    """The last part of each name, where that is unambiguous."""
-    last = [name.rpartition(".")[2] for name in names]
-    return {
-        name: part if last.count(part) == 1 and part != "name" else name for name, part in zip(names, last, strict=True)
-    }
-
-
 def _sort_key(group: Group) -> tuple[object, ...]:
     order = ARM_ORDER.index(group.arm) if group.arm in ARM_ORDER else len(ARM_ORDER)
     values: list[tuple[int, float, str]] = []
@@ -215,9 +152,9 @@ def load_study(directories: Sequence[Path]) -> Study:
     paths, unfinished = find_runs(directories)
     notes = [f"{path} did not finish and is left out." for path in unfinished]
     runs = [load_run(path) for path in paths]
-    settings = [_settings(run) for run in runs]
-    swept = _swept(runs, settings)
-    short = _short(swept)
+    settings = [settings_of(run) for run in runs]
+    swept = swept_settings(runs, settings)
+    short = short_names(swept)
     found: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, Run]] = {}
     for run, setting in zip(runs, settings, strict=True):
         variant = tuple((short[name], setting.get(name, "null")) for name in swept)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecc_fed.core.statistics import Estimate
-from ecc_fed.reporting.svg import COLOURS, legend_below, render
+from ecc_fed.reporting.plots.svg import COLOURS, legend_below, render
 from experiments.paper.published import COLUMNS, QUERIES, column_name
 
 # A column's scores: one a query, then the mean of them, then that of the held-out queries.

@@ -18,7 +18,7 @@ import yaml
 from ecc_fed.core.errors import RunDirectoryError, UserError
 from ecc_fed.core.rows import Phase, SampleRow
 from ecc_fed.core.statistics import Estimate, Values, bootstrap_ratio_differences, bootstrap_ratios
-from ecc_fed.reporting.rows import Run, load_run
+from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.study import find_runs
 from experiments.paper.published import COLUMNS, ORIGINAL, SCALE, paper_steps
 

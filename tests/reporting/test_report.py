@@ -12,10 +12,12 @@ from ecc_fed.core.errors import RunDirectoryError, UserError
 from ecc_fed.core.rows import FailureRow
 from ecc_fed.core.run_directory import read_jsonl, write_jsonl
 from ecc_fed.reporting.dialogues import choose, verdicts
-from ecc_fed.reporting.html import without_secrets
+from ecc_fed.reporting.page.html import without_secrets
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.study import load_study
-from ecc_fed.reporting.tables import arm_rows, cells, csv_table, markdown_table, terminal_tables
+from ecc_fed.reporting.tables.export import csv_table, markdown_table
+from ecc_fed.reporting.tables.rows import arm_rows, cells
+from ecc_fed.reporting.tables.terminal import terminal_tables
 
 VOID = {"meta", "br", "hr", "img", "input", "link", "path", "use"}
 

@@ -9,7 +9,7 @@ import pytest
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.rows import FailureRow
 from ecc_fed.core.run_directory import read_json, read_jsonl, write_json, write_jsonl
-from ecc_fed.reporting.rows import load_run
+from ecc_fed.reporting.run import load_run
 from ecc_fed.reporting.summary import summarise, write_summary
 
 METRICS = {

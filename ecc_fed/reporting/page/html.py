@@ -9,10 +9,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ecc_fed.core.rows import RunInfo
-from ecc_fed.reporting import plots, sections
 from ecc_fed.reporting.dialogues import choose, verdicts
+from ecc_fed.reporting.page import comparison, costs, quality
+from ecc_fed.reporting.plots import arms, rounds, shops
 from ecc_fed.reporting.study import Study
-from ecc_fed.reporting.tables import ArmRow, arm_rows, cost_cells, quality_cells
+from ecc_fed.reporting.tables.rows import ArmRow, arm_rows, cost_cells, quality_cells
 
 # A key typed into an override would otherwise travel with every shared report.
 _SECRET = re.compile(
@@ -97,26 +98,26 @@ def title(study: Study) -> str:
 
 
 def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
-    between, unpaired = sections.between_arms(study)
+    between, unpaired = comparison.between_arms(study)
     return {
         "title": title(study),
         "facts": _facts(study),
         "several": len(study.groups) > 1,
         "several_seeds": any(len(group.runs) > 1 for group in study.groups),
         "notes": [*study.notes, *unpaired],
-        "arms": sections.arms(rows, quality_cells),
-        "costs": sections.arms(rows, cost_cells),
-        "before_and_after": sections.before_and_after(study),
+        "arms": comparison.arms(rows, quality_cells),
+        "costs": comparison.arms(rows, cost_cells),
+        "before_and_after": comparison.before_and_after(study),
         "between": between,
-        "seeds": sections.seeds(study),
-        "facts_and_voice": sections.facts_and_voice(study),
-        "platform_shares": sections.platform_shares(study),
-        "perplexities": sections.perplexities(study),
-        "correlations": sections.correlations(study),
-        "traffic": sections.traffic(study),
-        "runtime": sections.runtime(study),
-        "privacy": sections.privacy(study),
-        "failures": sections.failures(study),
+        "seeds": comparison.seeds(study),
+        "facts_and_voice": quality.facts_and_voice(study),
+        "platform_shares": quality.platform_shares(study),
+        "perplexities": quality.perplexities(study),
+        "correlations": quality.correlations(study),
+        "traffic": costs.traffic(study),
+        "runtime": costs.runtime(study),
+        "privacy": costs.privacy(study),
+        "failures": costs.failures(study),
         "dialogues": choose(study),
         "verdicts": verdicts,
         "cloud_name": study.cloud_name,
@@ -130,11 +131,11 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
 
 def _plots(study: Study) -> dict[str, list[str | None]]:
     return {
-        "curves": [plots.curves(study)],
-        "arms": [plots.side_by_side(study)],
-        "shops": [*plots.shop_bars(study, "fact_accuracy"), *plots.shop_bars(study, "final_score")],
-        "traffic": [plots.traffic_bars(study)],
-        "aggregation": [plots.aggregation_curves(study)],
+        "curves": [rounds.curves(study)],
+        "arms": [arms.side_by_side(study)],
+        "shops": [*shops.shop_bars(study, "fact_accuracy"), *shops.shop_bars(study, "final_score")],
+        "traffic": [arms.traffic_bars(study)],
+        "aggregation": [rounds.aggregation_curves(study)],
     }
 
 
@@ -146,7 +147,7 @@ def render(study: Study, rows: list[ArmRow] | None = None) -> str:
         rows: the table of the arms, where it is at hand already.
     """
     environment = Environment(
-        loader=PackageLoader("ecc_fed.reporting"),
+        loader=PackageLoader("ecc_fed.reporting.page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,71 @@
+"""What a sweep changed: the settings in which runs of one arm and seed differ."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.reporting.run import Run
+
+# Config groups that say where and by which plan, not what.
+_NOT_SETTINGS = ("arm", "hydra", "paths", "tracker", "study", "experiment", "seed")
+# Settings that `run.json` itself tells, under the names a reader knows.
+_RUN_SETTINGS = ("platform_share", "corpus", "language", "server_rounds", "cycles", "personal_rounds")
+
+
+def _flat(value: Any, prefix: str) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        return {name: text for key, item in value.items() for name, text in _flat(item, f"{prefix}.{key}").items()}
+    text = "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return {prefix.lstrip("."): text}
+
+
+def settings_of(run: Run) -> dict[str, str]:
+    """Everything that may have been swept, flat: first what `run.json` tells, then the resolved config."""
+    told = {key: value for key in _RUN_SETTINGS if (value := getattr(run.info, key)) is not None}
+    try:
+        config = yaml.safe_load(run.config or "") or {}
+    except yaml.YAMLError as error:
+        line = error.problem_mark.line + 1 if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark else "?"
+        raise RunDirectoryError(
+            f"{run.directory.config}, line {line}: not YAML; repair it or remove the file"
+        ) from error
+    chosen = (
+        {key: value for key, value in config.items() if key not in _NOT_SETTINGS} if isinstance(config, dict) else {}
+    )
+    # A path inside the run's own folder differs between any two runs and says nothing of what was run.
+    own = "/".join(run.directory.root.parts[-2:])
+    return {name: value for name, value in (_flat(chosen, "") | _flat(told, "")).items() if own not in value}
+
+
+def _preference(name: str) -> tuple[int, str]:
+    """Which of several settings that change together names the sweep."""
+    if name in _RUN_SETTINGS:
+        return 0, name
+    if name.endswith(".name"):
+        return 1, name
+    return (3, name) if "_target_" in name else (2, name)
+
+
+def swept_settings(runs: Sequence[Run], settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """Settings that differ between runs of one arm and seed, without those that only follow others."""
+    cells = [(run.arm, run.seed) for run in runs]
+
+    def parts(names: Sequence[str]) -> list[tuple[object, ...]]:
+        return [(cell, *(setting.get(name) for name in names)) for cell, setting in zip(cells, settings, strict=True)]
+
+    chosen: list[str] = []
+    for name in sorted({name for setting in settings for name in setting}, key=_preference):
+        # A name that cuts no cell further than the chosen ones do says nothing new.
+        if len(set(parts([*chosen, name]))) > len(set(parts(chosen))):
+            chosen.append(name)
+    return chosen
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """The last part of each name, where that is unambiguous."""
+    last = [name.rpartition(".")[2] for name in names]
+    return {
+        name: part if last.count(part) == 1 and part != "name" else name for name, part in zip(names, last, strict=True)
+    }

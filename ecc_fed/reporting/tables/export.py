@@ -1,0 +1,76 @@
+"""The table of the arms as Markdown and as CSV, and every run in a line."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from ecc_fed.core.rows import Phase
+from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.statistics import Estimate
+from ecc_fed.reporting.formatting import estimate_text, number_text
+from ecc_fed.reporting.measures import BY_NAME, MEASURES, estimate_all
+from ecc_fed.reporting.run import Run
+from ecc_fed.reporting.study import Group, Study
+from ecc_fed.reporting.tables.rows import HEADLINE, ArmRow, cells
+
+
+def _escape_markdown(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+def markdown_table(rows: Sequence[ArmRow]) -> str:
+    """The table in Markdown, an arm a line."""
+    body = [{"Arm": row.group.label, "Seeds": str(len(row.group.runs)), **cells(row)} for row in rows]
+    if not body:
+        return ""
+    lines = [list(body[0]), ["---"] * len(body[0]), *[list(line.values()) for line in body]]
+    return "".join(f"| {' | '.join(map(_escape_markdown, line))} |\n" for line in lines)
+
+
+def run_estimates(group: Group, run: Run, phase: Phase) -> dict[str, Estimate | None]:
+    """Every measure of one run's phase."""
+    return estimate_all(run.rows(phase), derive_seed(run.seed, "report", group.label, phase))
+
+
+def csv_table(study: Study) -> str:
+    """Every measure of every arm, phase and seed in long form; seed "all" pools the queries of all seeds."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["arm", "variant", "seed", "phase", "measure", "mean", "ci95_low", "ci95_high", "queries"])
+
+    def write(group: Group, seed: str, phase: str, name: str, estimate: Estimate | None) -> None:
+        figures: list[object] = ["", "", "", 0]
+        if estimate is not None:
+            bounds = [f"{bound:.6g}" if bound is not None else "" for bound in (estimate.low, estimate.high)]
+            figures = [f"{estimate.mean:.6g}", *bounds, estimate.n]
+        writer.writerow([group.arm, group.variant_label, seed, phase, name, *figures])
+
+    for group in study.groups:
+        phases: tuple[tuple[Phase, dict[str, Estimate | None]], ...] = (("base", group.base), ("final", group.final))
+        for phase, pooled in phases:
+            for measure in MEASURES:
+                write(group, "all", phase, measure.name, pooled[measure.name])
+            for run in group.runs:
+                for name, estimate in run_estimates(group, run, phase).items():
+                    write(group, str(run.seed), phase, name, estimate)
+    return out.getvalue()
+
+
+def seed_table(study: Study) -> list[dict[str, str]]:
+    """A line for every run: the arm, the seed, and the headline means without intervals."""
+    lines = []
+    for group in study.groups:
+        for run in group.runs:
+            found = run_estimates(group, run, "final")
+            shown = {BY_NAME[name].label: estimate_text(found[name], BY_NAME[name]) for name in HEADLINE}
+            lines.append(
+                {
+                    "Arm": group.label,
+                    "Seed": str(run.seed),
+                    "Shops": str(len(run.shops)),
+                    "Failures": str(len(run.info.failures)),
+                    **shown,
+                    "Seconds": number_text(run.info.runtime.wall_seconds),
+                }
+            )
+    return lines

@@ -1,0 +1,50 @@
+"""The table of the arms for the terminal."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from ecc_fed.reporting.formatting import difference_text, estimate_text
+from ecc_fed.reporting.measures import BY_NAME
+from ecc_fed.reporting.tables.rows import HEADLINE, ArmRow, cells, cost_cells
+
+
+def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
+    """Arms side by side as columns, as many to a table as `width` characters hold; one arm beside its base."""
+    if len(rows) == 1:
+        return [_before_and_after(rows[0])]
+    body = [cells(row, "\n") for row in rows]
+    titles = list(body[0]) if body else []
+    # Cells are at most "[0.712, 0.733]" wide, unless the arm's own name is wider.
+    widths = [max(16, *(len(word) + 2 for word in row.group.label.split())) for row in rows]
+    tables: list[Table] = []
+    start = 0
+    while start < len(rows):
+        stop = start + 1
+        while stop < len(rows) and max(map(len, titles)) + 3 + sum(widths[start : stop + 1]) <= width:
+            stop += 1
+        table = Table(show_lines=False, row_styles=["", "dim"], pad_edge=False)
+        table.add_column("final, 95% interval")
+        for row in rows[start:stop]:
+            table.add_column(row.group.label, justify="right", overflow="fold")
+        seeds = [", ".join(map(str, row.group.seeds)) for row in rows[start:stop]]
+        table.add_row("Seeds", *seeds)
+        for title in titles:
+            table.add_row(title, *[cell[title] for cell in body[start:stop]])
+        tables.append(table)
+        start = stop
+    return tables
+
+
+def _before_and_after(row: ArmRow) -> Table:
+    table = Table(show_lines=False, row_styles=["", "dim"], pad_edge=False)
+    for title in ("95% interval", "before", f"after ({row.group.label})", "paired difference"):
+        table.add_column(title, justify="left" if title == "95% interval" else "right", overflow="fold")
+    differences = row.group.gain().differences
+    for name in HEADLINE:
+        measure = BY_NAME[name]
+        before, after = (estimate_text(of[name], measure, "\n") for of in (row.group.base, row.measures))
+        table.add_row(measure.label, before, after, difference_text(differences[name], measure, "\n"))
+    for title, text in cost_cells(row, "\n").items():
+        table.add_row(title, "", text, "")
+    return table
