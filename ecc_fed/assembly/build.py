@@ -11,7 +11,6 @@ from typing import Any, cast
 
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
-from ecc_fed.core.completion import Language
 from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor, StudyView, Teacher
 from ecc_fed.core.records import PseudoLabel, Shop
 from ecc_fed.core.run_directory import RunDirectory
@@ -27,10 +26,7 @@ from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.distillation.generated import read_generated
-from ecc_fed.teacher.gateway.budget import Budget
-from ecc_fed.teacher.gateway.cache import ReplyCache
 from ecc_fed.teacher.gateway.gateway import Gateway
-from ecc_fed.teacher.gateway.retry import RetryPolicy
 
 EMBEDDED = Path(__file__).parent.parent / "end_model" / "embedded"
 
@@ -135,19 +131,14 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher |
     teacher = build_teacher(config) if teacher is None else teacher
     redactor: Redactor = instantiate(config.redaction, "redaction")
     ledger = MemoryLedger()
-    limits = config.gateway
+    settings = config.gateway
     gateway = Gateway(
         teacher,
         ledger,
         redactor,
-        cache=ReplyCache(limits.cache_path) if limits.cache_path else None,
-        budget=Budget(limits.max_requests, limits.max_tokens, limits.max_cost_usd, budget_share),
-        retry=RetryPolicy(
-            limits.max_attempts, limits.first_delay_seconds, seed=derive_seed(config.seed, "gateway_retry")
-        ),
-        timeout_seconds=limits.timeout_seconds,
-        max_parallel=limits.max_parallel,
-        language=cast(Language, limits.language),
+        settings,
+        budget=settings.budget(budget_share),
+        retry=settings.retry(derive_seed(config.seed, "gateway_retry")),
     )
     return Cloud(teacher, gateway, ledger, redactor.name)
 

@@ -19,6 +19,7 @@ from ecc_fed.end_model.adapters.settings import AdapterSettings, adapter_setting
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.settings import EvolutionSettings
 from ecc_fed.judging.final_score import Thresholds
+from ecc_fed.teacher.gateway.settings import GatewaySettings
 
 
 @dataclass(frozen=True)
@@ -97,30 +98,6 @@ class JudgeSettings(Thresholds):
 
 
 @dataclass(frozen=True)
-class GatewayConfig:
-    """The one way to the cloud."""
-
-    cache_path: str | None = None
-    max_requests: int | None = None
-    max_tokens: int | None = None
-    max_cost_usd: float | None = None
-    timeout_seconds: float = 60.0
-    max_attempts: int = 4
-    first_delay_seconds: float = 1.0
-    max_parallel: int = 8
-    language: str = "zh"
-
-    def __post_init__(self) -> None:
-        for name in ("max_requests", "max_tokens", "max_cost_usd"):
-            value = getattr(self, name)
-            require(value is None or value >= 0, f"gateway.{name}", value, "0 or more, or null for no limit")
-        require(self.timeout_seconds > 0, "gateway.timeout_seconds", self.timeout_seconds, "above 0")
-        require(self.max_attempts >= 1, "gateway.max_attempts", self.max_attempts, "1 or more")
-        require(self.first_delay_seconds >= 0, "gateway.first_delay_seconds", self.first_delay_seconds, "0 or more")
-        require(self.max_parallel >= 1, "gateway.max_parallel", self.max_parallel, "1 or more")
-
-
-@dataclass(frozen=True)
 class RuntimeConfig:
     """Where the work runs."""
 
@@ -185,7 +162,7 @@ class RunConfig:
     finetune: FineTuneSettings
     decoding: Decoding
     teacher: Mapping[str, Any]
-    gateway: GatewayConfig
+    gateway: GatewaySettings
     redaction: Mapping[str, Any]
     judge: JudgeSettings
     feedback: Mapping[str, Any]

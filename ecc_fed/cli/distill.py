@@ -14,7 +14,6 @@ from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_value
 from ecc_fed.cli.progress import run_progress
-from ecc_fed.core.completion import Language
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Split
 from ecc_fed.core.run_directory import write_text
@@ -62,7 +61,7 @@ def main(arguments: list[str]) -> int:
     # Prompts that come again within a pass are not paid twice.
     cache = config.gateway.cache_path or ":memory:"
     config = replace(config, gateway=replace(config.gateway, cache_path=cache))
-    language = cast(Language, config.gateway.language)
+    language = config.gateway.language
     console = Console(stderr=True)
     with console.status("Reading the corpus"):
         cloud = build_cloud(config)

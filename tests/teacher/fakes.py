@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 
 from ecc_fed.core.completion import Completion, Language, TeacherPrompt
 from ecc_fed.core.records import OrderRecord, TeacherRequest, Turn
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.privacy.redaction import NoRedaction
 from ecc_fed.teacher.gateway.gateway import Gateway
+from ecc_fed.teacher.gateway.settings import GatewaySettings
 from ecc_fed.teacher.prompts import few_shot_part, prompt_after
 
 EXAMPLES = (("发什么快递", "亲，默认发中通哦"), ("几天能到", "亲，一般三天到哦"))
@@ -85,8 +87,9 @@ class Waits:
 
 def gateway(teacher: object, **changes: object) -> tuple[Gateway, MemoryLedger, Waits]:
     ledger, waits = MemoryLedger(), Waits()
-    settings = {"redactor": NoRedaction(), "sleep": waits, "clock": lambda: 0.0} | changes
-    return Gateway(teacher, ledger, **settings), ledger, waits
+    own = {field.name: changes.pop(field.name) for field in fields(GatewaySettings) if field.name in changes}
+    parts = {"redactor": NoRedaction(), "sleep": waits, "clock": lambda: 0.0} | changes
+    return Gateway(teacher, ledger, settings=GatewaySettings(**own), **parts), ledger, waits
 
 
 class StarSession:

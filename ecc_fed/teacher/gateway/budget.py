@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from ecc_fed.core.errors import BudgetExceeded, ConfigError
+from ecc_fed.core.errors import BudgetExceeded
+from ecc_fed.core.ranges import require
 
 # Sums of prices and parts of limits carry rounding errors; a billionth never decides.
 _SLACK = 1e-9
@@ -46,8 +47,7 @@ class Budget:
             ("max_tokens", max_tokens),
             ("max_cost_usd", max_cost_usd),
         ):
-            if value is not None and not value >= 0:
-                raise ConfigError(f"gateway.{name} is {value}: give a number from 0, or null for no limit")
+            require(value is None or value >= 0, f"gateway.{name}", value, "0 or more, or null for no limit")
         self.max_requests, self.max_tokens, self.max_cost_usd = max_requests, max_tokens, max_cost_usd
         self._share = share
         self._spent = Spending()

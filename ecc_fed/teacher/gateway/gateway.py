@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ecc_fed.core.completion import Completion, FewShotPart, Language, TeacherPrompt
-from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.completion import Completion, FewShotPart, TeacherPrompt
 from ecc_fed.core.protocols import Ledger, RedactedSession, Redactor, Teacher
 from ecc_fed.core.records import OrderRecord, TeacherReply, TeacherRequest, Turn
 from ecc_fed.teacher.gateway.budget import Budget
@@ -21,8 +20,8 @@ from ecc_fed.teacher.gateway.egress import egress_entries
 from ecc_fed.teacher.gateway.replies import reply_from_cache, reply_of_call, restored, stored_form
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.gateway.sending import Call, Sender
-from ecc_fed.teacher.prompts import TEMPLATES, few_shot_part, one_line, prompt_after
-from ecc_fed.teacher.ranges import require_range
+from ecc_fed.teacher.gateway.settings import UNLIMITED, GatewaySettings
+from ecc_fed.teacher.prompts import few_shot_part, one_line, prompt_after
 
 Examples = tuple[tuple[str, str], ...]
 Customers = tuple[OrderRecord | None, ...]
@@ -52,13 +51,10 @@ class Gateway:
         teacher: the model.
         ledger: gets an entry for every part of every attempt that is sent, and for every reply.
         redactor: what turns and examples pass first.
-        cache: replies known already, or None to keep none. Equal prompts of a shop within one
-            `answer` are sent once in either case.
-        budget: upper limits; None is none.
-        retry: when failed attempts are tried again; None is `RetryPolicy()`.
-        timeout_seconds: of one attempt, above 0.
-        max_parallel: calls under way at once, 1 to 256.
-        language: of Table II, "zh" or "en".
+        settings: timeout, parallel calls and language, and what cache, budget and retries are by default.
+        cache: replies known already. Equal prompts of a shop within one `answer` are sent once even without.
+        budget: upper limits.
+        retry: when failed attempts are tried again.
         sleep: waits for a number of seconds.
         clock: seconds, from any start.
     """
@@ -68,28 +64,24 @@ class Gateway:
         teacher: Teacher,
         ledger: Ledger,
         redactor: Redactor,
+        settings: GatewaySettings = UNLIMITED,
+        *,
         cache: ReplyCache | None = None,
         budget: Budget | None = None,
         retry: RetryPolicy | None = None,
-        timeout_seconds: float = 60.0,
-        max_parallel: int = 8,
-        language: Language = "zh",
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        require_range("gateway.timeout_seconds", timeout_seconds, 1e-3)
-        require_range("gateway.max_parallel", max_parallel, 1, 256)
-        if language not in TEMPLATES:
-            raise ConfigError(f"gateway.language is {language!r}: give one of {', '.join(sorted(TEMPLATES))}")
         self.name = teacher.name
-        self.budget = Budget() if budget is None else budget
+        self.budget = settings.budget() if budget is None else budget
         self._teacher = teacher
         self._ledger = ledger
         self._redactor = redactor
-        self._cache = cache
-        self._language: Language = language
-        retry = RetryPolicy() if retry is None else retry
-        self._sender = Sender(teacher, self.budget, retry, timeout_seconds, max_parallel, sleep, clock)
+        self._cache = settings.cache() if cache is None else cache
+        self._language = settings.language
+        retry = settings.retry() if retry is None else retry
+        timeout, parallel = settings.timeout_seconds, settings.max_parallel
+        self._sender = Sender(teacher, self.budget, retry, timeout, parallel, sleep, clock)
         self._few_shot = lru_cache(maxsize=_REMEMBERED_SHOPS)(self._redacted_few_shot)
 
     def answer(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ecc_fed.core.ranges import require_number
 from ecc_fed.core.records import Outcome
 from ecc_fed.core.seeding import derive_rng
-from ecc_fed.teacher.ranges import require_range
 
 RETRIABLE: frozenset[Outcome] = frozenset({"rate_limited", "unavailable", "timeout"})
 
@@ -31,10 +31,10 @@ class RetryPolicy:
         jitter: float = 0.25,
         seed: int = 0,
     ) -> None:
-        require_range("retry.max_attempts", max_attempts, 1, 100)
-        require_range("retry.first_delay_seconds", first_delay_seconds, 0)
-        require_range("retry.max_delay_seconds", max_delay_seconds, 0)
-        require_range("retry.jitter", jitter, 0, 1)
+        require_number("gateway.max_attempts", max_attempts, 1, 100)
+        require_number("gateway.first_delay_seconds", first_delay_seconds, 0)
+        require_number("gateway.max_delay_seconds", max_delay_seconds, 0)
+        require_number("gateway.jitter", jitter, 0, 1)
         self.max_attempts = max_attempts
         self.first_delay_seconds = first_delay_seconds
         self.max_delay_seconds = max_delay_seconds

@@ -14,13 +14,13 @@ import torch
 from transformers import LogitsProcessorList
 
 from ecc_fed.core.completion import Completion, TeacherPrompt
+from ecc_fed.core.ranges import require_number
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.teacher.providers.answers import Answer, completion_of, failed
 from ecc_fed.teacher.providers.local_model import open_local_model
 from ecc_fed.teacher.providers.prices import Price
 from ecc_fed.teacher.providers.seeded_draw import SeededDraw
 from ecc_fed.teacher.providers.settings import check_sampling, stated
-from ecc_fed.teacher.ranges import require_range
 
 
 class LocalTransformersTeacher:
@@ -61,8 +61,8 @@ class LocalTransformersTeacher:
     ) -> None:
         check_sampling(temperature, top_p, max_output_tokens)
         if temperature is not None:
-            require_range("teacher.temperature", temperature, 1e-3, 2)
-        require_range("teacher.batch_size", batch_size, 1, 1024)
+            require_number("teacher.temperature", temperature, 1e-3, 2)
+        require_number("teacher.batch_size", batch_size, 1, 1024)
         self._opened = open_local_model(path, dtype, device)
         self._temperature, self._top_p, self._seed = temperature, top_p, seed
         self._batch_size = batch_size

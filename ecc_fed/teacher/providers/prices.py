@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.teacher.ranges import require_range
+from ecc_fed.core.ranges import require_number
 
 _KEYS = ("input", "output", "cached_input")
 PriceTable = Mapping[str, Mapping[str, float]]
@@ -46,5 +46,5 @@ def price_of(model: str, table: PriceTable | None) -> Price:
     if not isinstance(line, Mapping) or set(line) - set(_KEYS) or not {"input", "output"} <= set(line):
         raise ConfigError(f"teacher.prices.{model} is {line!r}: give input and output, and cached_input if it differs")
     for name, value in line.items():
-        require_range(f"teacher.prices.{model}.{name}", value, 0)
+        require_number(f"teacher.prices.{model}.{name}", value, 0)
     return Price(line["input"], line["output"], line.get("cached_input", line["input"]))

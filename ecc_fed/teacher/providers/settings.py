@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.teacher.ranges import require_range
+from ecc_fed.core.ranges import require_number
 
 # Why a call got no reply where nothing may be sent.
 REPLAY_ONLY = "not in the cache, and teacher.replay=true lets nothing out"
@@ -18,10 +18,10 @@ def check_sampling(temperature: float | None, top_p: float | None, max_output_to
         ConfigError: names the setting.
     """
     if temperature is not None:
-        require_range("teacher.temperature", temperature, 0, 2)
+        require_number("teacher.temperature", temperature, 0, 2)
     if top_p is not None:
-        require_range("teacher.top_p", top_p, 1e-6, 1)
-    require_range("teacher.max_output_tokens", max_output_tokens, 1)
+        require_number("teacher.top_p", top_p, 1e-6, 1)
+    require_number("teacher.max_output_tokens", max_output_tokens, 1)
 
 
 def stated(**values: str | int | float | None) -> dict[str, str | int | float]:

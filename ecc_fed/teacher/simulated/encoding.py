@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecc_fed.core.ranges import require_number
 from ecc_fed.core.records import Array
-from ecc_fed.teacher.ranges import require_range
 
 # Multipliers of a multiplicative hash (odd, near 2^64 / golden ratio and 2^64 / sqrt 2).
 _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xB504F333F9DE6485)
@@ -27,7 +27,7 @@ class CharacterEncoder:
     """
 
     def __init__(self, dimensions: int = 2048) -> None:
-        require_range("encoder.dimensions", dimensions, 16, 65536)
+        require_number("encoder.dimensions", dimensions, 16, 65536)
         self.dimensions = dimensions
 
     def encode(self, texts: Sequence[str]) -> Array:

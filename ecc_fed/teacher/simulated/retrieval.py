@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from ecc_fed.core.completion import Completion, FewShotPart, Language, TeacherPrompt, estimate_tokens
 from ecc_fed.core.protocols import TextEncoder
+from ecc_fed.core.ranges import require_number
 from ecc_fed.core.records import Array
 from ecc_fed.core.seeding import derive_rng
-from ecc_fed.teacher.ranges import require_range
 from ecc_fed.teacher.simulated.encoding import CharacterEncoder
 
 WITHOUT_EXAMPLES: dict[Language, str] = {
@@ -87,15 +87,15 @@ class RetrievalTeacher:
         max_output_tokens: int = 1024,
         seed: int = 0,
     ) -> None:
-        require_range("teacher.context_weight", context_weight, 0, 1)
-        require_range("teacher.meaning_weight", meaning_weight, 0, 10)
-        require_range("teacher.answer_weight", answer_weight, 0, 10)
-        require_range("teacher.same_question", same_question, 0, 1)
-        require_range("teacher.error_rate", error_rate, 0, 1)
-        require_range("teacher.latency_seconds", latency_seconds, 0)
-        require_range("teacher.input_usd_per_million_tokens", input_usd_per_million_tokens, 0)
-        require_range("teacher.output_usd_per_million_tokens", output_usd_per_million_tokens, 0)
-        require_range("teacher.max_output_tokens", max_output_tokens, 1)
+        require_number("teacher.context_weight", context_weight, 0, 1)
+        require_number("teacher.meaning_weight", meaning_weight, 0, 10)
+        require_number("teacher.answer_weight", answer_weight, 0, 10)
+        require_number("teacher.same_question", same_question, 0, 1)
+        require_number("teacher.error_rate", error_rate, 0, 1)
+        require_number("teacher.latency_seconds", latency_seconds, 0)
+        require_number("teacher.input_usd_per_million_tokens", input_usd_per_million_tokens, 0)
+        require_number("teacher.output_usd_per_million_tokens", output_usd_per_million_tokens, 0)
+        require_number("teacher.max_output_tokens", max_output_tokens, 1)
         self._encoder = CharacterEncoder() if encoder is None else encoder
         self._meaning = meaning
         self._meaning_weight = meaning_weight if meaning is not None else 0.0

@@ -53,5 +53,5 @@ def test_calls_turned_away_together_come_back_apart():
     ("name", "value"), [("max_attempts", 0), ("first_delay_seconds", -1), ("max_delay_seconds", -1), ("jitter", 1.5)]
 )
 def test_settings_out_of_range_are_refused(name, value):
-    with pytest.raises(ConfigError, match=rf"retry\.{name} is {value}: give a number from"):
+    with pytest.raises(ConfigError, match=rf"gateway\.{name}={value} is out of range: a number from"):
         RetryPolicy(**{name: value})

@@ -126,8 +126,8 @@ def test_other_weights_have_another_fingerprint(tmp_path: Path, folder: Path) ->
         ({"path": "./nowhere"}, ModelError, r"the teacher model './nowhere' is no folder"),
         ({"device": "tpu"}, ConfigError, "device='tpu' of the teacher model is unknown"),
         ({"dtype": "int3"}, ConfigError, "teacher.dtype=int3 is unknown"),
-        ({"batch_size": 0}, ConfigError, "teacher.batch_size is 0"),
-        ({"temperature": 0}, ConfigError, "teacher.temperature is 0"),
+        ({"batch_size": 0}, ConfigError, r"teacher.batch_size=0 is out of range"),
+        ({"temperature": 0}, ConfigError, "teacher.temperature=0 is out of range"),
     ],
 )
 def test_mistakes_are_named(folder: Path, changes: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -222,15 +222,15 @@ def test_refusals_by_each_servers_words(status: int, body: Any, outcome: str) ->
     ("changes", "message"),
     [
         ({"api_key_env": "UNSET_KEY"}, "environment variable UNSET_KEY is not set.*export UNSET_KEY"),
-        ({"temperature": 3}, "teacher.temperature is 3"),
-        ({"top_p": 0}, "teacher.top_p is 0"),
-        ({"max_output_tokens": 0}, "teacher.max_output_tokens is 0"),
+        ({"temperature": 3}, "teacher.temperature=3 is out of range"),
+        ({"top_p": 0}, "teacher.top_p=0 is out of range"),
+        ({"max_output_tokens": 0}, "teacher.max_output_tokens=0 is out of range"),
         ({"base_url": "ftp://x"}, "teacher.base_url='ftp://x' is no http address"),
         ({"base_url": "http://"}, "no http address"),
         ({"base_url": "http://x:port"}, "base_url cannot be read"),
         ({"model": "other"}, "no line for the model other.*cloud-1.*teacher.prices=null"),
         ({"prices": {"cloud-1": {"input": 1}}}, "give input and output"),
-        ({"prices": {"cloud-1": {"input": -1, "output": 1}}}, r"teacher.prices.cloud-1.input is -1"),
+        ({"prices": {"cloud-1": {"input": -1, "output": 1}}}, r"teacher.prices.cloud-1.input=-1 is out of range"),
     ],
 )
 def test_mistakes_are_named_with_their_remedy(open_teacher: Any, changes: dict[str, Any], message: str) -> None:

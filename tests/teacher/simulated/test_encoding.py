@@ -49,5 +49,5 @@ def test_it_is_the_same_in_every_process():
 
 @pytest.mark.parametrize("dimensions", [0, 10**9])
 def test_dimensions_out_of_range_are_refused(dimensions):
-    with pytest.raises(ConfigError, match=r"encoder\.dimensions is"):
+    with pytest.raises(ConfigError, match=r"encoder\.dimensions=.* is out of range"):
         CharacterEncoder(dimensions)

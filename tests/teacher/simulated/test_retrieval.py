@@ -240,5 +240,5 @@ def test_odd_questions_get_some_answer(query):
     ],
 )
 def test_settings_out_of_range_are_refused(name, value):
-    with pytest.raises(ConfigError, match=rf"teacher\.{name} is .*: give a number from"):
+    with pytest.raises(ConfigError, match=rf"teacher\.{name}=.* is out of range: a number from"):
         RetrievalTeacher(**{name: value})
