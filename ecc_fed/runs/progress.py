@@ -26,8 +26,10 @@ class Stages:
     def hosts_ready(self, reports: Sequence[HostReport]) -> None:
         """The hosts have chosen how many shops run side by side."""
         hosts = "1 host" if len(reports) == 1 else f"{len(reports)} hosts"
-        most = max(report.shops_per_batch for report in reports)
-        self._on_progress(f"{hosts}, {most} shops side by side ({reports[0].batch_reason})", self._done, self._total)
+        largest = max(reports, key=lambda report: report.shops_per_batch)
+        most = largest.shops_per_batch
+        shops = f"{most} shops side by side" if most > 1 else "one shop at a time"
+        self._on_progress(f"{hosts}, {shops} ({largest.batch_reason})", self._done, self._total)
 
     def shop_done(self, phase: str, server_round: int, shop_id: str, seconds: float) -> None:
         """A shop has answered."""

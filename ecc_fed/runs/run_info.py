@@ -78,13 +78,14 @@ def _runtime(
     steps = sum(row.steps for row in metrics)
     train_seconds = sum(record.seconds for record in result.rounds)
     services = sorted({name for host in hosts for name in host.service_seconds})
+    largest = max(hosts, key=lambda host: host.shops_per_batch, default=None)
     return Runtime(
         wall_seconds=wall_seconds,
         client_steps=steps,
         client_steps_per_second=steps / train_seconds if train_seconds else 0.0,
         hosts=len(hosts),
-        shops_per_batch=max((host.shops_per_batch for host in hosts), default=1),
-        batch_reason=hosts[0].batch_reason if hosts else "",
+        shops_per_batch=largest.shops_per_batch if largest is not None else 1,
+        batch_reason=largest.batch_reason if largest is not None else "",
         service_seconds={name: sum(host.service_seconds.get(name, 0.0) for host in hosts) for name in services},
         base_loads=sum(host.base_loads for host in hosts),
         peak_rss_bytes=max((host.peak_rss_bytes for host in hosts), default=0),

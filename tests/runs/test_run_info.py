@@ -39,8 +39,8 @@ RESULT = FederationResult(
     Evaluation(),
 )
 HOSTS = (
-    HostReport(1, 100, 7, 4, "all fit", (), 0.0, {"judge": 1.0, "teacher": 2.0}),
-    HostReport(2, 300, 5, 2, "halved", (BatchHalved(2, 4, 2, "out of memory"),), 0.0, {"judge": 0.5}),
+    HostReport(1, 100, 7, 3, "few fit", (), 0.0, {"judge": 1.0, "teacher": 2.0}),
+    HostReport(2, 300, 5, 4, "all fit", (BatchHalved(2, 4, 2, "out of memory"),), 0.0, {"judge": 0.5}),
 )
 
 
