@@ -11,7 +11,9 @@ from ecc_fed.core.errors import RunDirectoryError, WriteError
 from ecc_fed.core.records import (
     AdapterState,
     EgressEntry,
+    Feedback,
     FineTuneSettings,
+    Pair,
     ReplyRequest,
     Shop,
     TeacherReply,
@@ -21,6 +23,7 @@ from ecc_fed.core.records import (
 from ecc_fed.core.rows import MetricRow, read_rows
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.core.truth import Truth
 from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs, stream_part
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
@@ -28,6 +31,8 @@ from tests.evolution.fakes import (
     NAMES,
     CountingModel,
     EchoGateway,
+    about,
+    courier,
     pair,
     services,
     settings,
@@ -442,3 +447,24 @@ def test_a_trial_job_is_one_step_on_the_longest_pairs(tmp_path: Path) -> None:
 def test_the_shops_are_told_in_order_and_the_loads_of_the_base_too(tmp_path: Path) -> None:
     shops = device(tmp_path, [shop("b"), shop("a")])
     assert (shops.shop_ids, shops.base_loads) == (("b", "a"), 1)
+
+
+def test_played_customers_are_told_the_truth_of_their_own_shop(tmp_path: Path) -> None:
+    told: list[Truth | None] = []
+
+    class Listening:
+        def feedback(
+            self, pairs: Sequence[Pair], truths: Sequence[Truth | None], replies: Sequence[str], seed: int
+        ) -> list[Feedback | None]:
+            told.extend(truths)
+            return [None] * len(pairs)
+
+    shops = [shop("a"), shop("b"), shop("c")]
+    truth = {shop_id: {f"{shop_id}/s1": about(courier(value))} for shop_id, value in (("a", "圆通"), ("b", "申通"))}
+    given = replace(services(), feedback=Listening())
+    devices = ShopDevices(shops, truth, given, settings(), RunDirectory(tmp_path), write_adapter, seed=0)
+    for shop_id in "bac":
+        devices.train(shop_id, 1, None)
+    expected = [None] * 12
+    expected[1], expected[5] = truth["b"]["b/s1"], truth["a"]["a/s1"]
+    assert told == expected

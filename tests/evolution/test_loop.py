@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecc_fed.core.records import Array, Feedback, FineTuneSettings, Judgement, Pair, TeacherReply, Turn
+from ecc_fed.core.records import Array, Feedback, FineTuneSettings, Judgement, OrderRecord, Pair, TeacherReply, Turn
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import Truth
 from ecc_fed.evolution.experience import Experience, draw_examples
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, learn, serve, wants_reference
 from ecc_fed.evolution.settings import Services
-from tests.evolution.fakes import NAMES, CountingModel, EchoGateway, pair, services, settings
+from tests.evolution.fakes import NAMES, CountingModel, EchoGateway, about, courier, pair, services, settings
 
 PAIRS = tuple(pair("a", f"p{i}") for i in range(4))
 HAPPY, SAD = Feedback(True), Feedback(False)
@@ -103,6 +103,16 @@ def test_the_cloud_gets_each_prompt_with_the_same_few_shots() -> None:
     assert first.examples == second.examples == (("q p2", "发圆通"), ("q p3", "发圆通"))
 
 
+def test_the_gateway_is_told_the_order_record_of_each_customer() -> None:
+    given = services()
+    known = [replace(p, customer=OrderRecord(name=f"name {p.pair_id}")) for p in PAIRS]
+    ask_cloud([known[0], PAIRS[1]], [known[2], PAIRS[3], known[3]], "judge", 1, given)
+    assert isinstance(given.gateway, EchoGateway)
+    first, second = given.gateway.requests
+    assert (first.customer, second.customer) == (known[0].customer, None)
+    assert first.example_customers == second.example_customers == (known[2].customer, None, known[3].customer)
+
+
 def test_judgements_stand_where_the_cloud_answered() -> None:
     judge = Scripted({"r1": 0.3, "r3": 0.8})
     given = replace(services(), judge=judge)
@@ -118,11 +128,13 @@ class Told:
     def __init__(self, verdicts: dict[str, Feedback | None]) -> None:
         self.verdicts = verdicts
         self.seeds: list[int] = []
+        self.truths: list[Truth | None] = []
 
     def feedback(
         self, pairs: Sequence[Pair], truths: Sequence[Truth | None], replies: Sequence[str], seed: int
     ) -> list[Feedback | None]:
         self.seeds.append(seed)
+        self.truths += truths
         return [self.verdicts[pair.pair_id] for pair in pairs]
 
 
@@ -163,6 +175,14 @@ def test_a_low_score_or_an_unhappy_customer_makes_a_label_and_nothing_else_does(
     assert (label.model_version, label.server_round) == ("echo-1", 3)
     assert [judgement.accepted for judgement in served.judgements if judgement] == [True, True, False, False]
     assert served.seconds >= 0
+
+
+def test_played_customers_are_told_what_is_true_of_their_own_pair() -> None:
+    given = scripted([0.9] * 4, [None] * 4)
+    truth = {"a/p0": about(courier()), "a/p2": about(courier("申通")), "a/p9": about()}
+    serve(PAIRS, ADAPTER, (), truth, settings(), given, 1, 0)
+    assert isinstance(given.feedback, Told)
+    assert given.feedback.truths == [truth["a/p0"], None, truth["a/p2"], None]
 
 
 def test_a_score_at_the_accept_score_is_no_label() -> None:

@@ -56,6 +56,12 @@ def test_an_accepted_form_is_nobodys_value_even_where_another_shop_has_it() -> N
     assert others(row("圆通申通韵达都发", ("圆通", "韵达")), truth) == []
 
 
+def test_a_value_inside_a_longer_number_is_nobodys() -> None:
+    truth = truth_of(a=courier("9"), b=courier("5"))
+    assert others(row("一共12.5元", ("9",)), truth) == []
+    assert others(row("一共5元", ("9",)), truth) == ["b"]
+
+
 def test_platform_rules_belong_to_no_shop() -> None:
     rule = Fact("platform/courier", "courier", "platform", ("申通",), ("圆通",))
     assert others(row("我们发申通"), truth_of(b=rule)) == []

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.facts import states_all, states_fact
 from ecc_fed.core.records import OrderRecord, Pair, Shop
+from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import Fact, ShopTruth, Truth
 from ecc_fed.corpus.simulator import SimulatorCorpus
 from ecc_fed.corpus.simulator.described import DescribedSession
@@ -299,6 +301,11 @@ def test_the_share_without_a_record_is_declared_and_moves_nothing_else(corpus: S
                 replace(pair, customer=None) for pair in every_pair([shop])
             ]
             customers |= {pair.session_id: pair.customer for pair in pairs}
+        # Frozen: a session's own stream says whether its customer has a record.
+        assert all(
+            (record is None) == (Random(derive_seed(0, "order_record", session_id)).random() < share)
+            for session_id, record in customers.items()
+        )
         without = sum(record is None for record in customers.values()) / len(customers)
         assert without == pytest.approx(share, abs=0.05)
 
