@@ -100,7 +100,7 @@ def test_text_that_is_not_utf8_becomes_replacement_marks(tmp_path):
     ("value", "where"),
     [
         (float("nan"), "the value is nan"),
-        ({"a": float("inf")}, "a is inf"),
+        ({"Xa": float("inf")}, "Xa is inf"),
         ([1.0, float("nan")], "1 is nan"),
         (({"deep": [0, {"x": -float("inf")}]},), "0.deep.1.x is -inf"),
     ],
@@ -239,6 +239,28 @@ def test_an_append_that_cannot_be_cut_back_still_says_why_it_failed(tmp_path, mo
         append_jsonl(tmp_path / "x.jsonl", [{"a": 2}])
 
 
+def test_a_folder_that_cannot_be_synced_keeps_nothing_from_being_written(tmp_path, monkeypatch):
+    sync = os.fsync
+
+    def refuse(handle):
+        if os.path.isdir(f"/proc/self/fd/{handle}"):  # noqa: PTH112 - a folder, as some file systems refuse
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_bytes(tmp_path / "x", b"whole")
+    assert (tmp_path / "x").read_bytes() == b"whole"
+
+
+def test_an_error_without_words_is_told_by_itself(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError("the cable is out")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(RunDirectoryError, match=r"^cannot read .*x.json: the cable is out$"):
+        read_json(tmp_path / "x.json")
+
+
 def test_jsonl_keeps_unusual_line_separators(tmp_path):
     rows = [{"text": "a\u2028b\x85c\r\nd"}, {"text": ""}]
     write_jsonl(tmp_path / "x.jsonl", rows)
@@ -315,7 +337,7 @@ def test_a_failed_append_cuts_the_file_back(tmp_path, monkeypatch):
 def test_missing_and_misplaced_files(tmp_path):
     with pytest.raises(RunDirectoryError, match=r"run.json is missing"):
         read_json(tmp_path / "run.json")
-    with pytest.raises(RunDirectoryError, match="cannot read"):
+    with pytest.raises(RunDirectoryError, match=r"^cannot read .*: Is a directory$"):
         read_jsonl(tmp_path)
     (tmp_path / "run.json").write_text('{\n"a": }')
     with pytest.raises(RunDirectoryError, match=r"run.json, line 2: not JSON"):

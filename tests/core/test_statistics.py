@@ -114,7 +114,7 @@ FIGURES = {
     ),
     "kappa": (
         kappa,
-        np.array([[1, 1], [1, 1], [1, 0], [1, 1], [0, 0]]),
+        np.array([[1, 1], [1, 1], [1, 0], [1, 1], [0, 0], [1, 1], [0, 1]]),
         lambda v, **k: bootstrap_kappa(*columns_of(v, 0, 1), **k),
     ),
     "area": (
@@ -208,10 +208,14 @@ def test_figures_of_one_call_stand_apart():
 
 
 def test_a_difference_counts_the_queries_that_take_part_on_either_side():
-    left = ([1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0])
-    right = ([0.0, 1.0, 0.0, 1.0], [0.0, 2.0, 0.0, 2.0])
+    left = ([1.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 1.5])
+    right = ([0.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0])
     (estimate,) = bootstrap_ratio_differences(left, right, seed=0)
     assert (estimate.n, estimate.mean) == (3, 0.5 - 0.5)
+    assert bootstrap_ratio_differences(right, left, seed=0)[0].n == 3
+    two = [np.stack([part, part], axis=1) for part in (*left, *right)]
+    pair = bootstrap_ratio_differences(two[:2], two[2:], seed=0)
+    assert pair == [estimate, estimate], "figures of one call stand apart"
 
 
 def test_single_precision_is_computed_in_double():
@@ -273,8 +277,7 @@ def test_blocks_of_draws_change_nothing_about_the_interval(monkeypatch):
     whole = bootstrap_mean(values, seed=1, resamples=3000)
     monkeypatch.setattr("ecc_fed.core.statistics._BLOCK_CELLS", 700)
     blocks = bootstrap_mean(values, seed=1, resamples=3000)
-    assert blocks.low == pytest.approx(whole.low, abs=0.005)
-    assert blocks.high == pytest.approx(whole.high, abs=0.005)
+    assert (blocks.low, blocks.high) == pytest.approx((whole.low, whole.high), rel=1e-12), "the draws are the same"
 
 
 def test_ratio_counts_only_queries_with_a_denominator():

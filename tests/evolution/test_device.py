@@ -281,16 +281,17 @@ def test_every_draw_of_a_shops_life_has_its_stream(tmp_path: Path) -> None:
     # Frozen: another name here is another draw, and every published figure moves.
     given, model = noting()
     loop = settings(cycles=2, human_share=0.5)
-    shops = device(tmp_path, [shop()], given, loop)
+    truth = truth_of([shop()])
+    shops = ShopDevices([shop()], truth, given, loop, RunDirectory(tmp_path), write_adapter, seed=7)
     shops.train("shop_0", 1, None)
     shops.train("shop_0", 2, None)
-    assert model.seeds == [derive_seed(0, "adapter")]
-    cycles = [derive_seed(0, "cycle", "shop_0", server_round, cycle) for server_round in (1, 2) for cycle in (0, 1)]
+    assert model.seeds == [derive_seed(7, "adapter")]
+    cycles = [derive_seed(7, "cycle", "shop_0", server_round, cycle) for server_round in (1, 2) for cycle in (0, 1)]
     assert [request.seed for request in model.requests] == [derive_seed(seed, "reply") for seed in cycles]
     assert [job.seed for job in model.jobs] == [derive_seed(seed, "fine_tune") for seed in cycles]
-    draws = derive_rng(0, "human_answered", "shop_0").random(8)
+    draws = derive_rng(7, "human_answered", "shop_0").random(8)
     human = {pair.pair_id for pair, draw in zip(shop().stream, draws, strict=True) if draw < 0.5}
-    assert human_answered(shop(), 0.5, 0) == human and 0 < len(human) < 8
+    assert human_answered(shop(), 0.5, 7) == human and 0 < len(human) < 8
     state = load_state(tmp_path / "shops" / "shop_0", 2)
     assert state.natural_ids == tuple(
         pair.pair_id for pair in (*shop().history, *shop().stream) if pair in shop().history or pair.pair_id in human
@@ -298,7 +299,7 @@ def test_every_draw_of_a_shops_life_has_its_stream(tmp_path: Path) -> None:
     shops.evaluate("shop_0", 2, None, "final")
     shops.evaluate("shop_0", 2, None, "base")
     final, base = model.requests[-2:]
-    assert final.seed == base.seed == derive_seed(derive_seed(0, "evaluate", "shop_0"), "reply")
+    assert final.seed == base.seed == derive_seed(derive_seed(7, "evaluate", "shop_0"), "reply")
 
 
 def test_the_cycles_of_a_round_share_its_part_of_the_stream_and_learn_one_after_the_other(tmp_path: Path) -> None:

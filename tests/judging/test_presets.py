@@ -188,7 +188,14 @@ def test_a_bi_encoders_relevance_is_the_mapped_cosine(tmp_path: Path) -> None:
     ]
     np.testing.assert_allclose(scores, expected, atol=3e-6)
     assert model.relevance([], []).shape == (0,)
-    with pytest.raises(ValueError, match="got 1 and 2"):
+    with pytest.raises(ValueError, match=r"^relevance needs as many queries as replies, got 1 and 2$"):
         model.relevance(["a"], ["a", "b"])
+    # Unless told otherwise it is the similarity of the same encoder; texts beyond 128 tokens are cut.
+    long = ["".join(QUERIES * 8) + end for end in ("亲您好呢", "1234")]
+    texts = [*QUERIES, long[0]], [*REPLIES, long[1]]
+    plain = BiEncoderRelevance(str(folder)).relevance(*texts)
+    np.testing.assert_array_equal(plain, EncoderSimilarity(str(folder)).similarity(*texts))
+    with pytest.raises(ConfigError, match="device='tpu'"):
+        BiEncoderRelevance(str(folder), device="tpu")
     with pytest.raises(ConfigError, match="cosine range"):
         BiEncoderRelevance(str(folder), cosine_low=0.9, cosine_high=0.2)

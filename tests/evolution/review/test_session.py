@@ -38,6 +38,7 @@ def review(
     answering: AdapterState | None = None,
     steps: int = 4,
     label_share: float = 0.5,
+    seed: int = 0,
 ) -> Review:
     given = given or services()
 
@@ -58,7 +59,7 @@ def review(
         Lesson(steps, 2e-3, label_share),
         stream,
         write_adapter,
-        0,
+        seed,
         ("embedded", "f00d"),
     )
 
@@ -222,17 +223,17 @@ def test_a_mark_outlives_a_lesson_that_fails(tmp_path: Path) -> None:
 def test_every_draw_of_a_chat_has_its_stream(tmp_path: Path) -> None:
     # Frozen: another name here is another draw, and a replayed chat answers otherwise.
     given = services()
-    shop_review = review(tmp_path, given, settings(reference="sampled", reference_rate=0.5))
+    shop_review = review(tmp_path, given, settings(reference="sampled", reference_rate=0.5), seed=7)
     answers = [shop_review.ask((), f"question {i}", silence) for i in range(12)]
     assert [answer.reply_seed for answer in answers] == [
-        derive_seed(0, "chat", answer.pair.pair_id) for answer in answers
+        derive_seed(7, "chat", answer.pair.pair_id) for answer in answers
     ]
-    draws = [derive_rng(0, "chat_reference", answer.pair.pair_id).random() for answer in answers]
+    draws = [derive_rng(7, "chat_reference", answer.pair.pair_id).random() for answer in answers]
     assert [answer.cloud is not None for answer in answers] == [draw < 0.5 for draw in draws]
     assert {request.purpose for request in requests(given)} == {"judge"}
     shop_review.mark(answers[0], "better", "right")
     shop_review.mark(answers[1], "better", "right too")
-    lessons = [derive_seed(0, "chat_lesson", "shop_0", i + 1, answers[i].pair.pair_id) for i in range(2)]
+    lessons = [derive_seed(7, "chat_lesson", "shop_0", i + 1, answers[i].pair.pair_id) for i in range(2)]
     assert [job.seed for job in jobs(given)] == lessons
     # The rehearsed examples are drawn first, then all are shuffled.
     rng = derive_rng(lessons[0], "examples")
