@@ -111,7 +111,7 @@ def test_presets_pin_pooling_range_and_thresholds() -> None:
         judge = to_run_config(compose_run([f"judge={name}"])).judge
         similarity, relevance = judge.similarity, judge.relevance
         assert (similarity["cosine_low"], similarity["cosine_high"]) == (0.0, 1.0)
-        assert (judge.thresholds.score_alpha, judge.thresholds.relevance_floor) == (0.8, 0.2)
+        assert (judge.score_alpha, judge.relevance_floor) == (0.8, 0.2)
         pinned[name] = (similarity["pooling"], relevance.get("activation", relevance.get("pooling")))
     assert pinned == {
         "simbert_rocketqa": ("cls_dense", "softmax_1"),
