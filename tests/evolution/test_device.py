@@ -469,3 +469,32 @@ def test_played_customers_are_told_the_truth_of_their_own_shop(tmp_path: Path) -
     expected = [None] * 12
     expected[1], expected[5] = truth["b"]["b/s1"], truth["a"]["a/s1"]
     assert told == expected
+
+
+def test_a_state_read_ahead_is_that_before_the_round_asked_for(tmp_path: Path) -> None:
+    shops = device(tmp_path, [shop()], loop=settings(human_share=0.0))
+    for server_round in (1, 2):
+        shops.train("shop_0", server_round, None)
+    shops.read_ahead({"shop_0": 2})
+    shops.train("shop_0", 2, None)  # done again, from round 1
+    state = load_state(tmp_path / "shops" / "shop_0", 2)
+    assert (state.served, len(state.metrics), float(state.adapter[NAMES[1]][0, 0])) == (8, 2, 4.0)
+
+
+def test_labels_of_earlier_rounds_are_remembered(tmp_path: Path) -> None:
+    # Its adapter stays bad, so that both rounds give labels.
+    loop = settings(fine_tune=FineTuneSettings(steps=1, batch_size=8), human_share=0.0, pseudo_share=1.0)
+    given, model = noting()
+    shops = device(tmp_path, [shop(num_history=0)], given, loop)
+    for server_round in (1, 2):
+        shops.train("shop_0", server_round, None)
+    state = load_state(tmp_path / "shops" / "shop_0", 2)
+    assert [label.pair_id for label in state.pseudo_labels] == [f"shop_0/s{i}" for i in range(8)]
+    assert {example.reply for example in model.jobs[1].examples} == {f"cloud q s{i}" for i in range(8)}
+    assert [entry.server_round for entry in state.egress] == [1] * 4 + [2] * 4
+
+
+def test_a_shop_that_never_trained_is_the_bare_base_and_not_a_fresh_adapter(tmp_path: Path) -> None:
+    given, model = noting()
+    device(tmp_path, [shop()], given).evaluate("shop_0", 0, None, "final")
+    assert model.requests[-1].adapter is None

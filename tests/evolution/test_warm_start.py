@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.records import FineTuneSettings, PseudoLabel
+from ecc_fed.core.records import Example, FineTuneSettings, PseudoLabel, Turn
+from ecc_fed.core.rows import MetricRow
 from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.core.seeding import derive_seed
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.settings import Services, WarmStartSettings
 from ecc_fed.evolution.shop_state import finished_rounds, load_state
@@ -82,6 +84,53 @@ def test_it_comes_before_round_one_and_only_once(tmp_path: Path) -> None:
     assert [(row.split, row.steps) for row in state.metrics] == [("warm_start", 4), ("stream", 2), ("stream", 2)]
 
 
+def test_its_row_of_metrics_tells_what_was_learned_and_that_nobody_was_served(tmp_path: Path) -> None:
+    device(tmp_path, services(), warm()).train("shop_0", 1, None)
+    row = load_state(tmp_path / "shops" / "shop_0", 0).metrics[0]
+    assert row.train_seconds >= 0
+    assert row == MetricRow(
+        server_round=0,
+        cycle=0,
+        shop_id="shop_0",
+        split="warm_start",
+        served=0,
+        escalated=0,
+        unhappy=0,
+        mean_score=None,
+        pseudo_labels=0,
+        natural_pairs=0,
+        train_loss=1.0,
+        steps=4,
+        teacher_requests=0,
+        teacher_cached=0,
+        teacher_failed=0,
+        teacher_errors=(),
+        input_tokens=0,
+        output_tokens=0,
+        cost_usd=0.0,
+        serve_seconds=0.0,
+        train_seconds=row.train_seconds,
+    )
+    device(tmp_path / "none", services(), warm(steps=0)).train("shop_0", 1, None)
+    row = load_state(tmp_path / "none" / "shops" / "shop_0", 0).metrics[0]
+    assert (row.steps, row.train_loss) == (0, None)
+
+
+def test_its_draws_have_their_stream_and_its_rows_their_place_in_the_trial(tmp_path: Path) -> None:
+    given = services()
+    longest = PseudoLabel("p", (Turn("customer", "z" * 99),), "cloud", "m", "distilled", 0)
+    generated = {"shop_0": (*shared_rows(rows()), longest)}
+    loop = settings(fine_tune=FineTuneSettings(steps=2, batch_size=4), warm_start=warm())
+    shops = ShopDevices([SHOP], {}, given, loop, RunDirectory(tmp_path), write_adapter, seed=7, generated=generated)
+    job = shops.trial_job()
+    assert job is not None and job.examples[0] == Example(longest.prompt, "cloud")
+    assert {example.reply for example in job.examples[1:]} == {"cloud q h0", "cloud q h1", "cloud q h2"}
+    shops.train("shop_0", 1, None)
+    assert isinstance(given.end_model, CountingModel)
+    seed = derive_seed(7, "warm_start", "shop_0")
+    assert given.end_model.jobs[0].seed == derive_seed(seed, "fine_tune")
+
+
 def test_a_killed_first_round_does_not_start_warm_again(tmp_path: Path) -> None:
     device(tmp_path, services(), warm()).evaluate("shop_0", 0, None, "final")
     given = services()
@@ -115,6 +164,9 @@ def test_an_adapter_from_the_server_is_not_warmed_over(tmp_path: Path) -> None:
     incoming = {NAMES[0]: np.ones((2, 3), np.float32), NAMES[1]: np.full((3, 2), 10, np.float32)}
     report = device(tmp_path, given, warm()).train("shop_0", 1, incoming)
     assert float(report.adapter[NAMES[1]][0, 0]) == 12
+    assert isinstance(given.end_model, CountingModel)
+    assert [job.settings.steps for job in given.end_model.jobs] == [2]
+    assert finished_rounds(tmp_path / "shops" / "shop_0") == [1]
 
 
 def test_a_shop_takes_its_own_rows_alone_unless_the_set_is_public() -> None:
@@ -126,12 +178,21 @@ def test_a_shop_takes_its_own_rows_alone_unless_the_set_is_public() -> None:
 
 
 def test_rows_of_another_corpus_or_of_the_test_part_are_refused() -> None:
-    with pytest.raises(CorpusError, match=r"warm_start.path=set has no row of shop_0"):
+    public = "declare the set public with evolution.warm_start.shared=true."
+    with pytest.raises(CorpusError) as caught:
         own_rows(SHOP, rows("shop_1"), "set")
+    assert str(caught.value) == (
+        "evolution.warm_start.path=set has no row of shop_0. Go on with the `ecc-fed distill` that wrote it, or "
+        f"{public}"
+    )
     test_pair = SHOP.test[0]
     tested = Generated("shop_0", test_pair.pair_id, test_pair.prompt, "cloud", "cloud-1")
-    with pytest.raises(CorpusError, match=r"another corpus, seed or partition: its pair shop_0/t0"):
+    with pytest.raises(CorpusError) as caught:
         own_rows(SHOP, [*rows(), tested], "set")
+    assert str(caught.value) == (
+        "evolution.warm_start.path=set was made from another corpus, seed or partition: its pair shop_0/t0 is not in "
+        f"the history and stream of shop_0 here. Run `ecc-fed distill` with this run's settings, or {public}"
+    )
     other = replace(rows()[0], prompt=shop("other").stream[3].prompt)
     with pytest.raises(CorpusError, match="its pair shop_0/h0"):
         own_rows(SHOP, [other], "set")

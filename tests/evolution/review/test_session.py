@@ -126,7 +126,8 @@ def test_an_unscored_bad_mark_gets_its_score_with_its_label(tmp_path: Path) -> N
     shop_review = review(tmp_path, given, settings(reference="sampled", reference_rate=0.0))
     shop_review.mark(shop_review.ask((), "x", silence), "bad")
     assert [request.purpose for request in requests(given)] == ["pseudo_label"]
-    assert shop_review.marks[0].final_score == 0.0
+    (mark,) = shop_review.marks
+    assert (mark.final_score, mark.cloud_reply, mark.cloud_model) == (0.0, "cloud x", "echo-1")
 
 
 def test_a_good_mark_is_kept_and_nothing_is_learned(tmp_path: Path) -> None:
@@ -371,6 +372,12 @@ def test_two_chats_with_one_shop_are_one_too_many(tmp_path: Path) -> None:
         pass
     with sole_chat(tmp_path / "chat"):
         pass
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(RunDirectoryError, match=r"^cannot write .*; make the folder writable$"),
+        sole_chat(tmp_path / "file"),
+    ):
+        pass
 
 
 def test_replay_answers_every_marked_query_and_asks_nobody(tmp_path: Path) -> None:
@@ -400,6 +407,39 @@ def test_replay_answers_every_marked_query_and_asks_nobody(tmp_path: Path) -> No
     ]
     assert [(row.then.final_score, row.now.final_score) for row in rows if row.then and row.now] == [(0, 1), (1, 1)]
     assert replay(review(tmp_path / "new")) == []
+
+
+def test_replay_answers_with_the_runs_decoding_and_scores_nothing_without_a_reference(tmp_path: Path) -> None:
+    given = services()
+    loop = settings(reference="sampled", reference_rate=0.0)
+    shop_review = review(tmp_path, given, loop)
+    said = (Turn("customer", "hi"), Turn("agent", "yes"))
+    shop_review.mark(shop_review.ask(said, "a", silence), "good")
+    heard = []
+    answer = given.end_model.reply
+
+    def noted(requests):
+        heard.extend(requests)
+        return answer(requests)
+
+    given.end_model.reply = noted  # type: ignore[method-assign]
+    (row,) = replay(review(tmp_path, given, loop))
+    assert (row.reference, row.then, row.now, row.verdict) == (None, None, None, "good")
+    (request,) = heard
+    assert request.decoding == loop.decoding
+    assert request.prompts == ((*said, Turn("customer", "a")),)
+
+
+def test_the_last_better_answer_is_the_reference_and_else_the_clouds_last(tmp_path: Path) -> None:
+    shop_review = review(tmp_path)
+    answer = shop_review.ask((), "a", silence)
+    for better in ("first", "second"):
+        shop_review.mark(answer, "better", better)
+    shop_review.mark(answer, "bad")
+    shop_review.mark(shop_review.ask((), "b", silence), "good")
+    assert [row.reference for row in replay(shop_review)] == ["second", "cloud b"]
+    # What the shop says now was never marked.
+    assert [row.verdict for row in replay(shop_review)] == [None, "good"]
 
 
 def test_agreement_of_marks_and_scores() -> None:
