@@ -14,6 +14,7 @@ from ecc_fed.core.run_directory import read_jsonl
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.corpus.simulator import SimulatorCorpus
 from tests.evolution import fakes
+from tests.teacher.fakes import ScriptedTeacher
 
 SIMULATOR_SETTINGS = [field.name for field in fields(SimulatorCorpus) if field.name != "seed"]
 
@@ -59,6 +60,29 @@ def test_a_node_may_spend_its_shops_part_of_the_budget(tmp_path: Path, monkeypat
     for node in ({"shop-id": "shop_0001"}, {"partition-id": 0}):
         build.device_from_run_config(run_config(tmp_path), node)
     assert shares == [0.5, 0.5]
+
+
+def test_nodes_of_one_process_ask_one_teacher_and_another_seed_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[RunConfig] = []
+
+    def teacher(config: RunConfig) -> ScriptedTeacher:
+        built.append(config)
+        return ScriptedTeacher()
+
+    monkeypatch.setattr(build, "_RESIDENT", {})
+    monkeypatch.setattr(build, "build_teacher", teacher)
+    monkeypatch.setattr(build, "build_end_model", lambda config: fakes.CountingModel())
+    monkeypatch.setattr(build, "build_judge", lambda config: fakes.PrefixJudge())
+    first, second = (
+        build.device_from_run_config(run_config(tmp_path), {"partition-id": number}).services for number in range(2)
+    )
+    assert len(built) == 1
+    assert first.gateway is not second.gateway, "each with its own ledger and its own part of the budget"
+    seeded = run_config(tmp_path)
+    build.device_from_run_config(seeded | {"overrides": seeded["overrides"] + " seed=5"}, {"partition-id": 0})
+    assert [config.seed for config in built] == [0, 5]
 
 
 @pytest.mark.parametrize(

@@ -150,3 +150,26 @@ def test_every_file_of_a_run_is_read_back_by_its_dataclass(tmp_path: Path, model
     summary = read_json(write_summary(directory.root))
     assert (summary["arm"], summary["schema"]) == (arm, SCHEMA)
     report([directory.root])
+
+
+def test_the_runs_rows_name_the_shops_whose_values_were_stated_and_the_shops_own_rows_do_not(
+    tmp_path: Path, model: SeedsOfModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ["seed=3", "corpus.test_pairs_per_shop=12", "finetune.steps=1", "evolution.server_rounds=1"]
+    corpus = build.build_corpus(to_run_config(compose_run([*SMALL, *few])))
+    courier: dict[str, set[str]] = {}
+    for shop_id in corpus.shop_ids():
+        for about in corpus.truth(shop_id).values():
+            courier.setdefault(shop_id, set()).update(
+                form for fact in about.facts if fact.kind == "courier" for form in fact.accepted
+            )
+    text = "；".join(sorted(form for forms in courier.values() for form in forms))
+    monkeypatch.setattr(SeedsOfModel, "reply", lambda self, requests: [[text] * len(r.prompts) for r in requests])
+    directory, _ = run(tmp_path, *few)
+    told = [(row["shop_id"], fact) for row in read_jsonl(directory.samples) for fact in row["facts"]]
+    asked = [(shop_id, fact["other_shop"]) for shop_id, fact in told if fact["kind"] == "courier"]
+    assert asked and all(others == sorted(set(courier) - {shop_id}) for shop_id, others in asked)
+    assert all(fact["other_shop"] == [] for _, fact in told if fact["scope"] == "platform")
+    for shop_id in courier:
+        own = read_jsonl(directory.shop(shop_id) / "evaluation_final.jsonl")
+        assert not any(fact.get("other_shop") for row in own for fact in row["facts"])
