@@ -74,7 +74,7 @@ def build_end_model(config: RunConfig) -> EndModel:
             TokenLimits(config.end_model.max_prompt_tokens, config.end_model.max_reply_tokens),
             quantization=config.end_model.quantization,
             device=config.end_model.device,
-            engine=cast(Any, config.runtime.engine),
+            engine=config.runtime.engine,
         )
 
     return cast(EndModel, _resident("end_model", settings, make))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.ranges import require
@@ -18,6 +18,7 @@ from ecc_fed.core.records import Decoding, FineTuneSettings
 from ecc_fed.end_model.adapters.settings import AdapterSettings, adapter_settings
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.settings import EvolutionSettings
+from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.judging.final_score import Thresholds
 from ecc_fed.teacher.gateway.settings import GatewaySettings
 
@@ -97,40 +98,16 @@ class JudgeSettings(Thresholds):
     relevance: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class RuntimeConfig:
-    """Where the work runs."""
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings(HostSettings):
+    """Where and how the work runs."""
 
-    # Hosts, each with one base for all its shops; 0: one a core group, or one a GPU.
-    hosts: int = 0
-    threads_per_host: int = 1
-    # 0 keeps a host off any GPU; 1 gives it one of its own; less lets hosts share one.
-    gpus_per_host: float = 0.0
-    # peft (one job after another, the reference) | shared (all shops of a host in one batch)
-    engine: str = "peft"
-    # Joins this Ray cluster; null starts Ray here.
-    ray_address: str | None = None
-    # Shops side by side in a host; null measures a trial step. The others take turns.
-    shops_per_batch: int | None = None
-    # Hard cap a host, driver included; null is the whole GPU.
-    gpu_memory_gib: float | None = 24.0
-    # Hard cap a host (on Linux; elsewhere a plan); null plans with a share of what is free.
-    host_memory_gib: float | None = None
+    # peft: one job after another, the reference; shared: all shops of a host in one batch.
+    engine: Literal["peft", "shared"] = "shared"
 
     def __post_init__(self) -> None:
-        require(self.hosts >= 0, "runtime.hosts", self.hosts, "0 (automatic) or more")
-        require(self.threads_per_host >= 1, "runtime.threads_per_host", self.threads_per_host, "1 or more")
-        require(0 <= self.gpus_per_host <= 1, "runtime.gpus_per_host", self.gpus_per_host, "0 to 1")
+        HostSettings.__post_init__(self)
         require(self.engine in ("peft", "shared"), "runtime.engine", self.engine, "one of peft, shared")
-        require(
-            self.shops_per_batch is None or self.shops_per_batch >= 1,
-            "runtime.shops_per_batch",
-            self.shops_per_batch,
-            "1 or more, or null to measure",
-        )
-        for name, least in (("gpu_memory_gib", 2), ("host_memory_gib", 1)):
-            value = getattr(self, name)
-            require(value is None or value >= least, f"runtime.{name}", value, f"{least} or more, or null")
 
 
 @dataclass(frozen=True)
@@ -168,7 +145,7 @@ class RunConfig:
     feedback: Mapping[str, Any]
     evolution: EvolutionSettings
     strategy: Mapping[str, Any]
-    runtime: RuntimeConfig
+    runtime: RuntimeSettings
     study: StudyConfig
     chat: Lesson
 

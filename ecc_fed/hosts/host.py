@@ -61,15 +61,20 @@ class ShopHost:
         self._peak_gpu_bytes = 0
         self._busy_seconds = 0.0
 
-    def open(self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: HostSettings) -> tuple[str, ...]:
-        """Builds the device for a new run, chooses how many shops run side by side, and returns the device's shops."""
+    def open(
+        self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: HostSettings, hosts_here: int = 1
+    ) -> tuple[str, ...]:
+        """Builds the device for a new run, chooses how many shops run side by side, and returns the device's shops.
+
+        `hosts_here` hosts share this machine's memory.
+        """
         self._device = None  # the former run's device must not stay beside the new one
         self._contexts.clear()
         limit_host(None)  # loading a model takes more for a moment than keeping it
         gpu_bytes = limit_gpu(settings.gpu_memory_gib) if settings.use_gpu else None
         device = device_factory(shop_ids)
         limit_host(settings.host_memory_gib)
-        meter = HostMeter(settings.host_memory_gib, settings.hosts_here) if gpu_bytes is None else GpuMeter(gpu_bytes)
+        meter = HostMeter(settings.host_memory_gib, hosts_here) if gpu_bytes is None else GpuMeter(gpu_bytes)
         self._peak_gpu_bytes = peak_gpu_bytes()  # a trial starts the count again
         size = choose_batch_size(device, settings.shops_per_batch, meter)
         limit_host(settings.host_memory_gib, threads=size.size + 1)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ecc_fed.core.errors import ConfigError, EccError
+from ecc_fed.core.ranges import require
 from ecc_fed.federation.flower.internals import NODE_UNAVAILABLE
 from ecc_fed.federation.results import FederationError
 from ecc_fed.hosts.host import ShopHost
@@ -25,9 +26,12 @@ class HostDied(EccError):
 class _ActorHost:
     """One actor. A new actor takes the place of one that died, once."""
 
-    def __init__(self, name: str, num_cpus: int, num_gpus: float) -> None:
+    def __init__(
+        self, name: str, num_cpus: int, num_gpus: float, imports: Sequence[str] = (), hosts_here: int = 1
+    ) -> None:
         self._name = name
         self._resources = {"num_cpus": num_cpus, "num_gpus": num_gpus, "max_restarts": 0}
+        self._imports, self._hosts_here = tuple(imports), hosts_here
         self._open_arguments: tuple[DeviceFactory, tuple[str, ...], HostSettings] | None = None
         self._lost_loads = 0  # of an actor that died in this run
         self._last_report = HostReport(0, 0, 0)
@@ -40,24 +44,24 @@ class _ActorHost:
         """Forgets what went wrong in the run before."""
         self._lost_loads, self._restarts_left, self.gone = 0, 1, None
 
-    def prepare(self, imports: Sequence[str]) -> None:
+    def prepare(self) -> None:
         """Starts an actor if there is none alive, and its imports; waits for neither."""
         import ray
 
         if self._actor is None:
             self._actor = ray.remote(ShopHost).options(**self._resources).remote()
             self._placed = self._actor.process_id.remote()
-            self._actor.prepare.remote(tuple(imports))
+            self._actor.prepare.remote(self._imports)
 
     def open(self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: HostSettings) -> None:
         """Builds the device, on a fresh actor if there is none alive."""
         import ray
 
         self._open_arguments = (device_factory, shop_ids, settings)
-        self.prepare(settings.imports)
+        self.prepare()
         self._wait_for_room()
         try:
-            ray.get(self._actor.open.remote(device_factory, shop_ids, settings))
+            ray.get(self._actor.open.remote(device_factory, shop_ids, settings, self._hosts_here))
             self._last_report = ray.get(self._actor.report.remote())
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, EccError):
@@ -148,11 +152,10 @@ class RayHosts:
         ConfigError: Ray has fewer cores or GPUs than the hosts reserve together.
     """
 
-    def __init__(self, count: int, num_cpus: int = 1, num_gpus: float = 0.0) -> None:
+    def __init__(self, count: int, num_cpus: int = 1, num_gpus: float = 0.0, imports: Sequence[str] = ()) -> None:
         import ray
 
-        if count < 1:
-            raise ConfigError(f"runtime.hosts={count} is out of range: 1 or more.")
+        require(count >= 1, "runtime.hosts", count, "1 or more")
         has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         for name, wanted in (("CPU", count * num_cpus), ("GPU", count * num_gpus)):
             if wanted > has.get(name, 0.0):
@@ -161,10 +164,10 @@ class RayHosts:
                     f"{count} hosts need {wanted:g} {name}s and Ray has {has.get(name, 0.0):g}: "
                     f"lower runtime.hosts{remedy}."
                 )
-        self._hosts = [_ActorHost(f"Host {index}", num_cpus, num_gpus) for index in range(count)]
-        self._host_of: dict[str, _ActorHost] = {}
         machines = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
-        self._hosts_per_machine = math.ceil(count / max(machines, 1))
+        hosts_here = math.ceil(count / max(machines, 1))
+        self._hosts = [_ActorHost(f"Host {index}", num_cpus, num_gpus, imports, hosts_here) for index in range(count)]
+        self._host_of: dict[str, _ActorHost] = {}
 
     def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings = MEASURED) -> None:
         """As `Hosts.open`, one host after another, so that their loading peaks do not add up.
@@ -172,10 +175,9 @@ class RayHosts:
         Imports need no such care and run on all hosts at once.
         """
         count = len(self._hosts)
-        settings = replace(settings, hosts_here=self._hosts_per_machine)
         self._host_of = {shop_id: self._hosts[index % count] for index, shop_id in enumerate(shop_ids)}
         for host in self._hosts[: len(shop_ids)]:
-            host.prepare(settings.imports)
+            host.prepare()
         for index, host in enumerate(self._hosts):
             mine = tuple(shop_ids[index::count])
             if mine:

@@ -1,29 +1,55 @@
-"""What one host may use."""
+"""Which hosts a run asks for, and what each may use: the group `runtime` of a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ecc_fed.core.ranges import require
+
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What a host may use.
+    """The hosts of a run.
 
-    Attributes:
-        shops_per_batch: shops side by side, 1 or more; None measures.
-        use_gpu: the host has a GPU of its own, or a share of one.
-        gpu_memory_gib: hard cap on that GPU's memory; None is all of it.
-        host_memory_gib: budget of host memory for hosts without a GPU; None is a share of what is free.
-        hosts_here: hosts that share this machine's memory.
-        imports: modules that all hosts import at once, before they load one after another.
+    Raises:
+        ConfigError: a value out of range.
     """
 
+    # Each with one base for all its shops; 0: as many as Ray has GPUs for, or cores if the hosts take no GPU.
+    hosts: int = 0
+    # Cores that a host reserves.
+    threads_per_host: int = 1
+    # 0 keeps a host off any GPU; 1 gives it one of its own; less lets hosts share one.
+    gpus_per_host: float = 0.0
+    # Joins this Ray cluster; null starts Ray on this machine.
+    ray_address: str | None = None
+    # Shops side by side in a host; null measures a trial step. The others take turns.
     shops_per_batch: int | None = None
-    use_gpu: bool = False
+    # Hard cap for each host, driver included; null is the whole GPU.
     gpu_memory_gib: float | None = None
+    # Hard cap for each host without a GPU (on Linux; elsewhere a plan); null plans with a share of what is free.
     host_memory_gib: float | None = None
-    hosts_here: int = 1
-    imports: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(self.hosts >= 0, "runtime.hosts", self.hosts, "0 (automatic) or more")
+        require(self.threads_per_host >= 1, "runtime.threads_per_host", self.threads_per_host, "1 or more")
+        require(0 <= self.gpus_per_host <= 1, "runtime.gpus_per_host", self.gpus_per_host, "0 to 1")
+        size = self.shops_per_batch
+        require(size is None or size >= 1, "runtime.shops_per_batch", size, "1 or more, or null to measure")
+        for name, least in (("gpu_memory_gib", 2), ("host_memory_gib", 1)):
+            value = getattr(self, name)
+            require(value is None or value >= least, f"runtime.{name}", value, f"{least} or more, or null")
+
+    @property
+    def use_gpu(self) -> bool:
+        """Whether a host has a GPU of its own, or a share of one."""
+        return self.gpus_per_host > 0
+
+    @property
+    def pool(self) -> tuple[int, int, float, str | None]:
+        """What the hosts are made from; runs that agree on it can share them, whatever each allows them to use."""
+        return self.hosts, self.threads_per_host, self.gpus_per_host, self.ray_address
 
 
+# Automatic hosts on this machine, held to nothing.
 MEASURED = HostSettings()

@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from flwr.serverapp.strategy import Strategy
 
@@ -44,46 +43,33 @@ def quiet_engines() -> None:
         logging.getLogger("flwr").setLevel(logging.WARNING)
 
 
-@dataclass(frozen=True, slots=True)
-class HostPool:
-    """The hosts to start; runs that ask for equal pools can share one.
-
-    Attributes:
-        hosts: how many; 0 is as many as Ray has GPUs for, or cores if the hosts take no GPU.
-        threads_per_host: cores that a host reserves, 1 or more.
-        gpus_per_host: share of a GPU that a host reserves, 0 to 1.
-        ray_address: of the user's own cluster; None starts Ray on this machine.
-    """
-
-    hosts: int = 0
-    threads_per_host: int = 1
-    gpus_per_host: float = 0.0
-    ray_address: str | None = None
-
-
 @contextmanager
-def ray_hosts(pool: HostPool) -> Iterator[RayHosts]:
+def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = ()) -> Iterator[RayHosts]:
     """Hosts on Ray, for as many runs as the block makes; they end with it, on Ctrl-C too.
 
     Ray is started here, on loopback and without its dashboard, unless this process is connected
-    already or the pool names a cluster; only a Ray that was started here is shut down.
+    already or the settings name a cluster; only a Ray that was started here is shut down.
+
+    Args:
+        settings: which hosts to start; what each may use is told them anew with every run.
+        imports: modules that all hosts import at once, before they load one after another.
 
     Raises:
         ConfigError: no cluster answers at `ray_address`, or Ray has too few cores or GPUs.
         FederationError: Ray does not start on this machine.
     """
     quiet_engines()
-    if pool.ray_address is None:
+    if settings.ray_address is None:
         # Makes Ray take 127.0.0.1 for its own address; read when Ray is imported.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     started = not ray.is_initialized()
     if started:
-        _connect(pool.hosts * pool.threads_per_host, pool.ray_address, pool.gpus_per_host > 0)
+        _connect(settings.hosts * settings.threads_per_host, settings.ray_address, settings.use_gpu)
     try:
-        count = pool.hosts or automatic_hosts(pool.threads_per_host, pool.gpus_per_host)
-        started_hosts = RayHosts(count, pool.threads_per_host, pool.gpus_per_host)
+        count = settings.hosts or automatic_hosts(settings.threads_per_host, settings.gpus_per_host)
+        started_hosts = RayHosts(count, settings.threads_per_host, settings.gpus_per_host, imports)
         try:
             yield started_hosts
         finally:

@@ -12,33 +12,17 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.hosts.jobs import Hosts
-from ecc_fed.hosts.settings import HostSettings
-from ecc_fed.hosts.start import HostPool, ray_hosts
+from ecc_fed.hosts.start import ray_hosts
 
-
-def host_pool(config: RunConfig) -> HostPool:
-    """The hosts that the run asks for."""
-    runtime = config.runtime
-    return HostPool(runtime.hosts, runtime.threads_per_host, runtime.gpus_per_host, runtime.ray_address)
+# What takes a host seconds to import, before it loads its models.
+_MODEL_MODULES = ("torch", "transformers.modeling_utils")
 
 
 @contextmanager
 def open_hosts(config: RunConfig) -> Iterator[Hosts]:
-    """The run's hosts on Ray, reusable for every run that asks for the same pool."""
-    with ray_hosts(host_pool(config)) as hosts:
+    """The run's hosts on Ray, reusable for every run that agrees on `runtime.pool`."""
+    with ray_hosts(config.runtime, imports=_MODEL_MODULES) as hosts:
         yield hosts
-
-
-def host_settings(config: RunConfig) -> HostSettings:
-    """What every host of the run may use."""
-    runtime = config.runtime
-    return HostSettings(
-        shops_per_batch=runtime.shops_per_batch,
-        use_gpu=runtime.gpus_per_host > 0,
-        gpu_memory_gib=runtime.gpu_memory_gib,
-        host_memory_gib=runtime.host_memory_gib,
-        imports=("torch", "transformers.modeling_utils"),
-    )
 
 
 def host_devices(

@@ -17,7 +17,7 @@ from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.hosts.start import run_federation
 from ecc_fed.runs.attribution import values_of_shops
 from ecc_fed.runs.collect import collect
-from ecc_fed.runs.hosting import host_devices, host_settings
+from ecc_fed.runs.hosting import host_devices
 from ecc_fed.runs.progress import OnProgress, Stages
 from ecc_fed.runs.run_info import run_info
 
@@ -71,7 +71,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         partial(host_devices, config, shops, truth, directory),
         hosts,
         strategy=build_strategy(config),
-        settings=host_settings(config),
+        settings=config.runtime,
         on_open=stages.hosts_ready,
         on_progress=stages.shop_done,
     )

@@ -14,9 +14,8 @@ from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_ya
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.run_directory import RunDirectory, write_text
-from ecc_fed.hosts.start import ray_hosts
 from ecc_fed.reporting.summary import write_summary
-from ecc_fed.runs.hosting import host_pool
+from ecc_fed.runs.hosting import open_hosts
 from ecc_fed.runs.progress import OnProgress
 from ecc_fed.runs.simulation import simulate
 
@@ -81,9 +80,10 @@ def run_study(runs: Sequence[StudyRun], out: Path, show_progress: ShowProgress) 
         if (out / run.name).exists():
             raise UserError(f"{out / run.name} exists already. Choose another folder with --out.")
     numbered = enumerate(runs, start=1)
-    for pool, those_on_it in groupby(numbered, key=lambda each: host_pool(each[1].config)):
-        with ray_hosts(pool) as hosts:
-            for number, run in those_on_it:
+    for _, agreeing in groupby(numbered, key=lambda each: each[1].config.runtime.pool):
+        on_the_same = list(agreeing)
+        with open_hosts(on_the_same[0][1].config) as hosts:
+            for number, run in on_the_same:
                 directory = RunDirectory((out / run.name).absolute())
                 write_text(directory.config, to_yaml(run.composed))
                 with show_progress(f"{number}/{len(runs)} {run.name}") as on_progress:

@@ -19,7 +19,7 @@ from ecc_fed.evolution.settings import Services
 from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import RoundRecord, ServerState
 from ecc_fed.hosts.settings import HostSettings
-from ecc_fed.hosts.start import HostPool, ray_hosts, run_federation
+from ecc_fed.hosts.start import ray_hosts, run_federation
 from ecc_fed.privacy.ledger import MemoryLedger
 from experiments.benchmarks.shops import LORA_ALPHA, RANK, run_arguments, settings, shop_texts
 
@@ -89,13 +89,12 @@ def main() -> None:
 
     tuning = settings(options.steps, options.batch_size)
     cores = os.cpu_count() or 1
-    with ray_hosts(HostPool(cores)) as hosts:
+    with ray_hosts(HostSettings(hosts=cores), imports=("torch", "transformers.modeling_utils")) as hosts:
         run_federation(
             ArmPlan(options.rounds, aggregate=True, evaluate_base=False),
             [str(shop) for shop in range(options.shops)],
             partial(FineTuning, options.base, options.products, options.shape, tuning),
             hosts,
-            settings=HostSettings(imports=("torch", "transformers.modeling_utils")),
             on_round_end=round_ended,
         )
     print(json.dumps({"label_tokens": round(found[-1])}))

@@ -22,7 +22,7 @@ from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import RoundRecord, ServerState
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.start import run_federation
-from ecc_fed.runs.hosting import host_devices, host_settings, open_hosts
+from ecc_fed.runs.hosting import host_devices, open_hosts
 from ecc_fed.runs.simulation import read_corpus
 
 SERVICES = ("end_model", "judge", "teacher")
@@ -73,7 +73,7 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
             partial(host_devices, config, shops, truth, RunDirectory(Path(folder))),
             hosts,
             strategy=build_strategy(config),
-            settings=host_settings(config),
+            settings=config.runtime,
             on_open=ready,
             on_round_end=round_ended,
         )

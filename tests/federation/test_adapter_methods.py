@@ -52,7 +52,7 @@ def _run(
         return ShopDevices(shops, fakes.truth_of(shops), services, settings, RunDirectory(folder), write, seed=0)
 
     hosts = InProcessHosts()
-    result = run_federation(plan, names, build, hosts, settings=HostSettings(2))
+    result = run_federation(plan, names, build, hosts, settings=HostSettings(shops_per_batch=2))
     adapters = {name: load_state(RunDirectory(folder).shop(name), 2).adapter for name in names}
     return result, adapters, hosts.reports()[0].batch_reason
 

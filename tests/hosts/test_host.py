@@ -76,7 +76,9 @@ def run(
     hosts: InProcessHosts | None = None,
 ) -> FederationResult:
     factory = partial(device_of, folder, given)
-    return run_federation(plan, NAMES, factory, hosts or InProcessHosts(), settings=HostSettings(shops_per_batch))
+    return run_federation(
+        plan, NAMES, factory, hosts or InProcessHosts(), settings=HostSettings(shops_per_batch=shops_per_batch)
+    )
 
 
 def comparable(result: FederationResult) -> dict:
@@ -162,7 +164,7 @@ def test_the_next_waves_states_are_read_while_a_wave_is_at_work(tmp_path, monkey
 @pytest.mark.parametrize("plan", [ArmPlan(2), ArmPlan(2, True), ArmPlan(2, True, 1)])
 def test_no_state_read_ahead_is_left_over(tmp_path, plan):
     device = device_of(tmp_path, fakes.services(), tuple(NAMES))
-    run_federation(plan, NAMES, lambda _: device, InProcessHosts(), settings=HostSettings(2))
+    run_federation(plan, NAMES, lambda _: device, InProcessHosts(), settings=HostSettings(shops_per_batch=2))
     assert device._ahead == {}
 
 
@@ -207,7 +209,7 @@ def test_a_shop_whose_own_code_runs_out_of_memory_gets_another_turn(tmp_path):
         return device
 
     hosts = InProcessHosts()
-    result = run_federation(ArmPlan(1), NAMES, build, hosts, settings=HostSettings(4))
+    result = run_federation(ArmPlan(1), NAMES, build, hosts, settings=HostSettings(shops_per_batch=4))
     assert result.failures == ()
     assert hosts.reports()[0].shops_per_batch < 4
     run(tmp_path / "b", fakes.services(), 1, ArmPlan(1))
@@ -242,7 +244,7 @@ def test_a_device_without_services_runs_its_shops_one_after_another():
     from tests.federation.fakes import build_fake
 
     hosts = InProcessHosts()
-    run_federation(ArmPlan(1), NAMES, build_fake, hosts, settings=HostSettings(4))
+    run_federation(ArmPlan(1), NAMES, build_fake, hosts, settings=HostSettings(shops_per_batch=4))
     assert hosts.reports()[0].shops_per_batch == 1
     assert "share no services" in hosts.reports()[0].batch_reason
 
@@ -278,7 +280,9 @@ def test_on_the_shared_engine_a_batch_of_one_equals_a_batch_of_all_within_roundi
             device._write_adapter = write
             return device
 
-        run_federation(ArmPlan(2), NAMES, build, InProcessHosts(), settings=HostSettings(shops_per_batch))
+        run_federation(
+            ArmPlan(2), NAMES, build, InProcessHosts(), settings=HostSettings(shops_per_batch=shops_per_batch)
+        )
         return {name: load_state(RunDirectory(folder).shop(name), 2).adapter for name in NAMES}
 
     alone, together = adapters(1), adapters(5)

@@ -12,7 +12,8 @@ from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import FederationError, FederationResult, as_json
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.ray_hosts import RayHosts
-from ecc_fed.hosts.start import HostPool, _connect, ray_hosts, run_federation
+from ecc_fed.hosts.settings import HostSettings
+from ecc_fed.hosts.start import _connect, ray_hosts, run_federation
 from tests.federation.fakes import FakeDevice, build_fake
 
 SHOPS = ["a", "bb", "ccc", "dddd", "eeeee"]
@@ -20,7 +21,7 @@ SHOPS = ["a", "bb", "ccc", "dddd", "eeeee"]
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[RayHosts]:
-    with ray_hosts(HostPool(2)) as hosts:
+    with ray_hosts(HostSettings(hosts=2)) as hosts:
         yield hosts
 
 
@@ -139,7 +140,7 @@ def test_a_cluster_that_is_not_there_is_an_error_at_once():
 def test_a_block_inside_another_uses_its_ray_and_leaves_it_running(hosts):
     import ray
 
-    with ray_hosts(HostPool(1)):
+    with ray_hosts(HostSettings(hosts=1)):
         pass
     assert ray.is_initialized()
     assert run_federation(ArmPlan(0), SHOPS, build_fake, hosts).failures == ()

@@ -31,7 +31,6 @@ from ecc_fed.hosts.jobs import DeviceFactory
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.summary import write_summary
-from ecc_fed.runs.hosting import host_settings
 from ecc_fed.runs.simulation import simulate
 from tests.evolution import fakes
 
@@ -81,10 +80,10 @@ def run(root: Path, *overrides: str) -> tuple[RunDirectory, WatchedHosts]:
 
 def test_the_hosts_are_told_the_runs_limits() -> None:
     config = to_run_config(compose_run([]))
-    free = host_settings(config)
+    free = config.runtime
     assert (free.shops_per_batch, free.use_gpu, free.gpu_memory_gib, free.host_memory_gib) == (None, False, None, None)
     limits = {"shops_per_batch": 3, "gpus_per_host": 0.5, "gpu_memory_gib": 8.0, "host_memory_gib": 2.0}
-    held = host_settings(replace(config, runtime=replace(config.runtime, **limits)))
+    held = replace(config.runtime, **limits)
     assert (held.shops_per_batch, held.use_gpu, held.gpu_memory_gib, held.host_memory_gib) == (3, True, 8.0, 2.0)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
+from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.hosts.start import HostPool
+from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.runs import study
 from ecc_fed.runs.progress import OnProgress
 from ecc_fed.runs.study import plan_study, run_study, studies
@@ -36,17 +37,17 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     noted: list[Any] = []
 
     @contextmanager
-    def ray_hosts(pool: HostPool) -> Iterator[HostPool]:
-        noted.append(("open", pool.hosts))
-        yield pool
-        noted.append(("close", pool.hosts))
+    def open_hosts(config: RunConfig) -> Iterator[HostSettings]:
+        noted.append(("open", config.runtime.hosts))
+        yield config.runtime
+        noted.append(("close", config.runtime.hosts))
 
-    def simulate(config: RunConfig, directory: RunDirectory, hosts: HostPool, on_progress: OnProgress) -> None:
+    def simulate(config: RunConfig, directory: RunDirectory, hosts: HostSettings, on_progress: OnProgress) -> None:
         assert directory.config.is_file(), "a run's config is there before it starts"
-        assert hosts == study.host_pool(config), "a run works on the hosts that it asks for"
+        assert hosts.pool == config.runtime.pool, "a run works on the hosts that it asks for"
         noted.append(str(directory.root.relative_to(Path.cwd() / "out")))
 
-    monkeypatch.setattr(study, "ray_hosts", ray_hosts)
+    monkeypatch.setattr(study, "open_hosts", open_hosts)
     monkeypatch.setattr(study, "simulate", simulate)
     monkeypatch.setattr(study, "write_summary", lambda root: noted.append("summary"))
     return noted
@@ -94,7 +95,7 @@ def test_hosts_are_opened_anew_for_what_they_are_made_from_alone(
     changes: dict[str, Any], times_opened: int, events: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    config = RunConfig()
+    config = to_run_config(compose_run([]))
     other = replace(config, runtime=replace(config.runtime, **changes))
     runs = [study.StudyRun(str(number), DictConfig({}), each) for number, each in enumerate((config, other, other))]
     run_study(runs, Path("out"), unseen)
