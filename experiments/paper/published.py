@@ -87,8 +87,8 @@ def column_name(column: tuple[str, int]) -> str:
 
 
 def scaled_steps(paper_steps: int, scale: float) -> int:
-    """The paper's steps divided by `scale`, rounded, and at least one."""
-    return max(1, round(paper_steps / scale))
+    """The paper's steps divided by `scale`, rounded."""
+    return round(paper_steps / scale)
 
 
 def paper_steps(steps: int, scale: float) -> int:

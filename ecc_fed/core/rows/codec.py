@@ -4,7 +4,7 @@
 |---|---|
 | `str`, `bool`, `int` | the same; a bool is no number |
 | `float` | a finite number |
-| `Literal[...]` | one of its values |
+| `Literal[...]` of texts | one of them |
 | `X \\| None`, `str \\| int \\| float` | the first of them that fits |
 | `tuple[X, ...]` | an array |
 | `Mapping[str, X]` | an object |
@@ -73,13 +73,13 @@ def _number() -> _Form:
     return form
 
 
-def _choice(options: Sequence[object]) -> _Form:
+def _choice(options: Sequence[str]) -> _Form:
     def decode(value: Any) -> Any:
-        if not any(type(value) is type(option) and value == option for option in options):
+        if value not in options:
             raise form.misfit(value)
         return value
 
-    form = _Form(f"one of {', '.join(map(str, options))}", decode, _same)
+    form = _Form(f"one of {', '.join(options)}", decode, _same)
     return form
 
 
