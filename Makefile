@@ -36,5 +36,5 @@ test: check ## All checks and all tests
 mutants: $(STAMP) ## Small wrong changes, one at a time: which do the tests miss? An hour on two cores
 	$(PIP) --editable '.[mutants]'
 	rm -rf mutants
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/mutmut run --max-children 2
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/mutmut run --max-children 2
 	$(BIN)/python experiments/mutants/rates.py
