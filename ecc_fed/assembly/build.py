@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from ecc_fed.assembly.federation import build_arm, build_transforms
+from ecc_fed.assembly.flower import config_from_run_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor, StudyView, Teacher
@@ -21,6 +23,7 @@ from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import WriteAdapter
+from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import own_rows, shared_rows
 from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.judging.final_score import FinalScoreJudge
@@ -162,9 +165,9 @@ def build_settings(config: RunConfig) -> LoopSettings:
     return LoopSettings(config.evolution, config.finetune, config.decoding)
 
 
-def build_strategy(config: RunConfig) -> Any:
-    """The server's way of averaging, new for every run."""
-    return instantiate(config.strategy, "strategy")
+def build_uplink(config: RunConfig) -> Uplink:
+    """How updates leave the run's devices."""
+    return Uplink(config.adapter.settings().scale_at, build_transforms(config))
 
 
 def build_view(config: RunConfig) -> StudyView | None:
@@ -185,7 +188,7 @@ def read_warm_start(config: RunConfig, shops: Sequence[Shop]) -> dict[str, tuple
         CorpusError: the file is missing, empty, broken, or of another corpus.
     """
     warm = config.evolution.warm_start
-    if warm.path is None or not config.arm.evolve:
+    if warm.path is None or not build_arm(config).evolves:
         return None
     rows = read_generated(Path(warm.path))
     generated = {shop.shop_id: shared_rows(rows) if warm.shared else own_rows(shop, rows, warm.path) for shop in shops}
@@ -211,6 +214,7 @@ def build_devices(
         config.seed,
         base_loads=loads["base"],
         generated=read_warm_start(config, shops),
+        uplink=build_uplink(config),
     )
 
 
@@ -220,26 +224,15 @@ def device_from_run_config(run_config: Mapping[str, Any], node_config: Mapping[s
     A corpus that lies in a file is read whole, to tell which dialogues are the shop's; the rest is let go.
 
     Args:
-        run_config: Flower's; `overrides` holds Hydra overrides separated by spaces, `run-dir` the
-            folder for the shops' states, and `arm`, `server-rounds` and `personal-rounds` are the
-            server's and win over the overrides.
+        run_config: Flower's, as in `flower_overrides`; `run-dir` is the folder for the shops' states.
         node_config: names the shop, as `shop_of` says.
 
     Raises:
         ConfigError: the overrides do not compose, or the node's config names no shop of the corpus.
     """
-    from ecc_fed.assembly.compose import compose_run, to_run_config
-
-    overrides = str(run_config.get("overrides", "")).split()
-    if "arm" in run_config:
-        overrides.append(f"arm={run_config['arm']}")
-    if run_config.get("arm") == "personalized" and "personal-rounds" in run_config:
-        overrides.append(f"arm.personal_rounds={run_config['personal-rounds']}")
-    if "server-rounds" in run_config:
-        overrides.append(f"evolution.server_rounds={run_config['server-rounds']}")
-    config = to_run_config(compose_run(overrides))
+    config = config_from_run_config(run_config)
     corpus = build_corpus(config)
     shop_ids = corpus.shop_ids()
     shop_id = shop_of(node_config, shop_ids)
-    directory = RunDirectory(Path(str(run_config.get("run-dir", "runs/flower"))).absolute())
+    directory = RunDirectory(Path(str(run_config.get("run-dir") or "runs/flower")).absolute())
     return build_devices(config, [corpus.shop(shop_id)], {shop_id: corpus.truth(shop_id)}, directory, len(shop_ids))

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 import ecc_fed
+from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.nodes import node_of, record_of
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
@@ -43,15 +44,16 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
     return found
 
 
-def _hint(name: str) -> str:
-    """A setting of the same name in another group, or else the nearest name."""
-    known = _keys(OmegaConf.to_container(_compose([]), resolve=False))
+def _hint(name: str, overrides: Sequence[str], config_dirs: Sequence[str]) -> str:
+    """A setting of the same name in another group, or else the nearest name, in the groups that were chosen."""
+    groups = [override for override in overrides if re.fullmatch(r"\w+=\w+", override)]
+    known = _keys(OmegaConf.to_container(_compose(groups, config_dirs), resolve=False))
     moved = [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]]
     near = difflib.get_close_matches(name, moved, n=1, cutoff=0) or difflib.get_close_matches(name, known, n=1)
     return f"Did you mean {near[0]}?" if near else "`ecc-fed run --cfg job` prints every setting."
 
 
-def _explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
+def _explain(error: Exception, overrides: Sequence[str], config_dirs: Sequence[str]) -> ConfigError:
     """Hydra's message, with the nearest name where a key does not exist."""
     chain = [str(error), str(error.__cause__ or "")]
     lines = [line.strip() for message in chain for line in message.splitlines() if line.strip()]
@@ -61,7 +63,7 @@ def _explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         name = unknown.group(1)
-        return ConfigError(f"There is no setting {name}. {_hint(name)}")
+        return ConfigError(f"There is no setting {name}. {_hint(name, overrides, config_dirs)}")
     return ConfigError(f"The settings {' '.join(overrides) or '(none)'} do not compose: {text}")
 
 
@@ -82,14 +84,14 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Di
     try:
         return _compose(overrides, config_dirs)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise _explain(error, overrides) from error
+        raise _explain(error, overrides, config_dirs) from error
 
 
 def to_run_config(composed: DictConfig) -> RunConfig:
     """Typed and range-checked.
 
     Raises:
-        ConfigError: a missing or out-of-range value.
+        ConfigError: a missing or out-of-range value, or an arm, strategy and transforms that do not go together.
     """
     missing = sorted(OmegaConf.missing_keys(composed))
     if missing:
@@ -99,7 +101,9 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         raise ConfigError(f"{key or 'settings'}: {str(error).splitlines()[0]}") from error
-    return record_of(RunConfig, cast(Mapping[str, Any], values))
+    config = record_of(RunConfig, cast(Mapping[str, Any], values))
+    build_plan(config)  # cheap, so that parts that do not go together are refused before anything is loaded
+    return config
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -116,7 +120,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as the config of a run: {error}") from error
     except OmegaConfBaseException as error:
-        hint = f". {_hint(str(error.full_key))}" if isinstance(error, ConfigKeyError) else ""
+        hint = f". {_hint(str(error.full_key), [], [])}" if isinstance(error, ConfigKeyError) else ""
         changed = " ".join(overrides) or "no changes"
         raise ConfigError(f"{path} with {changed}: {str(error).splitlines()[0]}{hint}") from error
 

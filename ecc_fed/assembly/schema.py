@@ -1,8 +1,8 @@
 """What a run is made of: one frozen record for each group of settings, from the room that uses it.
 
 Hydra composes their nodes (`assembly.nodes`), which hold names and types; the records check ranges
-when they are made. Groups with a `_target_` (corpus, partition, teacher, the two models of the judge,
-feedback, redaction, strategy) are classes named in YAML; `build` checks them against the target's
+when they are made. Groups with a `_target_` (arm, corpus, partition, teacher, the two models of the judge,
+feedback, redaction, strategy, update) are classes named in YAML; `build` checks them against the target's
 signature, so that a user's own class needs no edit here.
 """
 
@@ -21,22 +21,6 @@ from ecc_fed.evolution.settings import EvolutionSettings
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.judging.final_score import Thresholds
 from ecc_fed.teacher.gateway.settings import GatewaySettings
-
-
-@dataclass(frozen=True)
-class ArmConfig:
-    """Who learns from what."""
-
-    name: str = "local"
-    # Shops evolve at all.
-    evolve: bool = True
-    # The server averages adapters after each round.
-    aggregate: bool = False
-    # The last so many server rounds each shop goes on by itself.
-    personal_rounds: int = 0
-
-    def __post_init__(self) -> None:
-        require(self.personal_rounds >= 0, "arm.personal_rounds", self.personal_rounds, "0 or more rounds")
 
 
 @dataclass(frozen=True)
@@ -131,7 +115,7 @@ class RunConfig:
     """A whole run."""
 
     seed: int = 0
-    arm: ArmConfig
+    arm: Mapping[str, Any]
     corpus: Mapping[str, Any]
     partition: Mapping[str, Any]
     end_model: EndModelConfig
@@ -145,17 +129,13 @@ class RunConfig:
     feedback: Mapping[str, Any]
     evolution: EvolutionSettings
     strategy: Mapping[str, Any]
+    # Update transforms by name, in the order in which they work.
+    update: Mapping[str, Any] = field(default_factory=dict)
     runtime: RuntimeSettings
     study: StudyConfig
     chat: Lesson
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", self.seed, "0 or more")
-        require(
-            self.arm.personal_rounds <= self.evolution.server_rounds,
-            "arm.personal_rounds",
-            self.arm.personal_rounds,
-            f"at most evolution.server_rounds={self.evolution.server_rounds}",
-        )
         if self.end_model.device == "cuda" and self.runtime.gpus_per_host == 0:
             raise ConfigError("end_model.device=cuda needs hosts with a GPU. Set runtime=rtx3090.")

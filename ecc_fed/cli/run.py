@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from ecc_fed.assembly.compose import compose_run, conf_dir, register_schema, to_run_config, to_yaml
+from ecc_fed.assembly.federation import build_arm
 from ecc_fed.cli.arguments import split_flags
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, EccError
@@ -82,7 +83,7 @@ def main(arguments: list[str]) -> int:
         try:
             write_text(directory.config, to_yaml(composed))
             config = to_run_config(composed)
-            with run_progress(config.arm.name, console) as on_progress, open_hosts(config) as hosts:
+            with run_progress(build_arm(config).name, console) as on_progress, open_hosts(config) as hosts:
                 simulate(config, directory, hosts, on_progress)
                 write_summary(directory.root)
             from ecc_fed.reporting.report import report  # plotting takes seconds to import: no mistake waits for it

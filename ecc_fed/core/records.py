@@ -331,15 +331,6 @@ class EgressEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainReport:
-    """What a shop hands to the server after a round: its adapter, and the coarse numbers it tells."""
-
-    adapter: AdapterState
-    num_examples: int
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class EvaluationReport:
     """Means over a shop's test pairs; the rows themselves stay with the shop."""
 

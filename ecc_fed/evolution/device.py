@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, Exchange
 from ecc_fed.core.records import (
     AdapterState,
     EgressEntry,
@@ -19,7 +20,6 @@ from ecc_fed.core.records import (
     PseudoLabel,
     Shop,
     TeacherReply,
-    TrainReport,
 )
 from ecc_fed.core.rows import MetricRow, Phase, write_rows
 from ecc_fed.core.run_directory import RunDirectory
@@ -30,6 +30,7 @@ from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, WriteAdapter, newest_state, save_state
+from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import start_warm, warm_start_row
 
 
@@ -66,6 +67,7 @@ class ShopDevices:
         seed: the run's seed.
         base_loads: how often this process has loaded a base so far.
         generated: by shop, the cloud's replies that it learns from before its first round; None is no warm start.
+        uplink: how updates leave.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class ShopDevices:
         seed: int,
         base_loads: int = 1,
         generated: Mapping[str, tuple[PseudoLabel, ...]] | None = None,
+        uplink: Uplink = Uplink(),  # noqa: B008 (frozen)
     ) -> None:
         self.base_loads = base_loads
         self.shop_ids = tuple(shop.shop_id for shop in shops)
@@ -90,6 +93,7 @@ class ShopDevices:
         self._write_adapter = write_adapter
         self._seed = seed
         self._generated = generated
+        self._uplink = uplink
         # By shop: the round before which its state was wanted, and the state.
         self._ahead: dict[str, tuple[int, ShopState | None]] = {}
 
@@ -140,12 +144,15 @@ class ShopDevices:
         save_state(self._directory.shop(shop.shop_id), state, self._write_adapter)
         return state
 
-    def train(self, shop_id: str, server_round: int, incoming: AdapterState | None) -> TrainReport:
+    def train(
+        self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange = WHOLE
+    ) -> AdapterUpdate:
         """One server round: `cycles` cycles over this round's parts of the stream."""
         shop, settings = self._shops[shop_id], self._settings
         evolution = settings.evolution
         state = self._state(shop, server_round, incoming)
-        adapter = state.adapter if incoming is None else incoming
+        start: AdapterState = {**state.adapter, **(incoming or {})}
+        adapter = start
         optimizer, rows, num_examples = state.optimizer, list(state.metrics), 0
         truth = self._truth.get(shop_id, {})
         human = human_answered(shop, evolution.human_share, self._seed)
@@ -178,23 +185,24 @@ class ShopDevices:
             (*state.egress, *self.services.ledger.drain(shop_id)),
         )
         save_state(self._directory.shop(shop_id), new, self._write_adapter)
-        return TrainReport(adapter, num_examples)
+        return self._uplink.update(shop_id, server_round, start, adapter, num_examples, exchange)
 
     def evaluate(
         self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: Phase
     ) -> EvaluationReport:
         """Scores the test pairs and keeps rows and egress beside the shop's state."""
         shop, settings = self._shops[shop_id], self._settings
-        adapter = incoming
-        if phase == "final" and incoming is None:
-            state = self._state(shop, server_round + 1, None)
-            # Never trained: the bare base.
-            adapter = state.adapter if state.server_round or self._generated is not None else None
+        adapter: AdapterState | None = None
+        if phase == "final":
+            state = self._state(shop, server_round + 1, incoming)
+            # Never trained, and nothing sent: the bare base.
+            if incoming or state.server_round or self._generated is not None:
+                adapter = {**state.adapter, **(incoming or {})}
         self.services.ledger.drain(shop_id)
         training = natural_pairs(shop, settings.evolution.human_share, self._seed)
         rows = evaluate_pairs(
             shop.test,
-            None if phase == "base" else adapter,
+            adapter,
             phase,
             server_round,
             training,

@@ -1,47 +1,93 @@
-"""What one arm asks of the server, round by round."""
+"""The arms of a run: who exchanges when. A user's own is one more class like these, and a YAML file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.ranges import require
 
 
-@dataclass(frozen=True, slots=True)
-class ArmPlan:
-    """The server rounds of one run.
+@dataclass(frozen=True)
+class Frozen:
+    """The frozen base answers; nothing is learned, however many rounds the run has."""
 
-    Args:
-        server_rounds: all rounds of the run, 0 or more.
-        aggregate: adapters go up and their mean comes down (arms `aggregated` and `personalized`);
-            otherwise no adapter ever leaves a shop (arms `none` and `local`).
-        personal_rounds: the last so many rounds each shop goes on from the last aggregate on its
-            own and uploads nothing (arm `personalized`); at most `server_rounds`.
-        evaluate_base: evaluates the bare base before the first round.
+    server_rounds: int
+    name: str = "none"
+    evaluates_base: bool = True
+    evolves: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "server_rounds", 0)
+
+    def starts_from_server(self, server_round: int) -> bool:
+        """The server holds nothing."""
+        return False
+
+    def uploads(self, server_round: int) -> bool:
+        """No adapter leaves a shop."""
+        return False
+
+
+@dataclass(frozen=True)
+class Local:
+    """Each shop evolves by itself; no server."""
+
+    server_rounds: int
+    name: str = "local"
+    evaluates_base: bool = True
+    evolves: ClassVar[bool] = True
+
+    def starts_from_server(self, server_round: int) -> bool:
+        """The server holds nothing."""
+        return False
+
+    def uploads(self, server_round: int) -> bool:
+        """No adapter leaves a shop."""
+        return False
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """In every round each shop starts from what the server sends, and sends its update back."""
+
+    server_rounds: int
+    name: str = "aggregated"
+    evaluates_base: bool = True
+    evolves: ClassVar[bool] = True
+
+    def starts_from_server(self, server_round: int) -> bool:
+        """The final evaluation included."""
+        return True
+
+    def uploads(self, server_round: int) -> bool:
+        """In every round."""
+        return True
+
+
+@dataclass(frozen=True)
+class Personalized:
+    """Aggregated, then in the last `personal_rounds` each shop goes on by itself from the last aggregate.
 
     Raises:
-        ConfigError: a number out of range, or personal rounds without aggregation.
+        ConfigError: `personal_rounds` below 0 or above the run's rounds.
     """
 
     server_rounds: int
-    aggregate: bool = False
-    personal_rounds: int = 0
-    evaluate_base: bool = True
+    personal_rounds: int
+    name: str = "personalized"
+    evaluates_base: bool = True
+    evolves: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.server_rounds < 0:
-            raise ConfigError(f"server_rounds={self.server_rounds} is out of range: 0 or more.")
-        if not 0 <= self.personal_rounds <= self.server_rounds:
-            raise ConfigError(
-                f"personal_rounds={self.personal_rounds} is out of range: 0 to server_rounds={self.server_rounds}."
-            )
-        if self.personal_rounds and not self.aggregate:
-            raise ConfigError(
-                f"personal_rounds={self.personal_rounds} needs aggregate=true: without aggregation every round "
-                "is the shop's own already. Set personal_rounds=0."
-            )
+        require(self.personal_rounds >= 0, "arm.personal_rounds", self.personal_rounds, "0 or more rounds")
+        most = f"at most evolution.server_rounds={self.server_rounds}"
+        require(self.personal_rounds <= self.server_rounds, "arm.personal_rounds", self.personal_rounds, most)
 
-    @property
-    def aggregated_rounds(self) -> int:
-        """How many of the first rounds upload and average adapters."""
-        return self.server_rounds - self.personal_rounds if self.aggregate else 0
+    def starts_from_server(self, server_round: int) -> bool:
+        """As long as updates still go up."""
+        return self.uploads(server_round)
+
+    def uploads(self, server_round: int) -> bool:
+        """In all rounds but the personal ones."""
+        return server_round <= self.server_rounds - self.personal_rounds

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from ecc_fed.core.aggregation import AggregateReport, AggregatorState
 from ecc_fed.core.errors import EccError
 from ecc_fed.core.records import AdapterState, EgressEntry, EvaluationReport
 from ecc_fed.evolution.shop_state import adapter_digest
-from ecc_fed.federation.aggregation.arithmetic import ProductError
 
 Phase = Literal["base", "train", "final"]
 
 
 class FederationError(EccError):
-    """The federation cannot go on: no shop, no host, or a strategy that fails."""
+    """The federation cannot go on: no shop, no host, or an aggregator that fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class SkippedRound:
 class ShopRound:
     """What the server learned from one shop in one round.
 
-    `update_norm` is the L2 norm of its adapter minus what it was sent; None where nothing was sent
-    or nothing came back.
+    `update_norm` is the L2 norm of its update minus what it was sent of the same tensors; None where
+    that was not sent, nothing came back, or the server sees sums only.
     """
 
     num_examples: int
@@ -59,18 +59,23 @@ class ShopRound:
 class ServerState:
     """What the server must know to go on after `server_round`.
 
-    `adopted` names the shops that have trained on from the last aggregate in a personal round; the
+    `adopted` names the shops that have trained on by themselves from the aggregator's latest; the
     others still have to be sent it.
     """
 
     server_round: int = 0
-    aggregate: AdapterState | None = None
+    aggregator: AggregatorState = field(default_factory=AggregatorState)
     adopted: frozenset[str] = frozenset()
+
+    @property
+    def aggregate(self) -> AdapterState | None:
+        """The server's adapter; None before the first aggregate."""
+        return self.aggregator.adapter
 
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """One server round. `product_error` and `update_norm` are None where nothing was aggregated."""
+    """One server round. `aggregation` is None where nothing was aggregated."""
 
     server_round: int
     shops: Mapping[str, ShopRound]
@@ -78,8 +83,7 @@ class RoundRecord:
     traffic: tuple[EgressEntry, ...]
     seconds: float
     skipped: SkippedRound | None = None
-    product_error: ProductError | None = None
-    update_norm: float | None = None
+    aggregation: AggregateReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +134,8 @@ def as_json(result: FederationResult) -> dict[str, Any]:
             {
                 "server_round": record.server_round,
                 "shops": {shop_id: asdict(shop) for shop_id, shop in record.shops.items()},
-                "product_error": None if record.product_error is None else record.product_error.total,
-                "update_norm": record.update_norm,
+                "relative_error": None if record.aggregation is None else record.aggregation.relative_error,
+                "update_norm": None if record.aggregation is None else record.aggregation.update_norm,
                 "seconds": record.seconds,
             }
             for record in result.rounds

@@ -8,12 +8,9 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from flwr.serverapp.strategy import Strategy
-
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.flower.internals import apply_telemetry_setting
-from ecc_fed.federation.flower.strategy import AdapterFedAvg
+from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, FederationResult, ServerState
 from ecc_fed.federation.rounds import OnRoundEnd, Server, run_rounds
 from ecc_fed.hosts.grid import HostGrid, Progress
@@ -148,12 +145,11 @@ def _probe(ray_address: str) -> None:
 
 
 def run_federation(
-    plan: ArmPlan,
+    plan: FederationPlan,
     shop_ids: Sequence[str],
     device_factory: DeviceFactory,
     hosts: Hosts,
     *,
-    strategy: Strategy | None = None,
     resume: ServerState | None = None,
     settings: HostSettings = MEASURED,
     on_open: OnOpen | None = None,
@@ -163,11 +159,10 @@ def run_federation(
     """One run of an arm over `shop_ids` on `hosts`.
 
     Args:
-        plan: the arm's rounds.
+        plan: arm, aggregator and transforms.
         shop_ids: all shops of the run; their order is the order of every sum.
         device_factory: builds the device of the shops it is given, inside a host; picklable.
         hosts: `ray_hosts(...)`, or `InProcessHosts()` for a run without Ray.
-        strategy: a Flower strategy, new for this run; `AdapterFedAvg` by default.
         resume: goes on after this state instead of from the start.
         settings: what every host may use.
         on_open: called once the hosts are ready, with their reports.
@@ -176,7 +171,7 @@ def run_federation(
 
     Raises:
         EccError: what `device_factory` raised.
-        FederationError: no shop, a host that cannot load, or a strategy that fails.
+        FederationError: no shop, a host that cannot load, or an aggregator that fails.
     """
     quiet_engines()
     hosts.open(shop_ids, device_factory, settings)
@@ -184,4 +179,4 @@ def run_federation(
         on_open(hosts.reports())
     grid = HostGrid(hosts, shop_ids, on_progress)
     server = Server(grid, grid.shops)
-    return run_rounds(server, plan, strategy or AdapterFedAvg(), resume=resume, on_round_end=on_round_end)
+    return run_rounds(server, plan, resume=resume, on_round_end=on_round_end)

@@ -12,7 +12,7 @@ from ecc_fed.core.records import Shop
 from ecc_fed.core.rows import SCHEMA, AggregationRow, MetricRow, Privacy, RunInfo, Runtime
 from ecc_fed.evolution.bigram import bigram_perplexity
 from ecc_fed.evolution.device import natural_pairs
-from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, RoundRecord
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.runs.failures import failure_rows
@@ -23,7 +23,7 @@ _DEPENDENCIES = ("flwr", "torch", "transformers", "peft", "ray", "hydra-core", "
 def run_info(
     config: RunConfig,
     shops: Sequence[Shop],
-    plan: ArmPlan,
+    plan: FederationPlan,
     result: FederationResult,
     hosts: Sequence[HostReport],
     metrics: Sequence[MetricRow],
@@ -34,7 +34,7 @@ def run_info(
     Args:
         config: what was asked for.
         shops: all shops of the run, in its order.
-        plan: the arm's rounds.
+        plan: the arm and how it aggregates.
         result: what the server saw.
         hosts: what the hosts used.
         metrics: rows of `metrics.jsonl`.
@@ -42,10 +42,10 @@ def run_info(
     """
     return RunInfo(
         schema=SCHEMA,
-        arm=config.arm.name,
+        arm=plan.arm.name,
         seed=config.seed,
         shops=tuple(shop.shop_id for shop in shops),
-        server_rounds=plan.server_rounds,
+        server_rounds=plan.arm.server_rounds,
         cycles=config.evolution.cycles,
         personal_rounds=plan.personal_rounds,
         shops_on_their_own=tuple(sorted(result.state.adopted)),
@@ -101,9 +101,9 @@ def _privacy(config: RunConfig) -> Privacy:
 def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...]:
     """What averaging A and B apart did, one row for every aggregated round."""
     return tuple(
-        AggregationRow(record.server_round, record.product_error.total)
+        AggregationRow(record.server_round, record.aggregation.relative_error)
         for record in rounds
-        if record.product_error is not None
+        if record.aggregation is not None
     )
 
 

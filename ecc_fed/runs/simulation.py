@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from ecc_fed.assembly.build import adapter_writer, build_corpus, build_strategy, read_warm_start
+from ecc_fed.assembly.build import adapter_writer, build_corpus, read_warm_start
+from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Shop
 from ecc_fed.core.rows import write_record
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
-from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.hosts.start import run_federation
 from ecc_fed.runs.attribution import values_of_shops
@@ -20,13 +20,6 @@ from ecc_fed.runs.collect import collect
 from ecc_fed.runs.hosting import host_devices
 from ecc_fed.runs.progress import OnProgress, Stages
 from ecc_fed.runs.run_info import run_info
-
-
-def arm_plan(config: RunConfig) -> ArmPlan:
-    """The server rounds of the run's arm."""
-    rounds = config.evolution.server_rounds if config.arm.evolve else 0
-    aggregate = config.arm.aggregate and rounds > 0
-    return ArmPlan(rounds, aggregate, config.arm.personal_rounds if aggregate else 0)
 
 
 def read_corpus(config: RunConfig) -> tuple[list[Shop], dict[str, ShopTruth]]:
@@ -62,15 +55,14 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
     shops, truth = read_corpus(config)
     shop_ids = [shop.shop_id for shop in shops]
     read_warm_start(config, shops)  # a bad file is refused before any model is loaded
-    plan = arm_plan(config)
-    stages = Stages(on_progress, len(shops), plan.server_rounds)
+    plan = build_plan(config)
+    stages = Stages(on_progress, len(shops), plan.arm.server_rounds)
     stages.loading()
     result = run_federation(
         plan,
         shop_ids,
         partial(host_devices, config, shops, truth, directory),
         hosts,
-        strategy=build_strategy(config),
         settings=config.runtime,
         on_open=stages.hosts_ready,
         on_progress=stages.shop_done,

@@ -23,6 +23,9 @@ from ecc_fed.runs.simulation import simulate
 ShowProgress = Callable[[str], AbstractContextManager[OnProgress]]
 
 
+_ARM_SETTING = "arm."
+
+
 @dataclass(frozen=True)
 class StudyRun:
     """One run of a study."""
@@ -43,6 +46,26 @@ def studies() -> dict[str, str]:
     return found
 
 
+def _settings_of_arms(
+    arms: Sequence[str], overrides: Sequence[str], base: Sequence[str], folders: Sequence[str]
+) -> dict[str, list[str]]:
+    """By arm, the overrides of arms' settings that it takes: `arm.personal_rounds=1` means those that have such rounds.
+
+    Raises:
+        ConfigError: no arm of the study takes one of them.
+    """
+    if not overrides:
+        return {arm: [] for arm in arms}
+    known = {arm: compose_run([*base, f"arm={arm}"], folders).arm for arm in arms}
+    found = {
+        arm: [one for one in overrides if one.split("=")[0].removeprefix(_ARM_SETTING) in known[arm]] for arm in arms
+    }
+    for override in overrides:
+        if not any(override in taken for taken in found.values()):
+            raise ConfigError(f"{override} is a setting of none of the study's arms: {', '.join(arms)}.")
+    return found
+
+
 def plan_study(name: str, overrides: Sequence[str], folders: Sequence[str] = ()) -> list[StudyRun]:
     """Every run of the study, composed and checked before any starts.
 
@@ -53,12 +76,15 @@ def plan_study(name: str, overrides: Sequence[str], folders: Sequence[str] = ())
     if name not in studies():
         raise UserError(f"There is no study {name}. Studies: {', '.join(studies())}.")
     base = [f"experiment={name}"]
-    study = to_run_config(compose_run([*base, *overrides], folders)).study
+    for_arms = [override for override in overrides if override.startswith(_ARM_SETTING)]
+    for_all = [override for override in overrides if override not in for_arms]
+    study = to_run_config(compose_run([*base, *for_all], folders)).study
+    own = _settings_of_arms(study.arms, for_arms, [*base, *for_all], folders)
     runs = []
     for variant, changes in (study.variants or {"default": ()}).items():
         for seed in study.seeds:
             for arm in study.arms:
-                given = [*base, f"arm={arm}", f"seed={seed}", *changes, *overrides]
+                given = [*base, f"arm={arm}", f"seed={seed}", *changes, *for_all, *own[arm]]
                 composed = compose_run(given, folders)
                 label = f"{arm}_seed{seed}" if len(study.variants) <= 1 else f"{variant}/{arm}_seed{seed}"
                 runs.append(StudyRun(label, composed, to_run_config(composed)))

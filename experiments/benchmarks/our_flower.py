@@ -14,9 +14,12 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from ecc_fed.core.records import AdapterState, EvaluationReport, FineTuneJob, FineTuneSettings, TrainReport
+from ecc_fed.core.aggregation import AdapterUpdate, Exchange
+from ecc_fed.core.records import AdapterState, EvaluationReport, FineTuneJob, FineTuneSettings
 from ecc_fed.evolution.settings import Services
-from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.aggregation.fedavg import FedAvg
+from ecc_fed.federation.arms import Aggregated
+from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import RoundRecord, ServerState
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import ray_hosts, run_federation
@@ -60,13 +63,15 @@ class FineTuning:
     def read_ahead(self, before_round: Mapping[str, int]) -> None:
         """Nothing lies on disk."""
 
-    def train(self, shop_id: str, server_round: int, incoming: AdapterState | None) -> TrainReport:
+    def train(
+        self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange
+    ) -> AdapterUpdate:
         """All steps of a round."""
         adapter = self.services.end_model.new_adapter(0) if incoming is None else incoming
         result = self.services.end_model.fine_tune([self._jobs[shop_id](adapter, server_round)])[0]
-        return TrainReport(
-            result.adapter, self._tuning.steps * self._tuning.batch_size, {"label_tokens": float(result.label_tokens)}
-        )
+        num_examples = self._tuning.steps * self._tuning.batch_size
+        metrics = {"label_tokens": float(result.label_tokens)}
+        return AdapterUpdate(shop_id, server_round, result.adapter, num_examples, LORA_ALPHA / RANK, metrics)
 
     def evaluate(
         self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: Literal["base", "final"]
@@ -91,7 +96,7 @@ def main() -> None:
     cores = os.cpu_count() or 1
     with ray_hosts(HostSettings(hosts=cores), imports=("torch", "transformers.modeling_utils")) as hosts:
         run_federation(
-            ArmPlan(options.rounds, aggregate=True, evaluate_base=False),
+            FederationPlan(Aggregated(options.rounds, evaluates_base=False), FedAvg()),
             [str(shop) for shop in range(options.shops)],
             partial(FineTuning, options.base, options.products, options.shape, tuning),
             hosts,

@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ecc_fed.assembly.build import build_strategy
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.federation import build_plan
 from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.arms import Aggregated
 from ecc_fed.federation.results import RoundRecord, ServerState
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.start import run_federation
@@ -68,11 +69,10 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
             before.append(report)
 
         run_federation(
-            ArmPlan(server_rounds, aggregate=True, evaluate_base=False),
+            replace(build_plan(config), arm=Aggregated(server_rounds, evaluates_base=False)),
             [shop.shop_id for shop in shops],
             partial(host_devices, config, shops, truth, RunDirectory(Path(folder))),
             hosts,
-            strategy=build_strategy(config),
             settings=config.runtime,
             on_open=ready,
             on_round_end=round_ended,

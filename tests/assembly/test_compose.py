@@ -12,7 +12,7 @@ FILES = sorted(conf_dir().glob("*/*.yaml"))
 def test_defaults_compose_and_are_in_range() -> None:
     config = to_run_config(compose_run([]))
     assert config.seed == 0
-    assert config.arm.name == "local"
+    assert config.arm["name"] == "local"
 
 
 @pytest.mark.parametrize(

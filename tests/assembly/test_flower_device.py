@@ -40,13 +40,13 @@ def test_the_servers_arm_and_rounds_win_over_the_overrides(tmp_path: Path, seen:
     changes = {"arm": "personalized", "server-rounds": 3, "personal-rounds": 1}
     build.device_from_run_config(run_config(tmp_path, **changes), {"partition-id": 0})
     config = seen[0]
-    assert (config.arm.name, config.arm.personal_rounds, config.evolution.server_rounds) == ("personalized", 1, 3)
+    assert (config.arm["name"], config.arm["personal_rounds"], config.evolution.server_rounds) == ("personalized", 1, 3)
     assert config.corpus["num_shops"] == 2
 
 
 def test_without_them_the_overrides_hold(tmp_path: Path, seen: list[RunConfig]) -> None:
     build.device_from_run_config(run_config(tmp_path), {"shop-id": "shop_0000"})
-    assert (seen[0].arm.name, seen[0].evolution.server_rounds) == ("local", 7)
+    assert (seen[0].arm["name"], seen[0].evolution.server_rounds) == ("local", 7)
 
 
 def test_an_arm_that_is_none_is_refused(tmp_path: Path, seen: list[RunConfig]) -> None:

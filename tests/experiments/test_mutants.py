@@ -25,4 +25,4 @@ def test_a_rate_is_of_what_was_tried_and_time_out_is_caught() -> None:
 def test_rooms_are_the_packages() -> None:
     rooms = {module: RATES["room_of"](module) for module in ("ecc_fed.core.facts", "ecc_fed.evolution.review.marks")}
     assert rooms == {"ecc_fed.core.facts": "core", "ecc_fed.evolution.review.marks": "evolution"}
-    assert RATES["room_of"]("ecc_fed.federation.aggregation.arithmetic") == "federation.aggregation"
+    assert RATES["room_of"]("ecc_fed.federation.aggregation.averaging") == "federation.aggregation"

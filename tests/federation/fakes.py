@@ -8,10 +8,16 @@ from typing import Literal
 
 import numpy as np
 
-from ecc_fed.core.records import AdapterState, EvaluationReport, TrainReport
+from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, Exchange, matches, select
+from ecc_fed.core.protocols import Aggregator, UpdateTransform
+from ecc_fed.core.records import AdapterState, EvaluationReport
 from ecc_fed.core.seeding import derive_rng
+from ecc_fed.federation.aggregation.fedavg import FedAvg
+from ecc_fed.federation.arms import Aggregated, Local, Personalized
+from ecc_fed.federation.plan import FederationPlan
 
-SHAPES = {"base_model.model.q_proj.lora_A.weight": (2, 5), "base_model.model.q_proj.lora_B.weight": (4, 2)}
+A, B = "base_model.model.q_proj.lora_A.weight", "base_model.model.q_proj.lora_B.weight"
+SHAPES = {A: (2, 5), B: (4, 2)}
 
 
 def make_adapter(*path: str | int) -> dict[str, np.ndarray]:
@@ -22,8 +28,22 @@ def make_adapter(*path: str | int) -> dict[str, np.ndarray]:
 def fresh_adapter() -> dict[str, np.ndarray]:
     """As LoRA starts: A random and the same for every shop, B zero."""
     adapter = make_adapter("fresh")
-    adapter["base_model.model.q_proj.lora_B.weight"][:] = 0
+    adapter[B][:] = 0
     return adapter
+
+
+def local(server_rounds: int) -> FederationPlan:
+    return FederationPlan(Local(server_rounds), FedAvg())
+
+
+def aggregated(
+    server_rounds: int, aggregator: Aggregator | None = None, *transforms: UpdateTransform, evaluates_base: bool = True
+) -> FederationPlan:
+    return FederationPlan(Aggregated(server_rounds, evaluates_base=evaluates_base), aggregator or FedAvg(), transforms)
+
+
+def personalized(server_rounds: int, personal_rounds: int) -> FederationPlan:
+    return FederationPlan(Personalized(server_rounds, personal_rounds), FedAvg())
 
 
 class FakeDevice:
@@ -59,37 +79,40 @@ class FakeDevice:
         state = self._load(shop_id)
         return {name: state[name] for name in SHAPES} if state else fresh_adapter()
 
-    def train(self, shop_id: str, server_round: int, incoming: AdapterState | None) -> TrainReport:
+    def train(
+        self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange = WHOLE
+    ) -> AdapterUpdate:
         self.calls.append(("train", shop_id, server_round, incoming is not None))
         if shop_id.endswith("raises"):
             raise RuntimeError(f"no power at {shop_id}\nsecond line")
         if shop_id.endswith("kills") and server_round in self._deadly_rounds:
             os._exit(1)
-        adapter = self.adapter_of(shop_id) if incoming is None else incoming
+        adapter = {**self.adapter_of(shop_id), **(incoming or {})}
         state, target = self._load(shop_id), make_adapter("target", shop_id)
         new: dict[str, np.ndarray] = {}
         for name, tensor in adapter.items():
+            new[name] = tensor
+            if not matches(name, exchange.train):
+                continue
             momentum = state.get(f"momentum.{name}", np.zeros_like(tensor))
             momentum = np.float32(0.9) * momentum + (tensor - target[name])
             new[f"momentum.{name}"] = momentum
             new[name] = tensor - np.float32(0.1) * momentum
         self._save(shop_id, new)
-        sent = {name: new[name] for name in SHAPES}
+        sent = dict(select({name: new[name] for name in SHAPES}, exchange.up))
         num_examples = 0 if shop_id.endswith("lazy") else 10 + len(shop_id)
-        return TrainReport(_spoilt(sent, shop_id), num_examples, {"loss": float(server_round)})
+        adapter = _spoilt(sent, shop_id) if sent else {}
+        return AdapterUpdate(shop_id, server_round, adapter, num_examples, 4.0, {"loss": float(server_round)})
 
     def evaluate(
         self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: Literal["base", "final"]
     ) -> EvaluationReport:
         self.calls.append((phase, shop_id, server_round, incoming is not None))
-        adapter = self.adapter_of(shop_id) if incoming is None else incoming
+        adapter = {**self.adapter_of(shop_id), **(incoming or {})}
         if phase == "base":
             adapter = fresh_adapter()
         target = make_adapter("target", shop_id)
-        product = [
-            side["base_model.model.q_proj.lora_B.weight"] @ side["base_model.model.q_proj.lora_A.weight"]
-            for side in (adapter, target)
-        ]
+        product = [side[B] @ side[A] for side in (adapter, target)]
         return EvaluationReport(3, {"distance": float(np.linalg.norm(product[0] - product[1]))})
 
 

@@ -16,14 +16,15 @@ from ecc_fed.end_model.adapters.settings import METHODS, adapter_settings
 from ecc_fed.end_model.engines.opening import open_engine
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.shop_state import load_state
-from ecc_fed.federation.aggregation.arithmetic import weighted_mean
-from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.aggregation.averaging import weighted_mean
+from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import run_federation
 from tests.end_model.tiny_models import save_base
 from tests.evolution import fakes
+from tests.federation.fakes import aggregated, local
 
 SHOPS = [fakes.shop("a", 4, 4), fakes.shop("b", 3, 2)]
 ARGUMENTS = {
@@ -40,7 +41,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _run(
-    folder: Path, engine: Any, method: str, base: str, names: list[str], plan: ArmPlan
+    folder: Path, engine: Any, method: str, base: str, names: list[str], plan: FederationPlan
 ) -> tuple[FederationResult, dict[str, AdapterState], str]:
     tuning = FineTuneSettings(steps=2, batch_size=2, learning_rate=1e-2)
     settings = fakes.settings(human_share=1.0, fine_tune=tuning, decoding=Decoding(2, sample=False))
@@ -62,20 +63,20 @@ def test_one_shops_federation_is_its_own_evolution_and_two_shops_meet_in_their_m
     tmp_path: Path, base: str, method: str
 ) -> None:
     engine = open_engine(base, adapter_settings(method, **ARGUMENTS[method]), device="cpu")
-    _, local, _ = _run(tmp_path / "local", engine, method, base, ["a"], ArmPlan(2))
-    result, alone, _ = _run(tmp_path / "alone", engine, method, base, ["a"], ArmPlan(2, True))
-    assert all(np.array_equal(local["a"][name], alone["a"][name]) for name in engine.shapes)
+    _, by_itself, _ = _run(tmp_path / "local", engine, method, base, ["a"], local(2))
+    result, alone, _ = _run(tmp_path / "alone", engine, method, base, ["a"], aggregated(2))
+    assert all(np.array_equal(by_itself["a"][name], alone["a"][name]) for name in engine.shapes)
     assert result.state.aggregate is not None
     assert all(np.array_equal(result.state.aggregate[name], alone["a"][name]) for name in engine.shapes)
 
-    result, both, reason = _run(tmp_path / "both", engine, method, base, ["a", "b"], ArmPlan(2, True))
+    result, both, reason = _run(tmp_path / "both", engine, method, base, ["a", "b"], aggregated(2))
     assert not result.failures
     last = result.rounds[-1]
     weights = [last.shops[name].num_examples for name in ("a", "b")]
     mean = weighted_mean([both["a"], both["b"]], weights)
     assert result.state.aggregate is not None
     assert all(np.array_equal(result.state.aggregate[name], mean[name]) for name in engine.shapes)
-    assert last.product_error is not None
-    assert (last.product_error.total is None) == (method in ("prefix_tuning", "p_tuning_v2"))
+    assert last.aggregation is not None
+    assert (last.aggregation.relative_error is None) == (method in ("prefix_tuning", "p_tuning_v2"))
     one_by_one = "the end model serves them one after another" in reason
     assert one_by_one == (method not in ("lora", "rslora"))

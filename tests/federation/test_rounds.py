@@ -1,30 +1,29 @@
 """The server's loop on the fake device, without Ray."""
 
 import re
-from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from flwr.app import Message
-from flwr.serverapp.strategy import FedAvg
 
+from ecc_fed.core.aggregation import AdapterUpdate
 from ecc_fed.core.errors import RunDirectoryError, WriteError
 from ecc_fed.core.records import AdapterState
-from ecc_fed.federation.aggregation.arithmetic import weighted_mean
-from ecc_fed.federation.arms import ArmPlan
-from ecc_fed.federation.flower.strategy import AdapterFedAvg
+from ecc_fed.federation.aggregation.averaging import weighted_mean
+from ecc_fed.federation.aggregation.fedavg import FedAvg
+from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, FederationResult, as_json
 from ecc_fed.federation.rounds import Server, run_rounds
-from ecc_fed.federation.wire import records
+from ecc_fed.federation.wire.arrays import to_arrays
 from ecc_fed.hosts.grid import HostGrid
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.start import run_federation
-from tests.federation.fakes import FakeDevice, fresh_adapter
+from tests.federation.fakes import FakeDevice, aggregated, fresh_adapter, local, personalized
 
-LOCAL, AGGREGATED, PERSONAL = ArmPlan(4), ArmPlan(4, True), ArmPlan(4, True, 2)
+LOCAL, AGGREGATED, PERSONAL = local(4), aggregated(4), personalized(4, 2)
 
 
-def run(plan: ArmPlan, shop_ids: list[str], device: FakeDevice | None = None, **arguments) -> FederationResult:
+def run(plan: FederationPlan, shop_ids: list[str], device: FakeDevice | None = None, **arguments) -> FederationResult:
     device = device or FakeDevice(tuple(shop_ids))
     return run_federation(plan, shop_ids, lambda _: device, InProcessHosts(), **arguments)
 
@@ -42,15 +41,15 @@ def untimed(result: FederationResult) -> dict:
 
 def test_one_shop_aggregated_equals_local_bit_for_bit():
     alone, served = FakeDevice(("only",)), FakeDevice(("only",))
-    local, aggregated = run(LOCAL, ["only"], alone), run(AGGREGATED, ["only"], served)
+    by_itself, alike = run(LOCAL, ["only"], alone), run(AGGREGATED, ["only"], served)
     assert same(alone.adapter_of("only"), served.adapter_of("only"))
-    assert same(aggregated.state.aggregate, alone.adapter_of("only"))
-    assert not same(aggregated.state.aggregate, fresh_adapter())  # it did learn
-    assert local.final.shops == aggregated.final.shops
-    assert local.state.aggregate is None
+    assert same(alike.state.aggregate, alone.adapter_of("only"))
+    assert not same(alike.state.aggregate, fresh_adapter())  # it did learn
+    assert by_itself.final.shops == alike.final.shops
+    assert by_itself.state.aggregate is None
 
 
-@pytest.mark.parametrize("plan", [ArmPlan(0), ArmPlan(0, True)])
+@pytest.mark.parametrize("plan", [local(0), aggregated(0)])
 def test_zero_rounds_equal_the_base(plan):
     device = FakeDevice(("a", "b"))
     result = run(plan, ["a", "b"], device)
@@ -60,30 +59,33 @@ def test_zero_rounds_equal_the_base(plan):
 
 
 def test_the_aggregate_is_the_mean_weighted_by_examples_and_goes_down_next_round():
-    device = FakeDevice(("a", "bbbbbb"))
-    handed: list[AdapterState] = []
+    handed: list[AdapterUpdate] = []
 
-    class Watched(AdapterFedAvg):
-        def aggregate_train(self, server_round: int, replies: Iterable[Message]):
-            replies = list(replies)
-            handed.extend(records.from_arrays(reply.content[records.ARRAYS]) for reply in replies)
-            return super().aggregate_train(server_round, replies)
+    class Watched(FedAvg):
+        def aggregate(self, state, updates):
+            handed.extend(updates)
+            return super().aggregate(state, updates)
 
-    result = run(ArmPlan(1, True), ["a", "bbbbbb"], device, strategy=Watched())
-    assert same(result.state.aggregate, weighted_mean(handed, [11, 16]))
+    result = run(aggregated(1, Watched()), ["a", "bbbbbb"])
+    first, second = (update.adapter for update in handed)
+    assert same(result.state.aggregate, weighted_mean([first, second], [11, 16]))
     assert [shop.num_examples for shop in result.rounds[0].shops.values()] == [11, 16]
-    assert not same(handed[0], handed[1])
+    assert not same(first, second)
+    assert [(update.shop_id, update.server_round, update.rank, update.scale) for update in handed] == [
+        ("a", 1, 2, 4.0),
+        ("bbbbbb", 1, 2, 4.0),
+    ]
 
 
 def test_what_is_sent_when_in_every_arm():
-    def sent(plan: ArmPlan) -> list[tuple[str, int, bool]]:
+    def sent(plan: FederationPlan) -> list[tuple[str, int, bool]]:
         device = FakeDevice(("a",))
         run(plan, ["a"], device)
         return [(phase, server_round, incoming) for phase, _, server_round, incoming in device.calls]
 
-    assert sent(ArmPlan(2)) == [("base", 0, False), ("train", 1, False), ("train", 2, False), ("final", 2, False)]
-    assert sent(ArmPlan(2, True)) == [("base", 0, False), ("train", 1, False), ("train", 2, True), ("final", 2, True)]
-    assert sent(ArmPlan(4, True, 2)) == [
+    assert sent(local(2)) == [("base", 0, False), ("train", 1, False), ("train", 2, False), ("final", 2, False)]
+    assert sent(aggregated(2)) == [("base", 0, False), ("train", 1, False), ("train", 2, True), ("final", 2, True)]
+    assert sent(personalized(4, 2)) == [
         ("base", 0, False),
         ("train", 1, False),
         ("train", 2, True),
@@ -91,13 +93,13 @@ def test_what_is_sent_when_in_every_arm():
         ("train", 4, False),  # and then the shop is on its own
         ("final", 4, False),
     ]
-    assert sent(ArmPlan(1, evaluate_base=False))[0] == ("train", 1, False)
+    assert sent(aggregated(1, evaluates_base=False))[0] == ("train", 1, False)
 
 
 def test_personal_rounds_leave_the_aggregate_and_make_the_shops_differ():
     device = FakeDevice(("a", "b"))
     result = run(PERSONAL, ["a", "b"], device)
-    assert same(result.state.aggregate, run(ArmPlan(2, True), ["a", "b"]).state.aggregate)
+    assert same(result.state.aggregate, run(aggregated(2), ["a", "b"]).state.aggregate)
     assert not same(device.adapter_of("a"), device.adapter_of("b"))
     uploads = [(e.server_round, e.kind) for e in result.traffic if e.direction == "up" and e.kind == "adapter"]
     assert {server_round for server_round, _ in uploads} == {1, 2}
@@ -109,8 +111,8 @@ def test_local_arms_send_no_adapter_anywhere():
 
 
 def test_traffic_of_an_aggregated_run():
-    result = run(ArmPlan(2, True), ["a", "b"])
-    adapter_bytes = records.to_arrays(fresh_adapter()).count_bytes()
+    result = run(aggregated(2), ["a", "b"])
+    adapter_bytes = to_arrays(fresh_adapter()).count_bytes()
     totals = as_json(result)["traffic_bytes"]
     assert totals["adapter_up"] == 2 * 2 * adapter_bytes
     assert totals["adapter_down"] == 2 * 2 * adapter_bytes  # round 2, and the final evaluation
@@ -132,7 +134,7 @@ def test_a_shop_that_raises_is_recorded_and_the_others_go_on():
     [
         ("nan", "holds 1 values that are not finite"),
         ("renamed", "lacks base_model.model.q_proj.lora_A.weight"),
-        ("reshaped", r"has shape \(5, 2\), not \(2, 5\)"),
+        ("reshaped", "lora_B.weight has rank 2, but .*lora_A.weight has 5"),
         ("double", "is float64, not float32"),
     ],
 )
@@ -154,10 +156,10 @@ class Failing(FakeDevice):
 
     error: Exception
 
-    def train(self, shop_id, server_round, incoming):
+    def train(self, shop_id, server_round, incoming, exchange):
         if shop_id == "b":
             raise self.error
-        return super().train(shop_id, server_round, incoming)
+        return super().train(shop_id, server_round, incoming, exchange)
 
 
 def test_a_full_disk_stops_the_run_and_a_damaged_state_only_its_shop():
@@ -181,24 +183,24 @@ def test_a_round_without_any_usable_reply_is_skipped_and_the_adapter_kept():
 
 
 def test_a_round_without_examples_is_skipped():
-    result = run(ArmPlan(1, True), ["lazy", "also_lazy"])
+    result = run(aggregated(1), ["lazy", "also_lazy"])
     assert [s.reason for s in result.skipped_rounds] == ["no shop had an example to learn from"]
     assert result.state.aggregate is None
     assert result.failures == ()
 
 
 def test_a_shop_without_examples_does_not_move_the_mean():
-    result = run(ArmPlan(1, True), ["a", "lazy"])
-    assert same(result.state.aggregate, run(ArmPlan(1, True), ["a"]).state.aggregate)
+    result = run(aggregated(1), ["a", "lazy"])
+    assert same(result.state.aggregate, run(aggregated(1), ["a"]).state.aggregate)
 
 
 def test_a_shop_that_misses_the_first_personal_round_is_sent_the_aggregate_again():
     class Tired(FakeDevice):
-        def train(self, shop_id, server_round, incoming):
+        def train(self, shop_id, server_round, incoming, exchange):
             if shop_id == "b" and server_round == 3:
                 self.calls.append(("train", shop_id, server_round, incoming is not None))
                 raise RuntimeError("asleep")
-            return super().train(shop_id, server_round, incoming)
+            return super().train(shop_id, server_round, incoming, exchange)
 
     device = Tired(("a", "b"))
     run(PERSONAL, ["a", "b"], device)
@@ -240,7 +242,7 @@ def test_the_order_of_replies_changes_nothing():
     device = FakeDevice(tuple(shop_ids))
     hosts.open(shop_ids, lambda _: device)
     grid = ShuffledGrid(hosts, shop_ids)
-    shuffled = run_rounds(Server(grid, grid.shops), AGGREGATED, AdapterFedAvg())
+    shuffled = run_rounds(Server(grid, grid.shops), AGGREGATED)
     expected = run(AGGREGATED, shop_ids)
     assert same(shuffled.state.aggregate, expected.state.aggregate)
     assert list(shuffled.rounds[0].shops) == shop_ids
@@ -257,45 +259,37 @@ def test_a_reply_that_never_comes_is_a_dropped_shop():
     hosts = InProcessHosts()
     hosts.open(["a", "b"], FakeDevice)
     grid = LossyGrid(hosts, ["a", "b"])
-    result = run_rounds(Server(grid, grid.shops, 5.0), ArmPlan(1, True), AdapterFedAvg())
+    result = run_rounds(Server(grid, grid.shops, 5.0), aggregated(1))
     assert {(f.shop_id, f.phase, f.reason) for f in result.failures} == {
         ("a", phase, "no reply within 5.0 seconds") for phase in ("base", "train", "final")
     }
 
 
-def test_flowers_own_fedavg_works_as_a_strategy():
-    stock = FedAvg(min_train_nodes=1, min_available_nodes=1)
-    result = run(AGGREGATED, ["a", "b"], strategy=stock)
-    expected = run(AGGREGATED, ["a", "b"])
-    assert result.state.aggregate is not None and expected.state.aggregate is not None
-    for name, tensor in expected.state.aggregate.items():
-        np.testing.assert_allclose(result.state.aggregate[name], tensor, rtol=1e-5, atol=1e-6)
+def test_an_aggregator_that_spoils_its_adapter_stops_the_run_by_name():
+    class Spoils(FedAvg):
+        def aggregate(self, state, updates):
+            state, report = super().aggregate(state, updates)
+            adapter = {name: tensor * np.float32("nan") for name, tensor in state.adapter.items()}
+            return replace(state, adapter=adapter), report
 
-
-def test_a_strategy_that_spoils_the_aggregate_stops_the_run_by_name():
-    class Spoils(AdapterFedAvg):
-        def aggregate_train(self, server_round, replies):
-            arrays, metrics = super().aggregate_train(server_round, replies)
-            state = records.from_arrays(arrays)
-            return records.to_arrays({name: tensor * np.float32("nan") for name, tensor in state.items()}), metrics
-
-    with pytest.raises(FederationError, match=r"Strategy Spoils failed to aggregate server round 1: tensor .* finite"):
-        run(AGGREGATED, ["a", "b"], strategy=Spoils())
+    with pytest.raises(FederationError, match=r"Strategy Spoils failed in server round 1: tensor .* finite"):
+        run(aggregated(4, Spoils()), ["a", "b"])
 
 
 def test_measures_stand_in_the_round_records():
-    first, second = run(ArmPlan(2, True), ["a", "b"]).rounds
-    assert first.product_error is not None and first.product_error.total > 0
-    assert set(first.product_error.modules) == {"base_model.model.q_proj"}
-    assert first.update_norm is None  # nothing went down in round 1
-    assert second.update_norm > 0
+    first, second = run(aggregated(2), ["a", "b"]).rounds
+    assert first.aggregation is not None and first.aggregation.relative_error > 0
+    assert set(first.aggregation.module_errors) == {"base_model.model.q_proj"}
+    assert first.aggregation.update_norm is None  # nothing went down in round 1
+    assert first.shops["a"].update_norm is None
+    assert second.aggregation.update_norm > 0
     assert all(shop.update_norm > 0 for shop in second.shops.values())
     assert second.shops["a"].metrics == {"loss": 2.0}
 
 
 def test_progress_is_told_for_every_shop_and_phase():
     told = []
-    run(ArmPlan(1, True), ["a", "b"], on_progress=lambda *what: told.append(what[:3]))
+    run(aggregated(1), ["a", "b"], on_progress=lambda *what: told.append(what[:3]))
     assert told == [
         (phase, server_round, shop_id)
         for phase, server_round in (("base", 0), ("train", 1), ("final", 1))

@@ -27,7 +27,7 @@ from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import ShopState, load_state
-from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, as_json
 from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.in_process import InProcessHosts
@@ -37,12 +37,13 @@ from ecc_fed.runs.failures import failure_rows
 from tests.end_model.opening import shared_engine
 from tests.end_model.tiny_models import save_base
 from tests.evolution import fakes
+from tests.federation.fakes import aggregated, build_fake, local, personalized
 
 # Of different sizes, so that they do not stay in step; the third has nothing to serve.
 SIZES = {"a": (4, 8), "b": (3, 5), "c": (2, 0), "d": (6, 9), "e": (0, 7)}
 SHOPS = [fakes.shop(name, history, stream) for name, (history, stream) in SIZES.items()]
 NAMES = list(SIZES)
-TWO_ROUNDS = ArmPlan(2, True)
+TWO_ROUNDS = aggregated(2)
 
 
 class WatchedModel(fakes.CountingModel):
@@ -72,7 +73,7 @@ def run(
     folder: Path,
     given: Services,
     shops_per_batch: int | None,
-    plan: ArmPlan = TWO_ROUNDS,
+    plan: FederationPlan = TWO_ROUNDS,
     hosts: InProcessHosts | None = None,
 ) -> FederationResult:
     factory = partial(device_of, folder, given)
@@ -97,7 +98,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("plan", [ArmPlan(2), ArmPlan(2, True), ArmPlan(2, True, 1)])
+@pytest.mark.parametrize("plan", [local(2), aggregated(2), personalized(2, 1)])
 def test_a_batch_of_one_equals_a_batch_of_all_bit_for_bit(tmp_path, plan):
     services = {size: fakes.services() for size in (1, 2, 5)}
     results = {size: comparable(run(tmp_path / str(size), given, size, plan)) for size, given in services.items()}
@@ -108,7 +109,7 @@ def test_a_batch_of_one_equals_a_batch_of_all_bit_for_bit(tmp_path, plan):
 
 def test_shops_of_a_batch_are_fine_tuned_in_one_batch(tmp_path):
     model, hosts = WatchedModel(), InProcessHosts()
-    run(tmp_path, replace(fakes.services(), end_model=model), 3, ArmPlan(1), hosts)
+    run(tmp_path, replace(fakes.services(), end_model=model), 3, local(1), hosts)
     assert model.sizes == [1, 2, 2]  # c has nothing to serve and is ahead of a and b; then d and e
     (report,) = hosts.reports()
     assert report.shops_per_batch == 3
@@ -152,7 +153,7 @@ def test_the_next_waves_states_are_read_while_a_wave_is_at_work(tmp_path, monkey
     ]
     monkeypatch.setattr("tests.hosts.test_host.SHOPS", shops)
     monkeypatch.setattr("ecc_fed.evolution.shop_state.load_state", model.note)
-    run(tmp_path, replace(fakes.services(), end_model=model), 2, ArmPlan(2))
+    run(tmp_path, replace(fakes.services(), end_model=model), 2, local(2))
     assert model.missed == []
     assert order[:3] == ["train ab", "train cd", "train e"]  # the first round reads nothing
     second = order[3 : order.index("train e", 3) + 1]
@@ -161,7 +162,7 @@ def test_the_next_waves_states_are_read_while_a_wave_is_at_work(tmp_path, monkey
     assert sorted(order[len(second) + 3 :]) == [f"read {name}" for name in NAMES]  # the evaluation's
 
 
-@pytest.mark.parametrize("plan", [ArmPlan(2), ArmPlan(2, True), ArmPlan(2, True, 1)])
+@pytest.mark.parametrize("plan", [local(2), aggregated(2), personalized(2, 1)])
 def test_no_state_read_ahead_is_left_over(tmp_path, plan):
     device = device_of(tmp_path, fakes.services(), tuple(NAMES))
     run_federation(plan, NAMES, lambda _: device, InProcessHosts(), settings=HostSettings(shops_per_batch=2))
@@ -190,13 +191,13 @@ class HungryDevice(ShopDevices):
 
     at_work = 0
 
-    def train(self, shop_id, server_round, incoming):
+    def train(self, shop_id, server_round, incoming, exchange):
         HungryDevice.at_work += 1
         try:
             self.services.end_model.likelihood([LikelihoodRequest(None, ())])  # all meet here
             if HungryDevice.at_work > 2:
                 raise MemoryError
-            return super().train(shop_id, server_round, incoming)
+            return super().train(shop_id, server_round, incoming, exchange)
         finally:
             self.services.end_model.likelihood([LikelihoodRequest(None, ())])
             HungryDevice.at_work -= 1
@@ -209,10 +210,10 @@ def test_a_shop_whose_own_code_runs_out_of_memory_gets_another_turn(tmp_path):
         return device
 
     hosts = InProcessHosts()
-    result = run_federation(ArmPlan(1), NAMES, build, hosts, settings=HostSettings(shops_per_batch=4))
+    result = run_federation(local(1), NAMES, build, hosts, settings=HostSettings(shops_per_batch=4))
     assert result.failures == ()
     assert hosts.reports()[0].shops_per_batch < 4
-    run(tmp_path / "b", fakes.services(), 1, ArmPlan(1))
+    run(tmp_path / "b", fakes.services(), 1, local(1))
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
 
 
@@ -227,7 +228,7 @@ def test_a_shop_that_fails_in_a_batch_is_dropped_and_the_others_go_on(tmp_path, 
         for shop in SHOPS
     ]
     monkeypatch.setattr("tests.hosts.test_host.SHOPS", spoilt)
-    result = run(tmp_path, replace(fakes.services(), end_model=WatchedModel()), 5, ArmPlan(1))
+    result = run(tmp_path, replace(fakes.services(), end_model=WatchedModel()), 5, local(1))
     assert [(f.shop_id, f.phase, f.reason) for f in result.failures] == [("d", "train", "RuntimeError: a bad example")]
     assert sorted(result.rounds[0].shops) == ["a", "b", "c", "e"]
     assert sorted(result.final.shops) == NAMES
@@ -241,10 +242,9 @@ def test_imports_leave_the_garbage_collector_on_even_if_one_fails():
 
 
 def test_a_device_without_services_runs_its_shops_one_after_another():
-    from tests.federation.fakes import build_fake
 
     hosts = InProcessHosts()
-    run_federation(ArmPlan(1), NAMES, build_fake, hosts, settings=HostSettings(shops_per_batch=4))
+    run_federation(local(1), NAMES, build_fake, hosts, settings=HostSettings(shops_per_batch=4))
     assert hosts.reports()[0].shops_per_batch == 1
     assert "share no services" in hosts.reports()[0].batch_reason
 
@@ -280,9 +280,7 @@ def test_on_the_shared_engine_a_batch_of_one_equals_a_batch_of_all_within_roundi
             device._write_adapter = write
             return device
 
-        run_federation(
-            ArmPlan(2), NAMES, build, InProcessHosts(), settings=HostSettings(shops_per_batch=shops_per_batch)
-        )
+        run_federation(local(2), NAMES, build, InProcessHosts(), settings=HostSettings(shops_per_batch=shops_per_batch))
         return {name: load_state(RunDirectory(folder).shop(name), 2).adapter for name in NAMES}
 
     alone, together = adapters(1), adapters(5)

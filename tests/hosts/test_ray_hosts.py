@@ -8,13 +8,12 @@ from functools import partial
 import pytest
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import FederationError, FederationResult, as_json
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.ray_hosts import RayHosts
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import _connect, ray_hosts, run_federation
-from tests.federation.fakes import FakeDevice, build_fake
+from tests.federation.fakes import FakeDevice, aggregated, build_fake, local, personalized
 
 SHOPS = ["a", "bb", "ccc", "dddd", "eeeee"]
 
@@ -51,7 +50,7 @@ def build_counting(shop_ids: tuple[str, ...]) -> FakeDevice:
     return CountingDevice(shop_ids)
 
 
-@pytest.mark.parametrize("plan", [ArmPlan(3), ArmPlan(3, True, 1)])
+@pytest.mark.parametrize("plan", [local(3), personalized(3, 1)])
 def test_two_hosts_give_what_one_process_gives(hosts, plan):
     expected = run_federation(plan, SHOPS, build_fake, InProcessHosts())
     assert comparable(run_federation(plan, SHOPS, build_fake, hosts)) == comparable(expected)
@@ -60,7 +59,7 @@ def test_two_hosts_give_what_one_process_gives(hosts, plan):
 def test_hosts_stay_for_several_runs_and_load_the_base_once_each(hosts):
     before = hosts.process_ids()
     for _ in range(2):
-        run_federation(ArmPlan(2, True), SHOPS, build_counting, hosts)
+        run_federation(aggregated(2), SHOPS, build_counting, hosts)
         assert [host.base_loads for host in hosts.reports()] == [1, 1]
         assert all(host.peak_rss_bytes > 1_000_000 for host in hosts.reports())
     assert hosts.process_ids() == before
@@ -69,14 +68,14 @@ def test_hosts_stay_for_several_runs_and_load_the_base_once_each(hosts):
 
 
 def test_with_one_shop_the_second_host_loads_nothing(hosts):
-    run_federation(ArmPlan(1), ["only"], build_fake, hosts)
+    run_federation(local(1), ["only"], build_fake, hosts)
     assert [host.base_loads for host in hosts.reports()] == [1]
 
 
 def test_a_killed_host_loses_its_round_comes_back_once_and_the_run_goes_on(hosts, tmp_path):
     # Host 0 has a and c, host 1 has b_kills and d: b_kills ends its process in round 2.
     shop_ids = ["a", "b_kills", "c", "d"]
-    result = run_federation(ArmPlan(4, True, 1), shop_ids, partial(FakeDevice, folder=str(tmp_path)), hosts)
+    result = run_federation(personalized(4, 1), shop_ids, partial(FakeDevice, folder=str(tmp_path)), hosts)
     assert [(f.shop_id, f.server_round, f.kind) for f in result.failures] == [
         ("b_kills", 2, "dropped"),
         ("d", 2, "dropped"),
@@ -89,7 +88,7 @@ def test_a_killed_host_loses_its_round_comes_back_once_and_the_run_goes_on(hosts
 
 def test_a_host_that_dies_again_takes_no_more_part(hosts, tmp_path):
     device = partial(FakeDevice, folder=str(tmp_path), deadly_rounds=(1, 2))
-    result = run_federation(ArmPlan(3, True), ["a", "b_kills"], device, hosts)
+    result = run_federation(aggregated(3), ["a", "b_kills"], device, hosts)
     reasons = {(f.server_round, f.phase): f.reason for f in result.failures}
     assert "process ended" in reasons[1, "train"]
     assert "process ended" in reasons[2, "train"]
@@ -97,17 +96,17 @@ def test_a_host_that_dies_again_takes_no_more_part(hosts, tmp_path):
     assert (3, "final") in reasons
     assert [sorted(record.shops) for record in result.rounds] == [["a"], ["a"], ["a"]]
     # The next run starts with all hosts again.
-    assert run_federation(ArmPlan(1, True), ["a", "b"], build_fake, hosts).failures == ()
+    assert run_federation(aggregated(1), ["a", "b"], build_fake, hosts).failures == ()
 
 
 def test_a_users_mistake_inside_a_host_comes_out_as_it_is(hosts):
     with pytest.raises(ModelError, match=r"^model.safetensors is missing; download it again$"):
-        run_federation(ArmPlan(1), SHOPS, build_broken, hosts)
+        run_federation(local(1), SHOPS, build_broken, hosts)
 
 
 def test_a_host_that_dies_while_loading_says_what_to_do(hosts):
     with pytest.raises(FederationError, match=r"Host 0 died while loading .* use fewer hosts \(runtime.hosts\)"):
-        run_federation(ArmPlan(1), SHOPS, build_deadly, hosts)
+        run_federation(local(1), SHOPS, build_deadly, hosts)
 
 
 def test_more_hosts_than_cores_are_refused_by_name(hosts):
@@ -122,7 +121,7 @@ def test_more_hosts_than_cores_are_refused_by_name(hosts):
 def test_a_ray_that_is_busy_with_other_work_is_an_error_and_no_endless_wait(hosts, monkeypatch):
     import ray
 
-    run_federation(ArmPlan(0), SHOPS, build_fake, hosts)  # both hosts hold a core
+    run_federation(local(0), SHOPS, build_fake, hosts)  # both hosts hold a core
     monkeypatch.setattr("ecc_fed.hosts.ray_hosts._PLACEMENT_SECONDS", 1)
     all_cores = int(ray.cluster_resources()["CPU"])
     with pytest.raises(FederationError, match=rf"found no room on Ray in 1 seconds. It needs {all_cores} CPUs"):
@@ -143,7 +142,7 @@ def test_a_block_inside_another_uses_its_ray_and_leaves_it_running(hosts):
     with ray_hosts(HostSettings(hosts=1)):
         pass
     assert ray.is_initialized()
-    assert run_federation(ArmPlan(0), SHOPS, build_fake, hosts).failures == ()
+    assert run_federation(local(0), SHOPS, build_fake, hosts).failures == ()
 
 
 def test_ray_keeps_to_loopback_and_to_itself(hosts):

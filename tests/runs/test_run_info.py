@@ -5,13 +5,12 @@ from dataclasses import replace
 import pytest
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.core.aggregation import AggregateReport, AggregatorState
 from ecc_fed.core.records import Pair, Shop
 from ecc_fed.core.rows import AggregationRow, FailureRow, MetricRow
 from ecc_fed.evolution.bigram import bigram_perplexity
 from ecc_fed.evolution.loop import Learned
 from ecc_fed.evolution.warm_start import warm_start_row
-from ecc_fed.federation.aggregation.arithmetic import ProductError
-from ecc_fed.federation.arms import ArmPlan
 from ecc_fed.federation.results import (
     Evaluation,
     FederationResult,
@@ -22,8 +21,9 @@ from ecc_fed.federation.results import (
 )
 from ecc_fed.hosts.reports import BatchHalved, HostReport
 from ecc_fed.runs.run_info import run_info
+from tests.federation.fakes import local, personalized
 
-FIRST = RoundRecord(1, {}, (), (), 2.0, product_error=ProductError(0.25, {}))
+FIRST = RoundRecord(1, {}, (), (), 2.0, aggregation=AggregateReport(0.25))
 SECOND = RoundRecord(
     2,
     {},
@@ -33,7 +33,7 @@ SECOND = RoundRecord(
     skipped=SkippedRound(2, "nobody replied"),
 )
 RESULT = FederationResult(
-    ServerState(2, None, frozenset("ba")),
+    ServerState(2, AggregatorState(), frozenset("ba")),
     Evaluation(failures=(ShopFailure("a", 0, "base", "dropped", "died"),)),
     (FIRST, SECOND),
     Evaluation(),
@@ -59,7 +59,7 @@ SHOPS = [Shop("b", (PAIR,), (), (PAIR,)), Shop("a", (), (), ())]
 @pytest.fixture
 def info():
     config = to_run_config(compose_run(["seed=5", "corpus.platform_share=0.5"]))
-    return run_info(config, SHOPS, ArmPlan(2, True, 1), RESULT, HOSTS, METRICS, 60.0)
+    return run_info(config, SHOPS, personalized(2, 1), RESULT, HOSTS, METRICS, 60.0)
 
 
 def test_everything_that_went_wrong_stands_there_with_its_reason(info) -> None:
@@ -90,7 +90,7 @@ def test_hosts_add_up_and_the_largest_peak_counts(info) -> None:
 
 
 def test_the_run_is_told_by_its_config(info) -> None:
-    assert (info.arm, info.seed, info.shops, info.shops_on_their_own) == ("local", 5, ("b", "a"), ("a", "b"))
+    assert (info.arm, info.seed, info.shops, info.shops_on_their_own) == ("personalized", 5, ("b", "a"), ("a", "b"))
     assert (info.server_rounds, info.cycles, info.personal_rounds) == (2, 1, 1)
     assert (info.corpus, info.teacher, info.language) == ("SimulatorCorpus", "RetrievalTeacher", "zh")
     assert info.platform_share == 0.5
@@ -102,5 +102,5 @@ def test_the_run_is_told_by_its_config(info) -> None:
 def test_a_run_without_rounds_or_hosts_has_no_speed() -> None:
     config = to_run_config(compose_run([]))
     nothing = FederationResult(ServerState(), Evaluation(), (), Evaluation())
-    runtime = run_info(config, [], ArmPlan(0), nothing, (), [], 1.0).runtime
+    runtime = run_info(config, [], local(0), nothing, (), [], 1.0).runtime
     assert (runtime.client_steps_per_second, runtime.hosts, runtime.batch_reason) == (0.0, 0, "")

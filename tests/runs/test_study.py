@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.core.errors import UserError
+from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.runs import study
@@ -29,6 +29,16 @@ def test_a_users_override_reaches_every_run_of_a_study() -> None:
     runs = plan_study("quickstart", ["study.seeds=[3,4]", "corpus.num_shops=2"])
     assert {run.config.seed for run in runs} == {3, 4}
     assert {run.config.corpus["num_shops"] for run in runs} == {2}
+
+
+def test_an_arms_setting_goes_to_the_arms_that_have_it() -> None:
+    runs = plan_study("quickstart", ["arm.personal_rounds=1", "evolution.server_rounds=1"])
+    found = {run.config.arm["name"]: run.config.arm.get("personal_rounds") for run in runs}
+    assert found == {"none": None, "local": None, "aggregated": None, "personalized": 1}
+    with pytest.raises(
+        ConfigError, match=r"arm\.personal_rounds=1 is a setting of none of the study's arms: none, local"
+    ):
+        plan_study("quickstart", ["arm.personal_rounds=1", "study.arms=[none,local]"])
 
 
 @pytest.fixture

@@ -11,6 +11,9 @@ partition           Partition
 redaction           Redactor
 feedback            FeedbackSource
 study.view          StudyView
+arm                 Arm
+strategy            Aggregator
+update              UpdateTransform, one for each name
 
 The others part the rooms of the package from one another.
 """
@@ -19,11 +22,14 @@ from ecc_fed.core.protocols.cloud import Teacher, TeacherGateway
 from ecc_fed.core.protocols.corpus import Corpus, Partition
 from ecc_fed.core.protocols.device import Device
 from ecc_fed.core.protocols.end_model import EndModel
+from ecc_fed.core.protocols.federation import Aggregator, Arm, UpdateTransform
 from ecc_fed.core.protocols.judging import FeedbackSource, Judge, RelevanceModel, SimilarityModel, TextEncoder
 from ecc_fed.core.protocols.privacy import Ledger, RedactedSession, Redactor
 from ecc_fed.core.protocols.study import StudyView
 
 __all__ = [
+    "Aggregator",
+    "Arm",
     "Corpus",
     "Device",
     "EndModel",
@@ -39,4 +45,5 @@ __all__ = [
     "Teacher",
     "TeacherGateway",
     "TextEncoder",
+    "UpdateTransform",
 ]

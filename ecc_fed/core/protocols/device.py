@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from ecc_fed.core.records import AdapterState, EvaluationReport, TrainReport
+from ecc_fed.core.aggregation import AdapterUpdate, Exchange
+from ecc_fed.core.records import AdapterState, EvaluationReport
 
 
 class Device(Protocol):
@@ -12,11 +13,14 @@ class Device(Protocol):
 
     shop_ids: tuple[str, ...]
 
-    def train(self, shop_id: str, server_round: int, incoming: AdapterState | None) -> TrainReport:
+    def train(
+        self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange
+    ) -> AdapterUpdate:
         """One round of evolution: serve, judge, label, fine-tune, remember.
 
-        `incoming` is the server's adapter; None means the shop goes on with its own (or, in its
-        first round, with a fresh one).
+        `incoming` are the server's tensors, which take the place of the shop's own of the same names;
+        None means the shop goes on with its own (or, in its first round, with a fresh adapter). The
+        update holds what `exchange.up` names, after the device's update transforms.
         """
         ...
 
@@ -25,7 +29,7 @@ class Device(Protocol):
     ) -> EvaluationReport:
         """Answers and scores the shop's test pairs; rows are kept with the shop's state.
 
-        `phase="base"` evaluates the bare base; `phase="final"` evaluates `incoming`, or the
-        shop's own adapter if `incoming` is None.
+        `phase="base"` evaluates the bare base; `phase="final"` evaluates the shop's own adapter, with
+        `incoming` in the place of the tensors that it names.
         """
         ...

@@ -28,6 +28,10 @@ class PTuningV2:
     def __post_init__(self) -> None:
         require(self.num_virtual_tokens >= 1, "adapter.num_virtual_tokens", self.num_virtual_tokens, "1 or more")
 
+    def scale_at(self, rank: int) -> float:
+        """A prefix has no B A to be multiplied."""
+        return 1.0
+
     @property
     def virtual_tokens(self) -> int:
         """Positions that it takes before every text."""

@@ -20,6 +20,10 @@ class AdapterSettings(Protocol):
         """Its name in a config."""
         ...
 
+    def scale_at(self, rank: int) -> float:
+        """What B A of an adapter of `rank` is multiplied by; 1 where there is none."""
+        ...
+
     @property
     def pairs_alone(self) -> bool:
         """Whether the adapter is low-rank pairs A and B and nothing else."""

@@ -31,8 +31,8 @@ def client_app(device_of: DeviceOf) -> ClientApp:
         """One round of evolution; the adapter goes up only if the server asks for it."""
         request = records.read_train_request(message.content)
         device, shop_id = device_of(context)
-        report = device.train(shop_id, request.server_round, request.incoming)
-        return Message(records.train_reply(report, request.upload), reply_to=message)
+        update = device.train(shop_id, request.server_round, request.incoming, request.exchange)
+        return Message(records.train_reply(update, request.exchange.up), reply_to=message)
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:

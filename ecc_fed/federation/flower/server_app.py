@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
@@ -17,8 +17,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.run_directory import write_json
-from ecc_fed.federation.arms import ArmPlan
-from ecc_fed.federation.flower.strategy import AdapterFedAvg
+from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, as_json
 from ecc_fed.federation.rounds import Server, run_rounds
 from ecc_fed.federation.wire import records
@@ -26,28 +25,6 @@ from ecc_fed.federation.wire import records
 _log = logging.getLogger("flwr")  # what `flwr run --stream` shows
 
 _POLL_SECONDS = 0.2
-
-app = ServerApp()
-
-
-def plan_from(run_config: Mapping[str, object]) -> ArmPlan:
-    """The arm that a run config asks for.
-
-    Raises:
-        ConfigError: a number out of range, or an arm that has no federation.
-    """
-    arm = str(run_config.get("arm", "aggregated"))
-    if arm not in ("none", "local", "aggregated", "personalized"):
-        raise ConfigError(f"arm={arm} is unknown here: none, local, aggregated or personalized.")
-    personal_rounds = _whole(run_config, "personal-rounds", 1) if arm == "personalized" else 0
-    return ArmPlan(_whole(run_config, "server-rounds", 3), arm in ("aggregated", "personalized"), personal_rounds)
-
-
-def _whole(run_config: Mapping[str, object], key: str, default: int) -> int:
-    value = run_config.get(key, default)
-    if not isinstance(value, int):
-        raise ConfigError(f"{key}={value} is no whole number.")
-    return value
 
 
 def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> dict[int, str]:
@@ -78,14 +55,30 @@ def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> dict[int, 
     return dict(sorted(shops.items(), key=lambda item: item[1]))
 
 
-@app.main()
-def main(grid: Grid, context: Context) -> None:
-    """Runs the arm, logs its result as one JSON line, and writes it to `result-path` if that is set."""
-    run_config = context.run_config
-    plan = plan_from(run_config)
-    timeout_seconds = float(run_config.get("reply-timeout-seconds", 3600.0))
-    shops = find_shops(grid, _whole(run_config, "num-shops", 2), timeout_seconds)
-    result = as_json(run_rounds(Server(grid, shops, timeout_seconds), plan, AdapterFedAvg()))
-    _log.info("Result: %s", json.dumps(result, ensure_ascii=False))
-    if result_path := run_config.get("result-path"):
-        write_json(Path(str(result_path)), result)
+def server_app(build: Callable[[Mapping[str, object]], FederationPlan]) -> ServerApp:
+    """A ServerApp that runs an arm, logs its result as one JSON line, and writes it to `result-path` if that is set.
+
+    Args:
+        build: from Flower's run config to what the federation runs; what it raises ends the run.
+    """
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        run_config = context.run_config
+        plan = build(run_config)
+        timeout_seconds = float(run_config.get("reply-timeout-seconds", 3600.0))
+        shops = find_shops(grid, _num_shops(run_config), timeout_seconds)
+        result = as_json(run_rounds(Server(grid, shops, timeout_seconds), plan))
+        _log.info("Result: %s", json.dumps(result, ensure_ascii=False))
+        if result_path := run_config.get("result-path"):
+            write_json(Path(str(result_path)), result)
+
+    return app
+
+
+def _num_shops(run_config: Mapping[str, object]) -> int:
+    num_shops = run_config.get("num-shops")
+    if not isinstance(num_shops, int) or num_shops < 1:
+        raise ConfigError(f"num-shops={num_shops} is no number of nodes: 1 or more, as many as the corpus has shops.")
+    return num_shops

@@ -2,60 +2,49 @@
 
 message            down                                    up
 query.shop         -                                       config: shop-id
-train              arrays (empty: go on with your own),    metrics: num-examples and the shop's own;
-                   config: server-round, upload            arrays, if `upload`
+train              arrays (the server's tensors, or none), metrics: num-examples and the shop's own;
+                   config: server-round, train, up         arrays and metrics.scale, unless up is empty
 evaluate           arrays (as above),                      metrics: num-examples and the means
                    config: server-round, phase
+
+`train` and `up` are patterns of tensor names, as a JSON list: Flower cannot count an empty one of its own.
 """
 
 from __future__ import annotations
 
+import json
 import math
-import threading
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from io import BytesIO
 from typing import Any, Literal
 
-import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
-from ecc_fed.core.records import AdapterState, EgressEntry, EvaluationReport, TrainReport
+from ecc_fed.core.aggregation import AdapterUpdate, Exchange, Patterns
+from ecc_fed.core.records import AdapterState, EgressEntry, EvaluationReport
+from ecc_fed.federation.wire.arrays import from_arrays, to_arrays
+from ecc_fed.federation.wire.checks import RefusedReply
 
 ARRAYS = "arrays"
 CONFIG = "config"
 METRICS = "metrics"
 NUM_EXAMPLES = "num-examples"
+SCALE = "scale"
 SERVER_ROUND = "server-round"
-UPLOAD = "upload"
+TRAIN = "train"
+UP = "up"
 PHASE = "phase"
 SHOP_ID = "shop-id"
 QUERY_SHOP = "query.shop"
 
-# numpy parses a tensor's header with `ast`, and Python 3.11 checks its depth in a counter that all threads share: shops
-# that read at the same time now and then failed (the error of https://github.com/python/cpython/issues/106905).
-_PARSING = threading.Lock()
-
-# How numpy's format begins: the magic and version 1.0, which holds any tensor of plain numbers.
-_NPY = b"\x93NUMPY\x01\x00"
-
-AnyArray = np.ndarray[Any, np.dtype[Any]]
-Signature = tuple[tuple[str, tuple[int, ...]], ...]
-
-
-class RefusedReply(ValueError):
-    """A reply that must not be averaged; the text is the recorded reason."""
-
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """One shop's round. `incoming=None`: go on with your own adapter. `upload=False`: keep it to yourself."""
+    """One shop's round. `incoming=None`: go on with your own adapter."""
 
     server_round: int
     incoming: AdapterState | None
-    upload: bool
+    exchange: Exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,45 +56,9 @@ class EvaluateRequest:
     phase: Literal["base", "final"]
 
 
-def to_arrays(state: AdapterState | None) -> ArrayRecord:
-    """The state as Flower sends it; None becomes an empty record."""
-    return ArrayRecord({name: Array(np.ascontiguousarray(tensor)) for name, tensor in (state or {}).items()})
-
-
-def from_arrays(record: ArrayRecord | None) -> AdapterState | None:
-    """The state in `record`; None for no record or an empty one.
-
-    Raises:
-        ValueError: a tensor's bytes are not a numpy array.
-    """
-    if not record:
-        return None
-    return {name: _tensor(array) for name, array in record.items()}
-
-
-def _tensor(array: Array) -> AnyArray:
-    """`array.numpy()`, which for the tensors of an adapter takes four times as long: it parses every header anew."""
-    data = array.data
-    if array.stype == "numpy.ndarray" and data.startswith(_NPY):
-        start = len(_NPY) + 2 + int.from_bytes(data[len(_NPY) : len(_NPY) + 2], "little")
-        shape, fortran_order, dtype = _header(data[:start])
-        if not dtype.hasobject and len(data) - start == math.prod(shape) * dtype.itemsize:
-            flat = np.frombuffer(data, dtype, offset=start)
-            return flat.reshape(shape, order="F" if fortran_order else "C").copy()
-    with _PARSING:
-        return array.numpy()  # says what is wrong
-
-
-@lru_cache(maxsize=1024)
-def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and dtype of a tensor in numpy's format, version 1.0."""
-    with _PARSING:
-        return np.lib.format.read_array_header_1_0(BytesIO(start[len(_NPY) :]))
-
-
-def train_config(server_round: int, upload: bool) -> ConfigRecord:
+def train_config(server_round: int, exchange: Exchange) -> ConfigRecord:
     """The instructions of one training round."""
-    return ConfigRecord({SERVER_ROUND: server_round, UPLOAD: upload})
+    return ConfigRecord({SERVER_ROUND: server_round, TRAIN: json.dumps(exchange.train), UP: json.dumps(exchange.up)})
 
 
 def evaluate_config(server_round: int, phase: Literal["base", "final"]) -> ConfigRecord:
@@ -129,13 +82,18 @@ def _setting(content: RecordDict, key: str) -> Any:
     return config[key]
 
 
+def _patterns(content: RecordDict, key: str) -> Patterns:
+    return tuple(json.loads(str(_setting(content, key))))
+
+
 def read_train_request(content: RecordDict) -> TrainRequest:
     """The shop's side of `train_config`.
 
     Raises:
         ValueError: a setting is missing.
     """
-    return TrainRequest(int(_setting(content, SERVER_ROUND)), _incoming(content), bool(_setting(content, UPLOAD)))
+    server_round = int(_setting(content, SERVER_ROUND))
+    return TrainRequest(server_round, _incoming(content), Exchange(_patterns(content, TRAIN), _patterns(content, UP)))
 
 
 def read_evaluate_request(content: RecordDict) -> EvaluateRequest:
@@ -156,28 +114,28 @@ def phase_and_round(message: Message) -> tuple[str, int]:
 def goes_on_from(message: Message) -> int | None:
     """The server round before which the shop's own state is wanted; None where the message needs none."""
     phase, server_round = phase_and_round(message)
-    if phase == "train":
-        return server_round
-    alone = not message.content.array_records.get(ARRAYS)
-    return server_round + 1 if phase == "final" and alone else None
+    if phase == "base":
+        return None
+    return server_round if phase == "train" else server_round + 1
 
 
-def _metrics(report: TrainReport | EvaluationReport) -> MetricRecord:
-    metrics: dict[str, Any] = {name: float(value) for name, value in report.metrics.items()}
-    return MetricRecord({**metrics, NUM_EXAMPLES: int(report.num_examples)})
-
-
-def train_reply(report: TrainReport, upload: bool) -> RecordDict:
-    """What a shop sends back after a round: never its adapter unless `upload`."""
-    reply = RecordDict({METRICS: _metrics(report)})
-    if upload:
-        reply[ARRAYS] = to_arrays(report.adapter)
+def train_reply(update: AdapterUpdate, up: Patterns) -> RecordDict:
+    """What a shop sends back after a round: none of its adapter where nothing was asked for."""
+    reply = RecordDict({METRICS: _metrics(update.num_examples, update.metrics)})
+    if up:
+        reply[ARRAYS] = to_arrays(update.adapter)
+        reply.metric_records[METRICS][SCALE] = float(update.scale)
     return reply
 
 
 def evaluate_reply(report: EvaluationReport) -> RecordDict:
     """What a shop sends back after an evaluation."""
-    return RecordDict({METRICS: _metrics(report)})
+    return RecordDict({METRICS: _metrics(report.num_examples, report.metrics)})
+
+
+def _metrics(num_examples: int, metrics: Mapping[str, float]) -> MetricRecord:
+    numbers: dict[str, Any] = {name: float(value) for name, value in metrics.items()}
+    return MetricRecord({**numbers, NUM_EXAMPLES: int(num_examples)})
 
 
 def _read_metrics(content: RecordDict) -> tuple[int, dict[str, float]]:
@@ -191,24 +149,25 @@ def _read_metrics(content: RecordDict) -> tuple[int, dict[str, float]]:
     return num_examples, {name: float(value) for name, value in metrics.items() if not isinstance(value, list)}
 
 
-def read_train_reply(content: RecordDict, upload: bool) -> TrainReport:
+def read_update(content: RecordDict, shop_id: str, server_round: int, up: Patterns) -> AdapterUpdate:
     """The server's side of `train_reply`; the adapter is empty where none was asked for.
 
     Raises:
-        RefusedReply: no usable count of examples; no adapter though one was asked for, or one that
-            is not readable, not fp32 or not finite.
+        RefusedReply: no usable count of examples; or, though asked for, no scale, or no adapter that can be read.
     """
     num_examples, metrics = _read_metrics(content)
-    if not upload:
-        return TrainReport({}, num_examples, metrics)
+    if not up:
+        return AdapterUpdate(shop_id, server_round, {}, num_examples, metrics=metrics)
     try:
         adapter = from_arrays(content.array_records.get(ARRAYS))
     except Exception as error:  # whatever numpy makes of foreign bytes
         raise RefusedReply(f"a tensor cannot be read: {error}") from error
     if adapter is None:
         raise RefusedReply("the reply holds no adapter")
-    check_tensors(adapter)
-    return TrainReport(adapter, num_examples, metrics)
+    scale = metrics.pop(SCALE, math.nan)
+    if not 0 < scale < math.inf:
+        raise RefusedReply(f"{METRICS}.{SCALE} is {scale}; a number above 0 is needed")
+    return AdapterUpdate(shop_id, server_round, adapter, num_examples, scale, metrics)
 
 
 def read_evaluate_reply(content: RecordDict) -> EvaluationReport:
@@ -218,47 +177,6 @@ def read_evaluate_reply(content: RecordDict) -> EvaluationReport:
         RefusedReply: no usable count of examples.
     """
     return EvaluationReport(*_read_metrics(content))
-
-
-def check_tensors(state: AdapterState) -> None:
-    """Every tensor fp32 and finite.
-
-    Raises:
-        RefusedReply: names the first tensor that is not.
-    """
-    for name, tensor in state.items():
-        if tensor.dtype != np.float32:
-            raise RefusedReply(f"tensor {name} is {tensor.dtype}, not float32")
-        if not np.isfinite(tensor).all():
-            raise RefusedReply(f"tensor {name} holds {int((~np.isfinite(tensor)).sum())} values that are not finite")
-
-
-def signature(state: AdapterState) -> Signature:
-    """Names and shapes, sorted."""
-    return tuple(sorted((name, tuple(tensor.shape)) for name, tensor in state.items()))
-
-
-def common_signature(states: Iterable[AdapterState]) -> Signature:
-    """The signature that most states have; of equally many, the one seen first."""
-    return Counter(signature(state) for state in states).most_common(1)[0][0]
-
-
-def check_signature(state: AdapterState, expected: Signature) -> None:
-    """Names and shapes as expected.
-
-    Raises:
-        RefusedReply: names what is missing, unexpected or of another shape.
-    """
-    has, wants = dict(signature(state)), dict(expected)
-    missing = [name for name in wants if name not in has]
-    unexpected = [name for name in has if name not in wants]
-    if missing or unexpected:
-        parts = [f"lacks {missing[0]} and {len(missing) - 1} more"] if missing else []
-        parts += [f"has unexpected {unexpected[0]} and {len(unexpected) - 1} more"] if unexpected else []
-        raise RefusedReply(f"the adapter {'; it '.join(parts)}")
-    for name, shape in wants.items():
-        if has[name] != shape:
-            raise RefusedReply(f"tensor {name} has shape {has[name]}, not {shape}")
 
 
 def traffic_entries(

@@ -30,8 +30,9 @@ from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt
 from ecc_fed.end_model.training.examples import encode_example
 from ecc_fed.end_model.training.record_privacy import RecordPrivacy
 from ecc_fed.evolution.shop_state import ShopState, load_state, save_state
-from ecc_fed.federation.aggregation.arithmetic import product_error, weighted_mean
-from ecc_fed.federation.wire.records import from_arrays, to_arrays
+from ecc_fed.federation.aggregation.averaging import weighted_mean
+from ecc_fed.federation.aggregation.product_error import product_error
+from ecc_fed.federation.wire.arrays import from_arrays, to_arrays
 
 from ..opening import peft_engine, shared_engine
 from ..tiny_models import build_tokenizer
@@ -254,7 +255,7 @@ def test_one_shops_average_is_its_adapter_and_replies_stay(engine, llama, tmp_pa
 
 def test_the_product_error_is_of_low_rank_pairs_alone(engine):
     states = [lively(engine, seed) for seed in (0, 1)]
-    error = product_error(weighted_mean(states, [1, 1]), states, [1, 1]).total
+    error = product_error(weighted_mean(states, [1, 1]), 1.0, states, [1.0, 1.0], [1, 1]).total
     assert (error is None) == isinstance(engine.settings, PTuningV2)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from ecc_fed.assembly.build import build_settings, build_view
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.federation import build_plan
 from ecc_fed.cli.study import main as study_command
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.runs.study import plan_study
@@ -33,7 +34,7 @@ def test_one_factor_scales_all_steps(study: str) -> None:
         settings = build_settings(run.config)
         assert settings.fine_tune.steps == settings.decay_steps == scaled_steps(steps, view.scale)
         assert settings.evolution.server_rounds == settings.evolution.cycles == 1
-        assert not run.config.arm.aggregate
+        assert not build_plan(run.config).federated
         assert len(settings.evolution.extra_queries) == 6
 
 

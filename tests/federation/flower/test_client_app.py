@@ -3,11 +3,13 @@
 import pytest
 from flwr.app import Context, Message, RecordDict
 
+from ecc_fed.core.aggregation import EVERYTHING, NOTHING, WHOLE, Exchange
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.internals import identify_process
 from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.federation.wire import records
+from ecc_fed.federation.wire.arrays import to_arrays
 from tests.federation.fakes import FakeDevice, fresh_adapter
 
 SHOPS = ("a", "b", "c")
@@ -41,10 +43,10 @@ def test_a_node_without_a_shop_says_why(node_config, reason):
 def test_train_evaluate_and_query_go_to_the_nodes_own_device():
     devices = {1: FakeDevice(("a",)), 2: FakeDevice(("b",))}
     app = client_app(lambda context: (devices[context.node_id], devices[context.node_id].shop_ids[0]))
-    arrays = records.to_arrays(fresh_adapter())
+    arrays = to_arrays(fresh_adapter())
     node = Context(1, 2, {}, RecordDict(), {})
-    content = records.instructions(arrays, records.train_config(4, True))
-    report = records.read_train_reply(app(message(content, "train"), node).content, upload=True)
+    content = records.instructions(arrays, records.train_config(4, WHOLE))
+    report = records.read_update(app(message(content, "train"), node).content, "b", 4, EVERYTHING)
     assert report.num_examples == 11
     content = records.instructions(arrays, records.evaluate_config(5, "final"))
     evaluation = records.read_evaluate_reply(app(message(content, "evaluate"), node).content)
@@ -57,6 +59,6 @@ def test_train_evaluate_and_query_go_to_the_nodes_own_device():
 
 def test_an_adapter_stays_at_home_where_the_server_does_not_ask_for_it():
     app = client_app(lambda _: (FakeDevice(("a",)), "a"))
-    content = records.instructions(records.to_arrays(fresh_adapter()), records.train_config(1, False))
+    content = records.instructions(to_arrays(fresh_adapter()), records.train_config(1, Exchange(up=NOTHING)))
     reply = app(message(content, "train"), Context(1, 2, {}, RecordDict(), {}))
     assert not reply.content.array_records

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ecc_fed.federation.arms import ArmPlan
+from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import as_json
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.start import run_federation
-from tests.federation.fakes import build_fake
+from tests.federation.fakes import aggregated, build_fake, personalized
 
 ROOT = Path(__file__).parents[3]
 TOY_APP = Path(__file__).parent / "toy_app"
@@ -76,19 +76,19 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def submit(home: Path, port: int, plan: ArmPlan, *overrides: str) -> dict:
+def submit(home: Path, port: int, plan: FederationPlan, *overrides: str) -> dict:
     """`flwr run` on the toy app; returns what its ServerApp wrote."""
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "here"\n[superlink.here]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
     )
     result_path = home / "result.json"
     settings = {
-        "arm": "personalized" if plan.personal_rounds else "aggregated",
+        "arm": plan.arm.name,
         "state-dir": str(home),
         "result-path": str(result_path),
     }
     run_config = " ".join(f'{key}="{value}"' for key, value in settings.items())
-    run_config += f" server-rounds={plan.server_rounds} personal-rounds={plan.personal_rounds}"
+    run_config += f" server-rounds={plan.arm.server_rounds} personal-rounds={plan.personal_rounds}"
     done = subprocess.run(
         [str(PROGRAMS / "flwr"), "run", str(TOY_APP), "--run-config", run_config, *overrides],
         env=environment(home),
@@ -107,7 +107,7 @@ def comparable(content: dict) -> dict:
     return json.loads(json.dumps(content))
 
 
-def expected(plan: ArmPlan) -> dict:
+def expected(plan: FederationPlan) -> dict:
     return comparable(as_json(run_federation(plan, ["a", "bb"], build_fake, InProcessHosts())))
 
 
@@ -123,7 +123,7 @@ def test_flwr_run_simulates_what_our_own_engine_simulates(tmp_path):
     command, port = superlink("--simulation")
     with process(command, tmp_path):
         wait_for("the SuperLink", tmp_path, lambda: listens(port))
-        plan = ArmPlan(3, True, 1)
+        plan = personalized(3, 1)
         assert submit(tmp_path, port, plan, "--federation-config", "num-supernodes=2") == expected(plan)
 
 
@@ -137,5 +137,5 @@ def test_supernodes_that_know_their_own_shop_alone_give_the_same(tmp_path):
             node = ["flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{port}"]
             node += ["--port", str(free_ports(1)[0]), "--node-config", f'shop-id="{shop_id}"']
             stack.enter_context(process(node, tmp_path))
-        plan = ArmPlan(1, True)
+        plan = aggregated(1)
         assert submit(tmp_path, port, plan) == expected(plan)

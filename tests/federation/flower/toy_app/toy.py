@@ -4,10 +4,12 @@ from functools import cache
 
 from flwr.app import Context
 
+from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.flower import config_from_run_config
 from ecc_fed.core.protocols import Device
 from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.nodes import shop_of
-from ecc_fed.federation.flower.server_app import app
+from ecc_fed.federation.flower.server_app import server_app
 from tests.federation.fakes import FakeDevice
 
 
@@ -22,4 +24,4 @@ def device_of(context: Context) -> tuple[Device, str]:
 
 
 client = client_app(device_of)
-server = app
+server = server_app(lambda run_config: build_plan(config_from_run_config(run_config)))

@@ -1,0 +1,27 @@
+"""A run under Flower's own engines: Flower's run config as overrides of ours, the same for server and shops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.schema import RunConfig
+
+# Keys of Flower's run config -> what they set. Empty, 0 or missing leaves it as conf and `overrides` say.
+SETTINGS = {"arm": "arm", "server-rounds": "evolution.server_rounds", "personal-rounds": "arm.personal_rounds"}
+
+
+def flower_overrides(run_config: Mapping[str, Any]) -> list[str]:
+    """Hydra overrides: those of `overrides`, separated by spaces, then those of `SETTINGS`, which win."""
+    named = [f"{setting}={run_config[key]}" for key, setting in SETTINGS.items() if run_config.get(key)]
+    return [*str(run_config.get("overrides", "")).split(), *named]
+
+
+def config_from_run_config(run_config: Mapping[str, Any]) -> RunConfig:
+    """The run's config.
+
+    Raises:
+        ConfigError: the overrides do not compose, or hold a value out of range.
+    """
+    return to_run_config(compose_run(flower_overrides(run_config)))

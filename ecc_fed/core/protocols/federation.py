@@ -1,0 +1,111 @@
+"""What a federation is made of: who exchanges when, how updates become one, what happens to them on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState, Exchange
+from ecc_fed.core.records import AdapterState
+
+
+class Arm(Protocol):
+    """Who exchanges when, over the server rounds of one run. Made of YAML's values and the run's `server_rounds`."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
+
+    @property
+    def evolves(self) -> bool:
+        """False: nothing is ever learned, not even before the first round."""
+        ...
+
+    @property
+    def server_rounds(self) -> int:
+        """How many rounds the shops evolve, counted from 1; 0 where nothing is learned."""
+        ...
+
+    @property
+    def evaluates_base(self) -> bool:
+        """Whether the bare base is evaluated before the first round."""
+        ...
+
+    def starts_from_server(self, server_round: int) -> bool:
+        """Whether every shop begins the round from what the server holds for it.
+
+        Otherwise a shop goes on with its own adapter once it has trained on from the server's latest,
+        and is sent that until then. The final evaluation counts as round `server_rounds + 1`.
+        """
+        ...
+
+    def uploads(self, server_round: int) -> bool:
+        """Whether shops send updates after the round, which the server aggregates."""
+        ...
+
+
+class Aggregator(Protocol):
+    """How updates become one: pure functions of a state, on tensors, without Flower."""
+
+    @property
+    def mixed_ranks(self) -> bool:
+        """Takes updates of different ranks in one round."""
+        ...
+
+    @property
+    def single_updates(self) -> bool:
+        """Must see every shop's update by itself; otherwise the mean of all will do."""
+        ...
+
+    def exchange(self, server_round: int) -> Exchange:
+        """Which tensors the shops train in the round, and which they send after it."""
+        ...
+
+    def start(self) -> AggregatorState:
+        """The state before the first round."""
+        ...
+
+    def downlink(self, state: AggregatorState, shop_id: str) -> AdapterState | None:
+        """The tensors that a shop is sent, in the scale of its own adapter; None: nothing yet.
+
+        The shop puts them in the place of its own of the same names. Equal for all shops is best
+        returned as the same object: it is then packed once.
+        """
+        ...
+
+    def aggregate(
+        self, state: AggregatorState, updates: Sequence[AdapterUpdate]
+    ) -> tuple[AggregatorState, AggregateReport]:
+        """The state after a round's updates, which come in shop order; at least one has examples.
+
+        Where `single_updates` is False, `updates` may be one alone that stands for all: their mean.
+
+        Raises:
+            ConfigError: updates that the method cannot take, such as mixed ranks, by shop.
+        """
+        ...
+
+
+class UpdateTransform(Protocol):
+    """What is done to an update on its way to the server: clipping, noise, masks, compression.
+
+    Transforms work in the order given on the device, and in reverse order on the server.
+    """
+
+    @property
+    def sums_only(self) -> bool:
+        """Hides every single update from the server, which can read their sum alone."""
+        ...
+
+    def on_device(self, update: AdapterUpdate, start: AdapterState) -> AdapterUpdate:
+        """The update as it leaves; `start` are the same tensors as they were before the round."""
+        ...
+
+    def on_server(self, updates: Sequence[AdapterUpdate]) -> list[AdapterUpdate]:
+        """The updates as the aggregator gets them, in shop order.
+
+        With `sums_only` it is one update for all: the mean weighted as the aggregator weighs, with
+        `num_examples` of all.
+        """
+        ...

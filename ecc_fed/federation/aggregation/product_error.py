@@ -1,0 +1,98 @@
+"""How far averaging A and B apart lies from averaging B A.
+
+    symbol   argument         range            source
+    p_i      weights[i]       >= 0, sum > 0    here divided by their sum
+    s_i      scales[i]        > 0              LoRA, Hu et al. 2021: W + s B A with s = lora_alpha / rank
+    A_i      `lora_A` of i    (r_i, d_in)
+    B_i      `lora_B` of i    (d_out, r_i)
+    s, A, B  the aggregate's
+
+The exact mean update is W* = sum_i p_i s_i B_i A_i; the relative error is ||s B A - W*||_F / ||W*||_F. Ranks
+may differ. No d_out x d_in matrix is made where the ranks add up to less than d_out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ecc_fed.core.aggregation import low_rank_pairs
+from ecc_fed.core.records import AdapterState
+from ecc_fed.federation.aggregation.averaging import normalised
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductError:
+    """Relative error in all and by module.
+
+    None where the mean product is zero and the aggregate's is not; `total` also where an adapter has
+    no A and B, as a prefix.
+    """
+
+    total: float | None
+    modules: Mapping[str, float | None]
+
+
+# A product whose terms cancel to less than this share of the factors' norms is rounding, and counts as 0.
+_ROUNDING = 1e-13
+
+
+def _product_norm(left: Matrix, right: Matrix, floor: float) -> float:
+    norm = float(np.linalg.norm(left @ right))
+    return norm if norm > floor else 0.0
+
+
+def _norms(left: Matrix, right: Matrix, last: int) -> tuple[float, float]:
+    """||left @ right||_F without the last `last` columns and rows, and with them.
+
+    For left (d_out, m) and right (m, d_in), without the d_out x d_in product when m is small.
+    """
+    floors = [_ROUNDING * float(np.linalg.norm(left[:, :m]) * np.linalg.norm(right[:m])) for m in (-last, None)]
+    if left.shape[1] < left.shape[0]:
+        # left = Q R with orthonormal Q, which leaves the norm alone: ||Q R right|| = ||R right||. Against the
+        # Gram matrix (left^T left) this keeps full precision where the terms cancel.
+        left = np.asarray(np.linalg.qr(left, mode="r"))
+    return _product_norm(left[:, :-last], right[:-last], floors[0]), _product_norm(left, right, floors[1])
+
+
+def _relative(error: float, reference: float) -> float | None:
+    if reference > 0:
+        return error / reference
+    return 0.0 if error == 0 else None
+
+
+def product_error(
+    aggregate: AdapterState,
+    aggregate_scale: float,
+    states: Sequence[AdapterState],
+    scales: Sequence[float],
+    weights: Sequence[float],
+) -> ProductError:
+    """The relative error of `aggregate_scale` B A against the weighted mean of the shops' `scales[i]` B_i A_i.
+
+    Tensors that are no pair of `lora_A` and `lora_B` matrices take no part.
+
+    Raises:
+        ValueError: as `normalised`.
+    """
+    # Relative to the aggregate's scale, so that a scale that all have in common changes no bit.
+    shares = [p * (s / aggregate_scale) for p, s in zip(normalised(weights), scales, strict=True)]
+    modules: dict[str, float | None] = {}
+    errors, references = [], []
+    for name_a, name_b in low_rank_pairs(aggregate):
+        # (d_out, sum of r_i) and (sum of r_i, d_in): their product is the mean of B A. The aggregate comes last.
+        lefts = [p * state[name_b].astype(np.float64) for p, state in zip(shares, states, strict=True)]
+        left = np.concatenate([*lefts, -aggregate[name_b].astype(np.float64)], axis=1)
+        right = np.concatenate([*(state[name_a] for state in states), aggregate[name_a]], axis=0).astype(np.float64)
+        reference, error = _norms(left, right, last=len(aggregate[name_a]))
+        modules[name_a.split(".lora_A.")[0]] = _relative(error, reference)
+        errors.append(error)
+        references.append(reference)
+    total = _relative(math.hypot(*errors), math.hypot(*references)) if modules else None
+    return ProductError(total, modules)

@@ -1,0 +1,63 @@
+"""What a federation runs: who exchanges when, how updates become one, what happens to them on their way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecc_fed.core.aggregation import EVERYTHING, NOTHING, Exchange
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.protocols import Aggregator, Arm, UpdateTransform
+
+
+@dataclass(frozen=True, slots=True)
+class FederationPlan:
+    """The parts of one run's federation, which must go together.
+
+    Raises:
+        ConfigError: a transform hides single updates from an aggregator that needs them.
+    """
+
+    arm: Arm
+    aggregator: Aggregator
+    transforms: tuple[UpdateTransform, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.aggregator.single_updates:
+            return
+        for transform in self.transforms:
+            if transform.sums_only:
+                raise ConfigError(
+                    f"update: {type(transform).__name__} shows the server sums of updates only, and strategy "
+                    f"{type(self.aggregator).__name__} needs every update by itself. Take one of them away."
+                )
+
+    @property
+    def sums_only(self) -> bool:
+        """Whether the server sees no update by itself."""
+        return any(transform.sums_only for transform in self.transforms)
+
+    @property
+    def federated(self) -> bool:
+        """Whether any adapter travels in this arm."""
+        return self._uploads_from(1)
+
+    @property
+    def personal_rounds(self) -> int:
+        """How many rounds follow the last upload; 0 where nothing is ever uploaded."""
+        if not self.federated:
+            return 0
+        return sum(not self._uploads_from(server_round) for server_round in range(1, self.arm.server_rounds + 1))
+
+    def _uploads_from(self, server_round: int) -> bool:
+        return any(self.arm.uploads(later) for later in range(server_round, self.arm.server_rounds + 1))
+
+    def exchange(self, server_round: int) -> Exchange:
+        """What trains and what goes up in a round of this arm.
+
+        The aggregator has a say in every round up to the last upload, rounds between uploads included;
+        after that, and where nothing is ever uploaded, the adapter is the shop's own and all of it trains.
+        """
+        if not self._uploads_from(server_round):
+            return Exchange(EVERYTHING, NOTHING)
+        wanted = self.aggregator.exchange(server_round)
+        return wanted if self.arm.uploads(server_round) else Exchange(wanted.train, NOTHING)

@@ -1,0 +1,98 @@
+"""Arm, strategy and update transforms from a config, checked to go together before anything is loaded."""
+
+from pathlib import Path
+
+import pytest
+
+from ecc_fed.assembly.build import build_uplink
+from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.federation import build_plan
+from ecc_fed.core.aggregation import AdapterUpdate
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.federation.aggregation.fedavg import FedAvg
+from ecc_fed.federation.aggregation.weights import ByExamples, Uniform
+from ecc_fed.federation.arms import Aggregated, Frozen, Local, Personalized
+from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.federation.transforms.clipping import ClipUpdate
+from tests.federation.toys import EverySecondRound, ZeroPadding
+
+
+def plan_of(*overrides: str, folders: tuple[str, ...] = ()) -> FederationPlan:
+    return build_plan(to_run_config(compose_run(overrides, folders)))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arm"),
+    [
+        ([], Local(4)),
+        (["arm=none"], Frozen(4)),
+        (["arm=local", "evolution.server_rounds=7"], Local(7)),
+        (["arm=aggregated"], Aggregated(4)),
+        (["arm=personalized"], Personalized(4, 2)),
+        (["arm=personalized", "arm.personal_rounds=1"], Personalized(4, 1)),
+    ],
+)
+def test_the_shipped_arms(overrides: list[str], arm: object) -> None:
+    plan = plan_of(*overrides)
+    assert plan.arm == arm
+    assert plan.aggregator == FedAvg(ByExamples())
+    assert plan.transforms == ()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("arm.personal_rounds=5", "arm.personal_rounds=5 is out of range: at most evolution.server_rounds=4"),
+        ("arm.personal_rounds=-1", "arm.personal_rounds=-1 is out of range: 0 or more rounds"),
+        ("arm.personal_round=1", "There is no setting arm.personal_round. Did you mean arm.personal_rounds?"),
+        ("+arm.shops=1", "arm.shops: .*Personalized takes no such setting"),
+        ("update.clip.clipping_norm=1", "There is no setting update.clip.clipping_norm"),
+        ("+update.clip=3", "update.clip=3 is no transform"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_message(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan_of("arm=personalized", override)
+
+
+def test_weights_are_chosen_by_class() -> None:
+    plan = plan_of("strategy.weights._target_=ecc_fed.federation.aggregation.weights.Uniform")
+    assert plan.aggregator == FedAvg(Uniform())
+
+
+def test_transforms_are_chosen_by_name_and_work_in_that_order(tmp_path: Path) -> None:
+    (tmp_path / "update").mkdir()
+    for name in ("anon", "zap"):
+        text = f"{name}:\n  _target_: tests.federation.toys.Masks\n  masked: [{name}]\n  sums_only: false\n"
+        (tmp_path / "update" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    assert plan_of("update=clip", "update.clip.clipping_norm=0.5").transforms == (ClipUpdate(0.5),)
+    for order in (["zap", "clip", "anon"], ["anon", "zap"]):
+        plan = plan_of(f"update=[{','.join(order)}]", folders=(str(tmp_path),))
+        assert [getattr(one, "masked", ["clip"])[0] for one in plan.transforms] == order
+
+
+def test_an_arm_and_a_strategy_of_ones_own_are_a_class_and_a_yaml_file(tmp_path: Path) -> None:
+    for group, target in (("arm", "EverySecondRound"), ("strategy", "ZeroPadding")):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "mine.yaml").write_text(f"_target_: tests.federation.toys.{target}\n", encoding="utf-8")
+    plan = plan_of("arm=mine", "strategy=mine", "evolution.server_rounds=6", folders=(str(tmp_path),))
+    assert plan.arm == EverySecondRound(6)
+    assert isinstance(plan.aggregator, ZeroPadding)
+
+
+def test_what_does_not_go_together_is_refused_when_it_is_composed(tmp_path: Path) -> None:
+    (tmp_path / "update").mkdir()
+    text = "mask:\n  _target_: tests.federation.toys.Masks\n  masked: [a]\n"
+    (tmp_path / "update" / "mask.yaml").write_text(text, encoding="utf-8")
+    robust = ["strategy._target_=tests.federation.toys.ZeroPadding", "~strategy.weights"]
+    with pytest.raises(ConfigError, match="Masks shows the server sums of updates only, and strategy ZeroPadding"):
+        plan_of(*robust, "update=mask", folders=(str(tmp_path),))
+    plan_of("update=mask", folders=(str(tmp_path),))  # FedAvg needs sums only
+
+
+@pytest.mark.parametrize(("adapter", "scale"), [("lora", 4.0), ("rslora", 4.0), ("p_tuning_v2", 1.0)])
+def test_devices_send_updates_in_their_adapters_scale_through_the_same_transforms(adapter: str, scale: float) -> None:
+    uplink = build_uplink(to_run_config(compose_run([f"adapter={adapter}", "update=clip"])))
+    assert uplink.scale_at(8) == pytest.approx(scale)
+    assert uplink.transforms == (ClipUpdate(1.0),)
+    assert AdapterUpdate("a", 1, {}, 0).rank is None

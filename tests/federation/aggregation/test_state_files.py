@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from ecc_fed.core.aggregation import AggregatorState
+from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.federation.aggregation.state_files import load_state, save_state
+from tests.federation.fakes import make_adapter
+
+
+def test_a_state_survives_its_file_bit_for_bit(tmp_path):
+    shops = {"店/1": make_adapter("a"), "b": {}}
+    state = AggregatorState(make_adapter("s"), {"momentum": np.ones(3, np.float32)}, shops, {"rounds": 3.0, "x": 0.1})
+    save_state(tmp_path / "state", state)
+    back = load_state(tmp_path / "state")
+    assert back.scalars == state.scalars
+    for left, right in (
+        (back.adapter, state.adapter),
+        (back.tensors, state.tensors),
+        (back.shops["店/1"], shops["店/1"]),
+    ):
+        assert left.keys() == right.keys()
+        assert all(np.array_equal(left[name], right[name]) for name in right)
+
+
+def test_the_first_state_survives_too(tmp_path):
+    save_state(tmp_path / "state", AggregatorState())
+    assert load_state(tmp_path / "state") == AggregatorState()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"junk"])
+def test_a_file_that_holds_no_state_says_so(tmp_path, content):
+    if content is not None:
+        (tmp_path / "state").write_bytes(content)
+    with pytest.raises(RunDirectoryError, match="holds no state of an aggregator"):
+        load_state(tmp_path / "state")

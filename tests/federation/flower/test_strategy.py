@@ -1,0 +1,300 @@
+"""The one strategy around aggregators, arms and transforms of any kind, over the fake device."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecc_fed.core.aggregation import LORA_A, LORA_B, AdapterUpdate, select
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.records import AdapterState
+from ecc_fed.federation.aggregation.fedavg import FedAvg
+from ecc_fed.federation.aggregation.state_files import load_state, save_state
+from ecc_fed.federation.arms import Personalized
+from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.federation.results import FederationError, FederationResult, ServerState
+from ecc_fed.federation.wire import arrays, records
+from ecc_fed.hosts.in_process import InProcessHosts
+from ecc_fed.hosts.start import run_federation
+from tests.federation import toys
+from tests.federation.fakes import A, B, FakeDevice, aggregated, fresh_adapter, local, make_adapter
+
+
+def run(plan: FederationPlan, shop_ids: list[str], device: FakeDevice | None = None, **arguments) -> FederationResult:
+    device = device or FakeDevice(tuple(shop_ids))
+    return run_federation(plan, shop_ids, lambda _: device, InProcessHosts(), **arguments)
+
+
+def same(left: AdapterState, right: AdapterState) -> bool:
+    return left.keys() == right.keys() and all(np.array_equal(left[n], right[n]) for n in left)
+
+
+def test_each_adapter_is_read_once_on_each_side(monkeypatch):
+    read: list[int] = []
+    tensor_of = arrays._tensor
+    monkeypatch.setattr(arrays, "_tensor", lambda array: read.append(1) or tensor_of(array))
+    run(aggregated(2), ["a", "bb", "ccc"])
+    tensors, shops = 2, 3
+    # Up after both rounds; down before the second and for the final evaluation.
+    assert len(read) == tensors * shops * (2 + 2)
+
+
+def test_an_adapter_for_several_shops_is_packed_once(monkeypatch):
+    packed: list[int] = []
+    pack = arrays.to_arrays
+    monkeypatch.setattr(
+        "ecc_fed.federation.flower.strategy.to_arrays", lambda adapter: packed.append(1) or pack(adapter)
+    )
+    run(aggregated(2), ["a", "bb", "ccc"])
+    assert len(packed) == 2  # before the second round, and for the final evaluation
+
+
+def bytes_of(result: FederationResult, direction: str) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for entry in result.traffic:
+        if entry.kind == "adapter" and entry.direction == direction:
+            found[entry.server_round] = found.get(entry.server_round, 0) + entry.num_bytes
+    return found
+
+
+def size_of(*names: str) -> int:
+    return arrays.to_arrays({name: fresh_adapter()[name] for name in names}).count_bytes()
+
+
+def test_only_the_factors_named_travel_and_train():
+    device = FakeDevice(("a", "bb"))
+    seen: dict[int, dict[str, AdapterState]] = {}
+
+    def note(state, record):
+        seen[record.server_round] = {shop_id: device.adapter_of(shop_id) for shop_id in device.shop_ids}
+
+    result = run(aggregated(3, toys.OneFactor()), ["a", "bb"], device, on_round_end=note)
+    assert bytes_of(result, "up") == {1: 2 * size_of(B), 2: 2 * size_of(A), 3: 2 * size_of(B)}
+    # Both down from round 3 on; the final evaluation counts into round 3 as well.
+    assert bytes_of(result, "down") == {2: 2 * size_of(B), 3: 2 * 2 * size_of(A, B)}
+    assert all(np.array_equal(seen[1][shop_id][A], fresh_adapter()[A]) for shop_id in seen[1])
+    assert not np.array_equal(seen[1]["a"][B], fresh_adapter()[B])
+    # In round 2 both hold the server's B, which does not train, and an A of their own.
+    assert np.array_equal(seen[2]["a"][B], seen[2]["bb"][B])
+    assert not np.array_equal(seen[2]["a"][A], seen[2]["bb"][A])
+    assert result.failures == ()
+
+
+def test_what_stays_at_home_is_merged_with_what_comes_down():
+    device = FakeDevice(("a", "bb"))
+    result = run(aggregated(2, toys.OnlyA()), ["a", "bb"], device)
+    assert set(result.state.aggregate) == {A}
+    assert bytes_of(result, "up") == {1: 2 * size_of(A), 2: 2 * size_of(A)}
+    assert not np.array_equal(device.adapter_of("a")[B], device.adapter_of("bb")[B])
+
+    def distance(shop_id: str) -> float:
+        own, target = {**device.adapter_of(shop_id), **result.state.aggregate}, make_adapter("target", shop_id)
+        return float(np.linalg.norm(own[B] @ own[A] - target[B] @ target[A]))
+
+    # The final evaluation serves the server's A with the shop's own B.
+    assert {s: r.metrics["distance"] for s, r in result.final.shops.items()} == {s: distance(s) for s in ("a", "bb")}
+
+
+class OfRank(FakeDevice):
+    """Shops whose adapters have the rank that their names end in."""
+
+    def adapter_of(self, shop_id):
+        state = self._load(shop_id)
+        return {n: state[n] for n in (A, B)} if state else toys.padded(fresh_adapter(), int(shop_id[-1]))
+
+    def train(self, shop_id, server_round, incoming, exchange):
+        adapter = {**self.adapter_of(shop_id), **(incoming or {})}
+        assert len(adapter[A]) == int(shop_id[-1]), "each shop is sent its own rank"
+        new = {name: tensor + np.float32(len(shop_id)) for name, tensor in adapter.items()}
+        self._save(shop_id, new)
+        return AdapterUpdate(shop_id, server_round, new, 10, 32 / int(shop_id[-1]))
+
+    def evaluate(self, shop_id, server_round, incoming, phase):
+        return super().evaluate(shop_id, server_round, None, "base")
+
+
+def test_mixed_ranks_pass_where_the_aggregator_takes_them():
+    shops = ["shop_4", "other_8"]
+    result = run(aggregated(2, toys.ZeroPadding()), shops, OfRank(tuple(shops)))
+    assert result.failures == ()
+    assert [record.aggregation.ranks for record in result.rounds] == [{"shop_4": 4, "other_8": 8}] * 2
+    assert result.state.aggregate[A].shape == (8, 5)
+
+
+def test_fedavg_refuses_mixed_ranks_by_name():
+    reason = r"FedAvg averages factors of one rank; shop shop_4 sends rank 4, shop other_8 rank 8\. Give all shops"
+    with pytest.raises(ConfigError, match=reason):
+        run(aggregated(2), ["shop_4", "other_8"], OfRank(("shop_4", "other_8")))
+
+
+def test_a_tensor_that_nobody_asked_for_is_refused():
+    class Talkative(FakeDevice):
+        def train(self, shop_id, server_round, incoming, exchange):
+            update = super().train(shop_id, server_round, incoming, exchange)
+            return replace(update, adapter=self.adapter_of(shop_id)) if shop_id == "bb" else update
+
+    result = run(aggregated(1, toys.OnlyA()), ["a", "bb"], Talkative(("a", "bb")))
+    assert [(f.shop_id, f.reason) for f in result.failures] == [("bb", f"tensor {B} was not asked for")]
+
+
+def test_one_sound_reply_is_enough_where_the_names_are_known_from_what_was_sent():
+    class Spoils(FakeDevice):
+        def train(self, shop_id, server_round, incoming, exchange):
+            update = super().train(shop_id, server_round, incoming, exchange)
+            if server_round == 2 and shop_id == "a":
+                return replace(update, adapter={f"odd.{name}": tensor for name, tensor in update.adapter.items()})
+            return update
+
+    result = run(aggregated(2), ["a", "bb"], Spoils(("a", "bb")))
+    assert [(f.shop_id, f.server_round) for f in result.failures] == [("a", 2)]
+    assert set(result.state.aggregate) == {A, B}
+
+
+def test_an_arm_of_ones_own_hands_in_now_and_then():
+    device = FakeDevice(("a", "bb"))
+    result = run(FederationPlan(toys.EverySecondRound(5), FedAvg()), ["a", "bb"], device)
+    # Down comes the mean of round 2 before round 3 and that of round 4 before round 5, to go on from each once.
+    assert [(r, sent) for kind, shop, r, sent in device.calls if (kind, shop) == ("train", "a")] == [
+        (1, False),
+        (2, False),
+        (3, True),
+        (4, False),
+        (5, True),
+    ]
+    assert bytes_of(result, "up").keys() == {2, 4}
+    assert device.calls[-1] == ("final", "bb", 5, False)  # on its own by then
+    assert result.base.shops == {}
+    assert [record.aggregation is not None for record in result.rounds] == [False, True, False, True, False]
+
+
+def test_the_aggregator_says_what_trains_until_the_last_upload_and_the_shop_after_it():
+    plan = FederationPlan(Personalized(4, 2), toys.OneFactor())
+    assert [(plan.exchange(r).train, plan.exchange(r).up) for r in (1, 2, 3, 4)] == [
+        (LORA_B, LORA_B),
+        (LORA_A, LORA_A),
+        (("*",), ()),
+        (("*",), ()),
+    ]
+    between = FederationPlan(toys.EverySecondRound(4), toys.OneFactor())
+    assert [(between.exchange(r).train, between.exchange(r).up) for r in (1, 2, 3)] == [
+        (LORA_B, ()),
+        (LORA_A, LORA_A),
+        (LORA_B, ()),
+    ]
+    assert plan.personal_rounds == 2
+    assert between.personal_rounds == 0
+    assert local(3).personal_rounds == 0
+
+
+def test_what_a_local_arm_trains_is_no_business_of_the_strategy():
+    class Starting(toys.OnlyA):
+        def start(self):
+            return replace(super().start(), adapter=select(make_adapter("server"), LORA_A))
+
+    device = FakeDevice(("a",))
+    result = run(replace(local(2), aggregator=Starting()), ["a"], device)
+    assert bytes_of(result, "down") == bytes_of(result, "up") == {}
+    assert same(device.adapter_of("a"), run_alone("a", 2))
+
+
+def run_alone(shop_id: str, rounds: int) -> AdapterState:
+    device = FakeDevice((shop_id,))
+    run(local(rounds), [shop_id], device)
+    return device.adapter_of(shop_id)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_a_run_goes_on_from_a_saved_state_as_if_never_stopped(tmp_path, stop_after):
+    whole, stopped = FakeDevice(("a", "bb")), FakeDevice(("a", "bb"))
+    plan = aggregated(4, toys.ServerMomentum())
+    expected = run(plan, ["a", "bb"], whole)
+
+    def stop(state: ServerState, record):
+        if record.server_round == stop_after:
+            save_state(tmp_path / "state.safetensors", state.aggregator)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, ["a", "bb"], stopped, on_round_end=stop)
+    resume = ServerState(stop_after, load_state(tmp_path / "state.safetensors"))
+    resumed = run(plan, ["a", "bb"], stopped, resume=resume)
+    assert same(resumed.state.aggregate, expected.state.aggregate)
+    assert same(resumed.state.aggregator.tensors, expected.state.aggregator.tensors)
+    assert resumed.state.aggregator.scalars == expected.state.aggregator.scalars == {"rounds": 4.0}
+    assert resumed.final.shops == expected.final.shops
+    assert all(same(whole.adapter_of(s), stopped.adapter_of(s)) for s in ("a", "bb"))
+
+
+class MaskingDevice(FakeDevice):
+    """Applies a transform on the way out, as a device does."""
+
+    def __init__(self, shop_ids, transform):
+        super().__init__(shop_ids)
+        self.transform = transform
+
+    def train(self, shop_id, server_round, incoming, exchange):
+        start = {**self.adapter_of(shop_id), **(incoming or {})}
+        return self.transform.on_device(super().train(shop_id, server_round, incoming, exchange), start)
+
+
+def test_a_transform_that_shows_sums_only_gives_the_mean_and_nothing_else():
+    shops = ["a", "bb"]
+    masks = toys.Masks(("a", "bb"))
+    masked = run(aggregated(2, None, masks), shops, MaskingDevice(tuple(shops), masks))
+    plain = run(aggregated(2), shops)
+    assert masks.seen == ["a", "bb"] * 2
+    for name, tensor in plain.state.aggregate.items():
+        np.testing.assert_allclose(masked.state.aggregate[name], tensor, rtol=1e-4, atol=1e-5)
+    record = masked.rounds[1]
+    assert [shop.num_examples for shop in record.shops.values()] == [11, 12]
+    assert {shop.update_norm for shop in record.shops.values()} == {None}
+    assert (record.aggregation.relative_error, record.aggregation.module_errors) == (None, {})
+
+
+def test_transforms_work_in_order_on_the_device_and_backwards_on_the_server():
+    order: list[str] = []
+
+    class Noted:
+        sums_only = False
+
+        def __init__(self, name):
+            self.name = name
+
+        def on_server(self, updates):
+            order.append(self.name)
+            return list(updates)
+
+    run(aggregated(1, None, Noted("first"), Noted("second")), ["a"])
+    assert order == ["second", "first"]
+
+
+def test_a_sum_that_cannot_be_used_stops_the_run():
+    class Broken(toys.Masks):
+        def on_server(self, updates):
+            return [replace(updates[0], adapter={A: updates[0].adapter[A] * np.float32("nan")})]
+
+    with pytest.raises(FederationError, match=r"The sum of the updates cannot be used: tensor .* not finite"):
+        run(aggregated(1, None, Broken(("a", "bb"))), ["a", "bb"])
+
+
+def test_sums_only_and_single_updates_do_not_go_together():
+    reason = "Masks shows the server sums of updates only, and strategy ZeroPadding needs every update by itself"
+    with pytest.raises(ConfigError, match=reason):
+        aggregated(1, toys.ZeroPadding(), toys.Masks(("a",)))
+    aggregated(1, toys.ZeroPadding(), toys.Masks(("a",), sums_only=False))
+
+
+def test_the_wire_says_what_trains_and_what_goes_up():
+    seen = []
+
+    class Noting(FakeDevice):
+        def train(self, shop_id, server_round, incoming, exchange):
+            seen.append((server_round, exchange))
+            return super().train(shop_id, server_round, incoming, exchange)
+
+    plan = aggregated(2, toys.OneFactor())
+    run(plan, ["a"], Noting(("a",)))
+    assert seen == [(1, plan.exchange(1)), (2, plan.exchange(2))]
+    config = records.train_config(1, plan.exchange(1))
+    assert json.loads(config["train"]) == list(LORA_B)
