@@ -15,14 +15,10 @@ from ecc_fed.end_model.engines.sampling import make_rows
 from ecc_fed.end_model.text.prompting import decode_reply
 from ecc_fed.end_model.text.streaming import stream_reply
 
+from ..drawing import lively
 from ..opening import peft_engine, shared_engine
 
 PROMPT = (Turn("customer", "发什么快递"),)
-
-
-def lively(shapes, seed=0):
-    generator = np.random.default_rng(seed)
-    return {name: generator.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 @pytest.mark.parametrize("engine", [peft_engine, shared_engine])

@@ -18,14 +18,10 @@ from ecc_fed.end_model.training.examples import encode_example
 from ecc_fed.end_model.training.gradients import JobGradients
 from ecc_fed.end_model.training.record_privacy import RecordPrivacy, poisson_batches
 
+from ..drawing import lively
 from ..opening import peft_engine, shared_engine
 
 EXAMPLES = tuple(Example((Turn("customer", "问" * (1 + i)),), "答" * (6 - i)) for i in range(6))
-
-
-def lively(shapes, seed=0):
-    generator = np.random.default_rng(seed)
-    return {name: generator.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def job(shapes, seed=0, examples=EXAMPLES, adapter_seed=0, gradient=None, **settings):

@@ -1,21 +1,52 @@
-"""What every engine asks of a job."""
+"""A job's schedule, streams, and what it must bring."""
 
-from typing import Any
-
+import numpy as np
 import pytest
 
-from ecc_fed.core.records import FineTuneJob, FineTuneSettings
-from ecc_fed.end_model.training.jobs import learning_rate
+from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.records import Example, FineTuneJob, FineTuneSettings, Turn
+from ecc_fed.end_model.training.jobs import check_job, dropout_seed, learning_rate, read_optimizer
 
-
-def job(decay_steps: int | None = None, **settings: Any) -> FineTuneJob:
-    return FineTuneJob({}, None, (), FineTuneSettings(**{"steps": 4, **settings}), 0, decay_steps=decay_steps)
+SHAPES = {"a": (2, 3), "b": (4,)}
 
 
 @pytest.mark.parametrize(("decay_steps", "last"), [(None, 4), (8, 8), (3, 3)])
-def test_a_decaying_rate_falls_in_a_line_to_zero_and_stays_there(decay_steps: int | None, last: int) -> None:
-    tuned = job(decay_steps, learning_rate=0.5, linear_decay=True)
-    rates = [learning_rate(tuned, step) for step in range(last + 2)]
-    assert rates == pytest.approx([*(0.5 * (last - step) / last for step in range(last)), 0.0, 0.0])
-    constant = job(decay_steps, learning_rate=0.5)
-    assert {learning_rate(constant, step) for step in range(last + 2)} == {0.5}
+def test_a_decaying_rate_falls_in_a_line_to_zero_and_stays_there(decay_steps, last):
+    def rates(linear_decay):
+        settings = FineTuneSettings(steps=4, learning_rate=0.5, linear_decay=linear_decay)
+        job = FineTuneJob({}, None, (), settings, 0, decay_steps=decay_steps)
+        return [learning_rate(job, step) for step in range(last + 2)]
+
+    assert rates(True) == pytest.approx([*(0.5 * (last - step) / last for step in range(last)), 0.0, 0.0])
+    assert set(rates(False)) == {0.5}
+
+
+def test_streams_of_dropout_follow_the_seed():
+    assert dropout_seed(0) == dropout_seed(0) != dropout_seed(1)
+    assert dropout_seed(1) != 1
+
+
+def test_an_optimizer_is_read_as_it_was_and_starts_from_zero():
+    step, first, second = read_optimizer(None, SHAPES)
+    assert step == 0 and first.keys() == second.keys() == SHAPES.keys()
+    assert all(
+        not part[name].any() and part[name].shape == shape for part in (first, second) for name, shape in SHAPES.items()
+    )
+    state = {
+        f"{slot}.{name}": np.full(shape, value, np.float32)
+        for slot, value in (("m", 1), ("v", 2))
+        for name, shape in SHAPES.items()
+    }
+    step, first, second = read_optimizer({**state, "step": np.array(7.0, np.float32)}, SHAPES)
+    assert step == 7 and (first["b"] == 1).all() and (second["b"] == 2).all()
+    with pytest.raises(ModelError, match="has no step"):
+        read_optimizer(state, SHAPES)
+    with pytest.raises(ModelError, match=r"has no v\.b of shape \(5,\)"):
+        read_optimizer({**state, "m.b": np.zeros(5), "step": np.zeros(())}, {"b": (5,)})
+
+
+def test_steps_need_examples():
+    check_job(FineTuneJob({}, None, (), FineTuneSettings(steps=0), 0))
+    check_job(FineTuneJob({}, None, (Example((Turn("customer", "问"),), "答"),), FineTuneSettings(steps=1), 0))
+    with pytest.raises(ConfigError, match="at least one example"):
+        check_job(FineTuneJob({}, None, (), FineTuneSettings(steps=1), 0))

@@ -11,17 +11,13 @@ from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_supported
 from ecc_fed.end_model.limits import TokenLimits
 
+from ...drawing import lively
 from ...opening import peft_engine, shared_engine
 from ...tiny_models import build_tokenizer
 
 EXAMPLES = tuple(Example((Turn("customer", "问" * (1 + i)),), "答" * (4 - i)) for i in range(4))
 PROMPTS = tuple(example.prompt for example in EXAMPLES)
 SETTINGS = FineTuneSettings(steps=3, batch_size=2)
-
-
-def lively(shapes, seed=0):
-    generator = np.random.default_rng(seed)
-    return {name: generator.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 @pytest.fixture(scope="module")

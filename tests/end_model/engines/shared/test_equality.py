@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 
 from ecc_fed.core.gradient_rule import epoch_batches
 from ecc_fed.core.records import Decoding, Example, FineTuneJob, FineTuneSettings, LikelihoodRequest, ReplyRequest, Turn
-from ecc_fed.end_model.adapters.low_rank import Lora
+from ecc_fed.end_model.adapters.low_rank import Lora, RsLora
 from ecc_fed.end_model.base import load_base
 from ecc_fed.end_model.engines.reference.training import pad_batch
 from ecc_fed.end_model.engines.shared import adamw
@@ -26,6 +26,7 @@ from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.end_model.training.examples import encode_example
 from ecc_fed.end_model.training.jobs import learning_rate
 
+from ...drawing import lively
 from ...opening import peft_engine, shared_engine
 
 CPU = torch.device("cpu")
@@ -39,11 +40,6 @@ def make_examples(count, seed):
         Example((Turn("customer", "问" * int(generator.integers(1, 9))),), "答" * int(generator.integers(1, 9)))
         for _ in range(count)
     )
-
-
-def lively(shapes, seed):
-    generator = np.random.default_rng(seed)
-    return {name: generator.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def exact_rms_norm(self, x):
@@ -231,6 +227,39 @@ def test_training_goes_on_from_the_other_engines_optimizer(engines):
         assert other.optimizer["step"] == one.optimizer["step"]
         assert relative_error(one.adapter, other.adapter, start.adapter) < 1e-3
     assert shared.fine_tune(jobs)[0].optimizer["step"] == 6
+
+
+def test_the_rate_decays_over_the_shops_life_not_over_the_job(engines):
+    settings = FineTuneSettings(steps=2, batch_size=9, linear_decay=True, learning_rate=1e-2)
+    for engine in engines["llama"]:
+        (job,) = make_jobs(engine.shapes, (2,))
+        state, optimizer, moved = job.adapter, None, []
+        for _ in range(3):
+            own = FineTuneJob(state, optimizer, job.examples, settings, 0, decay_steps=4)
+            result = engine.fine_tune([own])[0]
+            moved.append(sum(float(np.abs(result.adapter[name] - state[name]).sum()) for name in state))
+            state, optimizer = result.adapter, result.optimizer
+        # Rates 1 and 3/4, then 1/2 and 1/4 of the first; from the fourth step on none is left.
+        assert 0.2 * moved[0] < moved[1] < 0.7 * moved[0]
+        assert moved[2] == 0 and optimizer["step"] == 6
+
+
+@pytest.mark.parametrize("kind", [Lora, RsLora])
+def test_adapters_of_another_rank_are_scaled_by_their_own(llama, kind):
+    """Beside others in one batch, each is served and trained as by an engine of its own rank."""
+    shared = shared_engine(llama, kind(4, LORA_ALPHA, lora_dropout=0.0))
+    ranks, examples, settings = (2, 6, 4), make_examples(4, 0), FineTuneSettings(steps=2, batch_size=3, epsilon=1e-4)
+    jobs = [
+        FineTuneJob(lively(shared.banks.layout(rank).shapes(), rank), None, examples, settings, rank) for rank in ranks
+    ]
+    served = shared.likelihood([LikelihoodRequest(job.adapter, examples) for job in jobs])
+    for job, rank, likelihoods, trained in zip(jobs, ranks, served, shared.fine_tune(jobs), strict=True):
+        peft = peft_engine(llama, kind(rank, LORA_ALPHA, lora_dropout=0.0))
+        expected = peft.likelihood([LikelihoodRequest(job.adapter, examples)])[0]
+        assert [one.nll_nats for one in likelihoods] == pytest.approx([one.nll_nats for one in expected], rel=1e-4)
+        alone = peft.fine_tune([job])[0]
+        assert trained.losses == pytest.approx(alone.losses, abs=1e-4)
+        assert relative_error(alone.adapter, trained.adapter, job.adapter) < 1e-3
 
 
 @pytest.mark.parametrize("family", FAMILIES)
