@@ -1,26 +1,18 @@
-"""Starting and ending what a simulated federation runs on, and running one on it."""
+"""Starting and ending what a simulated federation runs on: Ray, and the hosts on it."""
 
 from __future__ import annotations
 
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.federation.flower.internals import apply_telemetry_setting
-from ecc_fed.federation.plan import FederationPlan
-from ecc_fed.federation.results import FederationError, FederationResult, ServerState
-from ecc_fed.federation.rounds import OnRoundEnd, Server, run_rounds
-from ecc_fed.hosts.grid import HostGrid, Progress
-from ecc_fed.hosts.jobs import DeviceFactory, Hosts
+from ecc_fed.federation.results import FederationError
 from ecc_fed.hosts.ray_hosts import RayHosts
-from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.settings import MEASURED, HostSettings
-
-# Called with the hosts' reports once they are ready.
-OnOpen = Callable[[tuple[HostReport, ...]], None]
 
 # Ray keeps messages between processes here; adapters are a few MB per shop and round.
 _OBJECT_STORE_BYTES = 512 * 2**20
@@ -142,41 +134,3 @@ def _probe(ray_address: str) -> None:
     if host in ("localhost", "127.0.0.1"):
         host = str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]  # as Ray does: a head listens at its node's address alone
     socket.create_connection((host, int(port)), timeout=5).close()
-
-
-def run_federation(
-    plan: FederationPlan,
-    shop_ids: Sequence[str],
-    device_factory: DeviceFactory,
-    hosts: Hosts,
-    *,
-    resume: ServerState | None = None,
-    settings: HostSettings = MEASURED,
-    on_open: OnOpen | None = None,
-    on_progress: Progress | None = None,
-    on_round_end: OnRoundEnd | None = None,
-) -> FederationResult:
-    """One run of an arm over `shop_ids` on `hosts`.
-
-    Args:
-        plan: arm, aggregator and transforms.
-        shop_ids: all shops of the run; their order is the order of every sum.
-        device_factory: builds the device of the shops it is given, inside a host; picklable.
-        hosts: `ray_hosts(...)`, or `InProcessHosts()` for a run without Ray.
-        resume: goes on after this state instead of from the start.
-        settings: what every host may use.
-        on_open: called once the hosts are ready, with their reports.
-        on_progress: called as each shop finishes: phase, server_round, shop_id, seconds.
-        on_round_end: called after each round with the state to resume from, and the round's record.
-
-    Raises:
-        EccError: what `device_factory` raised.
-        FederationError: no shop, a host that cannot load, or an aggregator that fails.
-    """
-    quiet_engines()
-    hosts.open(shop_ids, device_factory, settings)
-    if on_open is not None:
-        on_open(hosts.reports())
-    grid = HostGrid(hosts, shop_ids, on_progress)
-    server = Server(grid, grid.shops)
-    return run_rounds(server, plan, resume=resume, on_round_end=on_round_end)

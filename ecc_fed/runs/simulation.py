@@ -14,9 +14,9 @@ from ecc_fed.core.rows import write_record
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.hosts.jobs import Hosts
-from ecc_fed.hosts.start import run_federation
 from ecc_fed.runs.attribution import values_of_shops
 from ecc_fed.runs.collect import collect
+from ecc_fed.runs.federation import run_federation
 from ecc_fed.runs.hosting import host_devices
 from ecc_fed.runs.progress import OnProgress, Stages
 from ecc_fed.runs.run_info import run_info

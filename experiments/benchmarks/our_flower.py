@@ -22,8 +22,9 @@ from ecc_fed.federation.arms import Aggregated
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import RoundRecord, ServerState
 from ecc_fed.hosts.settings import HostSettings
-from ecc_fed.hosts.start import ray_hosts, run_federation
+from ecc_fed.hosts.start import ray_hosts
 from ecc_fed.privacy.ledger import MemoryLedger
+from ecc_fed.runs.federation import run_federation
 from experiments.benchmarks.shops import LORA_ALPHA, RANK, run_arguments, settings, shop_texts
 
 

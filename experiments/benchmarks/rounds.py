@@ -22,7 +22,7 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.federation.arms import Aggregated
 from ecc_fed.federation.results import RoundRecord, ServerState
 from ecc_fed.hosts.reports import HostReport
-from ecc_fed.hosts.start import run_federation
+from ecc_fed.runs.federation import run_federation
 from ecc_fed.runs.hosting import host_devices, open_hosts
 from ecc_fed.runs.simulation import read_corpus
 

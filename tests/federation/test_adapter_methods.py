@@ -21,7 +21,7 @@ from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.settings import HostSettings
-from ecc_fed.hosts.start import run_federation
+from ecc_fed.runs.federation import run_federation
 from tests.end_model.tiny_models import save_base
 from tests.evolution import fakes
 from tests.federation.fakes import aggregated, local

@@ -17,7 +17,7 @@ from ecc_fed.federation.rounds import Server, run_rounds
 from ecc_fed.federation.wire.arrays import to_arrays
 from ecc_fed.hosts.grid import HostGrid
 from ecc_fed.hosts.in_process import InProcessHosts
-from ecc_fed.hosts.start import run_federation
+from ecc_fed.runs.federation import run_federation
 from tests.federation.fakes import FakeDevice, aggregated, fresh_adapter, local, personalized
 
 LOCAL, AGGREGATED, PERSONAL = local(4), aggregated(4), personalized(4, 2)

@@ -32,8 +32,8 @@ from ecc_fed.federation.results import FederationResult, as_json
 from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.settings import HostSettings
-from ecc_fed.hosts.start import run_federation
 from ecc_fed.runs.failures import failure_rows
+from ecc_fed.runs.federation import run_federation
 from tests.end_model.opening import shared_engine
 from tests.end_model.tiny_models import save_base
 from tests.evolution import fakes

@@ -12,7 +12,8 @@ from ecc_fed.federation.results import FederationError, FederationResult, as_jso
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.ray_hosts import RayHosts
 from ecc_fed.hosts.settings import HostSettings
-from ecc_fed.hosts.start import _connect, ray_hosts, run_federation
+from ecc_fed.hosts.start import _connect, ray_hosts
+from ecc_fed.runs.federation import run_federation
 from tests.federation.fakes import FakeDevice, aggregated, build_fake, local, personalized
 
 SHOPS = ["a", "bb", "ccc", "dddd", "eeeee"]

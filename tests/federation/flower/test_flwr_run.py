@@ -15,7 +15,7 @@ import pytest
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import as_json
 from ecc_fed.hosts.in_process import InProcessHosts
-from ecc_fed.hosts.start import run_federation
+from ecc_fed.runs.federation import run_federation
 from tests.federation.fakes import aggregated, build_fake, personalized
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ from ecc_fed.federation.flower.server_app import find_shops, server_app
 from ecc_fed.federation.results import FederationError, as_json
 from ecc_fed.hosts.grid import HostGrid
 from ecc_fed.hosts.in_process import InProcessHosts
-from ecc_fed.hosts.start import run_federation
+from ecc_fed.runs.federation import run_federation
 from tests.federation.fakes import FakeDevice, build_fake, personalized
 
 

@@ -16,7 +16,7 @@ from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, FederationResult, ServerState
 from ecc_fed.federation.wire import arrays, records
 from ecc_fed.hosts.in_process import InProcessHosts
-from ecc_fed.hosts.start import run_federation
+from ecc_fed.runs.federation import run_federation
 from tests.federation import toys
 from tests.federation.fakes import A, B, FakeDevice, aggregated, fresh_adapter, local, make_adapter
 

@@ -1,0 +1,55 @@
+"""One run of an arm: its rounds, played on hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.federation.results import FederationResult, ServerState
+from ecc_fed.federation.rounds import OnRoundEnd, Server, run_rounds
+from ecc_fed.hosts.grid import HostGrid, Progress
+from ecc_fed.hosts.jobs import DeviceFactory, Hosts
+from ecc_fed.hosts.reports import HostReport
+from ecc_fed.hosts.settings import MEASURED, HostSettings
+from ecc_fed.hosts.start import quiet_engines
+
+# Called with the hosts' reports once they are ready.
+OnOpen = Callable[[tuple[HostReport, ...]], None]
+
+
+def run_federation(
+    plan: FederationPlan,
+    shop_ids: Sequence[str],
+    device_factory: DeviceFactory,
+    hosts: Hosts,
+    *,
+    resume: ServerState | None = None,
+    settings: HostSettings = MEASURED,
+    on_open: OnOpen | None = None,
+    on_progress: Progress | None = None,
+    on_round_end: OnRoundEnd | None = None,
+) -> FederationResult:
+    """One run of an arm over `shop_ids` on `hosts`.
+
+    Args:
+        plan: arm, aggregator and transforms.
+        shop_ids: all shops of the run; their order is the order of every sum.
+        device_factory: builds the device of the shops it is given, inside a host; picklable.
+        hosts: `ray_hosts(...)`, or `InProcessHosts()` for a run without Ray.
+        resume: goes on after this state instead of from the start.
+        settings: what every host may use.
+        on_open: called once the hosts are ready, with their reports.
+        on_progress: called as each shop finishes: phase, server_round, shop_id, seconds.
+        on_round_end: called after each round with the state to resume from, and the round's record.
+
+    Raises:
+        EccError: what `device_factory` raised.
+        FederationError: no shop, a host that cannot load, or an aggregator that fails.
+    """
+    quiet_engines()
+    hosts.open(shop_ids, device_factory, settings)
+    if on_open is not None:
+        on_open(hosts.reports())
+    grid = HostGrid(hosts, shop_ids, on_progress)
+    server = Server(grid, grid.shops)
+    return run_rounds(server, plan, resume=resume, on_round_end=on_round_end)
