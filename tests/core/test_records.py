@@ -7,7 +7,7 @@ import pytest
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.gradient_rule import ClippedGradient
-from ecc_fed.core.records import Decoding, FineTuneJob, FineTuneSettings
+from ecc_fed.core.records import Decoding, EgressEntry, FineTuneJob, FineTuneSettings
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,16 @@ def test_a_job_clips_as_its_settings_say_unless_it_has_a_rule_of_its_own() -> No
     assert replace(plain, gradient=own).rule is own
 
 
+@pytest.mark.parametrize(("num_bytes", "server_round"), [(-1, 0), (0, -1), (-1, -1)])
+def test_what_left_a_shop_is_counted_from_0(num_bytes: int, server_round: int) -> None:
+    EgressEntry("a", 0, "aggregator", "up", "adapter", 0)
+    with pytest.raises(
+        ValueError, match=f"^has num_bytes {num_bytes} and server_round {server_round}: both count from 0$"
+    ):
+        EgressEntry("a", server_round, "aggregator", "up", "adapter", num_bytes)
+
+
 def test_a_decay_over_no_steps_is_refused() -> None:
+    assert job(1).decay_steps == 1
     with pytest.raises(ConfigError, match="decay_steps=0 is out of range: 1 or more"):
         job(0)

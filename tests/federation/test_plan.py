@@ -1,0 +1,94 @@
+"""Who trains and sends what in each round, and which parts do not go together."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import pytest
+
+from ecc_fed.core.aggregation import EVERYTHING, LORA_A, LORA_B, NOTHING, AdapterUpdate, Exchange
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.records import AdapterState
+from ecc_fed.federation.aggregation.fedavg import FedAvg
+from ecc_fed.federation.arms import Aggregated, Frozen, Local, Personalized
+from ecc_fed.federation.plan import FederationPlan
+
+
+class Alternating(FedAvg):
+    """B trains and travels in odd rounds, A in even ones."""
+
+    def exchange(self, server_round: int) -> Exchange:
+        factor = LORA_B if server_round % 2 else LORA_A
+        return Exchange(factor, factor)
+
+
+class Single(FedAvg):
+    """Needs every update by itself."""
+
+    single_updates: ClassVar[bool] = True
+
+
+class Plain:
+    """Changes nothing."""
+
+    sums_only: ClassVar[bool] = False
+
+    def on_device(self, update: AdapterUpdate, start: AdapterState) -> AdapterUpdate:
+        return update
+
+    def on_server(self, updates: Sequence[AdapterUpdate]) -> list[AdapterUpdate]:
+        return list(updates)
+
+
+class Masked(Plain):
+    """Shows sums."""
+
+    sums_only: ClassVar[bool] = True
+
+
+class EveryOther(Aggregated):
+    """Uploads in even rounds."""
+
+    def uploads(self, server_round: int) -> bool:
+        return server_round % 2 == 0
+
+
+def plan(arm, aggregator=None, *transforms) -> FederationPlan:
+    return FederationPlan(arm, aggregator or Alternating(), transforms)
+
+
+@pytest.mark.parametrize(
+    ("arm", "federated", "personal", "exchanges"),
+    [
+        (Frozen(3), False, 0, [(EVERYTHING, NOTHING)] * 4),
+        (Local(3), False, 0, [(EVERYTHING, NOTHING)] * 4),
+        (Aggregated(3), True, 0, [(LORA_B, LORA_B), (LORA_A, LORA_A), (LORA_B, LORA_B), (EVERYTHING, NOTHING)]),
+        (Personalized(3, 1), True, 1, [(LORA_B, LORA_B), (LORA_A, LORA_A), *[(EVERYTHING, NOTHING)] * 2]),
+        (Personalized(3, 3), False, 0, [(EVERYTHING, NOTHING)] * 4),
+        # Between two uploads the aggregator still says what trains; after the last it does not.
+        (
+            EveryOther(5),
+            True,
+            1,
+            [(LORA_B, NOTHING), (LORA_A, LORA_A), (LORA_B, NOTHING), (LORA_A, LORA_A), (EVERYTHING, NOTHING)],
+        ),
+        (EveryOther(1), False, 0, [(EVERYTHING, NOTHING)]),
+        (Aggregated(0), False, 0, [(EVERYTHING, NOTHING)]),
+    ],
+)
+def test_what_trains_and_what_goes_up(arm, federated, personal, exchanges) -> None:
+    found = plan(arm)
+    assert (found.federated, found.personal_rounds) == (federated, personal)
+    rounds = range(1, len(exchanges) + 1)
+    assert [found.exchange(server_round) for server_round in rounds] == [Exchange(*each) for each in exchanges]
+
+
+def test_a_transform_that_shows_sums_hides_single_updates_from_whoever_needs_them() -> None:
+    assert not plan(Aggregated(1)).sums_only
+    assert not plan(Aggregated(1), Single(), Plain(), Plain()).sums_only
+    assert plan(Aggregated(1), FedAvg(), Plain(), Masked()).sums_only
+    with pytest.raises(ConfigError) as caught:
+        plan(Aggregated(1), Single(), Plain(), Masked())
+    assert str(caught.value) == (
+        "update: Masked shows the server sums of updates only, and strategy Single needs every update by itself. "
+        "Take one of them away."
+    )
