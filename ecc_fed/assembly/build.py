@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,6 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.end_model.adapters.files import save_adapter
-from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import WriteAdapter
@@ -65,22 +64,16 @@ def base_path(config: RunConfig) -> str:
 
 def build_end_model(config: RunConfig) -> EndModel:
     """The resident end model, loaded once a process."""
-    settings = {"engine": config.runtime.engine, **asdict(config.end_model), **asdict(config.adapter)}
+    key = {"engine": config.runtime.engine, **asdict(config.end_model), **asdict(config.adapter)}
 
     def make() -> EndModel:
         from ecc_fed.end_model.engines.opening import open_engine  # with torch, which hosts alone need
 
         loads["base"] += 1
-        return open_engine(
-            base_path(config),
-            config.adapter.settings(),
-            TokenLimits(config.end_model.max_prompt_tokens, config.end_model.max_reply_tokens),
-            quantization=config.end_model.quantization,
-            device=config.end_model.device,
-            engine=config.runtime.engine,
-        )
+        settings = replace(config.end_model, path=base_path(config))
+        return open_engine(settings, config.adapter.settings(), config.runtime.engine)
 
-    return cast(EndModel, _resident("end_model", settings, make))
+    return cast(EndModel, _resident("end_model", key, make))
 
 
 def build_similarity(config: RunConfig) -> Any:

@@ -9,69 +9,19 @@ signature, so that a user's own class needs no edit here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.ranges import require
+from ecc_fed.core.ranges import require, require_one_of
 from ecc_fed.core.records import Decoding, FineTuneSettings
-from ecc_fed.end_model.adapters.settings import AdapterSettings, adapter_settings
+from ecc_fed.end_model.adapters.settings import AdapterChoice
+from ecc_fed.end_model.settings import EndModelSettings
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.settings import EvolutionSettings
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.judging.final_score import Thresholds
 from ecc_fed.teacher.gateway.settings import GatewaySettings
-
-
-@dataclass(frozen=True)
-class EndModelConfig:
-    """The frozen base of every shop."""
-
-    # "embedded", a Hugging Face hub id, or a local folder.
-    path: str = "embedded"
-    # none | bf16 | int8 | nf4
-    quantization: str = "none"
-    # auto | cpu | cuda
-    device: str = "auto"
-    max_prompt_tokens: int = 256
-    max_reply_tokens: int = 512
-
-    def __post_init__(self) -> None:
-        require(
-            self.quantization in ("none", "bf16", "int8", "nf4"),
-            "end_model.quantization",
-            self.quantization,
-            "one of none, bf16, int8, nf4",
-        )
-        require(self.device in ("auto", "cpu", "cuda"), "end_model.device", self.device, "one of auto, cpu, cuda")
-        require(self.max_prompt_tokens >= 8, "end_model.max_prompt_tokens", self.max_prompt_tokens, "8 or more")
-        require(self.max_reply_tokens >= 2, "end_model.max_reply_tokens", self.max_reply_tokens, "2 or more")
-
-
-@dataclass(frozen=True)
-class AdapterConfig:
-    """The shop's own part; null is the method's default, and the only value where a method has no such setting."""
-
-    # lora | rslora | dora | prefix_tuning | p_tuning_v2
-    method: str = "lora"
-    rank: int | None = None
-    lora_alpha: float | None = None
-    lora_dropout: float | None = None
-    # "all-linear", or names of linear layers such as [q_proj, k_proj, v_proj]. A prefix has no use for it.
-    target_modules: Any = "all-linear"
-    num_virtual_tokens: int | None = None
-    encoder_hidden_size: int | None = None
-
-    def __post_init__(self) -> None:
-        self.settings()
-
-    def settings(self) -> AdapterSettings:
-        """What the end model's engines take.
-
-        Raises:
-            ConfigError: an unknown method, a value out of range, or one that the method does not have.
-        """
-        return adapter_settings(**asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,20 +32,23 @@ class JudgeSettings(Thresholds):
     relevance: Mapping[str, Any]
 
 
+Engine = Literal["peft", "shared"]
+
+
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings(HostSettings):
     """Where and how the work runs."""
 
     # peft: one job after another, the reference; shared: all shops of a host in one batch.
-    engine: Literal["peft", "shared"] = "shared"
+    engine: Engine = "shared"
 
     def __post_init__(self) -> None:
         HostSettings.__post_init__(self)
-        require(self.engine in ("peft", "shared"), "runtime.engine", self.engine, "one of peft, shared")
+        require_one_of("runtime.engine", self.engine, get_args(Engine))
 
 
 @dataclass(frozen=True)
-class StudyConfig:
+class StudySettings:
     """What `ecc-fed study` runs: every variant of every arm at every seed."""
 
     arms: tuple[str, ...] = ("none", "local", "aggregated", "personalized")
@@ -118,8 +71,8 @@ class RunConfig:
     arm: Mapping[str, Any]
     corpus: Mapping[str, Any]
     partition: Mapping[str, Any]
-    end_model: EndModelConfig
-    adapter: AdapterConfig
+    end_model: EndModelSettings
+    adapter: AdapterChoice
     finetune: FineTuneSettings
     decoding: Decoding
     teacher: Mapping[str, Any]
@@ -132,7 +85,7 @@ class RunConfig:
     # Update transforms by name, in the order in which they work.
     update: Mapping[str, Any] = field(default_factory=dict)
     runtime: RuntimeSettings
-    study: StudyConfig
+    study: StudySettings
     chat: Lesson
 
     def __post_init__(self) -> None:

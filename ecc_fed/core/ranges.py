@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ecc_fed.core.errors import ConfigError
 
@@ -21,6 +22,15 @@ def require(condition: bool, name: str, value: object, expected: str) -> None:
     """
     if not condition:
         raise ConfigError(f"{name}={value} is out of range: {expected}.")
+
+
+def require_one_of(name: str, value: object, choices: Sequence[str]) -> None:
+    """Passes one of the words in `choices`.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    require(value in choices, name, value, f"one of {', '.join(choices)}")
 
 
 def require_number(name: str, value: object, low: float, high: float = math.inf) -> None:

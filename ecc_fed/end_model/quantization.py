@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.end_model.settings import Quantization
 
-Quantization = Literal["none", "bf16", "int8", "nf4"]
-QUANTIZATIONS = ("none", "bf16", "int8", "nf4")
+QUANTIZATIONS = get_args(Quantization)
 
 
 def loading_arguments(quantization: str, device: torch.device) -> dict[str, Any]:

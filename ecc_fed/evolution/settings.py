@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ecc_fed.core.protocols import EndModel, FeedbackSource, Judge, TeacherGateway
-from ecc_fed.core.ranges import require
+from ecc_fed.core.ranges import require, require_one_of
 from ecc_fed.core.records import Decoding, FineTuneSettings
 from ecc_fed.privacy.ledger import MemoryLedger
 
@@ -70,8 +70,7 @@ class EvolutionSettings:
         require(self.cycles >= 1, "evolution.cycles", self.cycles, "1 or more")
         for name in ("pseudo_share", "human_share", "reference_rate", "gate_relevance"):
             require(0 <= getattr(self, name) <= 1, f"evolution.{name}", getattr(self, name), "0 to 1")
-        choices = get_args(Reference)
-        require(self.reference in choices, "evolution.reference", self.reference, f"one of {', '.join(choices)}")
+        require_one_of("evolution.reference", self.reference, get_args(Reference))
         require(self.teacher_examples >= 0, "evolution.teacher_examples", self.teacher_examples, "0 or more")
 
 

@@ -1,9 +1,14 @@
 """What of a run's config reaches the parts that are built from it."""
 
+from typing import Any
+
 import pytest
 
-from ecc_fed.assembly.build import build_settings
+from ecc_fed.assembly import build
+from ecc_fed.assembly.build import EMBEDDED, build_end_model, build_settings
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.end_model.adapters.low_rank import RsLora
+from ecc_fed.end_model.engines import opening
 
 
 @pytest.mark.parametrize(("rounds", "cycles", "steps"), [(4, 1, 50), (2, 3, 5), (1, 1, 7)])
@@ -12,3 +17,35 @@ def test_the_learning_rate_decays_over_all_cycles_of_all_rounds(rounds: int, cyc
     settings = build_settings(to_run_config(compose_run(given)))
     assert settings.fine_tune.linear_decay and settings.fine_tune.steps == steps
     assert settings.decay_steps == rounds * cycles * steps
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What engines are opened with, without any model."""
+    found: list[tuple[Any, ...]] = []
+
+    def open_engine(*arguments: Any) -> object:
+        found.append(arguments)
+        return object()
+
+    monkeypatch.setattr(opening, "open_engine", open_engine)
+    monkeypatch.setattr(build, "_RESIDENT", {})
+    return found
+
+
+def test_every_setting_of_the_end_model_reaches_its_engine(opened: list[tuple[Any, ...]]) -> None:
+    base = ["quantization=bf16", "device=cpu", "max_prompt_tokens=99", "max_reply_tokens=77", "batch_tokens=55"]
+    given = [f"end_model.{each}" for each in base]
+    config = to_run_config(compose_run([*given, "adapter=rslora", "adapter.rank=3", "runtime.engine=peft"]))
+    assert build_end_model(config) is build_end_model(config), "loaded once"
+    ((settings, adapter, engine),) = opened
+    assert (settings.path, settings.quantization, settings.device) == (str(EMBEDDED), "bf16", "cpu")
+    assert (settings.max_prompt_tokens, settings.max_reply_tokens, settings.batch_tokens) == (99, 77, 55)
+    assert (adapter, engine) == (RsLora(3, 11.3137, 0.1), "peft")
+
+
+@pytest.mark.parametrize("change", ["end_model.max_prompt_tokens=99", "adapter.rank=3", "runtime.engine=peft"])
+def test_another_end_model_is_opened_anew(change: str, opened: list[tuple[Any, ...]]) -> None:
+    for given in ([], [change], [change]):
+        build_end_model(to_run_config(compose_run(given)))
+    assert len(opened) == 2

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.ranges import require, require_number
+from ecc_fed.core.ranges import require, require_number, require_one_of
 
 
 def test_a_value_out_of_range_is_named_with_its_value_and_its_range() -> None:
@@ -28,3 +28,9 @@ def test_a_range_may_be_open_above_but_not_endless() -> None:
     for value in (0.49, math.inf):
         with pytest.raises(ConfigError, match=r"seconds=.* is out of range: a number from 0\.5\."):
             require_number("seconds", value, 0.5)
+
+
+def test_another_word_is_refused_with_those_that_would_do() -> None:
+    require_one_of("end_model.device", "cpu", ("auto", "cpu"))
+    with pytest.raises(ConfigError, match=r"^end_model\.device=tpu is out of range: one of auto, cpu\.$"):
+        require_one_of("end_model.device", "tpu", ("auto", "cpu"))

@@ -14,6 +14,7 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.settings import METHODS, adapter_settings
 from ecc_fed.end_model.engines.opening import open_engine
+from ecc_fed.end_model.settings import EndModelSettings
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.shop_state import load_state
 from ecc_fed.federation.aggregation.averaging import weighted_mean
@@ -62,7 +63,7 @@ def _run(
 def test_one_shops_federation_is_its_own_evolution_and_two_shops_meet_in_their_mean(
     tmp_path: Path, base: str, method: str
 ) -> None:
-    engine = open_engine(base, adapter_settings(method, **ARGUMENTS[method]), device="cpu")
+    engine = open_engine(EndModelSettings(path=base, device="cpu"), adapter_settings(method, **ARGUMENTS[method]))
     _, by_itself, _ = _run(tmp_path / "local", engine, method, base, ["a"], local(2))
     result, alone, _ = _run(tmp_path / "alone", engine, method, base, ["a"], aggregated(2))
     assert all(np.array_equal(by_itself["a"][name], alone["a"][name]) for name in engine.shapes)

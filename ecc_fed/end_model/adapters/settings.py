@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 from ecc_fed.core.errors import ConfigError
@@ -45,6 +45,35 @@ class AdapterSettings(Protocol):
     def stored_tensors(self, state: AdapterState) -> dict[str, AdapterState]:
         """The tensors of every file that keeps this adapter."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterChoice:
+    """A method by name, with its settings: the group `adapter` of a run.
+
+    null is the method's default, and the only value where a method has no such setting. The base
+    names its modules, so a prefix, which has no use for `target_modules`, does not mind them.
+
+    Raises:
+        ConfigError: an unknown method, a value out of range, or one that the method does not have.
+    """
+
+    # lora | rslora | dora | prefix_tuning | p_tuning_v2
+    method: str = "lora"
+    rank: int | None = None
+    lora_alpha: float | None = None
+    lora_dropout: float | None = None
+    # "all-linear", or names of linear layers such as [q_proj, k_proj, v_proj].
+    target_modules: str | tuple[str, ...] = "all-linear"
+    num_virtual_tokens: int | None = None
+    encoder_hidden_size: int | None = None
+
+    def __post_init__(self) -> None:
+        self.settings()
+
+    def settings(self) -> AdapterSettings:
+        """What engines and files take."""
+        return adapter_settings(**asdict(self))
 
 
 _CLASSES: tuple[Any, ...] = (Lora, RsLora, Dora, PrefixTuning, PTuningV2)

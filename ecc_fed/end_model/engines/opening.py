@@ -10,44 +10,37 @@ from ecc_fed.end_model.adapters.settings import AdapterSettings
 from ecc_fed.end_model.base import load_base
 from ecc_fed.end_model.engines.shared.engine import SharedEngine
 from ecc_fed.end_model.engines.shared.support import UnsupportedBase
-from ecc_fed.end_model.limits import TokenLimits
+from ecc_fed.end_model.settings import EndModelSettings
 
 _LOG = logging.getLogger(__name__)
 
 
 def open_engine(
-    path: str,
+    settings: EndModelSettings,
     adapter: AdapterSettings,
-    limits: TokenLimits | None = None,
-    quantization: str = "none",
-    device: str = "auto",
     engine: Literal["shared", "peft"] = "shared",
 ) -> EndModel:
     """Loads a base once and gives it to an engine.
 
     Args:
-        path: a local model folder or a hub id.
+        settings: which base, how it lies in memory, and bounds in tokens.
         adapter: the adapters' method and sizes.
-        limits: bounds in tokens; None takes the defaults.
-        quantization: none, bf16, int8 or nf4.
-        device: auto, cpu or cuda.
         engine: "shared" serves all adapters in one batch, and leaves bases and adapters that it does
             not support to "peft", which takes any, one job after another. That is logged, and stands
             in the engine's `fallback_reason`.
 
     Raises:
         ModelError: the base cannot be loaded, or cannot bear the adapter.
-        ConfigError: an unknown quantization or device, or one that this machine lacks.
+        ConfigError: a quantization or device that this machine lacks.
     """
-    limits = limits or TokenLimits()
-    base = load_base(path, quantization, device)
+    base = load_base(settings.path, settings.quantization, settings.device)
     fallback_reason = None
     if engine == "shared":
         try:
-            return SharedEngine(base, adapter, limits)
+            return SharedEngine(base, adapter, settings)
         except UnsupportedBase as reason:
             fallback_reason = str(reason)
-            _LOG.warning("%s is served by the peft engine, one job after another: %s", path, reason)
+            _LOG.warning("%s is served by the peft engine, one job after another: %s", settings.path, reason)
     from ecc_fed.end_model.engines.reference.engine import PeftEngine  # seconds that the shared engine spares
 
-    return PeftEngine(base, adapter, limits, fallback_reason)
+    return PeftEngine(base, adapter, settings, fallback_reason)

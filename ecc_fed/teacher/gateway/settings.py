@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from ecc_fed.core.completion import Language
-from ecc_fed.core.ranges import require, require_number
+from ecc_fed.core.ranges import require_number, require_one_of
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.cache import ReplyCache
 from ecc_fed.teacher.gateway.retry import RetryPolicy
@@ -44,8 +44,7 @@ class GatewaySettings:
         self.retry()
         require_number("gateway.timeout_seconds", self.timeout_seconds, 1e-3)
         require_number("gateway.max_parallel", self.max_parallel, 1, 256)
-        languages = get_args(Language)
-        require(self.language in languages, "gateway.language", self.language, f"one of {', '.join(languages)}")
+        require_one_of("gateway.language", self.language, get_args(Language))
 
     def cache(self) -> ReplyCache | None:
         """The replies known already, opened."""

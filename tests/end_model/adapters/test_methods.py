@@ -1,6 +1,7 @@
 """Every adapter method: against plain peft, through files, resumed, and averaged."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.end_model.adapters.files import load_adapter, save_adapter
 from ecc_fed.end_model.adapters.low_rank import Lora, RsLora
 from ecc_fed.end_model.adapters.prefix import PrefixTuning, PTuningV2
-from ecc_fed.end_model.adapters.settings import METHODS, adapter_settings
+from ecc_fed.end_model.adapters.settings import METHODS, AdapterChoice, adapter_settings
 from ecc_fed.end_model.adapters.tensors import check_adapter
 from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt
 from ecc_fed.end_model.training.examples import encode_example
@@ -362,3 +363,8 @@ def test_broken_prefix_folders_are_refused(engines, llama, tmp_path):
     (tmp_path / "both" / "adapter_config.json").write_text(json.dumps(config | {"use_dora": True}))
     with pytest.raises(ModelError, match="both DoRA and rsLoRA"):
         load_adapter(tmp_path / "both")
+
+
+def test_a_config_can_name_every_setting_of_every_method():
+    own = {field.name for kind in METHODS.values() for field in fields(kind)}
+    assert {field.name for field in fields(AdapterChoice)} == {"method", *own}

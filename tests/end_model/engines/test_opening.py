@@ -14,7 +14,7 @@ from ecc_fed.end_model.engines import opening
 from ecc_fed.end_model.engines.opening import open_engine
 from ecc_fed.end_model.engines.reference.engine import PeftEngine
 from ecc_fed.end_model.engines.shared.engine import SharedEngine
-from ecc_fed.end_model.limits import TokenLimits
+from ecc_fed.end_model.settings import EndModelSettings
 
 from ..opening import peft_engine
 from ..tiny_models import build_tokenizer
@@ -44,8 +44,8 @@ def said(caplog):
 
 @pytest.mark.parametrize("settings", [Lora(2, lora_dropout=0.0), RsLora(2, lora_dropout=0.0)])
 def test_low_rank_pairs_on_a_supported_base_share_one_batch(llama, loads, caplog, settings):
-    limits = TokenLimits(max_reply_tokens=9)
-    engine = open_engine(llama, settings, limits, device="cpu")
+    limits = EndModelSettings(path=llama, device="cpu", max_reply_tokens=9)
+    engine = open_engine(limits, settings)
     assert isinstance(engine, SharedEngine) and engine.fallback_reason is None
     assert (engine.settings, engine.limits, len(loads), said(caplog)) == (settings, limits, 1, [])
 
@@ -55,7 +55,7 @@ def test_low_rank_pairs_on_a_supported_base_share_one_batch(llama, loads, caplog
 )
 def test_other_adapters_are_left_to_peft_with_the_reason(llama, loads, caplog, settings):
     with caplog.at_level(logging.WARNING):
-        engine = open_engine(llama, settings, TokenLimits(batch_tokens=99), device="cpu")
+        engine = open_engine(EndModelSettings(path=llama, device="cpu", batch_tokens=99), settings)
     assert isinstance(engine, PeftEngine) and len(loads) == 1 and engine.limits.batch_tokens == 99
     assert engine.fallback_reason == f"a {settings.method} adapter is more than pairs of low-rank matrices"
     assert said(caplog) == [f"{llama} is served by the peft engine, one job after another: {engine.fallback_reason}"]
@@ -75,7 +75,7 @@ def test_another_family_is_left_to_peft_with_the_reason(tmp_path, loads, caplog)
     GPT2LMHeadModel(config).save_pretrained(tmp_path)
     build_tokenizer().save_pretrained(tmp_path)
     with caplog.at_level(logging.WARNING):
-        engine = open_engine(str(tmp_path), Lora(2, lora_dropout=0.0), device="cpu")
+        engine = open_engine(EndModelSettings(path=str(tmp_path), device="cpu"), Lora(2, lora_dropout=0.0))
         job = FineTuneJob(engine.new_adapter(0), None, EXAMPLES, FineTuneSettings(steps=3, batch_size=2), 0)
         result = engine.fine_tune([job])[0]
         engine.reply([ReplyRequest(result.adapter, PROMPTS, GREEDY, 0)])
@@ -86,11 +86,11 @@ def test_another_family_is_left_to_peft_with_the_reason(tmp_path, loads, caplog)
 
 
 def test_peft_may_be_asked_for(llama, loads, caplog):
-    engine = open_engine(llama, Lora(2), device="cpu", engine="peft")
+    engine = open_engine(EndModelSettings(path=llama, device="cpu"), Lora(2), "peft")
     assert isinstance(engine, PeftEngine) and engine.fallback_reason is None
     assert len(loads) == 1 and said(caplog) == []
 
 
 def test_what_no_engine_can_bear_is_refused_by_name(llama):
     with pytest.raises(ModelError, match=r"cannot bear a lora adapter: .*no_such_proj"):
-        open_engine(llama, Lora(target_modules=["no_such_proj"]), device="cpu")
+        open_engine(EndModelSettings(path=llama, device="cpu"), Lora(target_modules=["no_such_proj"]))

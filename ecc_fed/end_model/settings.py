@@ -1,0 +1,33 @@
+"""The frozen base of every shop: the group `end_model` of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ecc_fed.core.ranges import require_one_of
+from ecc_fed.end_model.limits import TokenLimits
+
+Quantization = Literal["none", "bf16", "int8", "nf4"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndModelSettings(TokenLimits):
+    """Which base, how it lies in memory, and how long texts may be.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    # A Hugging Face hub id, or a local folder; a run also takes "embedded", the model that comes with the package.
+    path: str
+    # none is fp32.
+    quantization: Quantization = "none"
+    # auto is a GPU where there is one.
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        TokenLimits.__post_init__(self)
+        require_one_of("end_model.quantization", self.quantization, get_args(Quantization))
+        require_one_of("end_model.device", self.device, get_args(Device))
