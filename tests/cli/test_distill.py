@@ -133,7 +133,7 @@ def test_what_failed_is_told_and_asked_again(
         (["--limit"], "--limit needs a value"),
         (["--no"], "There is no flag --no"),
         (["teacher.api_key_env=UNSET_KEY"], "UNSET_KEY is not set"),
-        (["teacher.temperature=9"], "teacher.temperature is 9"),
+        (["teacher.temperature=9"], "teacher.temperature=9"),
     ],
 )
 def test_mistakes_leave_nothing_behind(

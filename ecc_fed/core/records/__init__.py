@@ -1,0 +1,69 @@
+"""Frozen records that travel between rooms. Plain Python and numpy, so that every room can import them."""
+
+from ecc_fed.core.records.cloud import (
+    Outcome,
+    PseudoLabel,
+    TeacherReply,
+    TeacherRequest,
+)
+from ecc_fed.core.records.dialogues import (
+    Assignment,
+    OrderRecord,
+    Pair,
+    Role,
+    Session,
+    Shop,
+    Split,
+    Turn,
+)
+from ecc_fed.core.records.egress import EgressEntry
+from ecc_fed.core.records.end_model import (
+    AdapterState,
+    Array,
+    Decoding,
+    Example,
+    FineTuneJob,
+    FineTuneResult,
+    FineTuneSettings,
+    Likelihood,
+    LikelihoodRequest,
+    OptimizerState,
+    ReplyRequest,
+)
+from ecc_fed.core.records.reports import (
+    EvaluationReport,
+)
+from ecc_fed.core.records.verdicts import (
+    Feedback,
+    Judgement,
+)
+
+__all__ = [
+    "AdapterState",
+    "Array",
+    "Assignment",
+    "Decoding",
+    "EgressEntry",
+    "EvaluationReport",
+    "Example",
+    "Feedback",
+    "FineTuneJob",
+    "FineTuneResult",
+    "FineTuneSettings",
+    "Judgement",
+    "Likelihood",
+    "LikelihoodRequest",
+    "OptimizerState",
+    "OrderRecord",
+    "Outcome",
+    "Pair",
+    "PseudoLabel",
+    "ReplyRequest",
+    "Role",
+    "Session",
+    "Shop",
+    "Split",
+    "TeacherReply",
+    "TeacherRequest",
+    "Turn",
+]
