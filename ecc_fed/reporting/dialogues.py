@@ -118,11 +118,11 @@ def choose(study: Study, limit: int = 6) -> list[Dialogue]:
     if not study.groups or limit <= 0:
         return []
     seed, variant, runs = _setting(study)
-    evolving = [arm for arm in _FOCUS if arm in runs] or [arm for arm in runs if arm != "none"] or list(runs)
+    evolving = [arm for arm in _FOCUS if arm in runs] or [arm for arm, run in runs.items() if run.evolves] or list(runs)
     focus = evolving[0]
     before, after = _by_query(runs[focus], "base"), _by_query(runs[focus], "final")
     queries = sorted(before.keys() & after.keys())
-    finals = {arm: _by_query(run, "final") for arm, run in runs.items() if arm != "none" or len(runs) == 1}
+    finals = {arm: _by_query(run, "final") for arm, run in runs.items() if run.evolves or len(runs) == 1}
     outcomes = _outcomes(focus, any(row.facts for row in after.values()))
     pools = [[query for query in queries if test(before[query], after[query])] for _, test in outcomes]
     shares = [f"{len(pool)} of {len(queries)} test queries" for pool in pools]

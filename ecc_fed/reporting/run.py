@@ -53,6 +53,11 @@ class Run:
         """The run's shops, in its order."""
         return self.info.shops
 
+    @property
+    def evolves(self) -> bool:
+        """Whether the shops learned anything: in an arm that does not, base and final are one model."""
+        return self.info.server_rounds > 0
+
     def rows(self, phase: Phase) -> list[SampleRow]:
         """The phase's rows of test queries, by shop and query."""
         return [row for row in self.samples or () if row.phase == phase and not row.extra]

@@ -48,6 +48,11 @@ class Group:
         """Seeds of the group's runs, ascending."""
         return tuple(run.seed for run in self.runs)
 
+    @property
+    def evolves(self) -> bool:
+        """Whether the arm's shops learned anything."""
+        return any(run.evolves for run in self.runs)
+
     def rows(self, phase: Phase) -> dict[QueryKey, SampleRow]:
         """The phase's rows of all seeds."""
         return {(run.seed, row.shop_id, row.pair_id): row for run in self.runs for row in run.rows(phase)}

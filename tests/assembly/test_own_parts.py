@@ -3,15 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ecc_fed.assembly.build import build_cloud, build_corpus, build_judge
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import instantiate
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import OrderRecord, TeacherRequest, Turn
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl
 from ecc_fed.core.seeding import derive_seed
+from ecc_fed.end_model.adapters.files import load_adapter
+from ecc_fed.evolution.shop_state import load_state
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.runs.simulation import simulate
 from tests.own_parts.cloud import Greeter
@@ -65,3 +70,24 @@ def test_a_whole_run_of_own_parts(tmp_path: Path) -> None:
         "hide-phone"
     }
     assert read_json(directory.run)["teacher"] == "Greeter"
+
+
+def test_an_own_arm_aggregator_and_transform_set_who_sends_what_when(tmp_path: Path) -> None:
+    own = ["arm=own", "strategy=own", "update=own", "evolution.server_rounds=2", "finetune.steps=1"]
+    directory = RunDirectory(tmp_path)
+    given = config(*own, "decoding.max_new_tokens=4", "corpus.num_shops=3")
+    simulate(given, directory, InProcessHosts(), lambda stage, done, total: None)
+    run = read_json(directory.run)
+    assert run["arm"] == "meet_every"
+    ups = [row for row in read_jsonl(directory.egress) if (row["kind"], row["direction"]) == ("adapter", "up")]
+    assert [(row["shop_id"], row["server_round"]) for row in ups] == [(shop, 2) for shop in run["shops"]]
+    # Round 2 began from each shop's own adapter after round 1; half of what it learned in it went up.
+    first, second = ([load_state(directory.shop(shop), n).adapter for shop in run["shops"]] for n in (1, 2))
+    sent = [{name: a[name] + 0.5 * (b[name] - a[name]) for name in a} for a, b in zip(first, second, strict=True)]
+    for name, held in load_adapter(directory.aggregate)[0].items():
+        assert np.allclose(held, np.median([update[name] for update in sent], axis=0), atol=1e-7)
+
+
+def test_a_transform_that_hides_single_updates_is_refused_beside_a_method_that_needs_them() -> None:
+    with pytest.raises(ConfigError, match=r"Shrink shows the server sums of updates only.*Median"):
+        build_plan(config("strategy=own", "update=own", "+update.shrink.sums_only=true"))

@@ -161,7 +161,7 @@ def write_run(root, arm="local", seed=0, **given):
         arm=arm,
         seed=seed,
         shops=tuple(shops),
-        server_rounds=options["rounds"],
+        server_rounds=options["rounds"] if arm != "none" else 0,
         cycles=1,
         personal_rounds=2 if arm == "personalized" else 0,
         shops_on_their_own=(),

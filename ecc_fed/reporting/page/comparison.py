@@ -43,11 +43,13 @@ def between_arms(study: Study) -> tuple[PageTable, list[str]]:
     """Paired differences of every arm to each baseline, and notes where queries could not be paired."""
     lines: list[tuple[str, Comparison]] = []
     notes = []
+    told: set[tuple[str, str]] = set()  # the other way round a difference tells nothing new
     for baseline in BASELINES:
         for group in study.groups:
             other = study.baseline(baseline, group)
-            if other is None or (baseline == "local" and group.arm == "none"):
+            if other is None or (other.label, group.label) in told:
                 continue
+            told.add((group.label, other.label))
             title = f"{group.label} − {other.label}"
             if group.variant and group.variant == other.variant:
                 title = f"{group.arm} − {other.arm} ({group.variant_label})"

@@ -121,7 +121,6 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "dialogues": choose(study),
         "verdicts": verdicts,
         "cloud_name": study.cloud_name,
-        "has_cloud_arm": any(group.arm == "cloud" for group in study.groups),
         "configs": _configs(study),
         "versions": _versions(study),
         # Our own drawings: matplotlib escapes the texts in them.

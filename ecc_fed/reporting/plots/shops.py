@@ -28,7 +28,7 @@ def shop_bars(study: Study, name: str) -> list[str]:
 
 def _shop_bars(part: Study, name: str, index: int) -> str | None:
     measure = BY_NAME[name]
-    groups = [group for group in part.groups if group.arm != "none"] or list(part.groups)
+    groups = [group for group in part.groups if group.evolves] or list(part.groups)
     series = [("before", BASE_COLOUR, _shop_means(part.groups[0], "base", name))]
     series += [(group.arm, colour(group.arm), _shop_means(group, "final", name)) for group in groups]
     shops = sorted({shop for _, _, values in series for shop in values})
