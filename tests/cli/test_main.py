@@ -85,9 +85,13 @@ def test_a_users_own_corpus_is_one_class_and_one_yaml(
         "class Mine:\n"
         "    def __init__(self, word: str) -> None:\n"
         "        self.word = word\n"
-        "    def shops(self):\n"
-        "        pair = Pair('p', 's', 'mine', (), self.word, 'b')\n"
-        "        return [Shop('mine', (pair,), (), (pair,))]\n"
+        "    def shop_ids(self):\n"
+        "        return ('mine',)\n"
+        "    def shop(self, shop_id):\n"
+        "        pair = Pair('p', 's', shop_id, (), self.word, 'b')\n"
+        "        return Shop(shop_id, (pair,), (), (pair,))\n"
+        "    def truth(self, shop_id):\n"
+        "        return {}\n"
     )
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "mine.yaml").write_text("_target_: mine.Mine\nword: hello\n")
