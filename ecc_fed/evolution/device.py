@@ -25,6 +25,7 @@ from ecc_fed.core.rows import MetricRow, Phase, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
+from ecc_fed.evolution.downlink import fitted, received
 from ecc_fed.evolution.evaluation import evaluate_pairs
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
@@ -151,9 +152,8 @@ class ShopDevices:
         shop, settings = self._shops[shop_id], self._settings
         evolution = settings.evolution
         state = self._state(shop, server_round, incoming)
-        start: AdapterState = {**state.adapter, **(incoming or {})}
-        adapter = start
-        optimizer, rows, num_examples = state.optimizer, list(state.metrics), 0
+        adapter = start = received(state.adapter, incoming)
+        optimizer, rows, num_examples = fitted(state.optimizer, start), list(state.metrics), 0
         truth = self._truth.get(shop_id, {})
         human = human_answered(shop, evolution.human_share, self._seed)
         by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
@@ -168,7 +168,7 @@ class ShopDevices:
             served = serve(part, adapter, examples, truth, settings, self.services, server_round, seed)
             grown = [pair for pair in part if pair.pair_id in human]
             experience = experience.grown(grown, served.pseudo_labels)
-            learned = learn(experience, adapter, optimizer, settings, self.services, seed)
+            learned = learn(experience, adapter, optimizer, settings, self.services, seed, exchange.train)
             adapter, optimizer = learned.adapter, learned.optimizer
             num_examples += learned.num_examples
             served_count += len(part)
@@ -197,7 +197,7 @@ class ShopDevices:
             state = self._state(shop, server_round + 1, incoming)
             # Never trained, and nothing sent: the bare base.
             if incoming or state.server_round or self._generated is not None:
-                adapter = {**state.adapter, **(incoming or {})}
+                adapter = received(state.adapter, incoming)
         self.services.ledger.drain(shop_id)
         training = natural_pairs(shop, settings.evolution.human_share, self._seed)
         rows = evaluate_pairs(

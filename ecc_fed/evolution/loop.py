@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecc_fed.core.aggregation import EVERYTHING, Patterns
 from ecc_fed.core.records import (
     AdapterState,
     Feedback,
@@ -193,8 +194,9 @@ def learn(
     settings: LoopSettings,
     services: Services,
     seed: int,
+    trained: Patterns = EVERYTHING,
 ) -> Learned:
-    """Fine-tunes on a fresh draw from the shop's experience; without any, nothing changes."""
+    """Fine-tunes the `trained` tensors on a fresh draw from the shop's experience; without any, nothing changes."""
     started = time.perf_counter()
     tuning = settings.fine_tune
     examples = draw_examples(
@@ -203,7 +205,13 @@ def learn(
     if not examples:
         return Learned(adapter, optimizer, (), 0, 0.0)
     job = FineTuneJob(
-        adapter, optimizer, examples, tuning, derive_seed(seed, "fine_tune"), decay_steps=settings.decay_steps
+        adapter,
+        optimizer,
+        examples,
+        tuning,
+        derive_seed(seed, "fine_tune"),
+        decay_steps=settings.decay_steps,
+        trained=trained,
     )
     result = services.end_model.fine_tune([job])[0]
     return Learned(result.adapter, result.optimizer, result.losses, len(examples), time.perf_counter() - started)

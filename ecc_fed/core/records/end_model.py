@@ -105,6 +105,9 @@ class FineTuneJob:
             `settings.clipping_norm`.
         decay_steps: steps of the shop's whole life, counted with the optimizer's, after which a
             decaying learning rate is 0; None is this job's steps.
+        trained: patterns of tensor names (`core.aggregation.matches`). The other tensors and their
+            moments stay as they are, bit for bit: they count for nothing in the gradient's norm, and
+            neither noise nor weight decay moves them.
 
     Raises:
         ConfigError: `decay_steps` below 1.
@@ -117,6 +120,7 @@ class FineTuneJob:
     seed: int
     gradient: GradientRule | None = None
     decay_steps: int | None = None
+    trained: tuple[str, ...] = ("*",)
 
     def __post_init__(self) -> None:
         require(self.decay_steps is None or self.decay_steps >= 1, "decay_steps", self.decay_steps, "1 or more")

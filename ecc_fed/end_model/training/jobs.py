@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ecc_fed.core.aggregation import matches
 from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.core.records import Array, FineTuneJob, OptimizerState
 from ecc_fed.core.seeding import derive_seed
@@ -19,6 +20,18 @@ def check_job(job: FineTuneJob) -> None:
     """
     if job.settings.steps and not job.examples:
         raise ConfigError("fine-tuning needs at least one example; skip a shop that has none, or set steps=0")
+
+
+def trained_names(job: FineTuneJob, names: Iterable[str]) -> list[str]:
+    """The tensors that the job moves, in the order of `names`, all of the adapter's.
+
+    Raises:
+        ConfigError: it moves none.
+    """
+    chosen = [name for name in names if matches(name, job.trained)]
+    if not chosen:
+        raise ConfigError(f"fine-tuning of {', '.join(job.trained) or 'nothing'} fits no tensor of the adapter")
+    return chosen
 
 
 def learning_rate(job: FineTuneJob, step: int) -> float:

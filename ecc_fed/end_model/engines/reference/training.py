@@ -17,7 +17,7 @@ from ecc_fed.core.gradient_rule import GradientRule
 from ecc_fed.core.records import Array, FineTuneJob, FineTuneResult
 from ecc_fed.end_model.training.examples import EncodedExample
 from ecc_fed.end_model.training.gradients import JobGradients, weighted_sum
-from ecc_fed.end_model.training.jobs import dropout_seed, learning_rate, read_optimizer
+from ecc_fed.end_model.training.jobs import dropout_seed, learning_rate, read_optimizer, trained_names
 
 IGNORED = -100
 
@@ -57,14 +57,15 @@ def train(
     settings = job.settings
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     start, first, second = read_optimizer(job.optimizer, shapes)
+    trained = {name: parameters[name] for name in trained_names(job, parameters)}
     optimizer = torch.optim.AdamW(
-        list(parameters.values()),
+        list(trained.values()),
         lr=settings.learning_rate,
         betas=settings.betas,
         eps=settings.epsilon,
         weight_decay=settings.weight_decay,
     )
-    for name, parameter in parameters.items():
+    for name, parameter in trained.items():
         optimizer.state[parameter] = {
             "step": torch.tensor(float(start)),
             "exp_avg": torch.tensor(first[name], device=device),
@@ -73,12 +74,14 @@ def train(
     losses = []
     label_tokens = 0
     model.train()
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in trained)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(dropout_seed(job.seed))
         gradients = JobGradients(job, shapes)
         for step in range(start, start + settings.steps):
             batch = gradients.next_batch(examples)
-            losses.append(_step_gradient(model, parameters, batch, gradients, device))
+            losses.append(_step_gradient(model, trained, batch, gradients, device))
             optimizer.param_groups[0]["lr"] = learning_rate(job, step)
             optimizer.step()
             label_tokens += sum(example.label_tokens for example in batch)
@@ -86,9 +89,10 @@ def train(
     optimizer.zero_grad(set_to_none=True)
     state: dict[str, Array] = {"step": np.array(start + settings.steps, np.float32)}
     for name, parameter in parameters.items():
-        slots = optimizer.state[parameter]
-        state[f"m.{name}"] = slots["exp_avg"].cpu().numpy()
-        state[f"v.{name}"] = slots["exp_avg_sq"].cpu().numpy()
+        parameter.requires_grad_(True)
+        slots = optimizer.state[parameter] if name in trained else None
+        state[f"m.{name}"] = first[name] if slots is None else slots["exp_avg"].cpu().numpy()
+        state[f"v.{name}"] = second[name] if slots is None else slots["exp_avg_sq"].cpu().numpy()
     adapter = {name: parameter.detach().cpu().numpy().copy() for name, parameter in parameters.items()}
     return FineTuneResult(adapter, state, tuple(losses), label_tokens)
 

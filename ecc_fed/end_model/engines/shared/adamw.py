@@ -38,7 +38,7 @@ def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step:
     for start in range(0, flat.shape[1], width):
         w, g, m, v = (part[:, start : start + width] for part in (flat, gradient, first, second))
         work = scratch[:, : w.shape[1]]
-        w *= kept
+        w *= kept if bank.trained is None else torch.where(bank.trained[:rows, start : start + width] > 0, kept, 1)
         m.lerp_(g, (1 - beta1).expand_as(m))
         v.mul_(beta2).addcmul_(torch.mul(g, 1 - beta2, out=work), g)
         torch.sqrt(v, out=work).div_(correction2).add_(epsilon)

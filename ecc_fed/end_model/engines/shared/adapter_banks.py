@@ -16,7 +16,7 @@ from ecc_fed.end_model.engines.shared.bank import AdapterLayout, adapter_rank, l
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
 from ecc_fed.end_model.engines.shared.training_bank import ShopJob, TrainingBank
 from ecc_fed.end_model.training.examples import EncodedExample
-from ecc_fed.end_model.training.jobs import read_optimizer
+from ecc_fed.end_model.training.jobs import read_optimizer, trained_names
 
 
 class AdapterBanks:
@@ -77,13 +77,25 @@ class AdapterBanks:
             shapes = layout.shapes(rank)
             check_adapter(job.adapter, shapes)
             start, m, v = read_optimizer(job.optimizer, shapes)
-            first.append(m)
-            second.append(v)
-            shop_jobs.append(ShopJob(job, own, start, rank))
+            trained = trained_names(job, shapes)
+            frozen = {name: (m[name], v[name]) for name in shapes if name not in trained}
+            zeros = {name: np.zeros(shapes[name], np.float32) for name in frozen}
+            first.append({**m, **zeros})
+            second.append({**v, **zeros})
+            shop_jobs.append(ShopJob(job, own, start, rank, frozen))
         flat, m_rows, v_rows = (
             load_rows(layout, states, self._base) for states in ([job.adapter for job in jobs], first, second)
         )
-        return shop_jobs, TrainingBank(layout, flat, m_rows, v_rows, self.scale(ranks))
+        masks = self._masks(layout, shop_jobs) if any(job.frozen for job in shop_jobs) else None
+        return shop_jobs, TrainingBank(layout, flat, m_rows, v_rows, self.scale(ranks), masks)
+
+    def _masks(self, layout: AdapterLayout, jobs: Sequence[ShopJob]) -> Tensor:
+        """1 where a job may move a number, 0 elsewhere (shops, size)."""
+        masks = []
+        for job in jobs:
+            shapes = layout.shapes(job.rank)
+            masks.append({name: np.full(shape, name not in job.frozen, np.float32) for name, shape in shapes.items()})
+        return load_rows(layout, masks, self._base)
 
 
 def read_results(bank: TrainingBank, jobs: Sequence[ShopJob]) -> list[FineTuneResult]:
@@ -91,11 +103,13 @@ def read_results(bank: TrainingBank, jobs: Sequence[ShopJob]) -> list[FineTuneRe
     flat, first, second = (part.float().cpu().numpy() for part in (bank.flat, bank.first, bank.second))
     results = []
     for k, job in enumerate(jobs):
+        adapter, m, v = (bank.layout.read(part[k], job.rank) for part in (flat, first, second))
+        for name, moments in job.frozen.items():
+            m[name], v[name] = moments
         optimizer: OptimizerState = {
             "step": np.array(job.start + job.settings.steps, np.float32),
-            **{f"m.{name}": array for name, array in bank.layout.read(first[k], job.rank).items()},
-            **{f"v.{name}": array for name, array in bank.layout.read(second[k], job.rank).items()},
+            **{f"m.{name}": array for name, array in m.items()},
+            **{f"v.{name}": array for name, array in v.items()},
         }
-        adapter = bank.layout.read(flat[k], job.rank)
         results.append(FineTuneResult(adapter, optimizer, tuple(job.losses), job.label_tokens))
     return results

@@ -17,7 +17,6 @@ from torch import Tensor
 from ecc_fed.core.gradient_rule import GradientRule
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.adamw import update
-from ecc_fed.end_model.engines.shared.bank import AdapterLayout
 from ecc_fed.end_model.engines.shared.dropout import Dropout
 from ecc_fed.end_model.engines.shared.forward import forward_packed
 from ecc_fed.end_model.engines.shared.label_loss import label_loss
@@ -46,7 +45,7 @@ def train_batch(
         for shops in _passes(batches, batch_tokens):
             _accumulate(base, bank, jobs, rules, batches, shops, gradients, dropout)
         for shop in range(active):
-            _finish(bank.layout, rules[shop], gradients[shop])
+            _finish(bank, rules[shop], shop, gradients[shop])
         update(bank, gradients, jobs[:active], step)
 
 
@@ -73,6 +72,8 @@ def _accumulate(
         if dropout is not None:
             dropout.select(rows)
         losses = backward(base, adapters, [group for own in groups for group in own], rows)
+        if bank.trained is not None:
+            part *= bank.trained[rows]
     factors = _factors([rules[row].rule for row in rows], torch.linalg.vector_norm(part, dim=1))
     if in_place:
         part *= factors[:, None]
@@ -113,13 +114,14 @@ def _passes(batches: Sequence[Sequence[EncodedExample]], batch_tokens: int) -> I
     yield range(first, len(batches))
 
 
-def _finish(layout: AdapterLayout, rule: JobGradients, gradient: Tensor) -> None:
+def _finish(bank: TrainingBank, rule: JobGradients, shop: int, gradient: Tensor) -> None:
     """Adds the step's noise to a row, and divides it as its rule says."""
     noise = rule.noise()
     if noise is not None:
-        row = np.zeros(layout.size, np.float32)
-        layout.write(row, noise)
-        gradient += torch.from_numpy(row).to(gradient.device, gradient.dtype)
+        row = np.zeros(bank.layout.size, np.float32)
+        bank.layout.write(row, noise)
+        drawn = torch.from_numpy(row).to(gradient.device, gradient.dtype)
+        gradient += drawn if bank.trained is None else drawn * bank.trained[shop]
     if rule.divisor != 1:
         gradient /= rule.divisor
 

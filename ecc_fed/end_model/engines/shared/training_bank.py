@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ecc_fed.core.records import FineTuneJob, FineTuneSettings
+from ecc_fed.core.records import Array, FineTuneJob, FineTuneSettings
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout
 from ecc_fed.end_model.training.examples import EncodedExample
 
 
 @dataclass(slots=True)
 class ShopJob:
-    """One shop's part in a batch; `start` is its optimizer's step so far, `rank` its adapter's rank."""
+    """One shop's part in a batch.
+
+    `start` is its optimizer's step so far, `rank` its adapter's rank, and `frozen` holds both moments
+    of the tensors that it does not train, kept aside.
+    """
 
     job: FineTuneJob
     examples: Sequence[EncodedExample]
     start: int
     rank: int
+    frozen: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     label_tokens: int = 0
 
@@ -31,10 +36,15 @@ class ShopJob:
 
 @dataclass(slots=True)
 class TrainingBank:
-    """Adapters and Adam's moments, a row for each shop (shops, size); `scale` (shops,) is lora_alpha / rank."""
+    """Adapters and Adam's moments, a row for each shop (shops, size); `scale` (shops,) is lora_alpha / rank.
+
+    `trained` (shops, size) is 1 where a number may move and 0 where it may not; None: all may. A number that
+    may not has zero moments here, and so no step.
+    """
 
     layout: AdapterLayout
     flat: Tensor
     first: Tensor
     second: Tensor
     scale: Tensor
+    trained: Tensor | None = None

@@ -1,0 +1,119 @@
+"""What a device makes of the server's tensors, of what may train, and of what goes up."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecc_fed.core.aggregation import EVERYTHING, LORA_A, LORA_B, NOTHING, Exchange
+from ecc_fed.core.run_directory import RunDirectory, read_jsonl
+from ecc_fed.evolution.device import ShopDevices
+from ecc_fed.evolution.downlink import fitted, received
+from ecc_fed.evolution.settings import Services
+from ecc_fed.evolution.shop_state import load_state
+from ecc_fed.evolution.uplink import Uplink
+from tests.evolution.fakes import NAMES, CountingModel, services, settings, shop, truth_of, write_adapter
+
+A, B = NAMES
+
+
+def device(folder: Path, given: Services | None = None, uplink: Uplink | None = None) -> ShopDevices:
+    shops = [shop()]
+    return ShopDevices(
+        shops,
+        truth_of(shops),
+        given or services(),
+        settings(),
+        RunDirectory(folder),
+        write_adapter,
+        seed=0,
+        uplink=uplink or Uplink(lambda rank: 32 / rank),
+    )
+
+
+def test_incoming_tensors_take_the_place_of_the_shops_own_and_the_others_stay(tmp_path: Path) -> None:
+    shops = device(tmp_path)
+    first = shops.train("shop_0", 1, None)
+    incoming = {A: np.full((2, 3), 9, np.float32)}
+    second = shops.train("shop_0", 2, incoming)
+    assert np.array_equal(second.adapter[A], incoming[A])
+    assert np.all(second.adapter[B] > first.adapter[B])  # trained on from its own B
+
+
+@pytest.mark.parametrize(
+    ("exchange", "sent"),
+    [
+        (Exchange(LORA_B, LORA_A), {A}),
+        (Exchange(EVERYTHING, LORA_B), {B}),
+        (Exchange(LORA_A, EVERYTHING), {A, B}),
+        (Exchange(LORA_A, NOTHING), set()),
+    ],
+)
+def test_what_may_train_reaches_the_end_model_and_what_goes_up_the_server(
+    tmp_path: Path, exchange: Exchange, sent: set[str]
+) -> None:
+    given = services()
+    update = device(tmp_path, given).train("shop_0", 1, None, exchange)
+    assert isinstance(given.end_model, CountingModel)
+    assert {job.trained for job in given.end_model.jobs} == {exchange.train}
+    assert set(update.adapter) == sent
+    assert (update.shop_id, update.server_round, update.scale) == ("shop_0", 1, 16.0)
+    assert set(load_state(tmp_path / "shops" / "shop_0", 1).adapter) == {A, B}
+
+
+def test_transforms_change_what_leaves_and_nothing_at_home(tmp_path: Path) -> None:
+    class Halfway:
+        sums_only = False
+
+        def on_device(self, update, start):
+            half = {name: (start[name] + tensor) / 2 for name, tensor in update.adapter.items()}
+            return replace(update, adapter=half)
+
+    plain = device(tmp_path / "plain").train("shop_0", 1, None)
+    shops = device(tmp_path / "half", uplink=Uplink(transforms=(Halfway(),)))
+    update = shops.train("shop_0", 1, None)
+    assert np.array_equal(update.adapter[B], plain.adapter[B] / 2)  # B starts at zero
+    assert np.array_equal(load_state(tmp_path / "half" / "shops" / "shop_0", 1).adapter[B], plain.adapter[B])
+    # The next round's step is taken from where that round began: here from what was sent.
+    incoming = {A: plain.adapter[A], B: np.full((3, 2), 40, np.float32)}
+    trained = device(tmp_path / "plain").train("shop_0", 2, incoming)
+    assert np.array_equal(shops.train("shop_0", 2, incoming).adapter[B], (40 + trained.adapter[B]) / 2)
+
+
+def test_the_final_evaluation_serves_the_servers_tensors_with_the_shops_own_rest(tmp_path: Path) -> None:
+    shops = device(tmp_path)
+    shops.train("shop_0", 1, None)
+
+    def replies(incoming) -> set[str]:
+        shops.evaluate("shop_0", 1, incoming, "final")
+        rows = read_jsonl(tmp_path / "shops" / "shop_0" / "evaluation_final.jsonl")
+        return {row["reply"].split()[0] for row in rows}
+
+    assert replies(None) == {"bad"}  # two steps of B
+    assert replies({A: np.ones((2, 3), np.float32)}) == {"bad"}
+    assert replies({B: np.full((3, 2), 4, np.float32)}) == {"good"}
+
+
+def test_moments_of_another_shape_start_afresh_and_the_steps_go_on() -> None:
+    adapter = {A: np.zeros((4, 3), np.float32), B: np.zeros((3, 2), np.float32)}
+    before = {
+        "step": np.array(7, np.float32),
+        f"m.{A}": np.ones((2, 3), np.float32),
+        f"v.{A}": np.ones((2, 3), np.float32),
+        f"m.{B}": np.ones((3, 2), np.float32),
+        f"v.{B}": np.ones((3, 2), np.float32),
+    }
+    after = fitted(before, adapter)
+    assert after is not None
+    assert after.keys() == before.keys()
+    assert float(after["step"]) == 7
+    assert [after[f"{slot}.{A}"].shape for slot in "mv"] == [(4, 3)] * 2
+    assert not after[f"m.{A}"].any()
+    assert after[f"m.{B}"] is before[f"m.{B}"]
+    assert fitted(None, adapter) is None
+
+
+def test_nothing_received_is_the_shops_own() -> None:
+    own = {A: np.ones(1, np.float32)}
+    assert received(own, None) == own
