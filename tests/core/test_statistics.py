@@ -213,9 +213,10 @@ def test_a_difference_counts_the_queries_that_take_part_on_either_side():
     (estimate,) = bootstrap_ratio_differences(left, right, seed=0)
     assert (estimate.n, estimate.mean) == (3, 0.5 - 0.5)
     assert bootstrap_ratio_differences(right, left, seed=0)[0].n == 3
-    two = [np.stack([part, part], axis=1) for part in (*left, *right)]
-    pair = bootstrap_ratio_differences(two[:2], two[2:], seed=0)
-    assert pair == [estimate, estimate], "figures of one call stand apart"
+    other = ([2.0, 1.0, 1.0, 3.0], [1.0, 1.0, 1.0, 1.0]), ([1.0, 1.0, 0.0, 3.0], [2.0, 1.0, 1.0, 1.0])
+    two = [np.stack(parts, axis=1) for parts in zip((*left, *right), (*other[0], *other[1]), strict=True)]
+    alone = bootstrap_ratio_differences(*other, seed=0)
+    assert bootstrap_ratio_differences(two[:2], two[2:], seed=0) == [estimate, *alone], "figures stand apart"
 
 
 def test_single_precision_is_computed_in_double():

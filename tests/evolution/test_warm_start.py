@@ -60,6 +60,12 @@ def test_its_learning_rate_decays_over_its_own_steps(tmp_path: Path) -> None:
     first, then = given.end_model.jobs
     assert (first.settings.steps, first.decay_steps) == (4, 4)
     assert (then.settings.steps, then.decay_steps) == (2, 2 * 1 * 2)
+    # However many cycles a round of the run has.
+    loop = settings(fine_tune=FineTuneSettings(steps=2, batch_size=4), warm_start=warm(steps=4), cycles=3)
+    generated = {"shop_0": shared_rows(rows())}
+    shops = ShopDevices([SHOP], {}, given, loop, RunDirectory(tmp_path / "b"), write_adapter, 0, generated=generated)
+    shops.train("shop_0", 1, None)
+    assert [job.decay_steps for job in given.end_model.jobs[2:]] == [4, 12, 12, 12]
     assert first.settings == replace(then.settings, steps=4)
 
 
@@ -125,6 +131,17 @@ def test_its_draws_have_their_stream_and_its_rows_their_place_in_the_trial(tmp_p
     job = shops.trial_job()
     assert job is not None and job.examples[0] == Example(longest.prompt, "cloud")
     assert {example.reply for example in job.examples[1:]} == {"cloud q h0", "cloud q h1", "cloud q h2"}
+    short = ShopDevices(
+        [SHOP],
+        {},
+        given,
+        loop,
+        RunDirectory(tmp_path),
+        write_adapter,
+        seed=7,
+        generated={"shop_0": (replace(longest, prompt=(Turn("customer", "z"),), reply="c"),)},
+    ).trial_job()
+    assert short is not None and {example.reply for example in short.examples} == {"发圆通"}, "its own dialogues too"
     shops.train("shop_0", 1, None)
     assert isinstance(given.end_model, CountingModel)
     seed = derive_seed(7, "warm_start", "shop_0")

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
-from ecc_fed.core.records import AdapterState, EgressEntry, Example, FineTuneSettings, PseudoLabel, Turn
+from ecc_fed.core.records import (
+    AdapterState,
+    Decoding,
+    EgressEntry,
+    Example,
+    FineTuneSettings,
+    PseudoLabel,
+    ReplyRequest,
+    Turn,
+)
 from ecc_fed.core.rows import LessonRow
 from ecc_fed.core.run_directory import read_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
@@ -20,7 +29,16 @@ from ecc_fed.evolution.review.replay import replay
 from ecc_fed.evolution.review.session import Review, sole_chat
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, adapter_digest, finished_rounds, load_state
-from tests.evolution.fakes import NAMES, CountingModel, EchoGateway, services, settings, shop, write_adapter
+from tests.evolution.fakes import (
+    NAMES,
+    CountingModel,
+    EchoGateway,
+    PrefixJudge,
+    services,
+    settings,
+    shop,
+    write_adapter,
+)
 
 SHOP = shop()
 HISTORY = tuple(pair.pair_id for pair in SHOP.history)
@@ -39,16 +57,27 @@ def review(
     steps: int = 4,
     label_share: float = 0.5,
     seed: int = 0,
+    heard: list[ReplyRequest] | None = None,
 ) -> Review:
     given = given or services()
 
     def stream(request, say):
+        if heard is not None:
+            heard.append(request)
         text = given.end_model.reply([request])[0][0]
         for character in text:
             say(character)
         return text
 
-    end = ShopState("shop_0", 2, adapter(), natural_ids=HISTORY, pseudo_labels=(RUN_LABEL,))
+    end = ShopState(
+        "shop_0",
+        2,
+        adapter(),
+        optimizer={"step": np.array(6, np.float32)},
+        natural_ids=HISTORY,
+        pseudo_labels=(RUN_LABEL,),
+        egress=(EgressEntry("shop_0", 1, "cloud_teacher", "up", "query", 77),),
+    )
     return Review(
         SHOP,
         end,
@@ -188,8 +217,12 @@ def test_the_same_marks_give_the_same_adapter(tmp_path: Path) -> None:
 def test_a_chat_that_grew_from_another_run_is_refused(tmp_path: Path) -> None:
     shop_review = review(tmp_path)
     shop_review.mark(shop_review.ask((), "a", silence), "bad")
-    with pytest.raises(UserError, match="began from another adapter"):
+    with pytest.raises(UserError) as caught:
         review(tmp_path, answering=adapter(1))
+    assert str(caught.value) == (
+        f"{tmp_path / 'chat'} holds a chat that began from another adapter of this shop, before the run was done "
+        "again. Move the folder away to start anew"
+    )
 
 
 def test_a_torn_line_is_mended_and_a_foreign_one_named(tmp_path: Path) -> None:
@@ -305,6 +338,53 @@ def test_a_lesson_starts_from_what_answered_or_else_from_the_shops_own(tmp_path:
     )
     assert shop_review.state_folder == tmp_path / "own" / "chat" / "round_0001"
     assert shop_review.ask((), "b", silence).adapter_sha256 == learned
+
+
+def test_the_model_is_asked_for_one_reply_with_the_runs_decoding(tmp_path: Path) -> None:
+    heard: list[ReplyRequest] = []
+    loop = settings(decoding=Decoding(max_new_tokens=9))
+    shop_review = review(tmp_path, loop=loop, answering=adapter(3), heard=heard)
+    said = (Turn("customer", "hi"), Turn("agent", "yes"))
+    answer = shop_review.ask(said, "a", silence)
+    (request,) = heard
+    assert (request.decoding, request.seed) == (loop.decoding, answer.reply_seed)
+    assert request.prompts == ((*said, Turn("customer", "a")),)
+    assert request.adapter is not None and float(request.adapter[NAMES[1]][0, 0]) == 3
+    assert shop_review.accept_score == 0.5
+
+
+def test_gated_asks_the_cloud_about_an_irrelevant_reply(tmp_path: Path) -> None:
+    scored: list[tuple[list[str], list[str]]] = []
+
+    class Noting(PrefixJudge):
+        def relevance(self, queries, replies):
+            scored.append((list(queries), list(replies)))
+            return super().relevance(queries, replies)
+
+    given = replace(services(), judge=Noting())
+    loop = settings(reference="gated", gate_relevance=0.5)
+    bad = review(tmp_path / "bad", given, loop).ask((), "a", silence)
+    assert bad.cloud is not None and bad.cloud.text == "cloud a"
+    good = review(tmp_path / "good", given, loop, answering=adapter(9)).ask((), "a", silence)
+    assert (good.cloud, good.judgement, good.relevance) == (None, None, 1.0)
+    assert scored == [(["a"], ["bad a"]), (["a"], ["good a"]), (["a"], ["good a"])]
+
+
+def test_a_cloud_answer_that_was_paid_for_is_used_again_whatever_the_draw(tmp_path: Path) -> None:
+    given = services()
+    shop_review = review(tmp_path, given, settings(reference="sampled", reference_rate=0.0))
+    shop_review.mark(shop_review.ask((), "a", silence), "bad")
+    again = shop_review.ask((), "a", silence)
+    assert again.cloud is not None and again.cloud.text == "cloud a" and again.judgement is not None
+    assert len(requests(given)) == 1
+
+
+def test_a_lessons_state_begins_without_the_runs_past(tmp_path: Path) -> None:
+    shop_review = review(tmp_path)
+    learned = shop_review.mark(shop_review.ask((), "a", silence), "better", "right")
+    assert learned.losses == (1.0,) * 4
+    state = load_state(tmp_path / "chat", 1)
+    assert (state.optimizer, len(state.lessons), state.metrics, state.egress) == (None, 1, (), ())
 
 
 def test_what_left_before_the_chat_is_not_the_chats(tmp_path: Path) -> None:

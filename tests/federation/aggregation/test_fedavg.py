@@ -39,7 +39,7 @@ def test_all_shops_are_sent_the_mean_by_examples():
 
 def test_weights_are_a_setting():
     given = updates([4.0, 4.0], [1, 5])
-    assert ByExamples()(given) == [1.0, 5.0]
+    assert (ByExamples()(given), Uniform()(given)) == ([1.0, 5.0], [1.0, 1.0])
     state, report = FedAvg(Uniform()).aggregate(FedAvg().start(), given)
     mean = weighted_mean([update.adapter for update in given], [1, 1])
     assert all(np.array_equal(state.adapter[name], mean[name]) for name in mean)
