@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 
 from ecc_fed.assembly import build
-from ecc_fed.assembly.build import EMBEDDED, build_end_model, build_settings
+from ecc_fed.assembly.build import EMBEDDED, build_cloud, build_end_model, build_settings
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.core.errors import BudgetExceeded
+from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.adapters.low_rank import RsLora
 from ecc_fed.end_model.engines import opening
+from ecc_fed.teacher.gateway.retry import RetryPolicy
+from ecc_fed.teacher.gateway.settings import GatewaySettings
 
 
 @pytest.mark.parametrize(("rounds", "cycles", "steps"), [(4, 1, 50), (2, 3, 5), (1, 1, 7)])
@@ -49,3 +53,24 @@ def test_another_end_model_is_opened_anew(change: str, opened: list[tuple[Any, .
     for given in ([], [change], [change]):
         build_end_model(to_run_config(compose_run(given)))
     assert len(opened) == 2
+
+
+def test_a_hosts_gateway_has_its_part_of_the_runs_budget() -> None:
+    budget = build_cloud(to_run_config(compose_run(["gateway.max_requests=10"])), budget_share=0.3).gateway.budget
+    for _ in range(3):
+        budget.reserve(1, 0.0)
+    with pytest.raises(BudgetExceeded, match="max_requests is 10, of which this host's shops have 3"):
+        budget.reserve(1, 0.0)
+
+
+def test_waits_between_attempts_are_drawn_from_the_runs_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+
+    def retry(self: GatewaySettings, seed: int = 0) -> RetryPolicy:
+        seeds.append(seed)
+        return RetryPolicy(seed=seed)
+
+    config = to_run_config(compose_run(["seed=5"]))
+    monkeypatch.setattr(GatewaySettings, "retry", retry)
+    build_cloud(config)
+    assert seeds == [derive_seed(5, "gateway_retry")]

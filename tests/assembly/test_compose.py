@@ -110,3 +110,10 @@ def test_an_older_runs_setting_that_has_moved_is_refused_by_its_new_name(tmp_pat
     (tmp_path / "config.yaml").write_text("seed: 1\njudge:\n  reference: gated\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"config\.yaml.*'reference'.*Did you mean evolution\.reference\?"):
         load_config(tmp_path / "config.yaml")
+
+
+def test_a_setting_may_name_another() -> None:
+    config = to_run_config(
+        compose_run(["finetune.steps=${evolution.teacher_examples}", "evolution.teacher_examples=7"])
+    )
+    assert config.finetune.steps == 7

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from ecc_fed.core.errors import ModelError
@@ -94,3 +95,10 @@ def test_peft_may_be_asked_for(llama, loads, caplog):
 def test_what_no_engine_can_bear_is_refused_by_name(llama):
     with pytest.raises(ModelError, match=r"cannot bear a lora adapter: .*no_such_proj"):
         open_engine(EndModelSettings(path=llama, device="cpu"), Lora(target_modules=["no_such_proj"]))
+
+
+@pytest.mark.parametrize("engine", ["shared", "peft"])
+def test_a_base_lies_in_memory_as_it_is_asked_to(llama, loads, engine):
+    open_engine(EndModelSettings(path=llama, device="cpu", quantization="bf16"), Lora(2), engine)
+    frozen = [each for each in loads[0].model.parameters() if not each.requires_grad]
+    assert {parameter.dtype for parameter in frozen} == {torch.bfloat16}
