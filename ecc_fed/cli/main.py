@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -13,15 +13,61 @@ from rich.console import Console
 from ecc_fed import __version__
 from ecc_fed.core.errors import EccError
 
-# name -> (module, one line)
-COMMANDS = {
-    "run": ("ecc_fed.cli.run", "one run, or a sweep with -m"),
-    "study": ("ecc_fed.cli.study", "all arms and seeds of a file in conf/experiment, side by side"),
-    "report": ("ecc_fed.cli.report", "tables and plots from finished runs"),
-    "corpus": ("ecc_fed.cli.corpus", "what was read, cleaned, dropped and why, and how it was split into shops"),
-    "convert-chatglm3": ("ecc_fed.cli.convert_chatglm3", "an original ChatGLM3 checkpoint, once, to transformers' own"),
-    "distill": ("ecc_fed.cli.distill", "the cloud's replies to a corpus, as a data set"),
-    "chat": ("ecc_fed.cli.chat", "talk to a shop of a finished run; a bad mark teaches it at once"),
+# A command's arguments -> its exit code.
+Command = Callable[[list[str]], int]
+
+
+def _run() -> Command:
+    from ecc_fed.cli.run import main
+
+    return main
+
+
+def _study() -> Command:
+    from ecc_fed.cli.study import main
+
+    return main
+
+
+def _report() -> Command:
+    from ecc_fed.cli.report import main
+
+    return main
+
+
+def _corpus() -> Command:
+    from ecc_fed.cli.corpus import main
+
+    return main
+
+
+def _convert_chatglm3() -> Command:
+    from ecc_fed.cli.convert_chatglm3 import main
+
+    return main
+
+
+def _distill() -> Command:
+    from ecc_fed.cli.distill import main
+
+    return main
+
+
+def _chat() -> Command:
+    from ecc_fed.cli.chat import main
+
+    return main
+
+
+# name -> (what imports it, one line)
+COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
+    "run": (_run, "one run, or a sweep with -m"),
+    "study": (_study, "all arms and seeds of a file in conf/experiment, side by side"),
+    "report": (_report, "tables and plots from finished runs"),
+    "corpus": (_corpus, "what was read, cleaned, dropped and why, and how it was split into shops"),
+    "convert-chatglm3": (_convert_chatglm3, "an original ChatGLM3 checkpoint, once, to transformers' own"),
+    "distill": (_distill, "the cloud's replies to a corpus, as a data set"),
+    "chat": (_chat, "talk to a shop of a finished run; a bad mark teaches it at once"),
 }
 
 _HELP = """[bold]ecc-fed[/] {version}: end-cloud collaboration for e-commerce customer service, simulated
@@ -78,7 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
     if str(Path.cwd()) not in sys.path:  # a user's own classes, named by `_target_`, lie where they work
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return int(import_module(COMMANDS[command][0]).main(rest))
+        load, _ = COMMANDS[command]
+        return load()(rest)
     except EccError as error:
         console.print("[red]Error:[/]", end=" ")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
