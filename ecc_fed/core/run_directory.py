@@ -85,6 +85,11 @@ class RunDirectory:
         """The server's last aggregate, in an aggregated arm."""
         return self.root / "server" / "adapter"
 
+    @property
+    def aggregator(self) -> Path:
+        """What the aggregator remembers at the end of a run in which adapters travel."""
+        return self.root / "server" / "aggregator.safetensors"
+
     def shop(self, shop_id: str) -> Path:
         """One shop's folder: its id, with what no file name may hold percent-encoded."""
         name = re.sub(r"[^\w.-]", lambda match: quote(match[0], safe="", errors="surrogatepass"), shop_id)

@@ -101,9 +101,9 @@ class Study:
         labels = list(dict.fromkeys(group.variant for group in self.groups))
         return [Study(tuple(group for group in self.groups if group.variant == label), ()) for label in labels]
 
-    def baseline(self, arm: str, group: Group) -> Group | None:
-        """The arm's group under the same settings; or its only group, where the arm was not swept."""
-        groups = [other for other in self.groups if other.arm == arm]
+    def baseline(self, name: str, group: Group) -> Group | None:
+        """The named arm's group under the same settings; or its only group, where the arm was not swept."""
+        groups = [other for other in self.groups if other.arm == name]
         same = [other for other in groups if other.variant == group.variant]
         found = same or (groups if len(groups) == 1 else [])
         return found[0] if found and found[0] is not group else None

@@ -18,16 +18,18 @@ from ecc_fed.assembly.build import (
     build_settings,
 )
 from ecc_fed.assembly.compose import load_config
+from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import AdapterState, Shop
 from ecc_fed.core.rows import RunInfo, check_schema, read_run_info
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
-from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.end_model.text.streaming import StreamingEngine, stream_reply
+from ecc_fed.evolution.downlink import received
 from ecc_fed.evolution.review.session import Review
 from ecc_fed.evolution.shop_state import ShopState, newest_state
+from ecc_fed.federation.aggregation.state_files import load_state
 from ecc_fed.models.folder import find_folder
 
 _END_BYTES = 1 << 20
@@ -89,9 +91,10 @@ def end_state(run: FinishedRun, shop: Shop, fresh: AdapterState) -> tuple[ShopSt
     state = newest_state(run.directory.shop(shop.shop_id))
     if state is None:
         return ShopState(shop.shop_id, 0, fresh, natural_ids=tuple(pair.pair_id for pair in shop.history)), None
-    if run.directory.aggregate.is_dir() and shop.shop_id not in run.info.shops_on_their_own:
-        return state, load_adapter(run.directory.aggregate)[0]
-    return state, state.adapter
+    if not run.directory.aggregator.is_file() or shop.shop_id in run.info.shops_on_their_own:
+        return state, state.adapter
+    server = load_state(run.directory.aggregator)
+    return state, received(state.adapter, build_plan(run.config).aggregator.downlink(server, shop.shop_id))
 
 
 def fingerprint(path: str) -> str:

@@ -13,6 +13,7 @@ from ecc_fed.core.records import Shop
 from ecc_fed.core.rows import write_record
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
+from ecc_fed.federation.aggregation.state_files import save_state
 from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.runs.attribution import values_of_shops
 from ecc_fed.runs.collect import collect
@@ -68,6 +69,8 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         on_progress=stages.shop_done,
     )
     metrics = collect(directory, shop_ids, result.traffic, values_of_shops(truth))
+    if plan.federated:
+        save_state(directory.aggregator, result.state.aggregator)
     if result.state.aggregate is not None:
         adapter_writer(config)(directory.aggregate, result.state.aggregate)
     seconds = time.perf_counter() - started

@@ -13,13 +13,15 @@ import pytest
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.cli import chat
 from ecc_fed.cli.main import main
+from ecc_fed.core.aggregation import AggregatorState
 from ecc_fed.core.errors import ConfigError, CorpusError
 from ecc_fed.core.records import Shop
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl, write_json, write_text
 from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.evolution.shop_state import load_state
+from ecc_fed.federation.aggregation.state_files import save_state
 from ecc_fed.hosts.in_process import InProcessHosts
-from ecc_fed.runs.finished_run import end_state, open_review, open_run
+from ecc_fed.runs.finished_run import FinishedRun, end_state, open_review, open_run
 from ecc_fed.runs.simulation import simulate
 
 CORPUS = ["corpus.num_shops=2", "corpus.pairs_per_shop=24", "corpus.test_pairs_per_shop=4"]
@@ -86,6 +88,19 @@ def test_a_shop_of_an_aggregated_run_answers_with_the_aggregate(finished: Path) 
     opened = replace(opened, info=replace(opened.info, shops_on_their_own=(SHOP,)))
     assert end_state(opened, Shop(SHOP, (), (), ()), {})[1] is not aggregate
     assert end_state(opened, Shop("unknown", (), (), ()), {})[1] is None
+
+
+def test_a_shop_answers_with_what_it_is_sent_and_with_its_own_rest(finished: Path, tmp_path: Path) -> None:
+    opened = open_run(finished)
+    shutil.copytree(opened.directory.shop(SHOP), RunDirectory(tmp_path).shop(SHOP))
+    aggregate = load_adapter(finished / "server" / "adapter")[0]
+    sent = {name: tensor for name, tensor in aggregate.items() if ".lora_A." in name}
+    save_state(RunDirectory(tmp_path).aggregator, AggregatorState(sent))
+    config = replace(opened.config, strategy={"_target_": "tests.federation.toys.OnlyA"})
+    state, answering = end_state(FinishedRun(RunDirectory(tmp_path), opened.info, config), Shop(SHOP, (), (), ()), {})
+    assert answering is not None
+    assert answering.keys() == aggregate.keys()
+    assert all(np.array_equal(tensor, sent.get(name, state.adapter[name])) for name, tensor in answering.items())
 
 
 def test_a_chat_through_a_pipe(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

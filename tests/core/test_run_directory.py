@@ -60,6 +60,7 @@ def test_every_path_and_folder_of_a_run_is_the_same_for_good(tmp_path):
     run = RunDirectory(tmp_path)
     assert run.shops == tmp_path / "shops"
     assert run.aggregate == tmp_path / "server" / "adapter"
+    assert run.aggregator == tmp_path / "server" / "aggregator.safetensors"
     folders = {"": "%", ".": "%2E", "..": "%2E.", ".x": "%2Ex", "a/b": "a%2Fb", "a b": "a%20b", "a-b.c_d": "a-b.c_d"}
     folders |= {"a%": "a%25", "XX": "XX", "店 1": "店%201", "\ud83d": "%ED%A0%BD"}
     assert {shop_id: run.shop(shop_id).relative_to(run.shops).as_posix() for shop_id in folders} == folders

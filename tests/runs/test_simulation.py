@@ -115,7 +115,13 @@ def test_a_run_says_what_ran(tmp_path: Path, model: SeedsOfModel) -> None:
 
 
 # What no dataclass of ours describes: peft's and safetensors' own files.
-FOREIGN = {"adapter.safetensors", "adapter_config.json", "adapter_model.safetensors", "optimizer.safetensors"}
+FOREIGN = {
+    "adapter.safetensors",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "aggregator.safetensors",
+    "optimizer.safetensors",
+}
 KINDS = {
     "samples.jsonl": SampleRow,
     "evaluation_base.jsonl": SampleRow,

@@ -5,7 +5,7 @@ The aggregator works on adapters alone; here they are packed, read (each once in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
@@ -17,8 +17,6 @@ from ecc_fed.core.aggregation import (
     AdapterUpdate,
     AggregateReport,
     AggregatorState,
-    Patterns,
-    select,
     without_examples,
 )
 from ecc_fed.core.records import AdapterState, EvaluationReport
@@ -29,6 +27,7 @@ from ecc_fed.federation.results import FederationError, ServerState, ShopRound
 from ecc_fed.federation.wire import checks, records
 from ecc_fed.federation.wire.arrays import to_arrays
 from ecc_fed.federation.wire.checks import RefusedReply
+from ecc_fed.federation.wire.receiving import receive
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +83,26 @@ class AdapterStrategy(Strategy):
             FederationError: an aggregator that fails, or whose adapter is not finite.
         """
         up = self.plan.exchange(server_round).up
-        replied, refused = self._read(server_round, replies, up)
-        updates = self._arrive(replied, refused, up) if up and replied else []
+        contents = {shop_id: reply.content for shop_id, reply in self._by_shop(replies).items()}
+        received = receive(contents, server_round, up, self.plan.transforms, self._sent)
         state = replace(self.state, server_round=server_round)
         skipped, report = None, None
-        if not replied:
+        if not received.replied:
             skipped = "no shop gave a usable reply"
         elif not up:
-            state = replace(state, adopted=state.adopted | replied.keys())
-        elif without_examples(updates):
+            state = replace(state, adopted=state.adopted | received.replied.keys())
+        elif without_examples(received.updates):
             skipped = "no shop had an example to learn from"
         else:
-            aggregator, report = self._aggregate(server_round, updates)
+            aggregator, report = self._aggregate(server_round, received.updates)
             state = replace(state, aggregator=aggregator, adopted=frozenset())
         self.state = state
-        norms = {update.shop_id: self._update_norm(update) for update in updates}
+        norms = {update.shop_id: self._update_norm(update) for update in received.updates}
         shops = {
             shop_id: ShopRound(update.num_examples, update.metrics, norms.get(shop_id))
-            for shop_id, update in replied.items()
+            for shop_id, update in received.replied.items()
         }
-        self.outcome = Outcome(shops, refused=refused, skipped=skipped, aggregation=report)
+        self.outcome = Outcome(shops, refused=received.refused, skipped=skipped, aggregation=report)
         return None, None
 
     def configure_evaluate(
@@ -158,55 +157,6 @@ class AdapterStrategy(Strategy):
         """The replies with content, in shop order."""
         by_node = {reply.metadata.src_node_id: reply for reply in replies if not reply.has_error()}
         return {shop_id: by_node[node_id] for node_id, shop_id in self.shops.items() if node_id in by_node}
-
-    def _read(
-        self, server_round: int, replies: Iterable[Message], up: Patterns
-    ) -> tuple[dict[str, AdapterUpdate], dict[str, str]]:
-        """The updates by shop, and why others cannot be read."""
-        updates: dict[str, AdapterUpdate] = {}
-        refused: dict[str, str] = {}
-        for shop_id, reply in self._by_shop(replies).items():
-            try:
-                updates[shop_id] = records.read_update(reply.content, shop_id, server_round, up)
-            except RefusedReply as error:
-                refused[shop_id] = str(error)
-        return updates, refused
-
-    def _arrive(self, replied: dict[str, AdapterUpdate], refused: dict[str, str], up: Patterns) -> list[AdapterUpdate]:
-        """The updates as the aggregator may have them; a shop whose update is malformed moves to `refused`."""
-        arrived = list(replied.values())
-        for transform in reversed(self.plan.transforms):
-            arrived = transform.on_server(arrived)
-        usable = self._checked(arrived, refused, lambda update: checks.check_tensors(update.adapter, up))
-        if usable:
-            expected = self._expected(usable, up)
-            usable = self._checked(usable, refused, lambda update: checks.check_signature(update.adapter, expected))
-        for shop_id in refused:
-            replied.pop(shop_id, None)
-        return usable
-
-    def _checked(
-        self, updates: Iterable[AdapterUpdate], refused: dict[str, str], check: Callable[[AdapterUpdate], None]
-    ) -> list[AdapterUpdate]:
-        usable = []
-        for update in updates:
-            try:
-                check(update)
-                usable.append(update)
-            except RefusedReply as error:
-                if self.plan.sums_only:
-                    raise FederationError(f"The sum of the updates cannot be used: {error}") from error
-                refused[update.shop_id] = str(error)
-        return usable
-
-    def _expected(self, updates: Sequence[AdapterUpdate], up: Patterns) -> checks.Signature:
-        """Names and shapes that an update must have: those of what was sent, or else those of most updates."""
-        found = [checks.signature(update.adapter) for update in updates]
-        sent = [checks.signature(part) for adapter in self._sent.values() if (part := select(adapter, up))]
-        if not sent:
-            return checks.most_common(found)
-        known = checks.most_common(sent)
-        return checks.most_common([one for one in found if set(known) <= set(one)] or [known])
 
     def _aggregate(
         self, server_round: int, updates: Sequence[AdapterUpdate]
