@@ -16,6 +16,7 @@ from ecc_fed.hosts.start import _connect, ray_hosts
 from ecc_fed.runs.federation import run_federation
 from tests.federation.fakes import FakeDevice, aggregated, build_fake, local, personalized
 
+pytestmark = pytest.mark.xdist_group("ray_hosts")
 SHOPS = ["a", "bb", "ccc", "dddd", "eeeee"]
 
 
@@ -58,6 +59,7 @@ def test_two_hosts_give_what_one_process_gives(hosts, plan):
 
 
 def test_hosts_stay_for_several_runs_and_load_the_base_once_each(hosts):
+    run_federation(local(1), SHOPS, build_counting, hosts)
     before = hosts.process_ids()
     for _ in range(2):
         run_federation(aggregated(2), SHOPS, build_counting, hosts)
