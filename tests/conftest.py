@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from hypothesis import Phase, settings
 
@@ -11,16 +13,22 @@ settings.register_profile("mutants", settings.get_profile("repeatable"), phases=
 settings.load_profile("repeatable")
 
 
-def pytest_sessionstart() -> None:
-    """Forgets what the package has cached, where `make mutants` tries a change.
-
-    It forks from a process that has run all tests before: what those left in caches would hide the change.
-    """
-    if "MUTANT_UNDER_TEST" not in os.environ:
-        return
+def _caches() -> Iterator[Any]:
+    """Everything in the package that `functools` caches."""
     for name, module in list(sys.modules.items()):
         if name.startswith("ecc_fed"):
             for value in list(vars(module).values()):
                 for part in (value, *(vars(value).values() if isinstance(value, type) else ())):
                     if hasattr(part, "cache_clear"):
-                        part.cache_clear()
+                        yield part
+
+
+def pytest_runtest_setup() -> None:
+    """Forgets what the package has cached, while `make mutants` looks which test reaches what and tries a change.
+
+    Else only the test that fills a cache would be known to reach what is behind it, and what stands in the cache of
+    the process that mutants are forked from would hide the change.
+    """
+    if "MUTANT_UNDER_TEST" in os.environ:
+        for cache in _caches():
+            cache.cache_clear()

@@ -117,7 +117,8 @@ class AggregateReport:
         ranks: of every shop's update that has one.
         aggregate_rank: of the server's adapter.
         update_bytes: of every shop's tensors.
-        update_norm: L2 norm of the server's adapter minus the one before; None for the first.
+        update_norm: L2 norm of the server's adapter minus the one before; None for the first and for one with other
+            tensors.
     """
 
     relative_error: float | None = None

@@ -30,6 +30,11 @@ def test_names_may_be_given_and_have_defaults():
     assert [arm.name for arm in arms] == ["none", "local", "aggregated", "personalized", "late"]
 
 
+def test_a_frozen_arm_has_no_rounds_and_personal_rounds_may_be_none_or_all():
+    assert (Frozen(4).server_rounds, Frozen(0).server_rounds) == (0, 0)
+    assert [Personalized(4, personal_rounds).personal_rounds for personal_rounds in (0, 1, 4)] == [0, 1, 4]
+
+
 @pytest.mark.parametrize(
     ("personal_rounds", "message"),
     [

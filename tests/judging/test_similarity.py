@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer, BertModel
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.judging.similarity import EncoderSimilarity, Pooling, cosine_to_similarity
+from ecc_fed.judging.similarity import EncoderSimilarity, Pooling, cosine_to_similarity, pool
 
 TEXTS = ["亲您好", "请问发什么快递", "发中通快递哦", "价格是 12 元", "好", "价格是多少钱呢请问您好"]
 
@@ -43,6 +43,14 @@ def test_pooling_equals_the_formula_by_hand(encoder_folder: Path, pooling: Pooli
     np.testing.assert_allclose((vectors**2).sum(1), 1.0, atol=1e-5)
 
 
+def test_the_mean_is_over_the_text_and_not_over_its_padding() -> None:
+    hidden = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [99.0, 99.0]], [[5.0, 7.0], [99.0, 99.0], [99.0, 99.0]]])
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
+    assert pool(hidden, mask, "mean", None).tolist() == [[2.0, 4.0], [5.0, 7.0]]
+    assert pool(hidden, torch.zeros(2, 3, dtype=torch.int64), "mean", None).tolist() == [[0.0, 0.0]] * 2
+    assert pool(hidden, mask, "cls", None).tolist() == [[1.0, 2.0], [5.0, 7.0]]
+
+
 @pytest.mark.parametrize("pooling", ["cls_dense", "mean"])
 def test_a_vector_does_not_depend_on_its_batch(encoder_folder: Path, pooling: Pooling) -> None:
     model = _load(encoder_folder, pooling, batch_size=6)
@@ -64,7 +72,9 @@ def test_similarity_is_the_mapped_cosine(encoder_folder: Path) -> None:
 
 def test_cosine_range_clips_at_both_ends() -> None:
     cosine = np.array([-0.2, 0.2, 0.5, 0.8, 1.0], dtype=np.float32)
-    np.testing.assert_allclose(cosine_to_similarity(cosine, 0.2, 0.8), [0, 0, 0.5, 1, 1], atol=1e-6)
+    mapped = cosine_to_similarity(cosine, 0.2, 0.8)
+    np.testing.assert_allclose(mapped, [0, 0, 0.5, 1, 1], atol=1e-6)
+    assert cosine_to_similarity(cosine.astype(np.float64), 0.2, 0.8).dtype == mapped.dtype == np.float32
 
 
 def test_long_texts_are_cut_at_the_end(encoder_folder: Path) -> None:

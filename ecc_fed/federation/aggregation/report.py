@@ -28,5 +28,5 @@ def report_on(
         ranks={update.shop_id: update.rank for update in updates if update.rank is not None},
         aggregate_rank=adapter_rank(adapter),
         update_bytes={update.shop_id: tensor_bytes(update.adapter) for update in updates},
-        update_norm=None if before is None else update_norm(adapter, before),
+        update_norm=update_norm(adapter, before) if before and before.keys() == adapter.keys() else None,
     )

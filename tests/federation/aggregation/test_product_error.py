@@ -77,6 +77,18 @@ def test_product_error_of_untrained_and_of_opposite_adapters():
     assert error_of(one, [one, opposite], [1, 1]).total is None  # nothing to be relative to
 
 
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("d_out", [3, 40])
+def test_a_mean_that_cancels_but_for_rounding_is_nothing_to_be_relative_to(size, d_out):
+    one = pair(np.random.default_rng(11), d_out, 30, 2)
+    one[A] *= np.float32(size)
+    # 0.6 - 0.2 - 2 * 0.2 is not quite 0 in floating point.
+    states = [{A: one[A], B: one[B] * np.float32(factor)} for factor in (1, -1, -2)]
+    assert error_of(one, states, [3, 1, 1]).total is None
+    zero = one | {B: np.zeros_like(one[B])}
+    assert error_of(zero, states, [3, 1, 1]).total == 0.0
+
+
 def test_tensors_outside_lora_take_no_part_in_the_product_error():
     one = pair(np.random.default_rng(6), 6, 5, 2) | {"m.norm.weight": np.ones(3, np.float32)}
     assert set(error_of(one, [one], [1]).modules) == {"m.q_proj"}

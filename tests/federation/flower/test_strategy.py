@@ -1,17 +1,19 @@
 """The one strategy around aggregators, arms and transforms of any kind, over the fake device."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
-from ecc_fed.core.aggregation import LORA_A, LORA_B, AdapterUpdate, select
+from ecc_fed.core.aggregation import LORA_A, LORA_B, AdapterUpdate, AggregatorState, select
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.records import AdapterState
+from ecc_fed.core.records import AdapterState, EvaluationReport
 from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.aggregation.state_files import load_state, save_state
 from ecc_fed.federation.arms import Personalized
+from ecc_fed.federation.flower.strategy import AdapterStrategy, Outcome
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, FederationResult, ServerState
 from ecc_fed.federation.wire import arrays, records
@@ -298,3 +300,165 @@ def test_the_wire_says_what_trains_and_what_goes_up():
     assert seen == [(1, plan.exchange(1)), (2, plan.exchange(2))]
     config = records.train_config(1, plan.exchange(1))
     assert json.loads(config["train"]) == list(LORA_B)
+
+
+@dataclass(frozen=True)
+class Told:
+    """An arm that is told in which rounds it uploads and starts from the server."""
+
+    starts: tuple[int, ...]
+    up: tuple[int, ...] = (1, 2, 3, 4)
+    server_rounds: int = 4
+    name: str = "told"
+    evolves: bool = True
+    evaluates_base: bool = True
+
+    def starts_from_server(self, server_round):
+        return server_round in self.starts
+
+    def uploads(self, server_round):
+        return server_round in self.up
+
+
+class Counted:
+    """A transform that notes how many updates it sees."""
+
+    sums_only = False
+
+    def __init__(self):
+        self.seen = []
+
+    def on_device(self, update, start):
+        return update
+
+    def on_server(self, updates):
+        self.seen.append(len(updates))
+        return list(updates)
+
+
+NODES = {11: "a", 22: "bb"}
+
+
+def strategy_of(arm, state=None, aggregator=None, *transforms) -> AdapterStrategy:
+    return AdapterStrategy(FederationPlan(arm, aggregator or FedAvg(), transforms), NODES, state)
+
+
+def with_adapter(adopted=()) -> ServerState:
+    own = {"bb": make_adapter("own")}
+    return ServerState(2, AggregatorState(make_adapter("server"), shops=own), frozenset(adopted))
+
+
+def sent(messages) -> dict[str, AdapterState | None]:
+    return {NODES[m.metadata.dst_node_id]: records.read_train_request(m.content).incoming for m in messages}
+
+
+def replies(contents: dict[int, RecordDict]) -> list[Message]:
+    found = []
+    for node_id, content in contents.items():
+        question = Message(RecordDict(), node_id, "train")
+        question.metadata.__dict__["_message_id"] = str(node_id)
+        found.append(Message(content, reply_to=question))
+    return found
+
+
+def reply_of(adapter: AdapterState, num_examples: int = 3, **metrics: float) -> RecordDict:
+    return records.train_reply(AdapterUpdate("", 0, adapter, num_examples, 2.0, metrics), ("*",))
+
+
+def test_every_shop_is_sent_what_the_aggregator_has_for_it():
+    strategy = strategy_of(Told((3,)), with_adapter({"a"}), toys.ServerMomentum())
+    assert strategy.outcome == Outcome()
+    messages = list(strategy.configure_train(3, ArrayRecord(), ConfigRecord(), None))
+    assert [(m.metadata.group_id, m.metadata.message_type) for m in messages] == [("3", "train")] * 2
+    down = sent(messages)
+    assert all(
+        same(down[shop], toys.ServerMomentum().downlink(strategy.state.aggregator, shop)) for shop in NODES.values()
+    )
+    assert not same(down["a"], down["bb"])
+
+
+def test_a_shop_that_has_gone_on_is_sent_nothing_where_the_arm_does_not_start_from_the_server():
+    strategy = strategy_of(Told(()), with_adapter({"a"}))
+    down = sent(strategy.configure_train(3, ArrayRecord(), ConfigRecord(), None))
+    assert down["a"] is None and same(down["bb"], strategy.state.aggregator.adapter)
+
+
+@pytest.mark.parametrize(("starts", "expected"), [((4,), ["a", "bb"]), ((2, 3, 5), ["bb"])])
+def test_the_final_evaluation_is_of_what_another_round_would_begin_with(starts, expected):
+    strategy = strategy_of(Told(starts), with_adapter({"a"}))
+    for phase, served in (("base", []), ("final", expected)):
+        config = records.evaluate_config(3, phase)
+        messages = list(strategy.configure_evaluate(3, ArrayRecord(), config, None))
+        asked = {NODES[m.metadata.dst_node_id]: records.read_evaluate_request(m.content) for m in messages}
+        assert [shop for shop, request in asked.items() if request.incoming is not None] == served
+        assert {(request.server_round, request.phase) for request in asked.values()} == {(3, phase)}
+        assert {m.metadata.group_id for m in messages} == {"3"}
+
+
+def test_what_is_refused_is_told_with_its_reason_and_counts_for_nothing():
+    counted = Counted()
+    strategy = strategy_of(Told((1,)), None, None, counted)
+    list(strategy.configure_train(1, ArrayRecord(), ConfigRecord(), None))
+    sound, broken = make_adapter("sound"), make_adapter("broken")
+    broken[A][0, 0] = np.nan
+    strategy.aggregate_train(1, replies({11: reply_of(broken), 22: reply_of(sound, loss=0.5)}))
+    assert strategy.outcome.refused == {"a": f"tensor {A} holds 1 values that are not finite"}
+    assert {shop: (r.num_examples, r.metrics) for shop, r in strategy.outcome.shops.items()} == {
+        "bb": (3, {"loss": 0.5})
+    }
+    assert same(strategy.state.aggregate, sound)
+    assert (strategy.state.server_round, strategy.state.adopted) == (1, frozenset())
+    unreadable = RecordDict({records.METRICS: MetricRecord({})})
+    strategy.aggregate_train(2, replies({11: unreadable, 22: reply_of(sound)}))
+    assert strategy.outcome.refused == {"a": "metrics.num-examples is None; a count of 0 or more is needed"}
+    assert list(strategy.outcome.shops) == ["bb"]
+    assert counted.seen == [2, 1]
+
+
+def test_where_nothing_goes_up_or_nobody_replies_nothing_is_transformed():
+    counted = Counted()
+    strategy = strategy_of(Told((), up=(1, 3)), None, None, counted)
+    strategy.aggregate_train(2, replies({22: records.train_reply(AdapterUpdate("", 2, {}, 3), ())}))
+    assert (strategy.state.adopted, strategy.outcome.skipped) == ({"bb"}, None)
+    strategy.aggregate_train(3, [])
+    assert strategy.outcome.skipped == "no shop gave a usable reply"
+    strategy.aggregate_train(3, replies({22: reply_of(make_adapter("x"), num_examples=0)}))
+    assert strategy.outcome.skipped == "no shop had an example to learn from"
+    assert strategy.state.aggregate is None
+    assert counted.seen == [1]
+
+
+def test_an_evaluation_tells_what_it_could_not_read():
+    strategy = strategy_of(Told((1,)))
+    sound = records.evaluate_reply(EvaluationReport(5, {"score": 0.5}))
+    broken = RecordDict({records.METRICS: MetricRecord({"num-examples": 2, "score": [0.1, 0.2]})})
+    strategy.aggregate_evaluate(1, replies({11: broken, 22: sound}))
+    assert strategy.outcome.evaluations == {"bb": EvaluationReport(5, {"score": 0.5})}
+    assert strategy.outcome.refused == {"a": "metrics.score is a list; one number is needed"}
+
+
+class SendsA(FedAvg):
+    """All tensors come up, A alone goes down."""
+
+    def downlink(self, state, shop_id):
+        return select(state.adapter, LORA_A)
+
+
+@pytest.mark.parametrize(
+    ("extras", "kept", "unexpected"), [((True, True, False), 2, False), ((True, False, False), 2, True)]
+)
+def test_beside_what_was_sent_an_update_has_what_most_have(extras, kept, unexpected):
+    nodes = {1: "a", 2: "b", 3: "c"}
+    server = AggregatorState(make_adapter("server"))
+    strategy = AdapterStrategy(FederationPlan(Told((1,)), SendsA()), nodes, ServerState(0, server))
+    list(strategy.configure_train(1, ArrayRecord(), ConfigRecord(), None))
+    whole = make_adapter("x")
+    contents = {
+        node: reply_of(whole if extra else select(whole, LORA_A)) for node, extra in zip(nodes, extras, strict=True)
+    }
+    strategy.aggregate_train(1, replies(contents))
+    assert len(strategy.outcome.shops) == kept
+    (reason,) = strategy.outcome.refused.values()
+    assert reason == (
+        f"the adapter has unexpected {B} and 0 more" if unexpected else f"the adapter lacks {B} and 0 more"
+    )
