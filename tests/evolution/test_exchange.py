@@ -114,6 +114,28 @@ def test_moments_of_another_shape_start_afresh_and_the_steps_go_on() -> None:
     assert fitted(None, adapter) is None
 
 
+class MomentModel(CountingModel):
+    """Hands back moments of its job's shapes."""
+
+    def fine_tune(self, jobs):
+        moments = [{f"m.{name}": np.ones_like(tensor) for name, tensor in job.adapter.items()} for job in jobs]
+        results = super().fine_tune(jobs)
+        return [
+            replace(result, optimizer={**result.optimizer, **own}) for result, own in zip(results, moments, strict=True)
+        ]
+
+
+def test_a_shop_that_is_sent_another_rank_trains_on_with_moments_that_fit(tmp_path: Path) -> None:
+    given = replace(services(), end_model=MomentModel())
+    shops = device(tmp_path, given)
+    shops.train("shop_0", 1, None)
+    shops.train("shop_0", 2, {A: np.ones((4, 3), np.float32), B: np.zeros((3, 4), np.float32)})
+    job = given.end_model.jobs[1]
+    assert job.optimizer[f"m.{A}"].shape == (4, 3)
+    assert not job.optimizer[f"m.{A}"].any()
+    assert float(job.optimizer["step"]) == float(job.settings.steps)
+
+
 def test_nothing_received_is_the_shops_own() -> None:
     own = {A: np.ones(1, np.float32)}
     assert received(own, None) == own

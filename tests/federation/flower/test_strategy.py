@@ -153,6 +153,20 @@ def test_one_sound_reply_is_enough_where_the_names_are_known_from_what_was_sent(
     assert set(result.state.aggregate) == {A, B}
 
 
+def test_a_reply_unlike_what_was_sent_is_refused_though_no_other_came():
+    class Renames(FakeDevice):
+        def train(self, shop_id, server_round, incoming, exchange):
+            update = super().train(shop_id, server_round, incoming, exchange)
+            if server_round == 1:
+                return update
+            return replace(update, adapter={f"odd.{name}": tensor for name, tensor in update.adapter.items()})
+
+    result = run(aggregated(2), ["a"], Renames(("a",)))
+    assert [(f.shop_id, f.server_round, f.kind) for f in result.failures] == [("a", 2, "refused")]
+    assert result.rounds[1].shops == {}
+    assert result.rounds[1].skipped.reason == "no shop gave a usable reply"
+
+
 def test_an_arm_of_ones_own_hands_in_now_and_then():
     device = FakeDevice(("a", "bb"))
     result = run(FederationPlan(toys.EverySecondRound(5), FedAvg()), ["a", "bb"], device)
@@ -168,6 +182,18 @@ def test_an_arm_of_ones_own_hands_in_now_and_then():
     assert device.calls[-1] == ("final", "bb", 5, False)  # on its own by then
     assert result.base.shops == {}
     assert [record.aggregation is not None for record in result.rounds] == [False, True, False, True, False]
+
+
+def test_an_arm_may_serve_the_servers_adapter_at_the_end_to_shops_that_went_on_by_themselves():
+    class ServedAtTheEnd(toys.EverySecondRound):
+        def starts_from_server(self, server_round):
+            return server_round == self.server_rounds + 1
+
+    device = FakeDevice(("a",))
+    run(FederationPlan(ServedAtTheEnd(3), FedAvg()), ["a"], device)
+    assert [(kind, r, sent) for kind, _, r, sent in device.calls[2:]] == [("train", 3, True), ("final", 3, True)]
+    run(FederationPlan(ServedAtTheEnd(4), FedAvg()), ["a"], device := FakeDevice(("a",)))
+    assert device.calls[-1] == ("final", "a", 4, True)
 
 
 def test_the_aggregator_says_what_trains_until_the_last_upload_and_the_shop_after_it():
