@@ -89,7 +89,6 @@ def train(
     optimizer.zero_grad(set_to_none=True)
     state: dict[str, Array] = {"step": np.array(start + settings.steps, np.float32)}
     for name, parameter in parameters.items():
-        parameter.requires_grad_(True)
         slots = optimizer.state[parameter] if name in trained else None
         state[f"m.{name}"] = first[name] if slots is None else slots["exp_avg"].cpu().numpy()
         state[f"v.{name}"] = second[name] if slots is None else slots["exp_avg_sq"].cpu().numpy()
