@@ -103,7 +103,7 @@ class Study:
 
     def baseline(self, name: str, group: Group) -> Group | None:
         """The named arm's group under the same settings; or its only group, where the arm was not swept."""
-        groups = [other for other in self.groups if other.arm == name]
+        groups = [other for other in self.groups if name == other.arm]
         same = [other for other in groups if other.variant == group.variant]
         found = same or (groups if len(groups) == 1 else [])
         return found[0] if found and found[0] is not group else None
