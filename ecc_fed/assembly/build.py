@@ -13,7 +13,18 @@ from ecc_fed.assembly.federation import build_arm, build_transforms
 from ecc_fed.assembly.flower import config_from_run_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
-from ecc_fed.core.protocols import Corpus, EndModel, FeedbackSource, Judge, Redactor, StudyView, Teacher
+from ecc_fed.core.protocols import (
+    Corpus,
+    EndModel,
+    FeedbackSource,
+    Judge,
+    Partition,
+    Redactor,
+    RelevanceModel,
+    SimilarityModel,
+    StudyView,
+    Teacher,
+)
 from ecc_fed.core.records import PseudoLabel, Shop
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
@@ -53,8 +64,8 @@ def build_corpus(config: RunConfig) -> Corpus:
     if "seed" not in config.corpus and accepts(config.corpus, "corpus", "seed"):
         objects["seed"] = derive_seed(config.seed, "corpus")
     if accepts(config.corpus, "corpus", "partition") and "_target_" in config.partition:
-        objects["partition"] = instantiate(config.partition, "partition")
-    return cast(Corpus, instantiate(config.corpus, "corpus", **objects))
+        objects["partition"] = instantiate(config.partition, "partition", Partition)
+    return cast(Corpus, instantiate(config.corpus, "corpus", Corpus, **objects))
 
 
 def base_path(config: RunConfig) -> str:
@@ -79,13 +90,13 @@ def build_end_model(config: RunConfig) -> EndModel:
 def build_similarity(config: RunConfig) -> Any:
     """The resident similarity model."""
     node = config.judge.similarity
-    return _resident("similarity", node, lambda: instantiate(node, "judge.similarity"))
+    return _resident("similarity", node, lambda: instantiate(node, "judge.similarity", SimilarityModel))
 
 
 def build_judge(config: RunConfig) -> Judge:
     """Eq. (1) over the resident similarity and relevance models."""
     node = config.judge.relevance
-    relevance = _resident("relevance", node, lambda: instantiate(node, "judge.relevance"))
+    relevance = _resident("relevance", node, lambda: instantiate(node, "judge.relevance", RelevanceModel))
     return FinalScoreJudge(build_similarity(config), relevance, config.judge)
 
 
@@ -109,7 +120,7 @@ def build_teacher(config: RunConfig) -> Teacher:
     objects: dict[str, Any] = {}
     if "seed" not in config.teacher and accepts(config.teacher, "teacher", "seed"):
         objects["seed"] = derive_seed(config.seed, "teacher")
-    return cast(Teacher, instantiate(config.teacher, "teacher", **objects))
+    return cast(Teacher, instantiate(config.teacher, "teacher", Teacher, **objects))
 
 
 def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher | None = None) -> Cloud:
@@ -125,7 +136,7 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher |
         ModelError: a local teacher that cannot be opened.
     """
     teacher = build_teacher(config) if teacher is None else teacher
-    redactor: Redactor = instantiate(config.redaction, "redaction")
+    redactor: Redactor = instantiate(config.redaction, "redaction", Redactor)
     ledger = MemoryLedger()
     settings = config.gateway
     gateway = Gateway(
@@ -148,7 +159,7 @@ def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
         build_end_model(config),
         build_judge(config),
         cloud.gateway,
-        cast(FeedbackSource, instantiate(config.feedback, "feedback")),
+        cast(FeedbackSource, instantiate(config.feedback, "feedback", FeedbackSource)),
         cloud.ledger,
     )
 
@@ -166,7 +177,7 @@ def build_uplink(config: RunConfig) -> Uplink:
 def build_view(config: RunConfig) -> StudyView | None:
     """The study's own pages; None for the report alone."""
     view = config.study.view
-    return None if view is None else cast(StudyView, instantiate(view, "study.view"))
+    return None if view is None else cast(StudyView, instantiate(view, "study.view", StudyView))
 
 
 def adapter_writer(config: RunConfig) -> WriteAdapter:

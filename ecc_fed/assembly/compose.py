@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 import ecc_fed
+from ecc_fed.assembly.allowed import check_hydra_node, check_targets
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.nodes import node_of, record_of
 from ecc_fed.assembly.schema import RunConfig
@@ -67,12 +68,12 @@ def _explain(error: Exception, overrides: Sequence[str], config_dirs: Sequence[s
     return ConfigError(f"The settings {' '.join(overrides) or '(none)'} do not compose: {text}")
 
 
-def _compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> DictConfig:
+def _compose(overrides: Sequence[str], config_dirs: Sequence[str] = (), hydra: bool = False) -> DictConfig:
     register_schema()
     search = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in config_dirs)}]"] if config_dirs else []
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("run", overrides=[*overrides, *search])
+        return compose("run", overrides=[*overrides, *search], return_hydra_config=hydra)
 
 
 def compose_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> DictConfig:
@@ -87,11 +88,29 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Di
         raise _explain(error, overrides, config_dirs) from error
 
 
-def to_run_config(composed: DictConfig) -> RunConfig:
-    """Typed and range-checked.
+def check_hydra(overrides: Sequence[str], config_dirs: Sequence[str] = (), allowed: Sequence[str] = ()) -> None:
+    """Refuses code in Hydra's own part of the config, which Hydra would run before the job.
 
     Raises:
-        ConfigError: a missing or out-of-range value, or an arm, strategy and transforms that do not go together.
+        ConfigError: as `compose_run` and `check_hydra_node`.
+    """
+    try:
+        hydra = _compose(overrides, config_dirs, hydra=True).hydra
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise _explain(error, overrides, config_dirs) from error
+    check_hydra_node(cast(Mapping[str, Any], OmegaConf.to_container(hydra, resolve=False)), allowed)
+
+
+def to_run_config(composed: DictConfig, allowed: Sequence[str] = ()) -> RunConfig:
+    """Typed and range-checked; from here on its classes are trusted.
+
+    Args:
+        composed: from `compose_run`, or a file of settings.
+        allowed: packages whose classes it may name, beside this one.
+
+    Raises:
+        ConfigError: a missing or out-of-range value, a class of a package that is not allowed, or an arm, strategy
+            and transforms that do not go together.
     """
     missing = sorted(OmegaConf.missing_keys(composed))
     if missing:
@@ -101,22 +120,23 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         raise ConfigError(f"{key or 'settings'}: {str(error).splitlines()[0]}") from error
+    check_targets(values, allowed)
     config = record_of(RunConfig, cast(Mapping[str, Any], values))
     build_plan(config)  # cheap, so that parts that do not go together are refused before anything is loaded
     return config
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(path: Path, overrides: Sequence[str] = (), allowed: Sequence[str] = ()) -> RunConfig:
     """The config of a run as it was resolved, with single values changed by GROUP.KEY=VALUE.
 
     Raises:
-        ConfigError: the file is missing or not a run's config, or an override is no setting of it.
+        ConfigError: the file is missing or not a run's config, an override is no setting of it, or as `to_run_config`.
     """
     try:
         changes = OmegaConf.from_dotlist(list(overrides))
         loaded = OmegaConf.load(path)
         schema = OmegaConf.structured(node_of(RunConfig))
-        return to_run_config(cast(DictConfig, OmegaConf.merge(schema, loaded, changes)))
+        return to_run_config(cast(DictConfig, OmegaConf.merge(schema, loaded, changes)), allowed)
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as the config of a run: {error}") from error
     except OmegaConfBaseException as error:

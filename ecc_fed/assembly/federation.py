@@ -14,7 +14,7 @@ from ecc_fed.federation.plan import FederationPlan
 
 def build_arm(config: RunConfig) -> Arm:
     """The arm, for the run's server rounds."""
-    return cast(Arm, instantiate(config.arm, "arm", server_rounds=config.evolution.server_rounds))
+    return cast(Arm, instantiate(config.arm, "arm", Arm, server_rounds=config.evolution.server_rounds))
 
 
 def build_transforms(config: RunConfig) -> tuple[UpdateTransform, ...]:
@@ -23,7 +23,7 @@ def build_transforms(config: RunConfig) -> tuple[UpdateTransform, ...]:
     for name, node in config.update.items():
         if not isinstance(node, Mapping):
             raise ConfigError(f"update.{name}={node} is no transform. Choose from conf/update: update=[clip].")
-        transforms.append(cast(UpdateTransform, instantiate(node, f"update.{name}")))
+        transforms.append(cast(UpdateTransform, instantiate(node, f"update.{name}", UpdateTransform)))
     return tuple(transforms)
 
 
@@ -33,5 +33,5 @@ def build_plan(config: RunConfig) -> FederationPlan:
     Raises:
         ConfigError: a class that cannot be made, a value out of range, or parts that do not go together.
     """
-    aggregator = cast(Aggregator, instantiate(config.strategy, "strategy"))
+    aggregator = cast(Aggregator, instantiate(config.strategy, "strategy", Aggregator))
     return FederationPlan(build_arm(config), aggregator, build_transforms(config))

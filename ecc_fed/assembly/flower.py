@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.schema import RunConfig
 
+# Packages whose classes a run may name, separated by commas. No key of the run config, which comes over the wire: whose
+# machine it is says whose code it runs.
+ALLOW_VARIABLE = "ECC_FED_ALLOW"
 # Keys of Flower's run config -> what they set. Empty, 0 or missing leaves it as conf and `overrides` say.
 SETTINGS = {"arm": "arm", "server-rounds": "evolution.server_rounds", "personal-rounds": "arm.personal_rounds"}
 
@@ -22,6 +26,8 @@ def config_from_run_config(run_config: Mapping[str, Any]) -> RunConfig:
     """The run's config.
 
     Raises:
-        ConfigError: the overrides do not compose, or hold a value out of range.
+        ConfigError: the overrides do not compose, hold a value out of range, or name a class of a package that
+            `ECC_FED_ALLOW` does not.
     """
-    return to_run_config(compose_run(flower_overrides(run_config)))
+    allowed = [name.strip() for name in os.environ.get(ALLOW_VARIABLE, "").split(",") if name.strip()]
+    return to_run_config(compose_run(flower_overrides(run_config)), allowed)

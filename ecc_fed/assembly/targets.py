@@ -1,14 +1,21 @@
-"""The one extension mechanism: `_target_` in YAML names a class, checked against its signature before it is called."""
+"""The one extension mechanism: `_target_` in YAML names a class, checked against its signature before it is called.
+
+A name is not enough: `ecc_fed.core.run_directory.os.system` begins well. What is found must be a class, defined in
+the package that its name begins with, and have the methods of the Protocol that its place asks for.
+"""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 from hydra.utils import get_object
 
+from ecc_fed.assembly.allowed import OWN, is_in
 from ecc_fed.core.errors import ConfigError, EccError
 
 
@@ -45,19 +52,58 @@ def check_arguments(target: Any, arguments: Mapping[str, Any], path: str, group:
         raise ConfigError(f"{group}: {path} needs {', '.join(missing)}. Set {group}.{missing[0]}=VALUE.")
 
 
-def locate(node: Mapping[str, Any], group: str) -> Any:
-    """The class or function that a node names.
+def locate(node: Mapping[str, Any], group: str, kind: type | None = None) -> Any:
+    """The class that a node names.
+
+    Args:
+        node: has a `_target_`.
+        group: where it stands, for messages.
+        kind: the Protocol whose methods it must have; None: any class.
 
     Raises:
-        ConfigError: no `_target_`, or none that can be imported.
+        ConfigError: no `_target_`, none that can be imported, or one that is no class for this place.
     """
     path = node.get("_target_")
     if not isinstance(path, str):
         raise ConfigError(f"{group}: no _target_ in {dict(node)}. Name a class, as conf/{group}/*.yaml do.")
     try:
-        return get_object(path)
+        found = get_object(path)
     except Exception as error:
         raise ConfigError(f"{group}._target_={path} cannot be imported: {error}") from error
+    if not inspect.isclass(found):
+        raise ConfigError(f"{group}._target_={path} is no class. Name a class, as conf/{group}/*.yaml do.")
+    if not is_in(found.__module__, (path.partition(".")[0], OWN)):
+        raise ConfigError(f"{group}._target_={path} is defined in {found.__module__}. Name it where it is defined.")
+    lacking = [name for name in _methods(kind) if not callable(getattr(found, name, None))]
+    if kind is not None and (lacking or not (_is_protocol(kind) or issubclass(found, kind))):
+        why = f": it has no method {', '.join(lacking)}" if lacking else ""
+        raise ConfigError(f"{group}._target_={path} is no {kind.__name__}{why}.")
+    return found
+
+
+def _is_protocol(kind: type) -> bool:
+    return bool(getattr(kind, "_is_protocol", False))
+
+
+def _methods(kind: type | None) -> Iterator[str]:
+    """What a Protocol's classes can be asked to do; nothing for a class of another sort."""
+    for base in kind.__mro__ if kind is not None else ():
+        if _is_protocol(base):
+            yield from (name for name, held in vars(base).items() if inspect.isfunction(held) and name[0] != "_")
+
+
+def _kinds(target: Any) -> dict[str, type]:
+    """The classes that a target's own parts are to be, by parameter, where its annotations tell."""
+    try:
+        hints = get_type_hints(target if is_dataclass(target) else target.__init__)
+    except (NameError, TypeError):
+        return {}
+    found = {}
+    for name, hint in hints.items():
+        others = [each for each in get_args(hint) if each is not NoneType] if isinstance(hint, UnionType) else [hint]
+        if len(others) == 1 and inspect.isclass(others[0]):
+            found[name] = others[0]
+    return found
 
 
 def accepts(node: Mapping[str, Any], group: str, name: str) -> bool:
@@ -65,22 +111,25 @@ def accepts(node: Mapping[str, Any], group: str, name: str) -> bool:
     return name in _parameters(locate(node, group), str(node["_target_"]), group)
 
 
-def instantiate(node: Mapping[str, Any], group: str, **objects: Any) -> Any:
+def instantiate(node: Mapping[str, Any], group: str, kind: type | None = None, **objects: Any) -> Any:
     """Calls the node's target with its values and with `objects` that no YAML can hold.
 
-    A value that has a `_target_` itself is made first.
+    A value that has a `_target_` itself is made first, of the class that the target's annotation names.
 
     Raises:
-        ConfigError: a name that the target does not take, or a value that it refuses.
+        ConfigError: as `locate`; a name that the target does not take, or a value that it refuses.
     """
-    target = locate(node, group)
+    target = locate(node, group, kind)
     path = str(node["_target_"])
+    given = {name: value for name, value in node.items() if name != "_target_" and name not in objects}
+    check_arguments(target, {**given, **objects}, path, group)
+    kinds = _kinds(target)
     values = {
-        name: instantiate(value, f"{group}.{name}") if isinstance(value, Mapping) and "_target_" in value else value
-        for name, value in node.items()
-        if name != "_target_" and name not in objects
+        name: instantiate(value, f"{group}.{name}", kinds.get(name))
+        if isinstance(value, Mapping) and "_target_" in value
+        else value
+        for name, value in given.items()
     }
-    check_arguments(target, {**values, **objects}, path, group)
     try:
         return target(**values, **objects)
     except EccError:

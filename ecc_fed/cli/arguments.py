@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,34 @@ def take_value(arguments: list[str], flag: str) -> str | None:
     value = arguments[position + 1]
     del arguments[position : position + 2]
     return value
+
+
+def take_allowed(arguments: list[str]) -> tuple[str, ...]:
+    """Takes every `--allow PACKAGE` out of `arguments`: packages whose classes a config may name.
+
+    Such a package may lie in the working folder, which is then searched, after all that is installed. Without the flag
+    it is not: whoever works in somebody else's folder imports nothing from it.
+
+    Raises:
+        UserError: the flag stands there without a value, or with one that is no package's name.
+    """
+    found: list[str] = []
+    while (position := _position(arguments, "--allow")) is not None:
+        if arguments[position] == "--allow":
+            given = take_value(arguments, "--allow") or ""
+        else:
+            given = arguments.pop(position).partition("=")[2]
+        for name in given.split(","):
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise UserError(f"--allow {given}: give a package's name, such as --allow my_package.")
+            found.append(name)
+    if found and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    return tuple(found)
+
+
+def _position(arguments: Sequence[str], flag: str) -> int | None:
+    return next((i for i, given in enumerate(arguments) if given == flag or given.startswith(f"{flag}=")), None)
 
 
 def refuse_flags(flags: Sequence[str], known: Sequence[str] = ("--config-dir", "-cd")) -> None:

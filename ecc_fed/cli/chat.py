@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ecc_fed.cli.arguments import refuse_flags, take_value
+from ecc_fed.cli.arguments import refuse_flags, take_allowed, take_value
 from ecc_fed.cli.chat_replay import print_replay
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Turn
@@ -20,6 +20,7 @@ _HELP = """[bold]ecc-fed chat RUN --shop ID[/] \\[--replay] \\[overrides]   talk
 
   RUN              the folder of a run; without --shop, its shops are listed
   --replay         answer every marked query again; table, and agreement of marks and automated score
+  --allow PACKAGE  its config may name classes of this package
   GROUP.KEY=VALUE  a setting other than the run's, such as chat.steps=20 gateway.max_cost_usd=1 decoding.sample=false
 
 Type as a customer would. Each reply is scored as in the run (evolution.reference says when the cloud is asked). Then:
@@ -49,11 +50,12 @@ def main(arguments: list[str]) -> int:
     if replays:
         rest.remove("--replay")
     shop_id = take_value(rest, "--shop")
+    allowed = take_allowed(rest)
     refuse_flags([argument for argument in rest if argument.startswith("-")], ())
     folders = [argument for argument in rest if "=" not in argument or Path(argument).is_dir()]
     if len(folders) != 1:
         raise UserError("Give the folder of one finished run: ecc-fed chat RUN --shop ID")
-    run = open_run(Path(folders[0]), [argument for argument in rest if argument not in folders])
+    run = open_run(Path(folders[0]), [argument for argument in rest if argument not in folders], allowed)
     if shop_id is None or shop_id not in run.shop_ids:
         given = "Name a shop with --shop" if shop_id is None else f"There is no shop {shop_id}"
         raise UserError(f"{given}. The shops of {folders[0]}: {list_shops(run)}.")

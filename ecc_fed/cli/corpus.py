@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ecc_fed.assembly.build import build_corpus
 from ecc_fed.assembly.compose import compose_run, to_run_config
-from ecc_fed.cli.arguments import refuse_flags, split_flags, take_value
+from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Pair, Shop
 from ecc_fed.corpus.report import CorpusReport, StepCount
@@ -22,6 +22,7 @@ _HELP = """[bold]ecc-fed corpus[/] \\[--json] \\[--pairs N] \\[overrides]   how 
   ecc-fed corpus corpus=ecd corpus.path=FILE partition=iid corpus.num_shops=8
   ecc-fed corpus corpus=jsonl corpus.path=FILE --pairs 5    with example pairs of the first shop
   --config-dir DIR                                          a folder of your own YAML
+  --allow PACKAGE                                           it may name classes of this package
   --json                                                    the same numbers for other tools
 """
 
@@ -92,9 +93,10 @@ def main(arguments: list[str]) -> int:
     num_pairs = take_value(rest, "--pairs") or "0"
     if not num_pairs.isdigit():
         raise UserError(f"--pairs {num_pairs}: give a number, such as --pairs 5.")
+    allowed = take_allowed(rest)
     flags, overrides, folders = split_flags(rest)
     refuse_flags(flags)
-    config = to_run_config(compose_run(overrides, folders))
+    config = to_run_config(compose_run(overrides, folders), allowed)
     console = Console()
     with Console(stderr=True).status("Reading and splitting the corpus"):
         corpus = build_corpus(config)

@@ -12,7 +12,7 @@ from rich.console import Console
 from ecc_fed.assembly.build import Cloud, build_cloud, build_corpus
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.cli.arguments import refuse_flags, split_flags, take_value
+from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Split
@@ -32,6 +32,7 @@ The customer side of a corpus goes to the teacher; its replies become a data set
   --limit N        only the first N queries
   --yes            start without asking, although it costs
   --config-dir DIR a folder of your own YAML
+  --allow PACKAGE  it may name classes of this package
 
 DIR/distill.jsonl holds query, context, cloud reply, model version and usage, one line per query, in plain text:
 it is as private as the corpus. DIR/egress.jsonl holds what left which shop, DIR/distill.json the sum of it.
@@ -54,10 +55,11 @@ def main(arguments: list[str]) -> int:
     limit = take_value(rest, "--limit")
     if limit is not None and not (limit.isdigit() and int(limit) > 0):
         raise UserError(f"--limit {limit}: give a number from 1, such as --limit 100.")
+    allowed = take_allowed(rest)
     flags, overrides, folders = split_flags(rest)
     refuse_flags(flags)
     composed = compose_run(overrides, folders)
-    config = to_run_config(composed)
+    config = to_run_config(composed, allowed)
     # Prompts that come again within a pass are not paid twice.
     cache = config.gateway.cache_path or ":memory:"
     config = replace(config, gateway=replace(config.gateway, cache_path=cache))

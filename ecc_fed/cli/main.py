@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from rich.console import Console
 
@@ -121,8 +120,6 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"[red]There is no command {command}.[/] Commands: {', '.join(COMMANDS)}.", highlight=False)
         return 2
     _quiet_libraries()
-    if str(Path.cwd()) not in sys.path:  # a user's own classes, named by `_target_`, lie where they work
-        sys.path.insert(0, str(Path.cwd()))
     try:
         load, _ = COMMANDS[command]
         return load()(rest)

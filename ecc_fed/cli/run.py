@@ -14,9 +14,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from rich.console import Console
 
-from ecc_fed.assembly.compose import compose_run, conf_dir, register_schema, to_run_config, to_yaml
+from ecc_fed.assembly.compose import check_hydra, compose_run, conf_dir, register_schema, to_run_config, to_yaml
 from ecc_fed.assembly.federation import build_arm
-from ecc_fed.cli.arguments import split_flags
+from ecc_fed.cli.arguments import split_flags, take_allowed
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.core.run_directory import RunDirectory, write_text
@@ -35,6 +35,7 @@ Any single value: GROUP.KEY=VALUE, such as
 
   --cfg job          print the resolved config and stop
   --config-dir DIR   add a folder of your own YAML to the search path
+  --allow PACKAGE    the config may name classes of this package; else of ecc_fed alone
 
 A run directory holds summary.json, report.html, samples.jsonl, metrics.jsonl, egress.jsonl and shops/.
 """
@@ -48,11 +49,13 @@ def _print_help() -> None:
     Console().print(_HELP.format(groups="\n".join(lines)), highlight=False)
 
 
-def check_overrides(overrides: Sequence[str], multirun: bool, folders: Sequence[str] = ()) -> None:
+def check_overrides(
+    overrides: Sequence[str], multirun: bool, folders: Sequence[str] = (), allowed: Sequence[str] = ()
+) -> None:
     """Composes every job of the command before any starts.
 
     Raises:
-        ConfigError: any of them does not compose, or holds a value out of range.
+        ConfigError: any of them does not compose, holds a value out of range, or would run code that is not allowed.
     """
     jobs = [list(overrides)]
     if multirun:
@@ -63,7 +66,8 @@ def check_overrides(overrides: Sequence[str], multirun: bool, folders: Sequence[
             raise ConfigError(f"The overrides {' '.join(overrides)} cannot be read: {error}") from error
         jobs = [list(job) for batch in batches for job in batch]
     for job in jobs:
-        to_run_config(compose_run(job, folders))
+        check_hydra(job, folders, allowed)
+        to_run_config(compose_run(job, folders), allowed)
 
 
 def main(arguments: list[str]) -> int:
@@ -71,9 +75,11 @@ def main(arguments: list[str]) -> int:
     if any(argument in ("-h", "--help") for argument in arguments):
         _print_help()
         return 0
+    arguments = list(arguments)
+    allowed = take_allowed(arguments)
     flags, overrides, folders = split_flags(arguments)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
-    check_overrides(overrides, multirun, folders)
+    check_overrides(overrides, multirun, folders, allowed)
     register_schema()
     console = Console(stderr=True)
     codes: list[int] = []
@@ -82,7 +88,7 @@ def main(arguments: list[str]) -> int:
         directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
         try:
             write_text(directory.config, to_yaml(composed))
-            config = to_run_config(composed)
+            config = to_run_config(composed, allowed)
             with run_progress(build_arm(config).name, console) as on_progress, open_hosts(config) as hosts:
                 simulate(config, directory, hosts, on_progress)
                 write_summary(directory.root)

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ecc_fed.assembly.build import build_view
-from ecc_fed.cli.arguments import refuse_flags, split_flags, take_value
+from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.runs.study import plan_study, run_study, studies
 
@@ -21,6 +21,8 @@ Studies (conf/experiment):
   ecc-fed study quickstart study.seeds=\\[0,1,2]          three seeds
   ecc-fed study quickstart study.arms=\\[none,local]      two arms
   ecc-fed study quickstart corpus.num_shops=12           any setting of `ecc-fed run`
+  --config-dir DIR                                       a folder of your own YAML
+  --allow PACKAGE                                        it may name classes of this package
 """
 
 
@@ -33,9 +35,10 @@ def main(arguments: list[str]) -> int:
     name, *rest = arguments
     given = take_value(rest, "--out")
     out = Path(given or Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}"))
+    allowed = take_allowed(rest)
     flags, overrides, folders = split_flags(rest)
     refuse_flags(flags)
-    runs = plan_study(name, overrides, folders)
+    runs = plan_study(name, overrides, folders, allowed)
     view = build_view(runs[0].config)
     run_study(runs, out, partial(run_progress, console=Console(stderr=True)))
     # Plotting takes seconds to import; no mistake waits for it.

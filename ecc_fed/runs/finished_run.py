@@ -50,13 +50,13 @@ class FinishedRun:
         return self.info.shops
 
 
-def open_run(root: Path, overrides: Sequence[str] = ()) -> FinishedRun:
-    """The run in `root`, with single settings changed.
+def open_run(root: Path, overrides: Sequence[str] = (), allowed: Sequence[str] = ()) -> FinishedRun:
+    """The run in `root`, with single settings changed; `allowed` are packages whose classes its config may name.
 
     Raises:
         UserError: no finished run lies there; names those that lie below.
         RunDirectoryError: another version wrote it.
-        ConfigError: its config cannot be read, or an override is no setting of it.
+        ConfigError: as `load_config`.
     """
     directory = RunDirectory(root.absolute())
     if not directory.run.is_file():
@@ -66,7 +66,7 @@ def open_run(root: Path, overrides: Sequence[str] = ()) -> FinishedRun:
     info = read_run_info(directory.run)
     # The config of an older run names classes and settings by the names they had.
     check_schema(info.schema, str(root))
-    return FinishedRun(directory, info, load_config(directory.config, overrides))
+    return FinishedRun(directory, info, load_config(directory.config, overrides, allowed))
 
 
 def list_shops(run: FinishedRun) -> str:

@@ -66,19 +66,21 @@ def _settings_of_arms(
     return found
 
 
-def plan_study(name: str, overrides: Sequence[str], folders: Sequence[str] = ()) -> list[StudyRun]:
+def plan_study(
+    name: str, overrides: Sequence[str], folders: Sequence[str] = (), allowed: Sequence[str] = ()
+) -> list[StudyRun]:
     """Every run of the study, composed and checked before any starts.
 
     Raises:
         UserError: no study of that name.
-        ConfigError: a setting of any run is wrong.
+        ConfigError: a setting of any run is wrong, or names a class of a package that is not allowed.
     """
     if name not in studies():
         raise UserError(f"There is no study {name}. Studies: {', '.join(studies())}.")
     base = [f"experiment={name}"]
     for_arms = [override for override in overrides if override.startswith(_ARM_SETTING)]
     for_all = [override for override in overrides if override not in for_arms]
-    study = to_run_config(compose_run([*base, *for_all], folders)).study
+    study = to_run_config(compose_run([*base, *for_all], folders), allowed).study
     own = _settings_of_arms(study.arms, for_arms, [*base, *for_all], folders)
     runs = []
     for variant, changes in (study.variants or {"default": ()}).items():
@@ -87,7 +89,7 @@ def plan_study(name: str, overrides: Sequence[str], folders: Sequence[str] = ())
                 given = [*base, f"arm={arm}", f"seed={seed}", *changes, *for_all, *own[arm]]
                 composed = compose_run(given, folders)
                 label = f"{arm}_seed{seed}" if len(study.variants) <= 1 else f"{variant}/{arm}_seed{seed}"
-                runs.append(StudyRun(label, composed, to_run_config(composed)))
+                runs.append(StudyRun(label, composed, to_run_config(composed, allowed)))
     if len({run.name for run in runs}) < len(runs):
         raise ConfigError("study.arms, study.seeds and study.variants must not repeat a value.")
     return runs

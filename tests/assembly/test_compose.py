@@ -21,7 +21,7 @@ def test_defaults_compose_and_are_in_range() -> None:
 def test_every_yaml_composes(path: object) -> None:
     group, name = path.parent.name, path.stem  # type: ignore[attr-defined]
     needs = [f"{group}.path=somewhere"] if "path: ???" in path.read_text() else []  # type: ignore[attr-defined]
-    to_run_config(compose_run([f"{group}={name}", *needs]))
+    to_run_config(compose_run([f"{group}={name}", *needs]), ["experiments"])
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ def test_what_counts_as_relevant_belongs_to_the_judges_weights_unless_it_is_give
 def test_the_config_of_a_run_is_read_back_as_it_was(tmp_path: Path) -> None:
     composed = compose_run(["experiment=paper_table6", "adapter=dora", "evolution.extra_queries=[hi, there]"])
     (tmp_path / "config.yaml").write_text(to_yaml(composed), encoding="utf-8")
-    config = load_config(tmp_path / "config.yaml")
-    assert config == to_run_config(composed)
+    config = load_config(tmp_path / "config.yaml", allowed=["experiments"])
+    assert config == to_run_config(composed, ["experiments"])
     assert config.evolution.extra_queries == ("hi", "there")
-    changed = load_config(tmp_path / "config.yaml", ["chat.steps=3"])
+    changed = load_config(tmp_path / "config.yaml", ["chat.steps=3"], ["experiments"])
     assert (changed.chat.steps, replace(changed, chat=config.chat)) == (3, config)
 
 

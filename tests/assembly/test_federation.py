@@ -18,7 +18,7 @@ from tests.federation.toys import EverySecondRound, ZeroPadding
 
 
 def plan_of(*overrides: str, folders: tuple[str, ...] = ()) -> FederationPlan:
-    return build_plan(to_run_config(compose_run(overrides, folders)))
+    return build_plan(to_run_config(compose_run(overrides, folders), ["tests"]))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ecc_fed.assembly import build
+from ecc_fed.assembly.flower import ALLOW_VARIABLE
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Shop
@@ -119,6 +120,7 @@ def test_a_device_never_asks_for_another_shop(
 ) -> None:
     monkeypatch.setattr(build, "build_services", lambda config, budget_share: fakes.services())
     monkeypatch.setattr(build, "adapter_writer", lambda config: fakes.write_adapter)
+    monkeypatch.setenv(ALLOW_VARIABLE, "tests.assembly")
     overrides = "corpus._target_=tests.assembly.test_flower_device.GuardedCorpus evolution.server_rounds=1 arm=local"
     overrides += " " + " ".join(f"~corpus.{name}" for name in SIMULATOR_SETTINGS)
     device = build.device_from_run_config({"overrides": overrides, "run-dir": str(tmp_path)}, node)

@@ -22,7 +22,7 @@ def own_corpus(folder: Path, name: str, text: str | bytes | None) -> Corpus:
         f"_target_: tests.corpus.formats.own_format.{name}\npath: ???\nnum_shops: 2\n", encoding="utf-8"
     )
     composed = compose_run(["corpus=mine", f"corpus.path={path}", "partition=iid"], [str(folder / "my_conf")])
-    return build_corpus(to_run_config(composed))
+    return build_corpus(to_run_config(composed, ["tests"]))
 
 
 @pytest.mark.parametrize("name", CLASSES)

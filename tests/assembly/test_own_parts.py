@@ -28,7 +28,7 @@ PHONE = "13800000000"
 
 
 def config(*overrides: str) -> RunConfig:
-    return to_run_config(compose_run([*OWN, *overrides], [CONF]))
+    return to_run_config(compose_run([*OWN, *overrides], [CONF]), ["tests.own_parts"])
 
 
 def test_an_own_teacher_and_redactor_stand_behind_the_gateway() -> None:

@@ -97,6 +97,6 @@ def test_a_users_own_corpus_is_one_class_and_one_yaml(
     (tmp_path / "corpus" / "mine.yaml").write_text("_target_: mine.Mine\nword: hello\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    assert main(["corpus", "--config-dir", str(tmp_path), "corpus=mine", "--pairs", "1"]) == 0
+    assert main(["corpus", "--config-dir", str(tmp_path), "--allow", "mine", "corpus=mine", "--pairs", "1"]) == 0
     assert "hello" in capsys.readouterr().out
     sys.modules.pop("mine", None)

@@ -25,7 +25,7 @@ STEPS = {
 
 @pytest.mark.parametrize("study", ["paper_table6", "paper_table6_full"])
 def test_one_factor_scales_all_steps(study: str) -> None:
-    runs = plan_study(study, ["study.seeds=[0]"])
+    runs = plan_study(study, ["study.seeds=[0]"], allowed=["experiments"])
     assert [run.name for run in runs] == [f"{name}/local_seed0" for name in STEPS]
     for run, steps in zip(runs, STEPS.values(), strict=True):
         view = build_view(run.config)
@@ -39,7 +39,9 @@ def test_one_factor_scales_all_steps(study: str) -> None:
 
 
 def test_methods_differ_in_nothing_but_method_engine_rate_and_steps() -> None:
-    left, right = (asdict(run.config) for run in plan_study("paper_table6", ["study.seeds=[0]"])[1:3])
+    left, right = (
+        asdict(run.config) for run in plan_study("paper_table6", ["study.seeds=[0]"], allowed=["experiments"])[1:3]
+    )
     assert {name for name in left if left[name] != right[name]} == {"adapter", "finetune", "runtime"}
     for side in (left, right):
         del side["finetune"]["learning_rate"], side["runtime"]["engine"]
@@ -47,7 +49,7 @@ def test_methods_differ_in_nothing_but_method_engine_rate_and_steps() -> None:
 
 
 def test_theta_sweeps_what_must_run_again() -> None:
-    runs = plan_study("paper_theta", ["study.seeds=[0]"])
+    runs = plan_study("paper_theta", ["study.seeds=[0]"], allowed=["experiments"])
     assert [run.config.judge.score_alpha for run in runs] == [0.8, 1.0, 0.5, 0.0]
     assert {run.config.finetune.steps for run in runs} == {50}
 
@@ -61,7 +63,7 @@ def test_theta_sweeps_what_must_run_again() -> None:
 )
 def test_a_view_that_is_none_is_named_before_any_run(override: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
-        study_command(["paper_table6", f"++{override}", "--out", str(tmp_path / "runs")])
+        study_command(["paper_table6", "--allow", "experiments", f"++{override}", "--out", str(tmp_path / "runs")])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -71,7 +73,7 @@ def test_a_study_without_a_view_has_none() -> None:
 
 def test_another_corpus_and_the_papers_own_steps_take_the_place_of_the_small_ones() -> None:
     given = ["study.seeds=[0]", "corpus=ecd", "corpus.path=ecd.txt", "finetune=paper"]
-    runs = plan_study("paper_table6_full", [*given, "finetune.learning_rate=5e-5"])
+    runs = plan_study("paper_table6_full", [*given, "finetune.learning_rate=5e-5"], allowed=["experiments"])
     assert [run.config.finetune.steps for run in runs] == list(STEPS.values())
     assert {(run.config.finetune.batch_size, run.config.finetune.learning_rate) for run in runs} == {(1, 5e-5)}
     assert all("pairs_per_shop" not in run.config.corpus for run in runs)
