@@ -33,6 +33,7 @@ from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import WriteAdapter
+from ecc_fed.evolution.spending import spent_by
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import own_rows, shared_rows
 from ecc_fed.federation.flower.nodes import shop_of
@@ -161,6 +162,7 @@ def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
         cloud.gateway,
         cast(FeedbackSource, instantiate(config.feedback, "feedback", FeedbackSource)),
         cloud.ledger,
+        cloud.gateway.journal,
     )
 
 
@@ -208,6 +210,8 @@ def build_devices(
 ) -> ShopDevices:
     """The shops of one host, of the run's `num_shops`, over the process's resident models."""
     services = build_services(config, budget_share=len(shops) / num_shops)
+    # What a former process spent on these shops is spent.
+    cast(Gateway, services.gateway).budget.restore(spent_by(directory.shop(shop.shop_id) for shop in shops))
     return ShopDevices(
         shops,
         truth,

@@ -21,7 +21,7 @@ from ecc_fed.core.records import (
     Shop,
     TeacherReply,
 )
-from ecc_fed.core.rows import MetricRow, Phase, write_rows
+from ecc_fed.core.rows import MetricRow, Phase, write_record, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
@@ -31,8 +31,11 @@ from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, WriteAdapter, newest_state, save_state
+from ecc_fed.evolution.spending import EvaluationRecord, drop_saved_attempts
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import start_warm, warm_start_row
+from ecc_fed.teacher.gateway.budget import Spending
+from ecc_fed.teacher.gateway.journal import OPEN_CALLS
 
 
 def human_answered(shop: Shop, human_share: float, seed: int) -> frozenset[str]:
@@ -158,7 +161,7 @@ class ShopDevices:
         human = human_answered(shop, evolution.human_share, self._seed)
         by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
         experience = Experience(tuple(by_id[i] for i in state.natural_ids), state.pseudo_labels)
-        self.services.ledger.drain(shop_id)  # what an aborted round left behind
+        self._begin_calls(shop_id, f"train/{server_round}")
         num_parts = evolution.server_rounds * evolution.cycles
         served_count = state.served
         for cycle in range(evolution.cycles):
@@ -173,6 +176,7 @@ class ShopDevices:
             num_examples += learned.num_examples
             served_count += len(part)
             rows.append(_metric_row(shop_id, server_round, cycle, served, learned, len(grown)))
+        spent, egress = self._finish_calls(shop_id)
         new = ShopState(
             shop_id,
             server_round,
@@ -182,9 +186,11 @@ class ShopDevices:
             tuple(pair.pair_id for pair in experience.natural),
             experience.pseudo_labels,
             tuple(rows),
-            (*state.egress, *self.services.ledger.drain(shop_id)),
+            (*state.egress, *egress),
+            spent=state.spent + spent,
         )
         save_state(self._directory.shop(shop_id), new, self._write_adapter)
+        self.services.journal.discard(shop_id)
         return self._uplink.update(shop_id, server_round, start, adapter, num_examples, exchange)
 
     def evaluate(
@@ -198,7 +204,7 @@ class ShopDevices:
             # Never trained, and nothing sent: the bare base.
             if incoming or state.server_round or self._generated is not None:
                 adapter = received(state.adapter, incoming)
-        self.services.ledger.drain(shop_id)
+        self._begin_calls(shop_id, phase)
         training = natural_pairs(shop, settings.evolution.human_share, self._seed)
         rows = evaluate_pairs(
             shop.test,
@@ -211,14 +217,26 @@ class ShopDevices:
             self.services,
             derive_seed(self._seed, "evaluate", shop_id),
         )
-        entries: list[EgressEntry] = [
-            replace(entry, details={**entry.details, "purpose": "evaluate"})
-            for entry in self.services.ledger.drain(shop_id)
-        ]
+        spent, egress = self._finish_calls(shop_id)
         folder = self._directory.shop(shop_id)
         write_rows(folder / f"evaluation_{phase}.jsonl", rows)
-        write_rows(folder / f"evaluation_{phase}_egress.jsonl", entries)
+        write_rows(folder / f"evaluation_{phase}_egress.jsonl", egress)
+        write_record(folder / f"evaluation_{phase}.json", EvaluationRecord(spent))
+        self.services.journal.discard(shop_id)
         return EvaluationReport(len(rows))
+
+    def _begin_calls(self, shop_id: str, tag: str) -> None:
+        """Calls to the cloud count as the work's of this name, which may have been cut before."""
+        ledger, folder = self.services.ledger, self._directory.shop(shop_id)
+        ledger.drain(shop_id)  # what an aborted round left behind stands in its journal
+        drop_saved_attempts(folder)
+        for entry in self.services.journal.begin(shop_id, folder / OPEN_CALLS, tag):
+            ledger.record(entry)
+
+    def _finish_calls(self, shop_id: str) -> tuple[Spending, list[EgressEntry]]:
+        """What the work has spent, and its ledger; once they lie safe the journal may go."""
+        spent, untaken = self.services.journal.finish(shop_id)
+        return spent, [*self.services.ledger.drain(shop_id), *untaken]
 
 
 def _characters(example: Example) -> int:

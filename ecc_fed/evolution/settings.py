@@ -9,6 +9,7 @@ from ecc_fed.core.protocols import EndModel, FeedbackSource, Judge, TeacherGatew
 from ecc_fed.core.ranges import require, require_one_of
 from ecc_fed.core.records import Decoding, FineTuneSettings
 from ecc_fed.privacy.ledger import MemoryLedger
+from ecc_fed.teacher.gateway.journal import CallJournal
 
 Reference = Literal["always", "sampled", "gated"]
 
@@ -90,10 +91,11 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class Services:
-    """What all shops of a host share: the resident models, the way to the cloud, the wire log."""
+    """What all shops of a host share: the resident models, the way to the cloud, the wire log, the open calls."""
 
     end_model: EndModel
     judge: Judge
     gateway: TeacherGateway
     feedback: FeedbackSource
     ledger: MemoryLedger
+    journal: CallJournal = field(default_factory=CallJournal)

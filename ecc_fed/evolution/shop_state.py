@@ -3,7 +3,7 @@
     shops/<shop_id>/round_0003/      state after server round 3, complete once the folder has its name
         adapter/                     peft's own files, so that peft and vLLM open it
         optimizer.safetensors
-        state.json                   schema, round, dialogues learned from, pseudo-labels
+        state.json                   schema, round, dialogues learned from, pseudo-labels, what the cloud has cost
         metrics.jsonl egress.jsonl   rows so far
         lessons.jsonl                what a chat taught, in a chat's states
 
@@ -28,6 +28,7 @@ from ecc_fed.core.records import AdapterState, EgressEntry, OptimizerState, Pseu
 from ecc_fed.core.rows import SCHEMA, LessonRow, MetricRow, check_schema, decode, read_rows, write_record, write_rows
 from ecc_fed.core.run_directory import read_json, write_bytes
 from ecc_fed.end_model.adapters.files import load_adapter
+from ecc_fed.teacher.gateway.budget import NOTHING, Spending
 
 _KEPT_ROUNDS = 2
 
@@ -36,7 +37,9 @@ WriteAdapter = Callable[[Path, AdapterState], None]
 
 @dataclass(frozen=True)
 class ShopState:
-    """A shop after `server_round` rounds. `served` counts the stream's pairs already served."""
+    """A shop after `server_round` rounds. `served` counts the stream's pairs already served, `spent` its rounds' calls
+    to the cloud, those of rounds that failed included.
+    """
 
     shop_id: str
     server_round: int
@@ -48,6 +51,7 @@ class ShopState:
     metrics: tuple[MetricRow, ...] = ()
     egress: tuple[EgressEntry, ...] = ()
     lessons: tuple[LessonRow, ...] = ()
+    spent: Spending = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class StateRecord:
     served: int
     natural_ids: tuple[str, ...]
     pseudo_labels: tuple[PseudoLabel, ...]
+    spent: Spending = NOTHING
 
 
 def adapter_digest(state: AdapterState) -> str:
@@ -115,7 +120,13 @@ def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> 
     if state.lessons:
         write_rows(aside / "lessons.jsonl", state.lessons)
     record = StateRecord(
-        SCHEMA, state.shop_id, state.server_round, state.served, state.natural_ids, state.pseudo_labels
+        SCHEMA,
+        state.shop_id,
+        state.server_round,
+        state.served,
+        state.natural_ids,
+        state.pseudo_labels,
+        state.spent,
     )
     write_record(aside / "state.json", record)
 
@@ -143,6 +154,7 @@ def load_state(folder: Path, server_round: int) -> ShopState:
             metrics=tuple(read_rows(path / "metrics.jsonl", MetricRow)),
             egress=tuple(read_rows(path / "egress.jsonl", EgressEntry)),
             lessons=tuple(read_rows(lessons, LessonRow)) if lessons.exists() else (),
+            spent=state.spent,
         )
     except (OSError, ValueError, SafetensorError, ModelError, RunDirectoryError) as error:
         present = finished_rounds(folder)

@@ -8,6 +8,7 @@ from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.rows import MetricRow, SampleRow, read_rows, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.shop_state import newest_state
+from ecc_fed.evolution.spending import open_attempts
 from ecc_fed.runs.attribution import ValuesOfShops, attributed
 
 
@@ -34,6 +35,8 @@ def collect(
         if state is not None:
             metrics += state.metrics
             egress += state.egress
+        # What work asked that failed for good, and after which nothing was saved.
+        egress += [entry for attempt in open_attempts(folder) for entry in attempt.entries]
         for phase in ("base", "final"):
             if (folder / f"evaluation_{phase}.jsonl").exists():
                 samples += read_rows(folder / f"evaluation_{phase}.jsonl", SampleRow)

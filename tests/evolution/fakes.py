@@ -92,9 +92,9 @@ class EchoGateway:
         replies = []
         for request in requests:
             text = request.turns[-1].text
-            self.ledger.record(
-                EgressEntry(request.shop_id, request.server_round, "cloud_teacher", "up", "query", len(text.encode()))
-            )
+            size, purpose = len(text.encode()), {"purpose": request.purpose}
+            place = (request.shop_id, request.server_round, "cloud_teacher")
+            self.ledger.record(EgressEntry(*place, "up", "query", size, "none", purpose))
             if self.dead:
                 replies.append(TeacherReply(None, "unavailable", "echo-1", detail="gone"))
             else:

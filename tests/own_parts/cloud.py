@@ -14,6 +14,7 @@ class Greeter:
 
     name = "greeter"
     model = "greeter-1"
+    remote = False
     max_batch = 8
     max_output_tokens = 64
     input_usd_per_million_tokens = 1.0

@@ -14,6 +14,8 @@ from ecc_fed.evolution.loop import Learned
 from ecc_fed.evolution.shop_state import ShopState, save_state
 from ecc_fed.evolution.warm_start import warm_start_row
 from ecc_fed.runs.collect import collect
+from ecc_fed.teacher.gateway.budget import Spending
+from ecc_fed.teacher.gateway.journal import OPEN_CALLS, AttemptLine
 from tests.evolution.fakes import NAMES, write_adapter
 from tests.runs.test_attribution import row
 
@@ -65,3 +67,10 @@ def test_a_shops_broken_row_is_named(directory: RunDirectory) -> None:
     path.write_text(path.read_text().replace('"extra": false', '"extra": 0'))
     with pytest.raises(RunDirectoryError, match=r"evaluation_final\.jsonl, row 1: extra is 0, not true or false"):
         collect(directory, ["a"], [], {})
+
+
+def test_what_was_sent_by_work_that_failed_for_good_is_in_the_ledger(directory: RunDirectory) -> None:
+    lost = AttemptLine("final", "key", 1, Spending(1, 10, 0.5), (sent("a", 77),))
+    write_rows(directory.shop("a") / OPEN_CALLS, [lost])
+    collect(directory, ["a"], [], {})
+    assert [entry.num_bytes for entry in read_rows(directory.egress, EgressEntry)] == [0, 77, 10, 10]

@@ -39,6 +39,7 @@ class ScriptedTeacher:
 
     name = "scripted"
     model = "fake-model"
+    remote = True
     input_usd_per_million_tokens = 1_000.0
     output_usd_per_million_tokens = 2_000.0
     max_output_tokens = 5

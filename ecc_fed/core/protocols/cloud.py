@@ -28,6 +28,11 @@ class Teacher(Protocol):
         ...
 
     @property
+    def remote(self) -> bool:
+        """Whether prompts leave this process: such a call may be billed although its answer never comes."""
+        ...
+
+    @property
     def max_batch(self) -> int:
         """Prompts that one call takes; 1 where the provider answers one at a time."""
         ...

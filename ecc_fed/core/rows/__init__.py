@@ -8,7 +8,8 @@
 | `egress.jsonl` and every shop's own | `core.records.EgressEntry` |
 | `shops/<shop_id>/chat/round_*/lessons.jsonl` | `LessonRow` |
 
-A shop's `state.json` and a chat's `marks.jsonl` are written by dataclasses of `evolution`.
+A shop's `state.json` and `evaluation_*.json` and a chat's `marks.jsonl` are written by dataclasses of `evolution`, its
+`open_calls.jsonl` by `teacher.gateway.journal`.
 
 `SCHEMA` covers them all; it stands in `run.json`, and in each shop's `state.json`.
 """

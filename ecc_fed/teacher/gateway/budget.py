@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecc_fed.core.errors import BudgetExceeded
@@ -19,6 +21,21 @@ class Spending:
     requests: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
+
+    def __add__(self, other: Spending) -> Spending:
+        return Spending(self.requests + other.requests, self.tokens + other.tokens, self.cost_usd + other.cost_usd)
+
+
+NOTHING = Spending()
+
+
+def total(parts: Sequence[Spending]) -> Spending:
+    """The sum, which does not depend on the order of the parts."""
+    return Spending(
+        sum(part.requests for part in parts),
+        sum(part.tokens for part in parts),
+        math.fsum(part.cost_usd for part in parts),
+    )
 
 
 class Budget:

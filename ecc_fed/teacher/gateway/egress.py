@@ -8,28 +8,32 @@ from ecc_fed.core.completion import Completion
 from ecc_fed.core.records import EgressEntry, TeacherRequest
 from ecc_fed.teacher.gateway.sending import Call
 
+# Of an attempt that left, and of which nothing more was heard because the process ended.
+INTERRUPTED = "interrupted"
+
 
 def egress_entries(
-    request: TeacherRequest, call: Call, completion: Completion, model: str, redaction: str
+    request: TeacherRequest, call: Call, attempt: int, completion: Completion | None, model: str, redaction: str
 ) -> list[EgressEntry]:
     """An entry for every part of the prompt, and one for the reply; parts of no bytes have none.
 
     The entries "up" sum up to the bytes of the rendered prompt. An attempt that failed counts too:
-    its prompt may well have arrived.
+    its prompt may well have arrived. Without a `completion` the attempt counts as interrupted.
     """
     prompt = call.prompt
+    reply = "" if completion is None else completion.text or ""
     parts: list[tuple[Literal["up", "down"], str, int]] = [
         ("up", "instruction", prompt.few_shot.instruction_bytes),
         ("up", "few_shot_examples", prompt.few_shot.examples_bytes),
         ("up", "query", prompt.query_bytes),
-        ("down", "reply", len((completion.text or "").encode())),
+        ("down", "reply", len(reply.encode())),
     ]
     details: dict[str, str | int | float] = {
         "model": model,
         "purpose": request.purpose,
         "call": call.key[:16],
-        "attempt": call.attempts,
-        "outcome": completion.outcome,
+        "attempt": attempt,
+        "outcome": INTERRUPTED if completion is None else completion.outcome,
     }
     return [
         EgressEntry(

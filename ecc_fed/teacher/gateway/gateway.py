@@ -1,4 +1,4 @@
-"""The one way to the cloud: redact -> prompt -> cache -> budget -> send -> ledger -> restore.
+"""The one way to the cloud: redact -> prompt -> journal -> cache -> budget -> send -> ledger -> restore.
 
 Whatever stands behind it (simulated, a provider's model, a model of one's own) is a `Teacher`, and
 nothing of a shop reaches it but through here. Results and ledger keep the order of the requests.
@@ -7,6 +7,7 @@ nothing of a shop reaches it but through here. Results and ledger keep the order
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,8 @@ from ecc_fed.core.records import OrderRecord, TeacherReply, TeacherRequest, Turn
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.cache import CachedReply, ReplyCache, cache_key
 from ecc_fed.teacher.gateway.egress import egress_entries
+from ecc_fed.teacher.gateway.journal import CallJournal
+from ecc_fed.teacher.gateway.recording import JournalLog
 from ecc_fed.teacher.gateway.replies import reply_from_cache, reply_of_call, restored, stored_form
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.gateway.sending import Call, Sender
@@ -55,6 +58,7 @@ class Gateway:
         cache: replies known already. Equal prompts of a shop within one `answer` are sent once even without.
         budget: upper limits.
         retry: when failed attempts are tried again.
+        journal: of the shops' open calls: what was asked before, in work that is done again, is not asked twice.
         sleep: waits for a number of seconds.
         clock: seconds, from any start.
     """
@@ -69,6 +73,7 @@ class Gateway:
         cache: ReplyCache | None = None,
         budget: Budget | None = None,
         retry: RetryPolicy | None = None,
+        journal: CallJournal | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,6 +84,7 @@ class Gateway:
         self._redactor = redactor
         self._cache = settings.cache() if cache is None else cache
         self._language = settings.language
+        self.journal = CallJournal() if journal is None else journal
         retry = settings.retry() if retry is None else retry
         timeout, parallel = settings.timeout_seconds, settings.max_parallel
         self._sender = Sender(teacher, self.budget, retry, timeout, parallel, sleep, clock)
@@ -92,11 +98,12 @@ class Gateway:
         """
         asked = [self._prepared(request) for request in requests]
         first = {item.place: item for item in reversed(asked) if isinstance(item, _Asked)}
-        known = self._known(list(first))
+        recorded = {place: self.journal.take(*place) for place in first}
+        known = self._known([place for place in first if not recorded[place]])
         calls: dict[tuple[str, str], Call] = {}
         for item in asked:
             if isinstance(item, _Asked) and item.place not in known and item.place not in calls:
-                calls[item.place] = Call(item.key, item.prompt)
+                calls[item.place] = Call(item.key, item.prompt, recorded=deque(recorded[item.place]))
         self._send(first, calls)
         replies, paid = [], set()
         for item in asked:
@@ -143,11 +150,13 @@ class Gateway:
 
     def _send(self, first: dict[tuple[str, str], _Asked], calls: dict[tuple[str, str], Call]) -> None:
         places = {id(call): place for place, call in calls.items()}
+        requests = {number: first[place].request for number, place in places.items()}
+        redaction = self._redactor.name
 
         def after_attempt(attempts: list[tuple[Call, Completion]]) -> None:
             for call, completion in attempts:
-                request = first[places[id(call)]].request
-                for entry in egress_entries(request, call, completion, self._teacher.model, self._redactor.name):
+                request = requests[id(call)]
+                for entry in egress_entries(request, call, call.attempts, completion, self._teacher.model, redaction):
                     self._ledger.record(entry)
             if self._cache is not None:
                 self._cache.put(
@@ -158,4 +167,5 @@ class Gateway:
                     ]
                 )
 
-        self._sender.send(list(calls.values()), after_attempt)
+        log = JournalLog(self.journal, self._teacher, requests, redaction)
+        self._sender.send(list(calls.values()), log, after_attempt)

@@ -2,14 +2,19 @@
 
 A wave sends every open call once and ends when all are back. Budget and ledger are dealt with
 between waves in the order of the calls, so neither depends on thread timing.
+
+An attempt that was made before, in work that was cut and is done again, is taken as it ended then: it is
+not sent, and the budget holds it already.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.errors import BudgetExceeded, EccError
@@ -35,6 +40,28 @@ class Call:
     output_tokens: int = 0
     cost_usd: float = 0.0
     completion: Completion | None = None
+    recorded: deque[Completion] = field(default_factory=deque)
+
+
+class Log(Protocol):
+    """Hears of attempts as they happen, from several threads at once."""
+
+    def before(self, calls: Sequence[Call]) -> None:
+        """The calls' next attempts are about to leave; what is raised keeps them from it."""
+        ...
+
+    def after(self, calls: Sequence[Call], completions: Sequence[Completion]) -> None:
+        """The attempts are back."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Back:
+    """What came of one batch; `sent` are the calls of it that were not taken from a record."""
+
+    completions: list[Completion]
+    sent: list[Call]
+    failure: EccError | None = None
 
 
 class Sender:
@@ -58,11 +85,11 @@ class Sender:
         self._sleep = sleep
         self._clock = clock
 
-    def send(self, calls: Sequence[Call], after_attempt: AfterAttempt) -> None:
+    def send(self, calls: Sequence[Call], log: Log, after_attempt: AfterAttempt) -> None:
         """Gives every call its final `completion`; refused by the budget is one too.
 
         Raises:
-            EccError: from `after_attempt`, once what was under way is back.
+            EccError: from `log` or `after_attempt`, once what was under way is back.
         """
         open_calls = list(calls)
         while open_calls:
@@ -72,7 +99,7 @@ class Sender:
                     earlier = f"; attempt {call.attempts}: {_reason(call)}" if call.attempts else ""
                     call.completion = Completion(None, "budget", "", detail=f"{refusal}{earlier}")
                 return
-            self._wave(wave, after_attempt)
+            self._wave(wave, log, after_attempt)
             again = [call for call in wave if self._goes_on(call)]
             open_calls = again + open_calls[len(wave) :]
 
@@ -93,15 +120,18 @@ class Sender:
     def _within_budget(self, calls: Sequence[Call]) -> tuple[list[Call], str]:
         """The first calls that the budget covers, and why the next is refused."""
         for position, call in enumerate(calls):
+            if call.recorded:
+                continue
             try:
                 self._budget.reserve(*self._reserved(call))
             except BudgetExceeded as refusal:
                 return list(calls[:position]), str(refusal)
         return list(calls), ""
 
-    def _settle(self, call: Call, completion: Completion) -> None:
+    def _settle(self, call: Call, completion: Completion, sent: bool) -> None:
         cost = cost_of_attempt(self._teacher, completion)
-        self._budget.settle(*self._reserved(call), completion.input_tokens + completion.output_tokens, cost)
+        if sent:
+            self._budget.settle(*self._reserved(call), completion.input_tokens + completion.output_tokens, cost)
         call.attempts += 1
         call.cost_usd += cost
         call.completion = completion
@@ -109,7 +139,7 @@ class Sender:
         call.output_tokens += completion.output_tokens
         call.latency_seconds += call.delay_seconds + (completion.latency_seconds or 0.0)
 
-    def _wave(self, calls: Sequence[Call], after_attempt: AfterAttempt) -> None:
+    def _wave(self, calls: Sequence[Call], log: Log, after_attempt: AfterAttempt) -> None:
         """One attempt for every call, in batches of the teacher's size, `max_parallel` batches at a time.
 
         Each batch is settled as soon as it and all before it are back, so that a run that is
@@ -119,12 +149,27 @@ class Sender:
         batches = [calls[start : start + size] for start in range(0, len(calls), size)]
         pool = ThreadPoolExecutor(min(self._max_parallel, len(batches)), thread_name_prefix="teacher")
         failure: EccError | None = None
+        ending = threading.Event()
+
+        def attempt(batch: Sequence[Call]) -> _Back:
+            if ending.is_set():
+                return _Back([], [])
+            try:
+                return self._attempt(batch, log)
+            except BaseException:  # whatever it is, nothing more leaves
+                ending.set()
+                raise
+
         try:
-            for batch, completions in zip(batches, pool.map(self._attempt, batches), strict=True):
-                for call, completion in zip(batch, completions, strict=True):
-                    self._settle(call, completion)
+            for batch, back in zip(batches, pool.map(attempt, batches), strict=True):
+                failure = failure or back.failure
+                if not back.completions:
+                    continue
+                sent = {id(call) for call in back.sent}
+                for call, completion in zip(batch, back.completions, strict=True):
+                    self._settle(call, completion, id(call) in sent)
                 try:
-                    after_attempt(list(zip(batch, completions, strict=True)))
+                    after_attempt(list(zip(batch, back.completions, strict=True)))
                 except EccError as error:
                     # The rest of the wave is on its way already: it must reach the ledger all the same.
                     failure = failure or error
@@ -133,7 +178,25 @@ class Sender:
         if failure is not None:
             raise failure
 
-    def _attempt(self, calls: Sequence[Call]) -> list[Completion]:
+    def _attempt(self, calls: Sequence[Call], log: Log) -> _Back:
+        """The next attempt of every call; no completions where `log` keeps them from leaving."""
+        fresh = [call for call in calls if not call.recorded]
+        made: list[Completion] = []
+        failure: EccError | None = None
+        if fresh:
+            try:
+                log.before(fresh)
+            except EccError as error:
+                return _Back([], fresh, error)
+            made = self._made(fresh)
+            try:
+                log.after(fresh, made)
+            except EccError as error:
+                failure = error
+        answers = iter(made)
+        return _Back([c.recorded.popleft() if c.recorded else next(answers) for c in calls], fresh, failure)
+
+    def _made(self, calls: Sequence[Call]) -> list[Completion]:
         delay = max(call.delay_seconds for call in calls)
         if delay > 0:
             self._sleep(delay)
@@ -152,12 +215,12 @@ class Sender:
         daemon thread and whatever it says later is not heard.
         """
         deadline_seconds = self._timeout_seconds * len(prompts)
-        box: list[list[Completion] | Exception] = []
+        box: list[list[Completion] | BaseException] = []
 
         def work() -> None:
             try:
                 box.append([_checked(c) for c in self._teacher.complete(prompts, self._timeout_seconds)])
-            except Exception as error:
+            except BaseException as error:
                 box.append(error)
 
         thread = threading.Thread(target=work, daemon=True, name="teacher-call")
@@ -165,7 +228,9 @@ class Sender:
         thread.join(deadline_seconds)
         if not box:
             failure = Completion(None, "timeout", "", detail=f"no answer within {deadline_seconds:g} s")
-        elif isinstance(box[0], Exception):
+        elif isinstance(box[0], BaseException):
+            if not isinstance(box[0], Exception):  # not the teacher's failure: the process is to end
+                raise box[0]
             failure = Completion(None, "error", "", detail=one_line(f"{type(box[0]).__name__}: {box[0]}"))
         elif len(box[0]) != len(prompts):
             failure = Completion(None, "error", "", detail=f"{len(box[0])} completions for {len(prompts)} prompts")

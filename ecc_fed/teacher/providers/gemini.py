@@ -55,6 +55,7 @@ class GeminiTeacher:
         ConfigError: a setting out of range, no key, no SDK, or no price for the model.
     """
 
+    remote = True
     max_batch = 1
 
     def __init__(

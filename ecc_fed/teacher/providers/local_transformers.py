@@ -42,6 +42,7 @@ class LocalTransformersTeacher:
         ConfigError: a setting out of range.
     """
 
+    remote = False
     # The gateway hands over all that waits; what runs together is `batch_size`.
     max_batch = 4096
     input_usd_per_million_tokens = 0.0

@@ -48,6 +48,7 @@ class OpenAICompatibleTeacher:
         ConfigError: a setting out of range, no key, or no price for the model.
     """
 
+    remote = True
     max_batch = 1
 
     def __init__(

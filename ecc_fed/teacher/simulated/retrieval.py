@@ -70,6 +70,7 @@ class RetrievalTeacher:
 
     name = "simulated teacher (retrieval)"
     model = "simulated-retrieval-1"
+    remote = False
     max_batch = 4096
 
     def __init__(

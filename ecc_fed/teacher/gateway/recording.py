@@ -1,0 +1,63 @@
+"""Writes the attempts of one `answer` into the journals of their shops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ecc_fed.core.completion import Completion
+from ecc_fed.core.protocols import Teacher
+from ecc_fed.core.records import TeacherRequest
+from ecc_fed.teacher.cost import cost_of_attempt, cost_usd
+from ecc_fed.teacher.gateway.budget import Spending
+from ecc_fed.teacher.gateway.egress import egress_entries
+from ecc_fed.teacher.gateway.journal import AttemptLine, CallJournal
+from ecc_fed.teacher.gateway.sending import Call
+
+
+class JournalLog:
+    """A `Log` over a `CallJournal`.
+
+    Args:
+        journal: of the shops that ask.
+        teacher: only what leaves the process is noted before it does.
+        requests: by `id` of the call.
+        redaction: what the prompts passed.
+    """
+
+    def __init__(
+        self, journal: CallJournal, teacher: Teacher, requests: Mapping[int, TeacherRequest], redaction: str
+    ) -> None:
+        self._journal = journal
+        self._teacher = teacher
+        self._requests = requests
+        self._redaction = redaction
+
+    def before(self, calls: Sequence[Call]) -> None:
+        """A line for every attempt that is about to leave the process."""
+        if self._teacher.remote:
+            self._write(calls, [None] * len(calls))
+
+    def after(self, calls: Sequence[Call], completions: Sequence[Completion]) -> None:
+        """A line for every attempt that ended."""
+        self._write(calls, completions)
+
+    def _write(self, calls: Sequence[Call], completions: Sequence[Completion | None]) -> None:
+        lines: dict[str, list[AttemptLine]] = {}
+        for call, completion in zip(calls, completions, strict=True):
+            shop_id = self._requests[id(call)].shop_id
+            if tag := self._journal.tag(shop_id):
+                lines.setdefault(shop_id, []).append(self._line(tag, call, completion))
+        for shop_id, of_shop in lines.items():
+            self._journal.write(shop_id, of_shop)
+
+    def _line(self, tag: str, call: Call, completion: Completion | None) -> AttemptLine:
+        if completion is None:
+            reply_tokens = self._teacher.max_output_tokens
+            tokens = call.prompt.tokens + reply_tokens
+            cost = cost_usd(self._teacher, call.prompt.tokens, reply_tokens)
+        else:
+            tokens = completion.input_tokens + completion.output_tokens
+            cost = cost_of_attempt(self._teacher, completion)
+        attempt, request = call.attempts + 1, self._requests[id(call)]
+        entries = egress_entries(request, call, attempt, completion, self._teacher.model, self._redaction)
+        return AttemptLine(tag, call.key, attempt, Spending(1, tokens, cost), tuple(entries), completion)
