@@ -97,17 +97,26 @@ class ShopHost:
             gc.freeze()
             gc.enable()
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
-        """The round's jobs of this host."""
+    def run(self, jobs: Sequence[Job], finished: frozenset[str] = frozenset()) -> Iterator[Finished]:
+        """The round's jobs of this host.
+
+        Args:
+            jobs: all of them, in shop order.
+            finished: shops that have replied already, before a host died. They keep their places, so that
+                the others make up the same batches as they did.
+        """
         assert self._device is not None, "open comes before run"
         waiting, began = deque(jobs), time.perf_counter()
         if jobs:
             self._batches.server_round = records.phase_and_round(jobs[0].message)[1]
         while waiting:
-            wave = [waiting.popleft() for _ in range(min(self._batches.limit, len(waiting)))]
+            places = [waiting.popleft() for _ in range(min(self._batches.limit, len(waiting)))]
+            wave = [job for job in places if job.shop_id not in finished]
+            if not wave:
+                continue
             again: list[int] = []
             started = time.perf_counter()
-            next_wave = list(islice(waiting, self._batches.limit))
+            next_wave = [job for job in islice(waiting, self._batches.limit) if job.shop_id not in finished]
             ahead = threading.Thread(target=self._read_ahead, args=(next_wave,), name="read-ahead", daemon=True)
             start_threads([ahead])
             for ended in self._rendezvous.run([partial(self._reply, job) for job in wave]):

@@ -39,6 +39,12 @@ def _of_hosts(hosts: Sequence[HostReport]) -> Iterator[FailureRow]:
                 f"({halved.reason})",
                 halved.server_round,
             )
+        for restarted in host.restarts:
+            yield FailureRow(
+                "host_restarted",
+                f"host {number}: {restarted.reason}; a new one did its {restarted.shops} unfinished shops again",
+                restarted.server_round,
+            )
 
 
 def _of_teacher(metrics: Sequence[MetricRow]) -> Iterator[FailureRow]:

@@ -49,34 +49,56 @@ def personalized(server_rounds: int, personal_rounds: int) -> FederationPlan:
 class FakeDevice:
     """Keeps each shop's adapter and momentum in `folder`, as a device on disk does.
 
+    A round that is asked for twice starts from the state of the round before it both times.
+
     Behaviour by shop name: `…raises` raises in training, `…lazy` has no examples, `…nan`,
     `…renamed`, `…reshaped`, `…double` hand over a spoilt adapter, `…kills` ends the process in
-    `deadly_rounds`.
+    `deadly_rounds`, the first `deaths` times that such a round is asked for.
     """
 
     def __init__(
-        self, shop_ids: tuple[str, ...], folder: str | None = None, deadly_rounds: tuple[int, ...] = (2,)
+        self,
+        shop_ids: tuple[str, ...],
+        folder: str | None = None,
+        deadly_rounds: tuple[int, ...] = (2,),
+        deaths: int = 1,
     ) -> None:
         self.shop_ids = shop_ids
         self.calls: list[tuple[str, str, int, bool]] = []
         self._folder = None if folder is None else Path(folder)
         self._deadly_rounds = deadly_rounds
-        self._memory: dict[str, dict[str, np.ndarray]] = {}
+        self._deaths = deaths
+        self._memory: dict[str, dict[int, dict[str, np.ndarray]]] = {}
 
-    def _load(self, shop_id: str) -> dict[str, np.ndarray]:
+    def _load(self, shop_id: str, before: int = 1000) -> dict[str, np.ndarray]:
+        """The state of the newest round before the one given."""
         if self._folder is None:
-            return self._memory.get(shop_id, {})
-        path = self._folder / f"{shop_id}.npz"
-        return dict(np.load(path)) if path.exists() else {}
-
-    def _save(self, shop_id: str, state: dict[str, np.ndarray]) -> None:
-        if self._folder is None:
-            self._memory[shop_id] = state
+            rounds = self._memory.get(shop_id, {})
         else:
-            np.savez(self._folder / f"{shop_id}.npz", **state)
+            rounds = {int(path.suffixes[-2][1:]): path for path in self._folder.glob(f"{shop_id}.*.npz")}
+        newest = max((server_round for server_round in rounds if server_round < before), default=None)
+        if newest is None:
+            return {}
+        found = rounds[newest]
+        return dict(np.load(found)) if isinstance(found, Path) else found
 
-    def adapter_of(self, shop_id: str) -> AdapterState:
-        state = self._load(shop_id)
+    def _save(self, shop_id: str, server_round: int, state: dict[str, np.ndarray]) -> None:
+        if self._folder is None:
+            self._memory.setdefault(shop_id, {})[server_round] = state
+        else:
+            np.savez(self._folder / f"{shop_id}.{server_round}.npz", **state)
+
+    def _die(self, server_round: int) -> None:
+        """Ends the process, unless it has died of this round often enough."""
+        assert self._folder is not None, "deaths are counted on disk"
+        grave = self._folder / f"deaths_{server_round}"
+        died = grave.stat().st_size if grave.exists() else 0
+        if died < self._deaths:
+            grave.write_text("x" * (died + 1))
+            os._exit(1)
+
+    def adapter_of(self, shop_id: str, before: int = 1000) -> AdapterState:
+        state = self._load(shop_id, before)
         return {name: state[name] for name in SHAPES} if state else fresh_adapter()
 
     def train(
@@ -86,9 +108,9 @@ class FakeDevice:
         if shop_id.endswith("raises"):
             raise RuntimeError(f"no power at {shop_id}\nsecond line")
         if shop_id.endswith("kills") and server_round in self._deadly_rounds:
-            os._exit(1)
-        adapter = {**self.adapter_of(shop_id), **(incoming or {})}
-        state, target = self._load(shop_id), make_adapter("target", shop_id)
+            self._die(server_round)
+        adapter = {**self.adapter_of(shop_id, server_round), **(incoming or {})}
+        state, target = self._load(shop_id, server_round), make_adapter("target", shop_id)
         new: dict[str, np.ndarray] = {}
         for name, tensor in adapter.items():
             new[name] = tensor
@@ -98,7 +120,7 @@ class FakeDevice:
             momentum = np.float32(0.9) * momentum + (tensor - target[name])
             new[f"momentum.{name}"] = momentum
             new[name] = tensor - np.float32(0.1) * momentum
-        self._save(shop_id, new)
+        self._save(shop_id, server_round, new)
         sent = dict(select({name: new[name] for name in SHAPES}, exchange.up))
         num_examples = 0 if shop_id.endswith("lazy") else 10 + len(shop_id)
         adapter = _spoilt(sent, shop_id) if sent else {}

@@ -31,6 +31,7 @@ from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, as_json
 from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.in_process import InProcessHosts
+from ecc_fed.hosts.jobs import Job
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.runs.failures import failure_rows
 from ecc_fed.runs.federation import run_federation
@@ -115,6 +116,41 @@ def test_shops_of_a_batch_are_fine_tuned_in_one_batch(tmp_path):
     assert report.shops_per_batch == 3
     assert report.batch_reason == "runtime.shops_per_batch=3"
     assert set(report.service_seconds) == {"end_model", "judge", "teacher"}
+
+
+def test_work_that_is_done_again_makes_up_the_batches_that_it_made_up_before(tmp_path):
+    waves: list[list[str]] = []
+
+    class Noting(ShopDevices):
+        def train(self, shop_id, server_round, incoming, exchange):
+            waves[-1].append(shop_id)
+            return super().train(shop_id, server_round, incoming, exchange)
+
+        def read_ahead(self, before_round):
+            waves.append([])  # as a wave starts
+            super().read_ahead(before_round)
+
+    def build(shop_ids: tuple[str, ...]) -> ShopDevices:
+        device = device_of(tmp_path, fakes.services(), shop_ids)
+        device.__class__ = Noting
+        return device
+
+    jobs: list[Job] = []
+
+    class Taking(InProcessHosts):
+        def run(self, given):
+            jobs.extend(given)
+            return super().run(given)
+
+    run_federation(local(1), NAMES, build, Taking(), settings=HostSettings(shops_per_batch=2))
+    assert waves[3:6] == [["a", "b"], ["c", "d"], ["e"]]  # after the evaluation of the base
+    del waves[:]
+    host = ShopHost()
+    host.open(build, tuple(NAMES), HostSettings(shops_per_batch=2))
+    again = [job for job in jobs if job.message.metadata.message_type == "train"]
+    replies = [finished.shop_id for finished in host.run(again, frozenset("abc"))]
+    assert (replies, waves) == (["d", "e"], [["d"], ["e"]])
+    assert host._device._ahead == {}
 
 
 class WaitingModel(fakes.CountingModel):

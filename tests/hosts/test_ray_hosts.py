@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.ray_hosts import RayHosts
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import _connect, ray_hosts
+from ecc_fed.runs.failures import failure_rows
 from ecc_fed.runs.federation import run_federation
 from tests.federation.fakes import FakeDevice, aggregated, build_fake, local, personalized
 
@@ -75,31 +77,58 @@ def test_with_one_shop_the_second_host_loads_nothing(hosts):
     assert [host.base_loads for host in hosts.reports()] == [1]
 
 
-def test_a_killed_host_loses_its_round_comes_back_once_and_the_run_goes_on(hosts, tmp_path):
-    # Host 0 has a and c, host 1 has b_kills and d: b_kills ends its process in round 2.
-    shop_ids = ["a", "b_kills", "c", "d"]
-    result = run_federation(personalized(4, 1), shop_ids, partial(FakeDevice, folder=str(tmp_path)), hosts)
-    assert [(f.shop_id, f.server_round, f.kind) for f in result.failures] == [
-        ("b_kills", 2, "dropped"),
-        ("d", 2, "dropped"),
-    ]
-    assert "the host's process ended before this shop was done" in result.failures[0].reason
-    assert [sorted(record.shops) for record in result.rounds] == [shop_ids, ["a", "c"], shop_ids, shop_ids]
-    assert sorted(result.final.shops) == shop_ids
-    assert [host.base_loads for host in hosts.reports()] == [1, 2]
+def killed(result: FederationResult, hosts: RayHosts) -> list[tuple[int | None, str]]:
+    """The restarts, as a run tells of them."""
+    rows = failure_rows(result, hosts.reports(), [])
+    return [(row.server_round, row.reason) for row in rows if row.kind == "host_restarted"]
 
 
-def test_a_host_that_dies_again_takes_no_more_part(hosts, tmp_path):
-    device = partial(FakeDevice, folder=str(tmp_path), deadly_rounds=(1, 2))
-    result = run_federation(aggregated(3), ["a", "b_kills"], device, hosts)
+@pytest.mark.parametrize("plan", [personalized(4, 1), aggregated(3)])
+def test_a_killed_host_is_replaced_and_its_round_is_done_again_exactly(hosts, tmp_path, plan):
+    # Host 0 has a, c and e, host 1 has b, d_kills and f: d_kills ends its process in rounds 1 and 3.
+    shop_ids = ["a", "b", "c", "d_kills", "e", "f"]
+    device = partial(FakeDevice, deadly_rounds=(1, 3))
+    for folder in ("calm", "killed"):
+        (tmp_path / folder).mkdir()
+    calm = partial(device, folder=str(tmp_path / "calm"), deaths=0)
+    expected = run_federation(plan, shop_ids, calm, InProcessHosts())
+    result = run_federation(plan, shop_ids, partial(device, folder=str(tmp_path / "killed")), hosts)
+    assert comparable(result) == comparable(expected)
+    assert result.failures == ()
+    again = "host 1: its process ended; a new one did its"
+    (first, told), (second, _) = killed(result, hosts)
+    assert (first, second) == (1, 3)
+    assert told in [f"{again} {left} unfinished shops again" for left in (2, 3)]  # b's reply may have been on its way
+    assert [host.base_loads for host in hosts.reports()] == [1, 3]
+
+
+def test_a_host_that_dies_again_and_again_takes_no_more_part(hosts, tmp_path):
+    device = partial(FakeDevice, folder=str(tmp_path), deadly_rounds=(2,), deaths=9)
+    settings = HostSettings(hosts=2, host_restarts=2)
+    result = run_federation(aggregated(3), ["a", "b_kills"], device, hosts, settings=settings)
     reasons = {(f.server_round, f.phase): f.reason for f in result.failures}
-    assert "process ended" in reasons[1, "train"]
-    assert "process ended" in reasons[2, "train"]
-    assert reasons[3, "train"] == "HostDied: Host 1 died again after its restart and takes no more part"
-    assert (3, "final") in reasons
-    assert [sorted(record.shops) for record in result.rounds] == [["a"], ["a"], ["a"]]
+    gone = (
+        "HostDied: Host 1: its process ended. It takes no more part, as it has been restarted 2 times "
+        "(runtime.host_restarts)"
+    )
+    assert reasons == {(2, "train"): gone, (3, "train"): gone, (3, "final"): gone}
+    assert [sorted(record.shops) for record in result.rounds] == [["a", "b_kills"], ["a"], ["a"]]
+    assert [server_round for server_round, _ in killed(result, hosts)] == [2, 2]
     # The next run starts with all hosts again.
     assert run_federation(aggregated(1), ["a", "b"], build_fake, hosts).failures == ()
+
+
+def build_once(shop_ids: tuple[str, ...], folder: str) -> FakeDevice:
+    if "b_kills" in shop_ids and (Path(folder) / "deaths_2").exists():
+        raise ModelError("the disk with the model is gone")
+    return FakeDevice(shop_ids, folder)
+
+
+def test_a_host_that_cannot_load_again_says_why(hosts, tmp_path):
+    result = run_federation(aggregated(3), ["a", "b_kills"], partial(build_once, folder=str(tmp_path)), hosts)
+    assert [(f.server_round, f.phase) for f in result.failures] == [(2, "train"), (3, "train"), (3, "final")]
+    gone = "HostDied: Host 1 could not be started again: the disk with the model is gone"
+    assert {failure.reason for failure in result.failures} == {gone}
 
 
 def test_a_users_mistake_inside_a_host_comes_out_as_it_is(hosts):
@@ -125,7 +154,7 @@ def test_a_ray_that_is_busy_with_other_work_is_an_error_and_no_endless_wait(host
     import ray
 
     run_federation(local(0), SHOPS, build_fake, hosts)  # both hosts hold a core
-    monkeypatch.setattr("ecc_fed.hosts.ray_hosts._PLACEMENT_SECONDS", 1)
+    monkeypatch.setattr("ecc_fed.hosts.actor._PLACEMENT_SECONDS", 1)
     all_cores = int(ray.cluster_resources()["CPU"])
     with pytest.raises(FederationError, match=rf"found no room on Ray in 1 seconds. It needs {all_cores} CPUs"):
         RayHosts(1, num_cpus=all_cores).open(["a"], build_fake)

@@ -19,7 +19,7 @@ from ecc_fed.federation.results import (
     ShopFailure,
     SkippedRound,
 )
-from ecc_fed.hosts.reports import BatchHalved, HostReport
+from ecc_fed.hosts.reports import BatchHalved, HostReport, HostRestarted
 from ecc_fed.runs.run_info import run_info
 from tests.federation.fakes import local, personalized
 
@@ -40,7 +40,17 @@ RESULT = FederationResult(
 )
 HOSTS = (
     HostReport(1, 100, 7, 3, "few fit", (), 0.0, {"judge": 1.0, "teacher": 2.0}),
-    HostReport(2, 300, 5, 4, "all fit", (BatchHalved(2, 4, 2, "out of memory"),), 0.0, {"judge": 0.5}),
+    HostReport(
+        2,
+        300,
+        5,
+        4,
+        "all fit",
+        (BatchHalved(2, 4, 2, "out of memory"),),
+        0.0,
+        {"judge": 0.5},
+        (HostRestarted(1, 2, "its process ended"),),
+    ),
 )
 
 
@@ -72,6 +82,7 @@ def test_everything_that_went_wrong_stands_there_with_its_reason(info) -> None:
             "host 1: 4 shops at once ran out of memory, from then on 2 (out of memory)",
             2,
         ),
+        FailureRow("host_restarted", "host 1: its process ended; a new one did its 2 unfinished shops again", 1),
         FailureRow("teacher_error", "timeout: slow", 1, "b"),
         FailureRow("teacher_error", "blocked: rude", 1, "b"),
     )

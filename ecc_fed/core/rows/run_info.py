@@ -41,7 +41,7 @@ class Privacy:
 class FailureRow:
     """One thing that went wrong; `shop_id` and `server_round` are None where it concerns none.
 
-    `kind` is one of shop_dropped, shop_refused, round_skipped, batch_halved, teacher_error.
+    `kind` is one of shop_dropped, shop_refused, round_skipped, batch_halved, host_restarted, teacher_error.
     """
 
     kind: str
