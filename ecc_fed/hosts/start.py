@@ -12,6 +12,7 @@ from ecc_fed.core.errors import ConfigError
 from ecc_fed.federation.flower.internals import apply_telemetry_setting
 from ecc_fed.federation.results import FederationError
 from ecc_fed.hosts.ray_hosts import RayHosts
+from ecc_fed.hosts.search_path import job_config
 from ecc_fed.hosts.settings import MEASURED, HostSettings
 
 # Ray keeps messages between processes here; adapters are a few MB per shop and round.
@@ -87,7 +88,7 @@ def _connect(num_cpus: int, ray_address: str | None, use_gpus: bool = False) -> 
 
     try:
         _probe(ray_address)
-        ray.init(address=ray_address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=ray_address, job_config=job_config(), log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"runtime.ray_address={ray_address}: no Ray cluster lets this process in ({error}). Start one with "
@@ -102,6 +103,7 @@ def _start(num_cpus: int, use_gpus: bool) -> None:
     for attempt in range(1, _START_ATTEMPTS + 1):
         try:
             ray.init(
+                job_config=job_config(),
                 address="local",  # without it Ray would join whatever cluster last ran on this machine
                 num_cpus=max(num_cpus, os.cpu_count() or 1),
                 num_gpus=None if use_gpus else 0,  # None: as many as it finds
