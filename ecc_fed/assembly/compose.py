@@ -22,6 +22,8 @@ from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.nodes import node_of, record_of
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.plain_yaml import check_plain
+from ecc_fed.core.secrets import check_secrets
 
 
 def conf_dir() -> Path:
@@ -109,9 +111,10 @@ def to_run_config(composed: DictConfig, allowed: Sequence[str] = ()) -> RunConfi
         allowed: packages whose classes it may name, beside this one.
 
     Raises:
-        ConfigError: a missing or out-of-range value, a class of a package that is not allowed, or an arm, strategy
-            and transforms that do not go together.
+        ConfigError: a missing or out-of-range value, a class of a package that is not allowed, a secret that stands
+            there itself, or an arm, strategy and transforms that do not go together.
     """
+    check_secrets(OmegaConf.to_container(composed, resolve=False))
     missing = sorted(OmegaConf.missing_keys(composed))
     if missing:
         raise ConfigError(f"{missing[0]} has no value. Set {missing[0]}=VALUE.")
@@ -134,6 +137,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), allowed: Sequence[str
     """
     try:
         changes = OmegaConf.from_dotlist(list(overrides))
+        check_plain(path.read_text(encoding="utf-8", errors="replace"))
         loaded = OmegaConf.load(path)
         schema = OmegaConf.structured(node_of(RunConfig))
         return to_run_config(cast(DictConfig, OmegaConf.merge(schema, loaded, changes)), allowed)
@@ -146,5 +150,10 @@ def load_config(path: Path, overrides: Sequence[str] = (), allowed: Sequence[str
 
 
 def to_yaml(composed: DictConfig) -> str:
-    """The resolved config, without Hydra's own part."""
-    return OmegaConf.to_yaml(composed, resolve=True)
+    """The resolved config, without Hydra's own part.
+
+    Where it reads the environment it stays as it was written: what stands in a variable may be a secret, wherever
+    another setting repeats it.
+    """
+    written = OmegaConf.to_yaml(composed, resolve=False)
+    return written if "oc.env" in written else OmegaConf.to_yaml(composed, resolve=True)

@@ -14,10 +14,10 @@ from ecc_fed.core.errors import ConfigError
 
 HIDDEN = "***"
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
-_SECRET_WORDS = frozenset(
-    "key apikey token secret secrets password passwords passwd passphrase credential credentials auth authorization "
-    "bearer cookie cookies".split()
-)
+_SECRET_WORDS = frozenset({
+    "key", "apikey", "token", "secret", "secrets", "password", "passwords", "passwd", "passphrase", "credential",
+    "credentials", "auth", "authorization", "bearer", "cookie", "cookies",
+})  # fmt: skip
 # Upper case only: most keys have small letters.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 # As providers begin their keys; and 20 capitals and digits in one piece, which no variable is called.
@@ -37,44 +37,45 @@ def is_variable(value: object) -> bool:
     return isinstance(value, str) and bool(_VARIABLE.fullmatch(value)) and not _KEY.fullmatch(value)
 
 
-def _looks_secret(value: str) -> bool:
-    return bool(_KEY.fullmatch(value) or _USER_IN_URL.search(value))
-
-
 def _is_given(value: object) -> bool:
-    """Whether there is a value at all that could be secret; an interpolation says where it comes from, not what it is."""
-    return isinstance(value, str) and bool(value) and not (value.startswith("${") and value.endswith("}"))
+    """Whether there is a value that can be secret; an interpolation says where one comes from, not what it is."""
+    if isinstance(value, str):
+        return bool(value) and not (value.startswith("${") and value.endswith("}"))
+    return value is not None and not isinstance(value, bool)
 
 
-def without_secrets(value: Any, name: str = "") -> Any:
+def without_secrets(value: Any, secret: bool = False, variable: bool = False) -> Any:
     """Plain values of a config as they may be shown, a secret as `***`.
 
     Args:
         value: mappings, lists and plain values.
-        name: the setting's own.
+        secret: stands below the name of a secret.
+        variable: stands below a name that ends in `_env`.
     """
     if isinstance(value, Mapping):
-        return {key: without_secrets(held, str(key)) for key, held in value.items()}
+        return {
+            key: without_secrets(held, secret or is_secret_name(str(key)), str(key).endswith("_env"))
+            for key, held in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [without_secrets(each, name) for each in value]
-    if not _is_given(value) and (isinstance(value, str) or value is None):
-        return value
-    if is_secret_name(name) and not (name.endswith("_env") and is_variable(value)) and not isinstance(value, bool):
+        return [without_secrets(each, secret, variable) for each in value]
+    if _is_given(value) and (secret or variable) and not (variable and is_variable(value)):
         return HIDDEN
     if isinstance(value, str):
         return HIDDEN if _KEY.fullmatch(value) else _USER_IN_URL.sub(HIDDEN, value)
     return value
 
 
-def _leaves(value: Any, path: str, name: str) -> Iterator[tuple[str, str, Any]]:
+def _leaves(value: Any, path: str, secret: bool) -> Iterator[tuple[str, bool, Any]]:
+    """(path, whether a name on it is that of a secret, value)."""
     if isinstance(value, Mapping):
         for key, held in value.items():
-            yield from _leaves(held, f"{path}.{key}".lstrip("."), str(key))
+            yield from _leaves(held, f"{path}.{key}".lstrip("."), secret or is_secret_name(str(key)))
     elif isinstance(value, list | tuple):
         for held in value:
-            yield from _leaves(held, path, name)
+            yield from _leaves(held, path, secret)
     else:
-        yield path, name, value
+        yield path, secret, value
 
 
 def check_secrets(values: Any) -> None:
@@ -86,16 +87,16 @@ def check_secrets(values: Any) -> None:
     Raises:
         ConfigError: names the setting.
     """
-    for path, name, value in _leaves(values, "", ""):
+    for path, secret, value in _leaves(values, "", False):
         if not _is_given(value):
             continue
-        if name.endswith("_env"):
+        if path.endswith("_env"):
             if not is_variable(value):
                 raise ConfigError(
                     f"{path} must be the name of an environment variable in capital letters, such as GEMINI_API_KEY; "
                     "the key itself belongs into that variable, never into a setting"
                 )
-        elif is_secret_name(name) or _looks_secret(value):
+        elif secret or (isinstance(value, str) and (_KEY.fullmatch(value) or _USER_IN_URL.search(value))):
             raise ConfigError(
                 f"{path} holds a secret, and a config is written down. Put it into an environment variable: "
                 f"{path}='${{oc.env:NAME}}'"

@@ -6,6 +6,8 @@ from typing import Any
 import yaml
 
 from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.plain_yaml import check_plain
+from ecc_fed.core.secrets import without_secrets
 from ecc_fed.reporting.run import Run
 
 # Config groups that say where and by which plan, not what.
@@ -21,16 +23,27 @@ def _flat(value: Any, prefix: str) -> dict[str, str]:
     return {prefix.lstrip("."): text}
 
 
-def settings_of(run: Run) -> dict[str, str]:
-    """Everything that may have been swept, flat: first what `run.json` tells, then the resolved config."""
-    told = {key: value for key in _RUN_SETTINGS if (value := getattr(run.info, key)) is not None}
+def read_config(run: Run) -> Any:
+    """The run's config as plain values; empty where there is none.
+
+    Raises:
+        RunDirectoryError: it is not YAML, or nested beyond all reason.
+    """
+    text = run.config or ""
     try:
-        config = yaml.safe_load(run.config or "") or {}
+        check_plain(text)
+        return yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         line = error.problem_mark.line + 1 if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark else "?"
         raise RunDirectoryError(
             f"{run.directory.config}, line {line}: not YAML; repair it or remove the file"
         ) from error
+
+
+def settings_of(run: Run) -> dict[str, str]:
+    """Everything that may have been swept, flat: first what `run.json` tells, then the resolved config."""
+    told = {key: value for key in _RUN_SETTINGS if (value := getattr(run.info, key)) is not None}
+    config = without_secrets(read_config(run))
     chosen = (
         {key: value for key, value in config.items() if key not in _NOT_SETTINGS} if isinstance(config, dict) else {}
     )

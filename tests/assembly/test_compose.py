@@ -117,3 +117,22 @@ def test_a_setting_may_name_another() -> None:
         compose_run(["finetune.steps=${evolution.teacher_examples}", "evolution.teacher_examples=7"])
     )
     assert config.finetune.steps == 7
+
+
+def test_what_comes_from_the_environment_is_not_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_MODEL", "geheim")
+    given = ["teacher=gemini", "teacher.model=${oc.env:MY_MODEL}", "corpus.language=${teacher.model}"]
+    composed = compose_run(given)
+    text = to_yaml(composed)
+    assert "geheim" not in text and "${oc.env:MY_MODEL}" in text
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    config = load_config(tmp_path / "config.yaml")
+    assert config == to_run_config(composed)
+    assert config.teacher["model"] == config.corpus["language"] == "geheim"
+
+
+@pytest.mark.parametrize("text", ["a: &a [1, 2]\nb: *a\n", "a: " + "[" * 99 + "]" * 99])
+def test_a_config_of_somebody_elses_cannot_grow(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="cannot be read as the config of a run"):
+        load_config(tmp_path / "config.yaml")

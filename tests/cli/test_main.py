@@ -40,6 +40,11 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         (["corpus", "--pairs", "many"], "--pairs many: give a number"),
         (["report", "nowhere"], "nowhere"),
         (["report"], "run"),
+        *[
+            ([*command, "teacher=gemini", f"{name}=sk-abcdefghijklmnop"], f"{name.lstrip('+')} ")
+            for command in (["run"], ["study", "quickstart"], ["corpus"], ["distill", "--yes"])
+            for name in ("teacher.api_key_env", "+teacher.api_key")
+        ],
     ],
 )
 def test_a_users_mistake_is_one_message_and_exit_code_2(
@@ -53,7 +58,7 @@ def test_a_users_mistake_is_one_message_and_exit_code_2(
     assert main(arguments) == 2
     shown = capsys.readouterr()
     assert message in " ".join((shown.out + shown.err).split())
-    assert "Traceback" not in shown.out + shown.err
+    assert "Traceback" not in shown.out + shown.err and "abcdefgh" not in shown.out + shown.err
     assert not list(tmp_path.iterdir()), "a command that cannot start leaves nothing behind"
 
 

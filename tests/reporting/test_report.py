@@ -12,7 +12,6 @@ from ecc_fed.core.errors import RunDirectoryError, UserError
 from ecc_fed.core.rows import FailureRow
 from ecc_fed.core.run_directory import read_jsonl, write_jsonl
 from ecc_fed.reporting.dialogues import choose, verdicts
-from ecc_fed.reporting.page.html import without_secrets
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.study import load_study
 from ecc_fed.reporting.tables.export import csv_table, markdown_table
@@ -155,11 +154,22 @@ def test_files_that_are_not_there_are_said_to_be_missing(make_run):
     assert "no test reply after evolution from shop_00, shop_01" in text
 
 
-def test_keys_in_the_config_are_hidden():
-    config = "teacher:\n  api_key: sk-1\n  MyApiKey: 'x y'\n  api_key_env: null\n  max_tokens: 77\n  password: ''\n"
-    assert without_secrets(config) == (
-        "teacher:\n  api_key: (hidden)\n  MyApiKey: (hidden)\n  api_key_env: null\n  max_tokens: 77\n  password: ''\n"
+def test_secrets_in_the_config_are_hidden_wherever_they_stand(make_run):
+    config = (
+        "teacher:\n  api_key: |\n    geheim-1\n  headers: {Authorization: [geheim-2, {x: geheim-3}]}\n"
+        "  url: https://geheim-4:geheim-5@host/v1\n  api_key_env: MY_KEY\n  max_tokens: 77\n"
+        "  wrong_key_env: geheim-6\n  model: sk-geheim-7-0123456789\n"
     )
+    page = report([make_run("run", shops=1, queries=2, config=config)], console=None).read_text()
+    assert "geheim" not in page
+    for shown in ("api_key: &#39;***&#39;", "url: https://***@host/v1", "api_key_env: MY_KEY", "max_tokens: 77"):
+        assert shown in page
+
+
+@pytest.mark.parametrize("config", ["a: &a [1]\nb: *a\n", "a: " + "[" * 200, "a: [\n"])
+def test_a_config_that_would_grow_is_refused_by_its_line(make_run, config):
+    with pytest.raises(RunDirectoryError, match=r"config\.yaml, line \d: not YAML"):
+        report([make_run("run", shops=1, queries=2, config=config)], console=None)
 
 
 def test_terminal(make_run, study_folder):

@@ -1,25 +1,21 @@
 """`report.html`: one file that opens offline. Style and plots stand inside, and every text is escaped."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ecc_fed.core.rows import RunInfo
+from ecc_fed.core.secrets import without_secrets
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.page import comparison, costs, quality
 from ecc_fed.reporting.plots import arms, rounds, shops
 from ecc_fed.reporting.study import Study
+from ecc_fed.reporting.sweep import read_config
 from ecc_fed.reporting.tables.rows import ArmRow, arm_rows, cost_cells, quality_cells
-
-# A key typed into an override would otherwise travel with every shared report.
-_SECRET = re.compile(
-    r"^(\s*[\w.-]*(?:api_?key|secret|password|credential)[\w.-]*[ \t]*:)(?![ \t]*(?:null|~|''|\"\")?[ \t]*$).+$",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 
 @dataclass(frozen=True)
@@ -28,11 +24,6 @@ class Config:
 
     title: str
     text: str
-
-
-def without_secrets(config: str) -> str:
-    """The config with the values of keys and passwords left out."""
-    return _SECRET.sub(r"\1 (hidden)", config)
 
 
 def _configs(study: Study) -> list[Config]:
@@ -44,7 +35,9 @@ def _configs(study: Study) -> list[Config]:
         if len(group.runs) > 1:
             title += f" (also ran with seed {', '.join(str(seed) for seed in group.seeds[1:])})"
         if run.config is not None:
-            found.append(Config(title, without_secrets(run.config)))
+            # A key that stands in it would otherwise travel with every shared report.
+            shown = without_secrets(read_config(run))
+            found.append(Config(title, yaml.safe_dump(shown, allow_unicode=True, sort_keys=False)))
     return found
 
 
