@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ecc_fed.cli.arguments import refuse_flags, take_allowed, take_value
 from ecc_fed.cli.chat_replay import print_replay
+from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Turn
 from ecc_fed.evolution.review.session import Answer, Review, sole_chat
@@ -43,7 +44,7 @@ _CUSTOMER = "customer> "
 def main(arguments: list[str]) -> int:
     """Talks or replays; returns the exit code."""
     if any(argument in ("-h", "--help") for argument in arguments):
-        Console().print(_HELP.format(commands=_COMMANDS), highlight=False)
+        TextConsole().print(_HELP.format(commands=_COMMANDS), highlight=False)
         return 0
     rest = list(arguments)
     replays = "--replay" in rest
@@ -59,7 +60,7 @@ def main(arguments: list[str]) -> int:
     if shop_id is None or shop_id not in run.shop_ids:
         given = "Name a shop with --shop" if shop_id is None else f"There is no shop {shop_id}"
         raise UserError(f"{given}. The shops of {folders[0]}: {list_shops(run)}.")
-    console = Console(soft_wrap=True, highlight=False)
+    console = TextConsole(soft_wrap=True, highlight=False)
     if replays:
         print_replay(_opened(run, shop_id), console)
         return 0
@@ -69,7 +70,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _opened(run: FinishedRun, shop_id: str) -> Review:
-    with Console(stderr=True).status("Loading the models"):
+    with TextConsole(stderr=True).status("Loading the models"):
         return open_review(run, shop_id)
 
 
@@ -126,7 +127,7 @@ class Chat:
         self._context = (*answer.pair.prompt, Turn("agent", answer.reply))
 
     def _say(self, piece: str) -> None:
-        self._console.print(_harmless(piece), end="", markup=False)
+        self._console.print(piece, end="", markup=False)
         self._console.file.flush()
 
     def _mark(self, command: str, better: str) -> None:
@@ -175,12 +176,7 @@ class Chat:
 
     def _tell(self, text: str) -> None:
         for line in text.split("\n"):
-            self._console.print(f"  {_harmless(line)}", style="dim", markup=False)
-
-
-def _harmless(text: str) -> str:
-    """Without control characters, which a model or a cloud might send to the terminal."""
-    return "".join(c for c in text if c.isprintable() or c == "\n")
+            self._console.print(f"  {line}", style="dim", markup=False)
 
 
 def _lines(console: Console) -> Iterator[str]:
@@ -204,6 +200,6 @@ def _lines(console: Console) -> Iterator[str]:
         if not at_terminal:
             if not line:
                 return
-            console.print(f"{_CUSTOMER}{_harmless(line.rstrip())}", markup=False)
+            console.print(f"{_CUSTOMER}{line.rstrip()}", markup=False)
         # A lone surrogate, as a terminal gives for bytes that are no text, has no place in a dialogue.
         yield line.encode("utf-8", "replace").decode()

@@ -92,12 +92,12 @@ def print_replay(review: Review, console: Console) -> None:
             tuple(map(_row, rows)),
         ),
     )
-    console.print(f"The same for other tools: {path}")
+    console.print(f"The same for other tools: {path}", markup=False)
 
 
 def _table(review: Review, rows: list[Replayed]) -> Table:
     title = f"{review.shop.shop_id}, after {review.lessons} lessons: every marked query again"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for column in ("query", "reply then", "mark", "score", "reply now", "score"):
         table.add_column(column, overflow="fold")
     for row in rows:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ecc_fed.cli.arguments import refuse_flags, take_value
+from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
 from ecc_fed.end_model.chatglm3 import convert_chatglm3
 
@@ -23,7 +23,7 @@ Needs the extra: pip install 'ecc-fed\\[chatglm3]'
 
 def main(arguments: list[str]) -> int:
     """Converts; returns the exit code."""
-    console = Console()
+    console = TextConsole()
     if any(argument in ("-h", "--help") for argument in arguments):
         console.print(_HELP, highlight=False)
         return 0
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if len(rest) != 2:
         raise UserError("Give two folders: ecc-fed convert-chatglm3 SRC DST")
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=TextConsole(stderr=True)) as progress:
         tasks = {}
 
         def on_progress(stage: str, done: int, total: int) -> None:
@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
     console.print(
         f"{converted.destination}: {converted.tensors} tensors, {converted.parameters:,} parameters in "
         f"{converted.dtype}, {converted.weight_bytes:,} bytes, from {converted.source_tensors} tensors.",
+        markup=False,
         highlight=False,
     )
     if converted.tokenizer_differences:
@@ -54,5 +55,7 @@ def main(arguments: list[str]) -> int:
             style="yellow",
             highlight=False,
         )
-    console.print(f"Next: ecc-fed run end_model=chatglm3_6b end_model.path={converted.destination}", highlight=False)
+    console.print(
+        f"Next: ecc-fed run end_model=chatglm3_6b end_model.path={converted.destination}", markup=False, highlight=False
+    )
     return 0

@@ -7,10 +7,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ecc_fed.assembly.build import build_corpus
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
+from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Pair, Shop
 from ecc_fed.corpus.report import CorpusReport, StepCount
@@ -28,7 +30,7 @@ _HELP = """[bold]ecc-fed corpus[/] \\[--json] \\[--pairs N] \\[overrides]   how 
 
 
 def _step_table(title: str, steps: dict[str, StepCount | None]) -> Table:
-    table = Table("", "in", "kept", "dropped, by reason", title=title, title_justify="left")
+    table = Table("", "in", "kept", "dropped, by reason", title=Text(title), title_justify="left")
     for name, step in steps.items():
         if step is not None:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.dropped.items()) if count)
@@ -40,7 +42,7 @@ def _shop_table(shops: list[Shop]) -> Table:
     table = Table("shop", "history", "stream", "test", "description", title="Pairs of each shop", title_justify="left")
     for shop in shops:
         counts = (len(shop.history), len(shop.stream), len(shop.test))
-        table.add_row(shop.shop_id, *map(str, counts), shop.description)
+        table.add_row(Text(shop.shop_id), *map(str, counts), Text(shop.description))
     return table
 
 
@@ -84,7 +86,7 @@ def _print_pairs(pairs: tuple[Pair, ...], console: Console) -> None:
 def main(arguments: list[str]) -> int:
     """Shows a corpus; returns the exit code."""
     if any(argument in ("-h", "--help") for argument in arguments):
-        Console().print(_HELP, highlight=False)
+        TextConsole().print(_HELP, highlight=False)
         return 0
     rest = list(arguments)
     as_json = "--json" in rest
@@ -97,8 +99,8 @@ def main(arguments: list[str]) -> int:
     flags, overrides, folders = split_flags(rest)
     refuse_flags(flags)
     config = to_run_config(compose_run(overrides, folders), allowed)
-    console = Console()
-    with Console(stderr=True).status("Reading and splitting the corpus"):
+    console = TextConsole()
+    with TextConsole(stderr=True).status("Reading and splitting the corpus"):
         corpus = build_corpus(config)
         shops = [corpus.shop(shop_id) for shop_id in corpus.shop_ids()]
         report: CorpusReport | None = getattr(corpus, "report", lambda: None)()

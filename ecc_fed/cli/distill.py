@@ -13,6 +13,7 @@ from ecc_fed.assembly.build import Cloud, build_cloud, build_corpus
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
+from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Split
@@ -44,7 +45,7 @@ The exit code is 0 when every query has its reply.
 def main(arguments: list[str]) -> int:
     """Fills a data set; returns the exit code."""
     if any(argument in ("-h", "--help") for argument in arguments):
-        Console().print(_HELP, highlight=False)
+        TextConsole().print(_HELP, highlight=False)
         return 0
     rest = list(arguments)
     yes = "--yes" in rest
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> int:
     cache = config.gateway.cache_path or ":memory:"
     config = replace(config, gateway=replace(config.gateway, cache_path=cache))
     language = config.gateway.language
-    console = Console(stderr=True)
+    console = TextConsole(stderr=True)
     with console.status("Reading the corpus"):
         cloud = build_cloud(config)
         corpus = build_corpus(config)

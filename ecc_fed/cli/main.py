@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from rich.console import Console
 
 from ecc_fed import __version__
+from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import EccError
+from ecc_fed.core.outside_text import cut
 
 # A command's arguments -> its exit code.
 Command = Callable[[list[str]], int]
@@ -108,16 +110,17 @@ def _quiet_libraries() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit code (2 for the user's mistakes, 130 when interrupted)."""
     given = sys.argv[1:] if arguments is None else arguments
-    console = Console(stderr=True)
+    console = TextConsole(stderr=True)
     if not given or given[0] in ("-h", "--help", "help"):
-        _print_help(Console())
+        _print_help(TextConsole())
         return 0 if given else 2
     if given[0] == "--version":
-        Console().print(__version__, highlight=False)
+        TextConsole().print(__version__, highlight=False)
         return 0
     command, rest = given[0], given[1:]
     if command not in COMMANDS:
-        console.print(f"[red]There is no command {command}.[/] Commands: {', '.join(COMMANDS)}.", highlight=False)
+        text = f"There is no command {command}. Commands: {', '.join(COMMANDS)}."
+        console.print(cut(text), markup=False, highlight=False, soft_wrap=True)
         return 2
     _quiet_libraries()
     try:
@@ -125,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
         return load()(rest)
     except EccError as error:
         console.print("[red]Error:[/]", end=" ")
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        console.print(cut(str(error)), markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt:
         console.print("Stopped. What was finished is kept.", highlight=False)

@@ -20,16 +20,16 @@ def run_progress(title: str, console: Console) -> Iterator[OnProgress]:
         def print_stage(stage: str, done: int, total: int) -> None:
             if stage not in seen:
                 seen.add(stage)
-                console.print(f"{title}: {stage}", highlight=False)
+                console.print(f"{title}: {stage}", markup=False, highlight=False)
 
         yield print_stage
         return
     columns = (
-        TextColumn("[bold]{task.description:<14}"),
+        TextColumn("{task.description:<14}", style="bold", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[stage]}"),
+        TextColumn("{task.fields[stage]}", markup=False),
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(title, total=None, stage="starting")

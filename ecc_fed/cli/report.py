@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from ecc_fed.cli.arguments import refuse_flags, take_value
+from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
 from ecc_fed.reporting.report import report
 
@@ -21,12 +20,12 @@ _HELP = """[bold]ecc-fed report DIR...[/] \\[--out DIR]   tables, plots and one 
 def main(arguments: list[str]) -> int:
     """Writes a report; returns the exit code."""
     if any(argument in ("-h", "--help") for argument in arguments):
-        Console().print(_HELP, highlight=False)
+        TextConsole().print(_HELP, highlight=False)
         return 0
     rest = list(arguments)
     out = take_value(rest, "--out")
     refuse_flags([argument for argument in rest if argument.startswith("-")], ())
     if not rest:
         raise UserError("Name a run directory or a folder that holds runs: ecc-fed report runs")
-    report([Path(name) for name in rest], Path(out) if out else None, Console())
+    report([Path(name) for name in rest], Path(out) if out else None, TextConsole())
     return 0

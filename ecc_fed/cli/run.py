@@ -12,13 +12,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from rich.console import Console
 
 from ecc_fed.assembly.compose import check_hydra, compose_run, conf_dir, register_schema, to_run_config, to_yaml
 from ecc_fed.assembly.federation import build_arm
 from ecc_fed.cli.arguments import split_flags, take_allowed
+from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, EccError
+from ecc_fed.core.outside_text import cut
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.hosting import open_hosts
@@ -46,7 +47,7 @@ def _print_help() -> None:
     for group in sorted(path for path in conf_dir().iterdir() if path.is_dir()):
         names = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
         lines.append(f"  [cyan]{group.name:<11}[/] {names}")
-    Console().print(_HELP.format(groups="\n".join(lines)), highlight=False)
+    TextConsole().print(_HELP.format(groups="\n".join(lines)), highlight=False)
 
 
 def check_overrides(
@@ -81,7 +82,7 @@ def main(arguments: list[str]) -> int:
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
     check_overrides(overrides, multirun, folders, allowed)
     register_schema()
-    console = Console(stderr=True)
+    console = TextConsole(stderr=True)
     codes: list[int] = []
 
     def job(composed: DictConfig) -> None:
@@ -94,11 +95,11 @@ def main(arguments: list[str]) -> int:
                 write_summary(directory.root)
             from ecc_fed.reporting.report import report  # plotting takes seconds to import: no mistake waits for it
 
-            report([directory.root], console=Console())
+            report([directory.root], console=TextConsole())
         except EccError as error:
             if not multirun:
                 raise _Carried(error) from error
-            console.print(f"Error in {directory.root}: {error}", markup=False, highlight=False)
+            console.print(f"Error in {directory.root}: {cut(str(error))}", markup=False, highlight=False)
             codes.append(error.exit_code)
 
     sys.argv = ["ecc-fed run", *arguments]

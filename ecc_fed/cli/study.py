@@ -6,10 +6,9 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from ecc_fed.assembly.build import build_view
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
+from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.runs.study import plan_study, run_study, studies
 
@@ -30,7 +29,7 @@ def main(arguments: list[str]) -> int:
     """Runs a study; returns the exit code."""
     if not arguments or any(argument in ("-h", "--help") for argument in arguments):
         lines = "\n".join(f"  [cyan]{name:<16}[/] {line}" for name, line in studies().items())
-        Console().print(_HELP.format(studies=lines), highlight=False)
+        TextConsole().print(_HELP.format(studies=lines), highlight=False)
         return 0 if arguments else 2
     name, *rest = arguments
     given = take_value(rest, "--out")
@@ -40,11 +39,11 @@ def main(arguments: list[str]) -> int:
     refuse_flags(flags)
     runs = plan_study(name, overrides, folders, allowed)
     view = build_view(runs[0].config)
-    run_study(runs, out, partial(run_progress, console=Console(stderr=True)))
+    run_study(runs, out, partial(run_progress, console=TextConsole(stderr=True)))
     # Plotting takes seconds to import; no mistake waits for it.
     from ecc_fed.reporting.report import report
 
-    report([out], console=Console())
+    report([out], console=TextConsole())
     for path in view.write(out, out) if view is not None else ():
-        Console().print(f"Written: {path}", markup=False, highlight=False, soft_wrap=True)
+        TextConsole().print(f"Written: {path}", markup=False, highlight=False, soft_wrap=True)
     return 0

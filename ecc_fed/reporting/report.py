@@ -39,11 +39,11 @@ def _panel(dialogue: Dialogue, cloud_name: str) -> Panel:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for turn in before.context:
-        grid.add_row(turn.role, _said(turn.text))
+        grid.add_row(Text(turn.role), _said(turn.text))
     grid.add_row("customer", _said(before.query))
     grid.add_row("human agent", _said(before.reference))
     if dialogue.cloud_reply is not None:
-        grid.add_row(cloud_name.lower(), _said(dialogue.cloud_reply))
+        grid.add_row(Text(cloud_name.lower()), _said(dialogue.cloud_reply))
     grid.add_row("before", _said(before.reply, before))
     for arm, row in dialogue.after.items():
         grid.add_row(Text(arm), _said(row.reply, row))

@@ -5,6 +5,7 @@ A setting counts as swept if it differs between runs of the same arm and seed; s
 change together are named once.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,7 +119,7 @@ def find_runs(directories: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     finished: set[Path] = set()
     unfinished: set[Path] = set()
     for directory in map(Path, directories):
-        if not directory.is_dir():
+        if not os.path.isdir(directory):  # noqa: PTH112  # False too for a name that no file system takes
             raise UserError(f"{directory} is no folder. Give the folder of a run, or one that holds runs.")
         run_files = {path.parent.resolve() for path in directory.rglob("run.json")}
         started = {path.parent.parent.resolve() for path in directory.rglob(".hydra/config.yaml")} - run_files

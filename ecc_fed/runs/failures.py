@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ecc_fed.core.outside_text import cut
 from ecc_fed.core.rows import FailureRow, MetricRow
 from ecc_fed.federation.results import FederationResult
 from ecc_fed.hosts.reports import HostReport
@@ -24,10 +25,10 @@ def failure_rows(
 
 def _of_shops_and_rounds(result: FederationResult) -> Iterator[FailureRow]:
     for failure in result.failures:
-        reason = f"{failure.phase}: {failure.reason}"
+        reason = cut(f"{failure.phase}: {failure.reason}")
         yield FailureRow(f"shop_{failure.kind}", reason, failure.server_round, failure.shop_id)
     for skipped in result.skipped_rounds:
-        yield FailureRow("round_skipped", skipped.reason, skipped.server_round)
+        yield FailureRow("round_skipped", cut(skipped.reason), skipped.server_round)
 
 
 def _of_hosts(hosts: Sequence[HostReport]) -> Iterator[FailureRow]:
@@ -50,4 +51,4 @@ def _of_hosts(hosts: Sequence[HostReport]) -> Iterator[FailureRow]:
 def _of_teacher(metrics: Sequence[MetricRow]) -> Iterator[FailureRow]:
     for row in metrics:
         for reason in row.teacher_errors:
-            yield FailureRow("teacher_error", reason, row.server_round, row.shop_id)
+            yield FailureRow("teacher_error", cut(reason), row.server_round, row.shop_id)

@@ -8,6 +8,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ecc_fed.core.outside_text import visible
 from ecc_fed.core.rows import RunInfo
 from ecc_fed.core.secrets import without_secrets
 from ecc_fed.reporting.dialogues import choose, verdicts
@@ -117,7 +118,9 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "configs": _configs(study),
         "versions": _versions(study),
         # Our own drawings: matplotlib escapes the texts in them.
-        "plots": {name: [Markup(svg) for svg in drawn if svg is not None] for name, drawn in _plots(study).items()},
+        "plots": {
+            name: [Markup(visible(svg)) for svg in drawn if svg is not None] for name, drawn in _plots(study).items()
+        },
     }
 
 
@@ -131,6 +134,11 @@ def _plots(study: Study) -> dict[str, list[str | None]]:
     }
 
 
+def _shown(value: Any) -> Any:
+    """A text with its control characters as escapes; whatever else the page holds as it is."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def render(study: Study, rows: list[ArmRow] | None = None) -> str:
     """The page for one run or several.
 
@@ -141,6 +149,7 @@ def render(study: Study, rows: list[ArmRow] | None = None) -> str:
     environment = Environment(
         loader=PackageLoader("ecc_fed.reporting.page"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

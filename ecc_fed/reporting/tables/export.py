@@ -2,8 +2,10 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
+from ecc_fed.core.outside_text import visible
 from ecc_fed.core.rows import Phase
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate
@@ -13,18 +15,28 @@ from ecc_fed.reporting.run import Run
 from ecc_fed.reporting.study import Group, Study
 from ecc_fed.reporting.tables.rows import HEADLINE, ArmRow, cells
 
+# What Markdown, or the HTML in it, would take for more than text.
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#|~!&]")
+# What a spreadsheet would take for a formula, were a cell to begin with it.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def _escape_markdown(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return visible(_MARKDOWN.sub(r"\\\g<0>", text)).replace("\n", " ")
+
+
+def _text_cell(text: str) -> str:
+    """A cell of CSV that stays text in a spreadsheet."""
+    return f"'{visible(text)}" if text.startswith(_FORMULA) else visible(text)
 
 
 def markdown_table(rows: Sequence[ArmRow]) -> str:
     """The table in Markdown, an arm a line."""
-    body = [{"Arm": row.group.label, "Seeds": str(len(row.group.runs)), **cells(row)} for row in rows]
+    body = [{"Arm": _escape_markdown(row.group.label), "Seeds": str(len(row.group.runs)), **cells(row)} for row in rows]
     if not body:
         return ""
     lines = [list(body[0]), ["---"] * len(body[0]), *[list(line.values()) for line in body]]
-    return "".join(f"| {' | '.join(map(_escape_markdown, line))} |\n" for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def run_estimates(group: Group, run: Run, phase: Phase) -> dict[str, Estimate | None]:
@@ -43,7 +55,7 @@ def csv_table(study: Study) -> str:
         if estimate is not None:
             bounds = [f"{bound:.6g}" if bound is not None else "" for bound in (estimate.low, estimate.high)]
             figures = [f"{estimate.mean:.6g}", *bounds, estimate.n]
-        writer.writerow([group.arm, group.variant_label, seed, phase, name, *figures])
+        writer.writerow([_text_cell(group.arm), _text_cell(group.variant_label), seed, phase, name, *figures])
 
     for group in study.groups:
         phases: tuple[tuple[Phase, dict[str, Estimate | None]], ...] = (("base", group.base), ("final", group.final))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from ecc_fed.reporting.formatting import difference_text, estimate_text
 from ecc_fed.reporting.measures import BY_NAME
@@ -26,7 +27,7 @@ def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
         table = Table(show_lines=False, row_styles=["", "dim"], pad_edge=False)
         table.add_column("final, 95% interval")
         for row in rows[start:stop]:
-            table.add_column(row.group.label, justify="right", overflow="fold")
+            table.add_column(Text(row.group.label), justify="right", overflow="fold")
         seeds = [", ".join(map(str, row.group.seeds)) for row in rows[start:stop]]
         table.add_row("Seeds", *seeds)
         for title in titles:
@@ -39,7 +40,7 @@ def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
 def _before_and_after(row: ArmRow) -> Table:
     table = Table(show_lines=False, row_styles=["", "dim"], pad_edge=False)
     for title in ("95% interval", "before", f"after ({row.group.label})", "paired difference"):
-        table.add_column(title, justify="left" if title == "95% interval" else "right", overflow="fold")
+        table.add_column(Text(title), justify="left" if title == "95% interval" else "right", overflow="fold")
     differences = row.group.gain().differences
     for name in HEADLINE:
         measure = BY_NAME[name]
