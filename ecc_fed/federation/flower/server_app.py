@@ -21,10 +21,12 @@ from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, as_json
 from ecc_fed.federation.rounds import Server, run_rounds
 from ecc_fed.federation.wire import records
+from ecc_fed.federation.wire.checks import shown
 
 _log = logging.getLogger("flwr")  # what `flwr run --stream` shows
 
 _POLL_SECONDS = 0.2
+_LONGEST_ID = 200
 
 
 def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> dict[int, str]:
@@ -45,14 +47,24 @@ def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> dict[int, 
     shops: dict[int, str] = {}
     for reply in grid.send_and_receive(asked, timeout=timeout_seconds):
         if reply.has_error():
-            reason = (reply.error.reason or "no reason given").splitlines()[0]
+            reason = shown((reply.error.reason or "no reason given").partition("\n")[0])
             raise FederationError(f"Node {reply.metadata.src_node_id} has no shop to offer: {reason}")
-        shops[reply.metadata.src_node_id] = str(reply.content.config_records[records.CONFIG][records.SHOP_ID])
+        shops[reply.metadata.src_node_id] = _shop_id(reply)
     if len(shops) < len(nodes):
         raise FederationError(f"{len(nodes) - len(shops)} nodes did not answer within {timeout_seconds:g} seconds.")
     if len(set(shops.values())) < len(shops):
         raise FederationError(f"Two nodes stand for the same shop: {', '.join(sorted(shops.values()))}.")
     return dict(sorted(shops.items(), key=lambda item: item[1]))
+
+
+def _shop_id(reply: Message) -> str:
+    shop_id = reply.content.config_records.get(records.CONFIG, ConfigRecord()).get(records.SHOP_ID)
+    if not isinstance(shop_id, str) or not 0 < len(shop_id) <= _LONGEST_ID or not shop_id.isprintable():
+        raise FederationError(
+            f"Node {reply.metadata.src_node_id} says that its shop is {shown(repr(shop_id))}: a name of 1 to "
+            f"{_LONGEST_ID} characters that can be printed is needed."
+        )
+    return shop_id
 
 
 def server_app(build: Callable[[Mapping[str, object]], FederationPlan]) -> ServerApp:
