@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from ecc_fed.assembly.federation import build_arm, build_plan, build_transforms
+from ecc_fed.assembly.federation import build_arm, build_transforms
 from ecc_fed.assembly.flower import config_from_run_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import (
     Corpus,
     EndModel,
@@ -37,11 +38,11 @@ from ecc_fed.evolution.spending import spent_by
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import own_rows, shared_rows
 from ecc_fed.federation.flower.nodes import shop_of
-from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.distillation.generated import read_generated
 from ecc_fed.teacher.gateway.gateway import Gateway
+from ecc_fed.teacher.gateway.settings import GatewaySettings
 
 EMBEDDED = Path(__file__).parent.parent / "end_model" / "embedded"
 
@@ -87,20 +88,6 @@ def build_end_model(config: RunConfig) -> EndModel:
         return open_engine(settings, config.adapter.settings(), config.runtime.engine)
 
     return cast(EndModel, _resident("end_model", key, make))
-
-
-def plan_without_base(config: RunConfig) -> FederationPlan:
-    """The plan of a server that has no host of its own to ask: what adapters look like, it derives from config alone.
-
-    Raises:
-        ModelError: the base's config cannot be read, or its model cannot bear the adapter.
-    """
-    plan = build_plan(config)
-    if not plan.federated:
-        return plan
-    from ecc_fed.end_model.engines.reference.shapes import adapter_shapes  # with torch and peft
-
-    return plan.expecting(adapter_shapes(base_path(config), config.adapter.settings()))
 
 
 def build_similarity(config: RunConfig) -> Any:
@@ -155,6 +142,7 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher |
     redactor: Redactor = instantiate(config.redaction, "redaction", Redactor)
     ledger = MemoryLedger()
     settings = config.gateway
+    _check_prices(settings, teacher)
     gateway = Gateway(
         teacher,
         ledger,
@@ -164,6 +152,18 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher |
         retry=settings.retry(derive_seed(config.seed, "gateway_retry")),
     )
     return Cloud(teacher, gateway, ledger, redactor.name)
+
+
+def _check_prices(settings: GatewaySettings, teacher: Teacher) -> None:
+    """Refuses a limit on money that no call counts against."""
+    if settings.max_cost_usd is not None and not (
+        teacher.input_usd_per_million_tokens or teacher.output_usd_per_million_tokens
+    ):
+        raise ConfigError(
+            f"gateway.max_cost_usd={settings.max_cost_usd:g} bounds nothing: {teacher.name} has no prices. Give "
+            "them in teacher.prices (US dollars per million tokens), or set gateway.max_cost_usd=null and bound "
+            "max_requests or max_tokens"
+        )
 
 
 def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:

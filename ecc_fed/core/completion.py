@@ -98,7 +98,10 @@ class Completion:
     `retry_after_seconds` is the server's own wish before another attempt. `latency_seconds` is
     declared by simulated models; None lets the gateway measure. Token counts are the provider's.
     `cost_usd` is stated where the provider discounts a part of the prompt (its own prompt cache);
-    None prices all tokens at the teacher's rates.
+    None prices all tokens at the teacher's rates. `usage_known`: whether tokens and cost are all that may be
+    billed; None leaves it to the outcome (`gateway.booking`). `usage_note` says why they are not the provider's,
+    `cut` what the answer held beside the reply: thoughts, further turns. `wire_up_bytes` and `wire_down_bytes` are
+    the bodies of request and answer, as far as they are known.
     """
 
     text: str | None
@@ -110,3 +113,8 @@ class Completion:
     retry_after_seconds: float | None = None
     detail: str = ""
     cost_usd: float | None = None
+    usage_known: bool | None = None
+    usage_note: str = ""
+    cut: str = ""
+    wire_up_bytes: int | None = None
+    wire_down_bytes: int | None = None

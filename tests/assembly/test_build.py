@@ -7,10 +7,11 @@ import pytest
 from ecc_fed.assembly import build
 from ecc_fed.assembly.build import EMBEDDED, build_cloud, build_end_model, build_settings
 from ecc_fed.assembly.compose import compose_run, to_run_config
-from ecc_fed.core.errors import BudgetExceeded
+from ecc_fed.core.errors import BudgetExceeded, ConfigError
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.adapters.low_rank import RsLora
 from ecc_fed.end_model.engines import opening
+from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.gateway.settings import GatewaySettings
 
@@ -58,9 +59,16 @@ def test_another_end_model_is_opened_anew(change: str, opened: list[tuple[Any, .
 def test_a_hosts_gateway_has_its_part_of_the_runs_budget() -> None:
     budget = build_cloud(to_run_config(compose_run(["gateway.max_requests=10"])), budget_share=0.3).gateway.budget
     for _ in range(3):
-        budget.reserve(1, 0.0)
+        budget.reserve(Spending(1, 1, 0.0))
     with pytest.raises(BudgetExceeded, match="max_requests is 10, of which this host's shops have 3"):
-        budget.reserve(1, 0.0)
+        budget.reserve(Spending(1, 1, 0.0))
+
+
+def test_a_limit_on_money_needs_prices() -> None:
+    with pytest.raises(ConfigError, match=r"gateway\.max_cost_usd=2 bounds nothing: .* has no prices\. Give them"):
+        build_cloud(to_run_config(compose_run(["teacher=openai_compatible", "gateway.max_cost_usd=2"])))
+    priced = ["gateway.max_cost_usd=2", "teacher=retrieval", "teacher.output_usd_per_million_tokens=1"]
+    assert build_cloud(to_run_config(compose_run(priced))).gateway.budget.max_cost_usd == 2
 
 
 def test_waits_between_attempts_are_drawn_from_the_runs_seed(monkeypatch: pytest.MonkeyPatch) -> None:

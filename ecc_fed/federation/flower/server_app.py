@@ -10,27 +10,27 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.run_directory import write_json
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, as_json
 from ecc_fed.federation.rounds import Server, run_rounds
 from ecc_fed.federation.wire import records
-from ecc_fed.federation.wire.checks import shown
 
 _log = logging.getLogger("flwr")  # what `flwr run --stream` shows
 
 _POLL_SECONDS = 0.2
-_LONGEST_ID = 200
 
 
-def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> dict[int, str]:
-    """Waits for `num_shops` nodes and asks each which shop it stands for; sorted by shop.
+def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> tuple[dict[int, str], list[EgressEntry]]:
+    """Waits for `num_shops` nodes and asks each which shop it stands for; sorted by shop, with the bytes of it.
 
     Raises:
         FederationError: too few nodes in time, a node that cannot say, or two nodes for one shop.
@@ -45,26 +45,25 @@ def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> dict[int, 
         time.sleep(_POLL_SECONDS)
     asked = [Message(RecordDict({records.CONFIG: ConfigRecord()}), node_id, records.QUERY_SHOP) for node_id in nodes]
     shops: dict[int, str] = {}
+    traffic: list[EgressEntry] = []
     for reply in grid.send_and_receive(asked, timeout=timeout_seconds):
         if reply.has_error():
-            reason = shown((reply.error.reason or "no reason given").partition("\n")[0])
+            reason = (reply.error.reason or "no reason given").splitlines()[0]
             raise FederationError(f"Node {reply.metadata.src_node_id} has no shop to offer: {reason}")
-        shops[reply.metadata.src_node_id] = _shop_id(reply)
+        shop_id = str(reply.content.config_records[records.CONFIG][records.SHOP_ID])
+        shops[reply.metadata.src_node_id] = shop_id
+        traffic += records.traffic_entries(shop_id, 0, "up", reply)
     if len(shops) < len(nodes):
         raise FederationError(f"{len(nodes) - len(shops)} nodes did not answer within {timeout_seconds:g} seconds.")
     if len(set(shops.values())) < len(shops):
         raise FederationError(f"Two nodes stand for the same shop: {', '.join(sorted(shops.values()))}.")
-    return dict(sorted(shops.items(), key=lambda item: item[1]))
-
-
-def _shop_id(reply: Message) -> str:
-    shop_id = reply.content.config_records.get(records.CONFIG, ConfigRecord()).get(records.SHOP_ID)
-    if not isinstance(shop_id, str) or not 0 < len(shop_id) <= _LONGEST_ID or not shop_id.isprintable():
-        raise FederationError(
-            f"Node {reply.metadata.src_node_id} says that its shop is {shown(repr(shop_id))}: a name of 1 to "
-            f"{_LONGEST_ID} characters that can be printed is needed."
-        )
-    return shop_id
+    asked_of = {message.metadata.dst_node_id: message for message in asked}
+    traffic += [
+        entry
+        for node_id, shop_id in shops.items()
+        for entry in records.traffic_entries(shop_id, 0, "down", asked_of[node_id])
+    ]
+    return dict(sorted(shops.items(), key=lambda item: item[1])), sorted(traffic, key=lambda entry: entry.shop_id)
 
 
 def server_app(build: Callable[[Mapping[str, object]], FederationPlan]) -> ServerApp:
@@ -80,8 +79,9 @@ def server_app(build: Callable[[Mapping[str, object]], FederationPlan]) -> Serve
         run_config = context.run_config
         plan = build(run_config)
         timeout_seconds = float(run_config.get("reply-timeout-seconds", 3600.0))
-        shops = find_shops(grid, _num_shops(run_config), timeout_seconds)
-        result = as_json(run_rounds(Server(grid, shops, timeout_seconds), plan))
+        shops, asked = find_shops(grid, _num_shops(run_config), timeout_seconds)
+        found = run_rounds(Server(grid, shops, timeout_seconds), plan)
+        result = as_json(replace(found, base=replace(found.base, traffic=(*asked, *found.base.traffic))))
         _log.info("Result: %s", json.dumps(result, ensure_ascii=False))
         if result_path := run_config.get("result-path"):
             write_json(Path(str(result_path)), result)

@@ -81,14 +81,14 @@ class Budget:
         with self._lock:
             self._spent = spent
 
-    def reserve(self, tokens: int, cost_usd: float) -> None:
-        """Holds back one request with at most `tokens` and `cost_usd`.
+    def reserve(self, most: Spending) -> None:
+        """Holds back what a call may use at most.
 
         Raises:
             BudgetExceeded: a limit would be passed; nothing is held back.
         """
         with self._lock:
-            after = Spending(self._spent.requests + 1, self._spent.tokens + tokens, self._spent.cost_usd + cost_usd)
+            after = self._spent + most
             for name, limit, wanted in (
                 ("max_requests", self.max_requests, after.requests),
                 ("max_tokens", self.max_tokens, after.tokens),
@@ -102,11 +102,11 @@ class Budget:
                     )
             self._spent = after
 
-    def settle(self, reserved_tokens: int, reserved_usd: float, tokens: int, cost_usd: float) -> None:
-        """Replaces a reservation by what the call used; the request itself stays counted."""
+    def settle(self, reserved: Spending, used: Spending) -> None:
+        """Replaces a reservation by what the call used."""
         with self._lock:
             self._spent = Spending(
-                self._spent.requests,
-                self._spent.tokens - reserved_tokens + tokens,
-                self._spent.cost_usd - reserved_usd + cost_usd,
+                self._spent.requests - reserved.requests + used.requests,
+                self._spent.tokens - reserved.tokens + used.tokens,
+                self._spent.cost_usd - reserved.cost_usd + used.cost_usd,
             )

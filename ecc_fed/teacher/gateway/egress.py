@@ -17,6 +17,9 @@ def egress_entries(
 ) -> list[EgressEntry]:
     """An entry for every part of the prompt, and one for the reply; parts of no bytes have none.
 
+    `wire_bytes` of the query's entry is the body of the whole request, of the reply's that of the answer, whatever
+    was in it.
+
     The entries "up" sum up to the bytes of the rendered prompt. An attempt that failed counts too:
     its prompt may well have arrived. Without a `completion` the attempt counts as interrupted.
     """
@@ -35,6 +38,16 @@ def egress_entries(
         "attempt": attempt,
         "outcome": INTERRUPTED if completion is None else completion.outcome,
     }
+    if completion is not None and completion.usage_note:
+        details["usage"] = completion.usage_note
+    if completion is not None and completion.cut:
+        details["cut"] = completion.cut
+    wire: dict[str, int] = {}
+    if completion is not None:
+        if completion.wire_up_bytes is not None:
+            wire["query"] = completion.wire_up_bytes
+        if completion.wire_down_bytes:
+            wire["reply"] = completion.wire_down_bytes
     return [
         EgressEntry(
             shop_id=request.shop_id,
@@ -44,8 +57,8 @@ def egress_entries(
             kind=kind,
             num_bytes=num_bytes,
             redaction=redaction,
-            details=details,
+            details={**details, "wire_bytes": wire[kind]} if kind in wire else details,
         )
         for direction, kind, num_bytes in parts
-        if num_bytes
+        if num_bytes or kind in wire
     ]

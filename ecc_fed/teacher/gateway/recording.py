@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ecc_fed.core.completion import Completion
 from ecc_fed.core.protocols import Teacher
 from ecc_fed.core.records import TeacherRequest
-from ecc_fed.teacher.cost import cost_of_attempt, cost_usd
+from ecc_fed.teacher.gateway.booking import expected
 from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.egress import egress_entries
 from ecc_fed.teacher.gateway.journal import AttemptLine, CallJournal
@@ -52,12 +52,9 @@ class JournalLog:
 
     def _line(self, tag: str, call: Call, completion: Completion | None) -> AttemptLine:
         if completion is None:
-            reply_tokens = self._teacher.max_output_tokens
-            tokens = call.prompt.tokens + reply_tokens
-            cost = cost_usd(self._teacher, call.prompt.tokens, reply_tokens)
+            spent = expected(self._teacher, call.prompt)
         else:
-            tokens = completion.input_tokens + completion.output_tokens
-            cost = cost_of_attempt(self._teacher, completion)
+            spent = Spending(1, completion.input_tokens + completion.output_tokens, completion.cost_usd or 0.0)
         attempt, request = call.attempts + 1, self._requests[id(call)]
         entries = egress_entries(request, call, attempt, completion, self._teacher.model, self._redaction)
-        return AttemptLine(tag, call.key, attempt, Spending(1, tokens, cost), tuple(entries), completion)
+        return AttemptLine(tag, call.key, attempt, spent, tuple(entries), completion)

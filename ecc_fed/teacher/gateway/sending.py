@@ -19,10 +19,15 @@ from typing import Protocol
 from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.errors import BudgetExceeded, EccError
 from ecc_fed.core.protocols import Teacher
-from ecc_fed.teacher.cost import cost_of_attempt, cost_usd
-from ecc_fed.teacher.gateway.budget import Budget
+from ecc_fed.teacher.gateway.booking import booked, held_back
+from ecc_fed.teacher.gateway.budget import Budget, Spending
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.prompts import one_line
+
+# No vocabulary's tokens are longer on average; a longer reply is of a server that knows no limit.
+CHARACTERS_PER_TOKEN = 16
+
+_GRACE = 1.25
 
 AfterAttempt = Callable[[list[tuple["Call", Completion]]], None]
 
@@ -112,26 +117,22 @@ class Sender:
         call.delay_seconds = delay or 0.0
         return delay is not None
 
-    def _reserved(self, call: Call) -> tuple[int, float]:
-        """The most that one attempt may use: tokens and US dollars."""
-        tokens, reply_tokens = call.prompt.tokens, self._teacher.max_output_tokens
-        return tokens + reply_tokens, cost_usd(self._teacher, tokens, reply_tokens)
-
     def _within_budget(self, calls: Sequence[Call]) -> tuple[list[Call], str]:
         """The first calls that the budget covers, and why the next is refused."""
         for position, call in enumerate(calls):
             if call.recorded:
                 continue
             try:
-                self._budget.reserve(*self._reserved(call))
+                self._budget.reserve(held_back(self._teacher, call.prompt))
             except BudgetExceeded as refusal:
                 return list(calls[:position]), str(refusal)
         return list(calls), ""
 
     def _settle(self, call: Call, completion: Completion, sent: bool) -> None:
-        cost = cost_of_attempt(self._teacher, completion)
+        cost = completion.cost_usd or 0.0
         if sent:
-            self._budget.settle(*self._reserved(call), completion.input_tokens + completion.output_tokens, cost)
+            used = Spending(1, completion.input_tokens + completion.output_tokens, cost)
+            self._budget.settle(held_back(self._teacher, call.prompt), used)
         call.attempts += 1
         call.cost_usd += cost
         call.completion = completion
@@ -204,8 +205,12 @@ class Sender:
         completions = self._complete_in_time([call.prompt for call in calls])
         measured = self._clock() - started
         return [
-            completion if completion.latency_seconds is not None else replace(completion, latency_seconds=measured)
-            for completion in completions
+            booked(
+                self._teacher,
+                call.prompt,
+                completion if completion.latency_seconds is not None else replace(completion, latency_seconds=measured),
+            )
+            for call, completion in zip(calls, completions, strict=True)
         ]
 
     def _complete_in_time(self, prompts: list[TeacherPrompt]) -> list[Completion]:
@@ -219,33 +224,44 @@ class Sender:
 
         def work() -> None:
             try:
-                box.append([_checked(c) for c in self._teacher.complete(prompts, self._timeout_seconds)])
+                box.append(
+                    [
+                        _checked(completion, self._teacher.max_output_tokens)
+                        for completion in self._teacher.complete(prompts, self._timeout_seconds)
+                    ]
+                )
             except BaseException as error:
                 box.append(error)
 
         thread = threading.Thread(target=work, daemon=True, name="teacher-call")
         thread.start()
-        thread.join(deadline_seconds)
+        # A little longer, for a teacher that keeps its own time knows best what became of the call.
+        thread.join(deadline_seconds * _GRACE)
         if not box:
             failure = Completion(None, "timeout", "", detail=f"no answer within {deadline_seconds:g} s")
         elif isinstance(box[0], BaseException):
             if not isinstance(box[0], Exception):  # not the teacher's failure: the process is to end
                 raise box[0]
-            failure = Completion(None, "error", "", detail=one_line(f"{type(box[0]).__name__}: {box[0]}"))
+            said = one_line(f"{type(box[0]).__name__}: {box[0]}")
+            failure = Completion(None, "error", "", detail=said, usage_known=not self._teacher.remote)
         elif len(box[0]) != len(prompts):
-            failure = Completion(None, "error", "", detail=f"{len(box[0])} completions for {len(prompts)} prompts")
+            said = f"{len(box[0])} completions for {len(prompts)} prompts"
+            failure = Completion(None, "error", "", detail=said, usage_known=not self._teacher.remote)
         else:
             return box[0]
         return [failure] * len(prompts)
 
 
-def _checked(completion: Completion) -> Completion:
-    """Holds a teacher to its word: "ok" has text, nothing else has."""
+def _checked(completion: Completion, max_output_tokens: int) -> Completion:
+    """Holds a teacher to its word: "ok" has text of no more than it was asked for, nothing else has any."""
     if completion.outcome != "ok":
         return replace(completion, text=None)
     text = (completion.text or "").encode("utf-8", "replace").decode("utf-8").strip()
     if not text:
         return replace(completion, text=None, outcome="malformed", detail="the reply is empty")
+    if len(text) > CHARACTERS_PER_TOKEN * max_output_tokens:
+        said = f"the reply has {len(text):,} characters, too many for {max_output_tokens} tokens"
+        return replace(completion, text=None, outcome="malformed", detail=said)
     return replace(completion, text=text)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ecc_fed.core.completion import Completion, Language
@@ -21,34 +21,50 @@ _REMEDIES = {
     404: "check teacher.model and teacher.base_url: models retire, and ids differ between servers",
     413: "the prompt is too long: lower evolution.teacher_examples",
 }
+_UNCONNECTED = {"ConnectError", "ConnectTimeout", "ConnectTimeoutError", "NewConnectionError"} | {
+    "ConnectionRefusedError", "NameResolutionError", "gaierror", "SSLCertVerificationError",
+}  # fmt: skip
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
-# Thoughts that a server without a reasoning parser leaves in the text.
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+# Thoughts that a server without a reasoning parser leaves in the text; some never end.
+_THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as a provider states them, whatever it sent in their place.
+
+    `output_tokens` include thoughts, which are charged as output; `cached_tokens` are those of
+    `input_tokens` that the provider's prompt cache held.
+    """
+
+    input_tokens: Any
+    output_tokens: Any
+    cached_tokens: Any = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A provider's answer in common terms. `stop` is "end", "length", or the provider's word for why it holds back.
 
-    `output_tokens` include thoughts, which are charged as output; `cached_tokens` are those of
-    `input_tokens` that the provider's prompt cache held.
+    `usage` is None where the provider states none; `fault` says why this is no answer of its interface.
     """
 
     text: str
     stop: str
     blocked: bool
     model_version: str
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int = 0
+    usage: Usage | None
+    fault: str = ""
 
 
 def completion_of(answer: Answer, price: Price, language: Language) -> Completion:
     """The completion: "blocked", "malformed" (cut or empty) or "ok"."""
-    text = spoken(answer.text, language)
+    text, cut = spoken(answer.text, language)
     outcome: Outcome = "ok"
     detail = ""
-    if answer.blocked:
+    if answer.fault:
+        outcome, detail = "malformed", answer.fault
+    elif answer.blocked:
         outcome, detail = "blocked", f"held back by the provider: {answer.stop}"
     elif answer.stop == "length":
         # Half a reply as a label would teach the end model to stop in mid-sentence.
@@ -56,31 +72,60 @@ def completion_of(answer: Answer, price: Price, language: Language) -> Completio
     elif answer.stop != "end":
         outcome, detail = "malformed", f"the reply ended for the reason {answer.stop}"
     elif not text:
-        outcome, detail = "malformed", "the reply is empty"
-    return Completion(
+        outcome, detail = "malformed", f"nothing of the reply is left without {cut}" if cut else "the reply is empty"
+    completion = Completion(
         text=text if outcome == "ok" else None,
         outcome=outcome,
         model_version=answer.model_version,
-        input_tokens=answer.input_tokens,
-        output_tokens=answer.output_tokens,
         detail=one_line(detail)[:_DETAIL_CHARACTERS],
-        cost_usd=price.cost_usd(answer.input_tokens, answer.output_tokens, answer.cached_tokens),
+        cut=cut if outcome == "ok" else "",
     )
+    return with_usage(completion, answer.usage, price)
 
 
-def spoken(text: str, language: Language) -> str:
-    """The reply alone: without thoughts before it, and without the speaker's name that the prompt ends in."""
-    said = _THOUGHTS.sub("", text).strip()
-    name = TEMPLATES[language].speakers["agent"].strip()
-    for mark in (name, name.replace("：", ":"), name.replace(":", "：")):
-        said = said.removeprefix(mark)
-    return said.strip()
+def with_usage(completion: Completion, usage: Usage | None, price: Price) -> Completion:
+    """The completion with what its provider says it used, if that can be; else marked as not known."""
+    if usage is None:
+        return replace(completion, usage_known=False)
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+    if any(type(count) is not int or count < 0 for count in counts):
+        return replace(completion, usage_known=False, usage_note=f"refused: usage stated as {counts!r:.80}")
+    cost = price.cost_usd(*counts)
+    return replace(completion, input_tokens=counts[0], output_tokens=counts[1], cost_usd=cost, usage_known=True)
 
 
-def failed(outcome: Outcome, detail: str, retry_after_seconds: float | None = None) -> Completion:
+def spoken(text: str, language: Language) -> tuple[str, str]:
+    """The reply alone, and what was cut from it ("thoughts", "turns", both or nothing).
+
+    A line that begins with a speaker's name begins another turn: a model that goes on with the dialogue
+    by itself has answered before that.
+    """
+    before, end, after = text.partition("</think>")
+    # Their beginning may have stood in the server's template.
+    thoughtless = _THOUGHTS.sub("", after if end and "<think>" not in before else text)
+    agent, customer = (_named(TEMPLATES[language].speakers[role]) for role in ("agent", "customer"))
+    said = re.sub(rf"\A{agent}", "", thoughtless.strip()).strip()
+    alone = re.split(rf"(?:\A|\n)\s*(?:{agent}|{customer})", said, maxsplit=1)[0].strip()
+    cut = [name for name, was in (("thoughts", thoughtless != text), ("turns", alone != said)) if was]
+    return alone, " and ".join(cut)
+
+
+def _named(speaker: str) -> str:
+    """A pattern for the speaker's name with either colon."""
+    return re.escape(speaker.strip(" ：:")) + "[：:]"
+
+
+def failed(
+    outcome: Outcome, detail: str, retry_after_seconds: float | None = None, usage_known: bool | None = None
+) -> Completion:
     """A completion without text."""
     return Completion(
-        None, outcome, "", retry_after_seconds=retry_after_seconds, detail=one_line(detail)[:_DETAIL_CHARACTERS]
+        None,
+        outcome,
+        "",
+        retry_after_seconds=retry_after_seconds,
+        detail=one_line(detail)[:_DETAIL_CHARACTERS],
+        usage_known=usage_known,
     )
 
 
@@ -96,13 +141,30 @@ def failure_of(error: Exception) -> Completion:
     """The completion of an exception below HTTP, by the kinds that httpx, httpx2, requests and protobuf share."""
     kinds = {cls.__name__ for cls in type(error).__mro__}
     said = f"{type(error).__name__}: {error}"
+    # What never reached the provider it cannot bill.
+    known = _never_connected(error)
     if kinds & {"JSONDecodeError", "ParseError", "ValidationError", "UnicodeDecodeError"}:
-        return failed("malformed", f"the answer is no valid JSON of this interface: {said}")
+        return failed("malformed", f"the answer is no valid JSON of this interface: {said}", usage_known=known)
     if kinds & {"TimeoutException", "Timeout", "TimeoutError"}:
-        return failed("timeout", f"no answer in time: {said}")
+        return failed("timeout", f"no answer in time: {said}", usage_known=known)
     if kinds & {"TransportError", "RequestException", "ConnectionError", "HTTPException"}:
-        return failed("unavailable", f"no connection, or it broke: {said}")
-    return failed("error", said)
+        return failed("unavailable", f"no connection, or it broke: {said}", usage_known=known)
+    return failed("error", said, usage_known=known)
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Whether an exception, or one behind it, says that no connection was made."""
+    waiting: list[object] = [error]
+    seen: set[int] = set()
+    while waiting:
+        current = waiting.pop()
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        if {cls.__name__ for cls in type(current).__mro__} & _UNCONNECTED:
+            return True
+        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+    return False
 
 
 def retry_delay_seconds(details: Iterable[Any]) -> float | None:

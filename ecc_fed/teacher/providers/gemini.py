@@ -111,10 +111,13 @@ class GeminiTeacher:
     def _complete(self, prompt: TeacherPrompt, timeout_seconds: float) -> Completion:
         if self._connection is None:
             return failed("error", REPLAY_ONLY)
+        self._connection.wire.begin()
         try:
             answer = self._connection.generate(prompt.few_shot.text, prompt.dialogue, timeout_seconds)
         except Exception as error:  # an SDK's own fault must not carry the key into a message either
-            answer = failed("error", f"{type(error).__name__}: {error}")
+            answer = failed("error", f"{type(error).__name__}: {error}", usage_known=False)
         if isinstance(answer, Completion):
-            return replace(answer, detail=without_key(answer.detail, self._key))
-        return completion_of(answer, self._price, prompt.few_shot.language)
+            completion = replace(answer, detail=without_key(answer.detail, self._key))
+        else:
+            completion = completion_of(answer, self._price, prompt.few_shot.language)
+        return self._connection.wire.told(completion)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ecc_fed.core.completion import Completion
-from ecc_fed.teacher.providers.answers import Answer, failed
+from ecc_fed.teacher.providers.answers import Answer, Usage
+from ecc_fed.teacher.providers.wire import WireMeter
 
 _HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
 # Reasons by which a reply is held back; others that are not in `_STOPS` are faults.
@@ -39,28 +40,34 @@ class Generation:
 class Connection(Protocol):
     """One SDK, ready to be asked from several threads."""
 
+    wire: WireMeter
+
     def generate(self, system: str, dialogue: str, timeout_seconds: float) -> Answer | Completion:
         """One attempt: the answer, or the completion that says how it failed."""
         ...
 
 
-def gemini_answer(
-    text: str, finish: str | None, block: str | None, usage: Any, model_version: str | None
-) -> Answer | Completion:
+def gemini_answer(text: str, finish: str | None, block: str | None, usage: Any, model_version: str | None) -> Answer:
     """The answer from the parts that both SDKs name alike; `usage` is their `usage_metadata`."""
-    if block is None and finish is None:
-        return failed("malformed", "the answer holds neither a reply nor a reason why there is none")
+    fault = "" if block or finish else "the answer holds neither a reply nor a reason why there is none"
     held_back = block is not None or finish in _BLOCKING
-
-    def count(name: str) -> int:
-        return int(getattr(usage, name, None) or 0)
-
     return Answer(
         text=text,
         stop=block or _STOPS.get(str(finish), str(finish)),
         blocked=held_back,
         model_version=model_version or "",
-        input_tokens=count("prompt_token_count"),
-        output_tokens=count("candidates_token_count") + count("thoughts_token_count"),
-        cached_tokens=count("cached_content_token_count"),
+        usage=_usage(usage),
+        fault=fault,
     )
+
+
+def _usage(metadata: Any) -> Usage | None:
+    """The stated tokens; None where not even the prompt's are stated."""
+
+    def count(name: str) -> Any:
+        return getattr(metadata, name, None) or 0
+
+    if not count("prompt_token_count"):
+        return None
+    said, thought = count("candidates_token_count"), count("thoughts_token_count")
+    return Usage(count("prompt_token_count"), said + thought, count("cached_content_token_count"))

@@ -9,6 +9,7 @@ from ecc_fed.core.completion import Completion
 from ecc_fed.teacher.providers.access import import_sdk
 from ecc_fed.teacher.providers.answers import Answer, failure_of, http_failure, retry_delay_seconds
 from ecc_fed.teacher.providers.gemini_generation import Generation, gemini_answer
+from ecc_fed.teacher.providers.wire import WireMeter
 
 
 class GoogleGenai:
@@ -19,12 +20,17 @@ class GoogleGenai:
         self._types = genai.types
         self._api_error: type[Exception] = genai.errors.APIError
         self._generation = generation
+        self.wire = WireMeter()
         # Kept for life: a client that is let go closes its connections. `vertexai=False` holds
         # against environment variables that would take the calls, and their key, elsewhere.
         self._client = genai.Client(
             api_key=key,
             vertexai=False,
-            http_options=self._types.HttpOptions(base_url=base_url, api_version="v1beta"),
+            http_options=self._types.HttpOptions(
+                base_url=base_url,
+                api_version="v1beta",
+                client_args={"event_hooks": {"request": [self._sent], "response": [self._received]}},
+            ),
         )
 
     def generate(self, system: str, dialogue: str, timeout_seconds: float) -> Answer | Completion:
@@ -47,6 +53,15 @@ class GoogleGenai:
             response.usage_metadata,
             response.model_version,
         )
+
+    def _sent(self, request: Any) -> None:
+        self.wire.sent(len(request.content))
+
+    def _received(self, response: Any) -> None:
+        try:
+            response.read()
+        finally:
+            self.wire.received(response.num_bytes_downloaded)
 
     def _config(self, system: str, timeout_seconds: float) -> Any:
         types, generation = self._types, self._generation

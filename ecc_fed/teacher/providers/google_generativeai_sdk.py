@@ -13,6 +13,7 @@ from ecc_fed.core.completion import Completion
 from ecc_fed.teacher.providers.access import import_sdk
 from ecc_fed.teacher.providers.answers import Answer, failure_of, http_failure, retry_delay_seconds
 from ecc_fed.teacher.providers.gemini_generation import Generation, gemini_answer
+from ecc_fed.teacher.providers.wire import WireMeter
 
 # `configure` is one setting for the whole process.
 _CONFIGURE = threading.Lock()
@@ -27,11 +28,15 @@ class GoogleGenerativeai:
         exceptions = import_sdk("google.api_core.exceptions", "google-generativeai", "gemini-legacy")
         self._api_error: type[Exception] = exceptions.GoogleAPICallError
         self._generation = generation
+        self.wire = WireMeter()
         with _CONFIGURE:
             self._sdk.configure(
                 api_key=key, transport="rest", client_options={"api_endpoint": base_url} if base_url else None
             )
             self._client = client_module.get_default_generative_client()
+        session = self._client.transport._session
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _counting_adapter(self.wire))
 
     def generate(self, system: str, dialogue: str, timeout_seconds: float) -> Answer | Completion:
         """One attempt; `retry=None` turns off the SDK's own."""
@@ -64,6 +69,23 @@ class GoogleGenerativeai:
             response.usage_metadata,
             response._result.model_version,
         )
+
+
+def _counting_adapter(wire: WireMeter) -> Any:
+    """An adapter for requests that tells the bytes of both bodies."""
+    adapters = import_sdk("requests.adapters", "requests", "gemini-legacy")
+
+    class Counting(adapters.HTTPAdapter):  # type: ignore[misc, name-defined]
+        def send(self, request: Any, **options: Any) -> Any:
+            wire.sent(len(request.body or b""))
+            response = super().send(request, **options)
+            try:
+                response.content  # noqa: B018 (reads it)
+            finally:
+                wire.received(response.raw.tell())
+            return response
+
+    return Counting()
 
 
 def _name(value: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -11,8 +12,12 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ecc_fed.teacher.providers.wire import WireMeter
+
 # A reply is a few kilobytes; what never ends must not fill the memory.
 _LARGEST_BYTES = 16 * 2**20
+_LARGEST_ERROR_BYTES = 65_536
+_PART_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class JsonPoster:
     def __init__(self, url: str, key: str) -> None:
         self._url = url
         self._key = key
+        self.wire = WireMeter()
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def __call__(self, fields: Mapping[str, Any], timeout_seconds: float) -> HttpReply:
@@ -48,16 +54,20 @@ class JsonPoster:
             ConnectionError: no connection.
             ValueError: a reply of status 200 that is no JSON in UTF-8.
         """
-        request = urllib.request.Request(self._url, json.dumps(fields, ensure_ascii=False).encode(), method="POST")
+        self.wire.begin()
+        body = json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
+        self.wire.sent(len(body))
+        request = urllib.request.Request(self._url, body, method="POST")
         request.add_header("Content-Type", "application/json")
         request.add_header("Accept", "application/json")
         if self._key:
             request.add_unredirected_header("Authorization", f"Bearer {self._key}")
         try:
             with self._opener.open(request, timeout=timeout_seconds) as response:
-                content = response.read(_LARGEST_BYTES)
+                content = self._read(response, _LARGEST_BYTES)
         except urllib.error.HTTPError as error:
-            return _error_reply(error)
+            with error:
+                return _error_reply(error, self._read(error, _LARGEST_ERROR_BYTES))
         except urllib.error.URLError as error:
             if isinstance(error.reason, TimeoutError):
                 raise error.reason from error
@@ -67,10 +77,23 @@ class JsonPoster:
         text = content.decode("utf-8")
         return HttpReply(200, json.loads(text), text)
 
+    def _read(self, response: Any, most: int) -> bytes:
+        """The body as far as it comes, counted."""
+        content = b""
+        try:
+            while len(content) < most and (part := response.read1(min(_PART_BYTES, most - len(content)))):
+                self.wire.received(len(part))
+                content += part
+        except http.client.IncompleteRead as error:
+            self.wire.received(len(error.partial))
+            raise
+        if response.length and len(content) < most:  # the connection ended before its body
+            raise ConnectionResetError(f"{response.length} bytes of the answer are missing")
+        return content
 
-def _error_reply(error: urllib.error.HTTPError) -> HttpReply:
-    with error:
-        text = error.read(65_536).decode("utf-8", "replace")
+
+def _error_reply(error: urllib.error.HTTPError, content: bytes) -> HttpReply:
+    text = content.decode("utf-8", "replace")
     try:
         body = json.loads(text)
     except ValueError:

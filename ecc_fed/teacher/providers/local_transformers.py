@@ -16,7 +16,7 @@ from transformers import LogitsProcessorList
 from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.ranges import require_number
 from ecc_fed.core.seeding import derive_seed
-from ecc_fed.teacher.providers.answers import Answer, completion_of, failed
+from ecc_fed.teacher.providers.answers import Answer, Usage, completion_of, failed
 from ecc_fed.teacher.providers.local_model import open_local_model
 from ecc_fed.teacher.providers.prices import Price
 from ecc_fed.teacher.providers.seeded_draw import SeededDraw
@@ -148,6 +148,5 @@ class LocalTransformersTeacher:
             stop="length" if length is None else "end",
             blocked=False,
             model_version=self.model,
-            input_tokens=input_tokens,
-            output_tokens=len(said) + (length is not None),
+            usage=Usage(input_tokens, len(said) + (length is not None)),
         )

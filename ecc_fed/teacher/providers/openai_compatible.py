@@ -14,9 +14,9 @@ from typing import Any, Literal
 from ecc_fed.core.completion import Completion, TeacherPrompt, estimate_tokens
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.teacher.providers.access import checked_url, read_key, without_key
-from ecc_fed.teacher.providers.answers import Answer, completion_of, failed, failure_of, http_failure
+from ecc_fed.teacher.providers.answers import Answer, Usage, completion_of, failed, failure_of, http_failure, with_usage
 from ecc_fed.teacher.providers.json_post import HttpReply, JsonPoster
-from ecc_fed.teacher.providers.prices import PriceTable, price_of
+from ecc_fed.teacher.providers.prices import Price, PriceTable, price_of
 from ecc_fed.teacher.providers.settings import REPLAY_ONLY, check_sampling, one_of, stated
 
 _OWN_FIELDS = ("model", "messages", "stream", "temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
@@ -102,47 +102,62 @@ class OpenAICompatibleTeacher:
         ]
         try:
             reply = self._post(self._fields | {"messages": messages}, timeout_seconds)
-            answer = _answer(reply, prompt) if reply.status == 200 else _refused(reply)
+            answer = _answer(reply, prompt, self._price) if reply.status == 200 else _refused(reply, self._price)
         except Exception as error:
             answer = failure_of(error)
         if isinstance(answer, Completion):
-            return replace(answer, detail=without_key(answer.detail, self._key))
-        return completion_of(answer, self._price, prompt.few_shot.language)
+            completion = replace(answer, detail=without_key(answer.detail, self._key))
+        else:
+            completion = completion_of(answer, self._price, prompt.few_shot.language)
+        return self._post.wire.told(completion)
 
 
-def _answer(reply: HttpReply, prompt: TeacherPrompt) -> Answer | Completion:
-    """The first choice; an answer of another shape is "malformed"."""
+def _answer(reply: HttpReply, prompt: TeacherPrompt, price: Price) -> Answer | Completion:
+    """The first choice; an answer of another shape is at fault, and may have been billed all the same."""
+    usage = _usage(reply.body)
     try:
         choice = reply.body["choices"][0]
         message = choice["message"]
         text = message.get("content") or ""
         refusal = message.get("refusal")
         finish = str(choice.get("finish_reason") or "stop")
-        usage = reply.body.get("usage") or {}
-        input_tokens = int(usage.get("prompt_tokens") or prompt.tokens)
-        output_tokens = int(usage.get("completion_tokens") or estimate_tokens(text))
-        # OpenAI, vLLM and Qwen name the cached tokens one way, DeepSeek another.
-        details = usage.get("prompt_tokens_details") or {}
-        cached_tokens = int(details.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0)
         version = [str(reply.body[key]) for key in ("model", "system_fingerprint") if reply.body.get(key)]
         if not isinstance(text, str):
             raise TypeError(f"content is {type(text).__name__}")
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        return failed("malformed", f"the answer is no chat completion ({type(error).__name__}: {error})")
+        fault = f"the answer is no chat completion ({type(error).__name__}: {error})"
+        return Answer("", "", False, "", usage, fault)
     if finish == "insufficient_system_resource":
-        return failed("unavailable", finish)
+        return with_usage(failed("unavailable", finish), usage, price)
     return Answer(
         text=text,
         stop="refusal" if refusal else _STOPS.get(finish, finish),
         blocked=bool(refusal) or finish == "content_filter",
         model_version=" ".join(version),
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_tokens=cached_tokens,
+        usage=usage or Usage(prompt.tokens, estimate_tokens(text)),
     )
 
 
-def _refused(reply: HttpReply) -> Completion:
+def _usage(body: Any) -> Usage | None:
+    """The stated tokens, unchecked; None where the answer states none."""
+    usage = body.get("usage") if isinstance(body, Mapping) else None
+    if not isinstance(usage, Mapping) or usage.get("prompt_tokens") is None or usage.get("completion_tokens") is None:
+        return None
+    # OpenAI, vLLM and Qwen name the cached tokens one way, DeepSeek another.
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
+    return Usage(
+        usage["prompt_tokens"], usage["completion_tokens"], cached or usage.get("prompt_cache_hit_tokens") or 0
+    )
+
+
+def _refused(reply: HttpReply, price: Price) -> Completion:
+    """The completion of an error, which may state a usage of its own."""
+    refused, usage = _refusal(reply), _usage(reply.body)
+    return refused if usage is None else with_usage(refused, usage, price)
+
+
+def _refusal(reply: HttpReply) -> Completion:
     error = reply.body.get("error", reply.body) if isinstance(reply.body, Mapping) else reply.text
     code, message = "", str(error)
     if isinstance(error, Mapping):

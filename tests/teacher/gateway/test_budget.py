@@ -14,7 +14,7 @@ def test_it_stops_exactly_at_its_limit(limits, granted):
     reserved = 0
     for _ in range(9):
         try:
-            budget.reserve(10, 0.1)
+            budget.reserve(Spending(1, 10, 0.1))
             reserved += 1
         except BudgetExceeded:
             pass
@@ -24,23 +24,23 @@ def test_it_stops_exactly_at_its_limit(limits, granted):
 
 def test_the_refusal_names_limit_and_remedy():
     with pytest.raises(BudgetExceeded, match=r"max_cost_usd is 0\.05 .* may reach 0\.1; raise max_cost_usd"):
-        Budget(max_cost_usd=0.05).reserve(1, 0.1)
+        Budget(max_cost_usd=0.05).reserve(Spending(1, 1, 0.1))
 
 
 def test_what_was_held_back_and_not_used_can_be_used_again():
     budget = Budget(max_tokens=15)
-    budget.reserve(10, 1.0)
-    budget.settle(10, 1.0, 4, 0.25)
+    budget.reserve(Spending(1, 10, 1.0))
+    budget.settle(Spending(1, 10, 1.0), Spending(1, 4, 0.25))
     assert budget.spent == Spending(1, 4, 0.25)
-    budget.reserve(11, 0.0)
+    budget.reserve(Spending(1, 11, 0.0))
 
 
 def test_it_goes_on_from_an_earlier_part_of_the_run():
     budget = Budget(max_requests=3)
     budget.restore(Spending(2, 100, 0.5))
-    budget.reserve(1, 0.0)
+    budget.reserve(Spending(1, 1, 0.0))
     with pytest.raises(BudgetExceeded):
-        budget.reserve(1, 0.0)
+        budget.reserve(Spending(1, 1, 0.0))
 
 
 def test_threads_together_never_pass_the_limit():
@@ -49,7 +49,7 @@ def test_threads_together_never_pass_the_limit():
     def spend() -> None:
         for _ in range(50):
             try:
-                budget.reserve(1, 0.0)
+                budget.reserve(Spending(1, 1, 0.0))
                 granted.append(1)
             except BudgetExceeded:
                 pass
@@ -76,7 +76,7 @@ def test_parts_of_a_budget_keep_the_limit_together(shares, granted):
         budget = Budget(max_requests=49, share=share)
         with pytest.raises(BudgetExceeded, match=r"max_requests is 49, of which this host's shops have [\d.]+, and"):
             for _ in range(50):
-                budget.reserve(1, 0.0)
+                budget.reserve(Spending(1, 1, 0.0))
         spent.append(budget.spent.requests)
     assert spent == granted
     assert sum(spent) <= 49

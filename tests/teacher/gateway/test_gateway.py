@@ -7,6 +7,7 @@ import pytest
 
 from ecc_fed.core.errors import ConfigError, TeacherError
 from ecc_fed.core.records import OrderRecord, Turn
+from ecc_fed.teacher.gateway.booking import MARGIN
 from ecc_fed.teacher.gateway.budget import Budget, Spending
 from ecc_fed.teacher.gateway.cache import ReplyCache
 from ecc_fed.teacher.gateway.retry import RetryPolicy
@@ -163,7 +164,7 @@ def test_tokens_and_cost_are_never_passed_and_hold_back_no_more_than_one_call(na
     cloud, _, _ = gateway(teacher, budget=Budget(**{name: limit}))
     cloud.answer(QUESTIONS)
     spent = cloud.budget.spent.tokens if name == "max_tokens" else cloud.budget.spent.cost_usd
-    assert limit - most < spent <= limit
+    assert limit - MARGIN * most < spent <= limit
 
 
 def test_retries_count_against_the_budget():
@@ -179,7 +180,7 @@ def test_what_failed_attempts_used_is_paid_and_what_they_held_back_is_free_again
             return replace(failed("unavailable"), input_tokens=7, output_tokens=attempt)
         return ok("好", 7, 4)
 
-    held = build_prompt(EXAMPLES, QUESTIONS[0].turns).tokens + ScriptedTeacher.max_output_tokens
+    held = MARGIN * (build_prompt(EXAMPLES, QUESTIONS[0].turns).tokens + ScriptedTeacher.max_output_tokens)
     # Room for what was used and for one attempt at a time: less, and the third would not be made.
     for room, outcome in ((7 + 1 + 7 + 2 + held, "ok"), (7 + 1 + 7 + 2 + held - 1, "budget")):
         cloud, _, _ = gateway(ScriptedTeacher(script), budget=Budget(max_tokens=room))
@@ -200,8 +201,8 @@ def test_a_price_that_the_provider_states_is_the_one_that_is_paid():
 def test_calls_under_way_together_hold_back_their_tokens_together():
     """Each of a batch's prompts may bring a reply of full length: the bound counts every one."""
     tokens = build_prompt(EXAMPLES, QUESTIONS[0].turns).tokens
-    limit = 3 * (tokens + ScriptedTeacher.max_output_tokens)
-    teacher = ScriptedTeacher(lambda prompt, attempt: ok("好", prompt.tokens, 5), max_batch=100)
+    limit = 3 * MARGIN * (tokens + ScriptedTeacher.max_output_tokens)
+    teacher = ScriptedTeacher(lambda prompt, attempt: ok("好", MARGIN * prompt.tokens, MARGIN * 5), max_batch=100)
     cloud, _, _ = gateway(teacher, budget=Budget(max_tokens=limit))
     assert [reply.outcome for reply in cloud.answer(QUESTIONS)] == ["ok"] * 3 + ["budget"] * 7
     assert teacher.batches == [3]
@@ -209,7 +210,7 @@ def test_calls_under_way_together_hold_back_their_tokens_together():
 
 
 def test_a_call_under_way_is_brought_to_its_end_before_another_begins():
-    held = build_prompt(EXAMPLES, QUESTIONS[0].turns).tokens + ScriptedTeacher.max_output_tokens
+    held = MARGIN * (build_prompt(EXAMPLES, QUESTIONS[0].turns).tokens + ScriptedTeacher.max_output_tokens)
     script = lambda prompt, attempt: failed("unavailable") if attempt == 1 else ok("好", 0, 1)  # noqa: E731
     teacher = ScriptedTeacher(script)
     cloud, _, _ = gateway(teacher, budget=Budget(max_tokens=held + 1))

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.teacher.providers.answers import Usage
 from ecc_fed.teacher.providers.local_model import open_local_model
 from ecc_fed.teacher.providers.local_transformers import LocalTransformersTeacher
 from ecc_fed.teacher.providers.seeded_draw import SeededDraw
@@ -81,7 +82,7 @@ def test_an_ended_reply_is_ok(folder: Path) -> None:
     end = opened._opened.tokenizer.eos_token_id
     said = opened._opened.tokenizer.encode("好的", add_special_tokens=False)
     ended = opened._answer(5, [*said, end, end])
-    assert (ended.text, ended.stop, ended.output_tokens) == ("好的", "end", len(said) + 1)
+    assert (ended.text, ended.stop, ended.usage) == ("好的", "end", Usage(5, len(said) + 1))
     assert opened._answer(5, said).stop == "length"
 
 

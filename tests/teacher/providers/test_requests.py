@@ -8,18 +8,27 @@ from typing import Any
 
 import pytest
 
-from ecc_fed.core.completion import estimate_tokens
+from ecc_fed.core.completion import Completion, estimate_tokens
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.teacher.gateway.budget import Budget
-from ecc_fed.teacher.providers.answers import failure_of, http_failure, retry_delay_seconds, spoken
+from ecc_fed.teacher.providers.answers import (
+    Answer,
+    Usage,
+    completion_of,
+    failure_of,
+    http_failure,
+    retry_delay_seconds,
+    spoken,
+)
 from ecc_fed.teacher.providers.json_post import HttpReply, JsonPoster, retry_after_seconds
 from ecc_fed.teacher.providers.openai_compatible import _answer, _refused
-from ecc_fed.teacher.providers.prices import price_of
+from ecc_fed.teacher.providers.prices import Price, price_of
 
 from ..fakes import EXAMPLES, build_prompt, gateway, request
 from .conftest import KEY, PRICES, gemini, openai
 from .loopback import Loopback, loopback
 
+FREE = Price()
 PROMPT = build_prompt(EXAMPLES, request("在吗").turns)
 
 
@@ -163,11 +172,32 @@ def test_exceptions(error: Exception, outcome: str) -> None:
         ("客服: 亲，发中通哦", "亲，发中通哦"),
         ("<think>顾客问快递\n</think>\n\n客服：发中通", "发中通"),
         ("客服电话是多少", "客服电话是多少"),
-        ("<think>还没想完", "<think>还没想完"),
+        ("好的<think>够了吗</think>，亲", "好的，亲"),
+        ("先看看快递</think>发中通", "发中通"),
+        ("<think>还没想完", ""),
+        ("好的<think>还没想完", "好的"),
+        ("发中通\n顾客：几天到\n客服：三天", "发中通"),
+        ("客服：发中通\n 客服:三天到", "发中通"),
+        ("顾客：几天到\n客服：三天", ""),
+        ("亲\n发中通\n顾客满意就好", "亲\n发中通\n顾客满意就好"),
     ],
 )
 def test_the_reply_alone_is_kept(text: str, said: str) -> None:
-    assert spoken(text, "zh") == said
+    found, cut = spoken(text, "zh")
+    assert found == said
+    wanted = [name for name, sign in (("thoughts", "think>"), ("turns", "三天")) if sign in text]
+    assert cut == " and ".join(wanted)
+
+
+def test_english_turns_are_cut() -> None:
+    assert spoken("Customer Service: By mail.\nCustomer: When?\nCustomer Service: Now.", "en") == ("By mail.", "turns")
+
+
+def test_what_was_cut_is_told() -> None:
+    said = completion_of(Answer("<think>a</think>好", "end", False, "m", None), FREE, "zh")
+    assert (said.text, said.cut) == ("好", "thoughts")
+    lost = completion_of(Answer("<think>a", "end", False, "m", None), FREE, "zh")
+    assert (lost.outcome, lost.detail) == ("malformed", "nothing of the reply is left without thoughts")
 
 
 def _chat(**changes: Any) -> HttpReply:
@@ -175,12 +205,44 @@ def _chat(**changes: Any) -> HttpReply:
     return HttpReply(200, {"model": "m-1", "choices": [choice]} | changes, "")
 
 
+def answer(**changes: Any) -> Answer:
+    found = _answer(_chat(**changes), PROMPT, FREE)
+    assert isinstance(found, Answer)
+    return found
+
+
 def test_usage_by_each_servers_names() -> None:
-    deepseek = _answer(_chat(usage={"prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 4}), PROMPT)
-    assert (deepseek.input_tokens, deepseek.output_tokens, deepseek.cached_tokens) == (9, 2, 4)
-    none = _answer(_chat(), PROMPT)
-    assert (none.input_tokens, none.output_tokens) == (PROMPT.tokens, estimate_tokens("好的"))
-    assert _answer(_chat(system_fingerprint="fp_1"), PROMPT).model_version == "m-1 fp_1"
+    deepseek = answer(usage={"prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 4})
+    assert deepseek.usage == Usage(9, 2, 4)
+    assert answer().usage == Usage(PROMPT.tokens, estimate_tokens("好的"))
+    assert answer(system_fingerprint="fp_1").model_version == "m-1 fp_1"
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": "many", "completion_tokens": 2},
+        {"prompt_tokens": 9.5, "completion_tokens": 2},
+        {"prompt_tokens": True, "completion_tokens": 2},
+        {"prompt_tokens": -9, "completion_tokens": 2},
+        {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": -4}},
+    ],
+)
+def test_a_usage_that_cannot_be_is_not_taken_and_the_answer_stays(usage: dict[str, Any]) -> None:
+    completion = completion_of(answer(usage=usage), Price(1.0, 1.0, 1.0), "zh")
+    assert (completion.text, completion.outcome, completion.usage_known) == ("好的", "ok", False)
+    assert completion.usage_note.startswith("refused: usage stated as (")
+    assert (completion.input_tokens, completion.output_tokens, completion.cost_usd) == (0, 0, None)
+
+
+def test_an_answer_at_fault_and_an_error_count_as_what_they_state() -> None:
+    price, usage = Price(1e6, 1e6, 1e6), {"prompt_tokens": 9, "completion_tokens": 2}
+    fault = completion_of(answer(choice={"message": None}, usage=usage), price, "zh")
+    error = _refused(HttpReply(500, {"error": {"message": "late"}, "usage": usage}, ""), price)
+    for completion, outcome in ((fault, "malformed"), (error, "unavailable")):
+        assert (completion.outcome, completion.usage_known, completion.cost_usd) == (outcome, True, 11.0)
+    assert completion_of(answer(choice={"message": None}), price, "zh").usage_known is False
+    assert _refused(HttpReply(500, {"error": {"message": "late"}}, ""), price).usage_known is None
 
 
 @pytest.mark.parametrize(
@@ -189,18 +251,19 @@ def test_usage_by_each_servers_names() -> None:
         (_chat(choice={"finish_reason": "insufficient_system_resource"}).body, "unavailable"),
         (_chat(choice={"message": {"content": ["a"]}}).body, "malformed"),
         (_chat(choice={"message": None}).body, "malformed"),
-        (_chat(usage={"prompt_tokens": "many"}).body, "malformed"),
         ([], "malformed"),
         (None, "malformed"),
         ("text", "malformed"),
     ],
 )
 def test_answers_of_another_shape(body: Any, outcome: str) -> None:
-    assert _answer(HttpReply(200, body, ""), PROMPT).outcome == outcome
+    found = _answer(HttpReply(200, body, ""), PROMPT, FREE)
+    completion = found if isinstance(found, Completion) else completion_of(found, FREE, "zh")
+    assert completion.outcome == outcome
 
 
 def test_a_refusal_is_blocked(server: Loopback) -> None:
-    assert _answer(_chat(choice={"message": {"content": None, "refusal": "no"}}), PROMPT).blocked
+    assert answer(choice={"message": {"content": None, "refusal": "no"}}).blocked
 
 
 @pytest.mark.parametrize(
@@ -215,7 +278,7 @@ def test_a_refusal_is_blocked(server: Loopback) -> None:
     ],
 )
 def test_refusals_by_each_servers_words(status: int, body: Any, outcome: str) -> None:
-    assert _refused(HttpReply(status, body, "<html>")).outcome == outcome
+    assert _refused(HttpReply(status, body, "<html>"), FREE).outcome == outcome
 
 
 @pytest.mark.parametrize(
