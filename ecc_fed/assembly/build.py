@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from ecc_fed.assembly.federation import build_arm, build_transforms
+from ecc_fed.assembly.federation import build_arm, build_plan, build_transforms
 from ecc_fed.assembly.flower import config_from_run_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
@@ -38,6 +38,7 @@ from ecc_fed.evolution.spending import spent_by
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import own_rows, shared_rows
 from ecc_fed.federation.flower.nodes import shop_of
+from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.distillation.generated import read_generated
@@ -88,6 +89,20 @@ def build_end_model(config: RunConfig) -> EndModel:
         return open_engine(settings, config.adapter.settings(), config.runtime.engine)
 
     return cast(EndModel, _resident("end_model", key, make))
+
+
+def plan_without_base(config: RunConfig) -> FederationPlan:
+    """The plan of a server that has no host of its own to ask: what adapters look like, it derives from config alone.
+
+    Raises:
+        ModelError: the base's config cannot be read, or its model cannot bear the adapter.
+    """
+    plan = build_plan(config)
+    if not plan.federated:
+        return plan
+    from ecc_fed.end_model.engines.reference.shapes import adapter_shapes  # with torch and peft
+
+    return plan.expecting(adapter_shapes(base_path(config), config.adapter.settings()))
 
 
 def build_similarity(config: RunConfig) -> Any:

@@ -1,4 +1,4 @@
-"""From a `RunConfig` to what its federation runs: arm, aggregator and update transforms."""
+"""From a `RunConfig` to what its federation runs: arm, aggregator, update transforms and limits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import instantiate
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Aggregator, Arm, UpdateTransform
+from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.plan import FederationPlan
 
 
@@ -27,11 +28,18 @@ def build_transforms(config: RunConfig) -> tuple[UpdateTransform, ...]:
     return tuple(transforms)
 
 
+def build_limits(config: RunConfig) -> ReplyLimits:
+    """What one reply may hold, but for the adapters' shapes, which the base decides."""
+    tuning = config.finetune
+    most = config.evolution.cycles * tuning.steps * tuning.batch_size
+    return ReplyLimits(config.replies, config.adapter.settings().scale_at, most)
+
+
 def build_plan(config: RunConfig) -> FederationPlan:
-    """All three, checked to go together.
+    """All of it, checked to go together.
 
     Raises:
         ConfigError: a class that cannot be made, a value out of range, or parts that do not go together.
     """
     aggregator = cast(Aggregator, instantiate(config.strategy, "strategy", Aggregator))
-    return FederationPlan(build_arm(config), aggregator, build_transforms(config))
+    return FederationPlan(build_arm(config), aggregator, build_transforms(config), build_limits(config))

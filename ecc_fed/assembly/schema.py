@@ -19,6 +19,7 @@ from ecc_fed.end_model.adapters.settings import AdapterChoice
 from ecc_fed.end_model.settings import EndModelSettings
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.settings import EvolutionSettings
+from ecc_fed.federation.limits import ReplySettings
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.judging.final_score import Thresholds
 from ecc_fed.teacher.gateway.settings import GatewaySettings
@@ -84,6 +85,7 @@ class RunConfig:
     strategy: Mapping[str, Any]
     # Update transforms by name, in the order in which they work.
     update: Mapping[str, Any] = field(default_factory=dict)
+    replies: ReplySettings = field(default_factory=ReplySettings)
     runtime: RuntimeSettings
     study: StudySettings
     chat: Lesson

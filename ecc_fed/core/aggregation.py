@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from ecc_fed.core.records import AdapterState
 
 Patterns = tuple[str, ...]
+# Names and shapes of an adapter's tensors.
+Shapes = Mapping[str, tuple[int, ...]]
 
 EVERYTHING: Patterns = ("*",)
 NOTHING: Patterns = ()

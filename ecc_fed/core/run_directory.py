@@ -56,6 +56,11 @@ class RunDirectory:
         return self.root / "metrics.jsonl"
 
     @property
+    def updates(self) -> Path:
+        """A row for every shop and server round: what the server made of its reply."""
+        return self.root / "updates.jsonl"
+
+    @property
     def egress(self) -> Path:
         """The ledger: every byte that left a shop."""
         return self.root / "egress.jsonl"

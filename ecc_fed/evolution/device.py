@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, Exchange
+from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, Exchange, Shapes
 from ecc_fed.core.records import (
     AdapterState,
     EgressEntry,
@@ -119,6 +119,10 @@ class ShopDevices:
             replace(tuning, steps=1),
             self._seed,
         )
+
+    def adapter_shapes(self) -> Shapes:
+        """Names and shapes of a fresh adapter."""
+        return {name: tensor.shape for name, tensor in self.services.end_model.new_adapter(0).items()}
 
     def read_ahead(self, before_round: Mapping[str, int]) -> None:
         """Reads the states from which shops are about to go on, each by its newest round before the one given."""

@@ -1,12 +1,13 @@
-"""What a federation runs: who exchanges when, how updates become one, what happens to them on their way."""
+"""What a federation runs: who exchanges when, how updates become one, what they may be, what happens on their way."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from ecc_fed.core.aggregation import EVERYTHING, NOTHING, Exchange
+from ecc_fed.core.aggregation import EVERYTHING, NOTHING, Exchange, Shapes
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Aggregator, Arm, UpdateTransform
+from ecc_fed.federation.limits import ReplyLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class FederationPlan:
     arm: Arm
     aggregator: Aggregator
     transforms: tuple[UpdateTransform, ...] = ()
+    limits: ReplyLimits = field(default_factory=ReplyLimits)
 
     def __post_init__(self) -> None:
         if not self.aggregator.single_updates:
@@ -30,6 +32,10 @@ class FederationPlan:
                     f"update: {type(transform).__name__} shows the server sums of updates only, and strategy "
                     f"{type(self.aggregator).__name__} needs every update by itself. Take one of them away."
                 )
+
+    def expecting(self, shapes: Shapes) -> FederationPlan:
+        """The plan for adapters of these names and shapes, those of a fresh one."""
+        return replace(self, limits=replace(self.limits, shapes=dict(shapes)))
 
     @property
     def sums_only(self) -> bool:

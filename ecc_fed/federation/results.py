@@ -22,11 +22,12 @@ class FederationError(EccError):
 class ShopFailure:
     """A shop that was left out of one exchange.
 
-    `dropped`: its ClientApp raised, its host died, or no reply came. `refused`: it replied with
-    an adapter that must not be averaged. `details` holds the traceback of an unexpected error.
+    `dropped`: its ClientApp raised, its host died, or no reply came. `refused`: what it replied must
+    not count. `details` holds the traceback of an unexpected error. `shop_id` is None where a node
+    replied that stands for no shop of the run.
     """
 
-    shop_id: str
+    shop_id: str | None
     server_round: int
     phase: Phase
     kind: Literal["dropped", "refused"]
@@ -47,12 +48,15 @@ class ShopRound:
     """What the server learned from one shop in one round.
 
     `update_norm` is the L2 norm of its update minus what it was sent of the same tensors; None where
-    that was not sent, nothing came back, or the server sees sums only.
+    that was not sent, nothing came back, or the server sees sums only. `norm_ratio` is the update's norm
+    over the median of its round's (`federation.norms`); `flags` names what stands out: large_norm.
     """
 
     num_examples: int
     metrics: Mapping[str, float]
     update_norm: float | None = None
+    norm_ratio: float | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ from ecc_fed.federation.results import (
     SkippedRound,
 )
 from ecc_fed.federation.wire import records
+from ecc_fed.federation.wire.checks import shown
+from ecc_fed.federation.wire.receiving import sort_replies
 
 # Called after every round with what is needed to go on from there, and the round's record.
 OnRoundEnd = Callable[[ServerState, RoundRecord], None]
@@ -36,22 +38,27 @@ OnRoundEnd = Callable[[ServerState, RoundRecord], None]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The shops within reach. `shops` maps Flower's node ids to shop ids, in the run's fixed order."""
+    """The shops within reach. `shops` maps Flower's node ids to shop ids, in the run's fixed order.
+
+    `own_hosts`: the shops' processes are this run's own and write to its disk, which fills up for all at once.
+    """
 
     grid: Grid
     shops: Mapping[int, str]
     reply_timeout_seconds: float | None = None
+    own_hosts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _RoundTrip:
-    """Who answered with content (in shop order), who failed, and every byte."""
+    """Who answered once and with content (in shop order), who failed, and every byte."""
 
     replies: tuple[Message, ...]
     failures: tuple[ShopFailure, ...]
     traffic: tuple[EgressEntry, ...]
 
 
+_LONGEST_DETAILS = 20_000
 # How a host's reply names an error of this kind (`error_reply`).
 _NOT_WRITTEN = f"{WriteError.__name__}: "
 
@@ -63,25 +70,33 @@ def _round_trip(server: Server, messages: Iterable[Message], phase: Phase, serve
         for message in sent
         for entry in records.traffic_entries(server.shops[message.metadata.dst_node_id], server_round, "down", message)
     ]
-    by_node = {
-        reply.metadata.src_node_id: reply
-        for reply in server.grid.send_and_receive(sent, timeout=server.reply_timeout_seconds)
-    }
+    came = list(server.grid.send_and_receive(sent, timeout=server.reply_timeout_seconds))
+    for message in came:
+        if (shop := server.shops.get(message.metadata.src_node_id)) is not None:
+            traffic += records.traffic_entries(shop, server_round, "up", message)
+    found = sort_replies(came, server.shops)
     replies, failures = [], []
-    for node_id, shop_id in server.shops.items():
-        reply = by_node.get(node_id)
-        if reply is None:
+    for shop_id in server.shops.values():
+        reply = found.by_shop.get(shop_id)
+        kind: Literal["dropped", "refused"] = "dropped"
+        if shop_id in found.refused:
+            kind, reason, details = "refused", found.refused[shop_id], ""
+        elif reply is None:
             reason, details = f"no reply within {server.reply_timeout_seconds} seconds", ""
+        elif not reply.has_error():
+            replies.append(reply)
+            continue
         else:
-            traffic += records.traffic_entries(shop_id, server_round, "up", reply)
-            if not reply.has_error():
-                replies.append(reply)
-                continue
             reason, _, details = (reply.error.reason or "no reason given").partition("\n")
-            if reason.startswith(_NOT_WRITTEN):
+            if server.own_hosts and reason.startswith(_NOT_WRITTEN):
                 # Not one shop's failure: the next round would fail like this one.
                 raise WriteError(reason.removeprefix(_NOT_WRITTEN))
-        failures.append(ShopFailure(shop_id, server_round, phase, "dropped", reason, details))
+            reason, details = shown(reason), details[:_LONGEST_DETAILS]
+        failures.append(ShopFailure(shop_id, server_round, phase, kind, reason, details))
+    failures += [
+        ShopFailure(None, server_round, phase, "refused", f"node {node_id} replied, which stands for no shop")
+        for node_id in found.strangers
+    ]
     return _RoundTrip(tuple(replies), tuple(failures), tuple(traffic))
 
 

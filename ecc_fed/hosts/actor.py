@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from ecc_fed.core.aggregation import Shapes
 from ecc_fed.core.errors import EccError
 from ecc_fed.federation.results import FederationError
 from ecc_fed.hosts.host import ShopHost
@@ -173,6 +174,20 @@ class ActorHost:
             except ray.exceptions.RayActorError:
                 self.died("its process ended between two rounds")
         return self._last_report.after(self._lost)
+
+    def adapter_shapes(self) -> Shapes:
+        """Names and shapes of a fresh adapter of the open run.
+
+        Raises:
+            FederationError: the actor died.
+        """
+        import ray
+
+        try:
+            shapes: Shapes = ray.get(self._actor.adapter_shapes.remote())
+        except ray.exceptions.RayActorError as error:
+            raise FederationError(f"{self._name} died before the first round.") from error
+        return shapes
 
     def process_id(self) -> int:
         """The operating system's id of the actor's process."""

@@ -19,6 +19,7 @@ from itertools import islice
 
 from flwr.app import Context, Message, RecordDict
 
+from ecc_fed.core.aggregation import Shapes
 from ecc_fed.core.protocols import Device
 from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.internals import CLIENT_APP_RAISED
@@ -86,6 +87,11 @@ class ShopHost:
             device.services = meeting_services(device.services, self._rendezvous)
         self._device = device
         return tuple(device.shop_ids)
+
+    def adapter_shapes(self) -> Shapes:
+        """Names and shapes of a fresh adapter of the open run."""
+        assert self._device is not None, "open comes before adapter_shapes"
+        return self._device.adapter_shapes()
 
     def prepare(self, imports: Sequence[str]) -> None:
         """Imports modules, which takes seconds for those of models."""

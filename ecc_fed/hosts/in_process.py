@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ecc_fed.core.aggregation import Shapes
 from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.jobs import DeviceFactory, Finished, Job
 from ecc_fed.hosts.reports import HostReport
@@ -19,6 +20,10 @@ class InProcessHosts:
     def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings = MEASURED) -> None:
         """As `Hosts.open`."""
         self._host.open(device_factory, tuple(shop_ids), settings)
+
+    def adapter_shapes(self) -> Shapes:
+        """As `Hosts.adapter_shapes`."""
+        return self._host.adapter_shapes()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
         """As `Hosts.run`."""

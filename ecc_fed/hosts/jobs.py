@@ -9,6 +9,7 @@ from typing import Protocol
 
 from flwr.app import Error, Message
 
+from ecc_fed.core.aggregation import Shapes
 from ecc_fed.core.errors import EccError
 from ecc_fed.core.protocols import Device
 from ecc_fed.hosts.reports import HostReport
@@ -44,6 +45,14 @@ class Hosts(Protocol):
 
         Raises:
             EccError: what the factory raised, or a host that died on it.
+        """
+        ...
+
+    def adapter_shapes(self) -> Shapes:
+        """Names and shapes of a fresh adapter of the run, from a host that `open` built: the base is there already.
+
+        Raises:
+            EccError: the host died.
         """
         ...
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ecc_fed.core.aggregation import Shapes
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.core.ranges import require
 from ecc_fed.federation.flower.internals import NODE_UNAVAILABLE
@@ -90,6 +91,10 @@ class RayHosts:
             mine = tuple(shop_ids[index::count])
             if mine:
                 host.open(device_factory, mine, settings)
+
+    def adapter_shapes(self) -> Shapes:
+        """As `Hosts.adapter_shapes`: of the first shop's host."""
+        return next(iter(self._host_of.values())).adapter_shapes()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
         """As `Hosts.run`; the hosts work side by side, and one that dies has its unfinished jobs done again."""

@@ -65,6 +65,10 @@ def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
     failed = sum(len(run.info.failures) for run in study.runs)
     if failed:
         console.print(f"{failed} failures: the report names each with its reason.", style="yellow", highlight=False)
+    flagged = sum(len(run.flagged) for run in study.runs)
+    if flagged:
+        text = f"{flagged} updates of shops stand out by their norm and counted: the report names them."
+        console.print(text, style="yellow", highlight=False)
     for note in study.notes:
         console.print(note, style="yellow", markup=False, highlight=False)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.records import EgressEntry
-from ecc_fed.core.rows import MetricRow, Phase, RunInfo, SampleRow, lifts, read_rows, read_run_info
+from ecc_fed.core.rows import MetricRow, Phase, RunInfo, SampleRow, UpdateRow, lifts, read_rows, read_run_info
 from ecc_fed.core.run_directory import RunDirectory, read_text
 
 
@@ -26,7 +26,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One finished run. `samples`, `metrics` and `traffic` are None where the file is not there.
+    """One finished run. `samples`, `metrics`, `updates` and `traffic` are None where the file is not there.
 
     `traffic` maps a flow to its bytes and its number of ledger entries.
     """
@@ -35,6 +35,7 @@ class Run:
     info: RunInfo
     samples: tuple[SampleRow, ...] | None
     metrics: tuple[MetricRow, ...] | None
+    updates: tuple[UpdateRow, ...] | None
     traffic: Mapping[Flow, tuple[int, int]] | None
     config: str | None = field(repr=False, default=None)
 
@@ -57,6 +58,11 @@ class Run:
     def evolves(self) -> bool:
         """Whether the shops learned anything: in an arm that does not, base and final are one model."""
         return self.info.server_rounds > 0
+
+    @property
+    def flagged(self) -> list[UpdateRow]:
+        """The updates that stand out."""
+        return [row for row in self.updates or () if row.flags]
 
     def rows(self, phase: Phase) -> list[SampleRow]:
         """The phase's rows of test queries, by shop and query."""
@@ -120,6 +126,7 @@ def load_run(root: Path) -> Run:
         info=info,
         samples=_samples(directory.samples, info.schema),
         metrics=_metrics(directory.metrics, info.schema),
+        updates=tuple(read_rows(directory.updates, UpdateRow)) if directory.updates.exists() else None,
         traffic=_traffic(directory.egress),
         config=read_text(directory.config) if directory.config.exists() else None,
     )

@@ -99,6 +99,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
         "serving": serving(run),
         "teacher": teacher(run),
         "traffic": traffic(run),
+        "flagged_updates": None if run.updates is None else [encode(row) for row in run.flagged],
         "judge_fact_correlation": {
             name: judge_fact_correlation(rows, derive_seed(run.seed, "summary", "correlation", name))
             for name, rows in correlations.items()

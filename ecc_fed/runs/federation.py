@@ -48,8 +48,10 @@ def run_federation(
     """
     quiet_engines()
     hosts.open(shop_ids, device_factory, settings)
+    if plan.federated and shop_ids:
+        plan = plan.expecting(hosts.adapter_shapes())
     if on_open is not None:
         on_open(hosts.reports())
     grid = HostGrid(hosts, shop_ids, on_progress)
-    server = Server(grid, grid.shops)
+    server = Server(grid, grid.shops, own_hosts=True)
     return run_rounds(server, plan, resume=resume, on_round_end=on_round_end)

@@ -10,8 +10,7 @@ from functools import cache
 
 from flwr.app import Context
 
-from ecc_fed.assembly.build import device_from_run_config
-from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.build import device_from_run_config, plan_without_base
 from ecc_fed.assembly.flower import config_from_run_config
 from ecc_fed.core.protocols import Device
 from ecc_fed.federation.flower.client_app import client_app
@@ -39,4 +38,4 @@ def device_of(context: Context) -> tuple[Device, str]:
 
 # Flower looks for an assignment of these names.
 client = client_app(device_of)
-server = server_app(lambda run_config: build_plan(config_from_run_config(run_config)))
+server = server_app(lambda run_config: plan_without_base(config_from_run_config(run_config)))

@@ -10,7 +10,7 @@ from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Shop
-from ecc_fed.core.rows import write_record
+from ecc_fed.core.rows import write_record, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.federation.aggregation.state_files import save_state
@@ -21,6 +21,7 @@ from ecc_fed.runs.federation import run_federation
 from ecc_fed.runs.hosting import host_devices
 from ecc_fed.runs.progress import OnProgress, Stages
 from ecc_fed.runs.run_info import run_info
+from ecc_fed.runs.updates import update_rows
 
 
 def read_corpus(config: RunConfig) -> tuple[list[Shop], dict[str, ShopTruth]]:
@@ -69,6 +70,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         on_progress=stages.shop_done,
     )
     metrics = collect(directory, shop_ids, result.traffic, values_of_shops(truth))
+    write_rows(directory.updates, update_rows(result.rounds))
     if plan.federated:
         save_state(directory.aggregator, result.state.aggregator)
     if result.state.aggregate is not None:

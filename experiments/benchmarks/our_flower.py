@@ -14,11 +14,13 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from ecc_fed.core.aggregation import AdapterUpdate, Exchange
+from ecc_fed.core.aggregation import AdapterUpdate, Exchange, Shapes
 from ecc_fed.core.records import AdapterState, EvaluationReport, FineTuneJob, FineTuneSettings
+from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.evolution.settings import Services
 from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.arms import Aggregated
+from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import RoundRecord, ServerState
 from ecc_fed.hosts.settings import HostSettings
@@ -34,7 +36,6 @@ class FineTuning:
     def __init__(self, base: str, products: str, shape: str, tuning: FineTuneSettings, shop_ids: tuple[str, ...]):
         import torch  # hosts alone need it, and the engine
 
-        from ecc_fed.end_model.adapters.low_rank import Lora
         from ecc_fed.end_model.base import load_base
         from ecc_fed.end_model.engines.shared.engine import SharedEngine
 
@@ -60,6 +61,10 @@ class FineTuning:
         """One step of the first shop."""
         job = self._jobs[self.shop_ids[0]](self.services.end_model.new_adapter(0), 0)
         return replace(job, settings=replace(self._tuning, steps=1))
+
+    def adapter_shapes(self) -> Shapes:
+        """Names and shapes of a fresh adapter."""
+        return {name: tensor.shape for name, tensor in self.services.end_model.new_adapter(0).items()}
 
     def read_ahead(self, before_round: Mapping[str, int]) -> None:
         """Nothing lies on disk."""
@@ -97,7 +102,11 @@ def main() -> None:
     cores = os.cpu_count() or 1
     with ray_hosts(HostSettings(hosts=cores), imports=("torch", "transformers.modeling_utils")) as hosts:
         run_federation(
-            FederationPlan(Aggregated(options.rounds, evaluates_base=False), FedAvg()),
+            FederationPlan(
+                Aggregated(options.rounds, evaluates_base=False),
+                FedAvg(),
+                limits=ReplyLimits(scale_at=Lora(RANK, LORA_ALPHA).scale_at),
+            ),
             [str(shop) for shop in range(options.shops)],
             partial(FineTuning, options.base, options.products, options.shape, tuning),
             hosts,

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, Exchange, matches, select
+from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, Exchange, Shapes, matches, select
 from ecc_fed.core.protocols import Aggregator, UpdateTransform
 from ecc_fed.core.records import AdapterState, EvaluationReport
 from ecc_fed.core.seeding import derive_rng
@@ -101,6 +101,9 @@ class FakeDevice:
         state = self._load(shop_id, before)
         return {name: state[name] for name in SHAPES} if state else fresh_adapter()
 
+    def adapter_shapes(self) -> Shapes:
+        return SHAPES
+
     def train(
         self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange = WHOLE
     ) -> AdapterUpdate:
@@ -124,7 +127,7 @@ class FakeDevice:
         sent = dict(select({name: new[name] for name in SHAPES}, exchange.up))
         num_examples = 0 if shop_id.endswith("lazy") else 10 + len(shop_id)
         adapter = _spoilt(sent, shop_id) if sent else {}
-        return AdapterUpdate(shop_id, server_round, adapter, num_examples, 4.0, {"loss": float(server_round)})
+        return AdapterUpdate(shop_id, server_round, adapter, num_examples, 1.0, {"loss": float(server_round)})
 
     def evaluate(
         self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: Literal["base", "final"]

@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
-from ecc_fed.core.rows import FailureRow
+from ecc_fed.core.rows import FailureRow, UpdateRow, encode, write_rows
 from ecc_fed.core.run_directory import read_jsonl, write_jsonl
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.study import load_study
+from ecc_fed.reporting.summary import summarise
 from ecc_fed.reporting.tables.export import csv_table, markdown_table
 from ecc_fed.reporting.tables.rows import arm_rows, cells
 from ecc_fed.reporting.tables.terminal import terminal_tables
@@ -102,6 +103,24 @@ def test_a_study(study_folder):
     assert {row["seed"] for row in rows} == {"all", "0", "1"}
     assert {row["arm"] for row in rows} == {"none", "local", "aggregated", "personalized"}
     assert len(rows) == 4 * 3 * 2 * 10
+
+
+def test_updates_that_stand_out_are_named_where_there_are_any(make_run):
+    run = make_run("run", queries=5, shops=2)
+    calm = UpdateRow(1, "shop_00", 8, 0.5, 1.0, ())
+    write_rows(run / "updates.jsonl", [calm])
+    out = io.StringIO()
+    _, text = check(report([run], console=Console(file=out, width=140)))
+    assert "stand out" not in out.getvalue() and "Flagged updates" not in text
+    assert summarise(run)["flagged_updates"] == []
+    large = UpdateRow(2, "shop_01", 8, 30.5, 61.0, ("large_norm",))
+    write_rows(run / "updates.jsonl", [calm, large])
+    _, text = check(report([run], console=Console(file=out, width=140)))
+    assert "Flagged updates, which counted" in text and "shop_01 2 large_norm 61" in " ".join(text.split())
+    assert "1 updates of shops stand out by their norm and counted" in out.getvalue()
+    assert summarise(run)["flagged_updates"] == [encode(large) | {"flags": ["large_norm"]}]
+    (run / "updates.jsonl").unlink()
+    assert summarise(run)["flagged_updates"] is None
 
 
 def test_the_same_runs_give_the_same_page(make_run, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from ecc_fed.core.aggregation import AdapterUpdate, Exchange
+from ecc_fed.core.aggregation import AdapterUpdate, Exchange, Shapes
 from ecc_fed.core.records import AdapterState, EvaluationReport
 
 
@@ -12,6 +12,10 @@ class Device(Protocol):
     """The shops of one host. Each call concerns one shop and persists that shop's state whole or not at all."""
 
     shop_ids: tuple[str, ...]
+
+    def adapter_shapes(self) -> Shapes:
+        """Names and shapes of a fresh adapter, against which the server checks what shops send."""
+        ...
 
     def train(
         self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange

@@ -88,9 +88,10 @@ class Aggregator(Protocol):
 
 
 class UpdateTransform(Protocol):
-    """What is done to an update on its way to the server: clipping, noise, masks, compression.
+    """What is done to an update on its way to the server: clipping, noise, masks.
 
-    Transforms work in the order given on the device, and in reverse order on the server.
+    Transforms work in the order given on the device, and in reverse order on the server. Names, shapes and fp32
+    stay: the server holds every reply against its own settings before a transform sees any.
     """
 
     @property

@@ -5,6 +5,7 @@
 | `run.json` | `RunInfo` |
 | `samples.jsonl`, `shops/<shop_id>/evaluation_*.jsonl` | `SampleRow` |
 | `metrics.jsonl`, `shops/<shop_id>/round_*/metrics.jsonl` | `MetricRow` |
+| `updates.jsonl` | `UpdateRow` |
 | `egress.jsonl` and every shop's own | `core.records.EgressEntry` |
 | `shops/<shop_id>/chat/round_*/lessons.jsonl` | `LessonRow` |
 
@@ -21,6 +22,7 @@ from ecc_fed.core.rows.metric import MetricRow
 from ecc_fed.core.rows.run_info import AggregationRow, FailureRow, Privacy, RunInfo, Runtime
 from ecc_fed.core.rows.sample import FactRow, Phase, SampleRow
 from ecc_fed.core.rows.schema import SCHEMA, check_schema, lifts, read_run_info
+from ecc_fed.core.rows.update import UpdateRow
 
 __all__ = [
     "SCHEMA",
@@ -34,6 +36,7 @@ __all__ = [
     "RunInfo",
     "Runtime",
     "SampleRow",
+    "UpdateRow",
     "append_rows",
     "check_schema",
     "decode",

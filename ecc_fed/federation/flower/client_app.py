@@ -12,7 +12,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from ecc_fed.core.protocols import Device
-from ecc_fed.federation.wire import records
+from ecc_fed.federation.wire import records, replies
 
 # The device that serves a node, and the shop that the node stands for.
 DeviceOf = Callable[[Context], tuple[Device, str]]
@@ -32,7 +32,8 @@ def client_app(device_of: DeviceOf) -> ClientApp:
         request = records.read_train_request(message.content)
         device, shop_id = device_of(context)
         update = device.train(shop_id, request.server_round, request.incoming, request.exchange)
-        return Message(records.train_reply(update, request.exchange.up), reply_to=message)
+        answered = records.answered(message.content, shop_id)
+        return Message(replies.train_reply(update, request.exchange.up, answered), reply_to=message)
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
@@ -40,7 +41,8 @@ def client_app(device_of: DeviceOf) -> ClientApp:
         request = records.read_evaluate_request(message.content)
         device, shop_id = device_of(context)
         report = device.evaluate(shop_id, request.server_round, request.incoming, request.phase)
-        return Message(records.evaluate_reply(report), reply_to=message)
+        answered = records.answered(message.content, shop_id)
+        return Message(replies.evaluate_reply(report, answered), reply_to=message)
 
     @app.query("shop")
     def shop(message: Message, context: Context) -> Message:

@@ -23,10 +23,12 @@ from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, as_json
 from ecc_fed.federation.rounds import Server, run_rounds
 from ecc_fed.federation.wire import records
+from ecc_fed.federation.wire.checks import shown
 
 _log = logging.getLogger("flwr")  # what `flwr run --stream` shows
 
 _POLL_SECONDS = 0.2
+_LONGEST_ID = 200
 
 
 def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> tuple[dict[int, str], list[EgressEntry]]:
@@ -48,10 +50,9 @@ def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> tuple[dict
     traffic: list[EgressEntry] = []
     for reply in grid.send_and_receive(asked, timeout=timeout_seconds):
         if reply.has_error():
-            reason = (reply.error.reason or "no reason given").splitlines()[0]
+            reason = shown((reply.error.reason or "no reason given").partition("\n")[0])
             raise FederationError(f"Node {reply.metadata.src_node_id} has no shop to offer: {reason}")
-        shop_id = str(reply.content.config_records[records.CONFIG][records.SHOP_ID])
-        shops[reply.metadata.src_node_id] = shop_id
+        shop_id = shops[reply.metadata.src_node_id] = _shop_id(reply)
         traffic += records.traffic_entries(shop_id, 0, "up", reply)
     if len(shops) < len(nodes):
         raise FederationError(f"{len(nodes) - len(shops)} nodes did not answer within {timeout_seconds:g} seconds.")
@@ -64,6 +65,16 @@ def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> tuple[dict
         for entry in records.traffic_entries(shop_id, 0, "down", asked_of[node_id])
     ]
     return dict(sorted(shops.items(), key=lambda item: item[1])), sorted(traffic, key=lambda entry: entry.shop_id)
+
+
+def _shop_id(reply: Message) -> str:
+    shop_id = reply.content.config_records.get(records.CONFIG, ConfigRecord()).get(records.SHOP_ID)
+    if not isinstance(shop_id, str) or not 0 < len(shop_id) <= _LONGEST_ID or not shop_id.isprintable():
+        raise FederationError(
+            f"Node {reply.metadata.src_node_id} says that its shop is {shown(repr(shop_id))}: a name of 1 to "
+            f"{_LONGEST_ID} characters that can be printed is needed."
+        )
+    return shop_id
 
 
 def server_app(build: Callable[[Mapping[str, object]], FederationPlan]) -> ServerApp:

@@ -5,6 +5,8 @@ The aggregator works on adapters alone; here they are packed, read (each once in
 
 from __future__ import annotations
 
+import math
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,22 +14,15 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from ecc_fed.core.aggregation import (
-    EVERYTHING,
-    AdapterUpdate,
-    AggregateReport,
-    AggregatorState,
-    without_examples,
-)
+from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState, without_examples
 from ecc_fed.core.records import AdapterState, EvaluationReport
-from ecc_fed.federation.aggregation.averaging import update_norm
-from ecc_fed.federation.aggregation.one_rank import check_one_rank
+from ecc_fed.federation.norms import norm_ratios, update_norms
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, ServerState, ShopRound
 from ecc_fed.federation.wire import checks, records
 from ecc_fed.federation.wire.arrays import to_arrays
-from ecc_fed.federation.wire.checks import RefusedReply
-from ecc_fed.federation.wire.receiving import receive
+from ecc_fed.federation.wire.receiving import receive, receive_evaluations, sort_replies
+from ecc_fed.federation.wire.replies import Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +51,22 @@ class AdapterStrategy(Strategy):
         plan: arm, aggregator and transforms.
         shops: Flower's node ids -> shop ids, in the run's fixed order.
         state: goes on from here; None starts.
+
+    Raises:
+        ValueError: adapters travel, and the plan does not say what one must look like.
     """
 
     def __init__(self, plan: FederationPlan, shops: Mapping[int, str], state: ServerState | None = None) -> None:
+        if plan.federated and plan.limits.shapes is None:
+            raise ValueError("the plan does not know the adapters' shapes (`expecting`), so no update could be checked")
         self.plan = plan
         self.shops = shops
+        # Echoed by every reply, so that none of another run counts.
+        self.run = secrets.token_hex(8)
         self.state = state or ServerState(aggregator=plan.aggregator.start())
         self.outcome = Outcome()
         self._sent: dict[str, AdapterState] = {}
+        self._phase = ""
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -83,45 +86,54 @@ class AdapterStrategy(Strategy):
             FederationError: an aggregator that fails, or whose adapter is not finite.
         """
         up = self.plan.exchange(server_round).up
-        contents = {shop_id: reply.content for shop_id, reply in self._by_shop(replies).items()}
-        received = receive(contents, server_round, up, self.plan.transforms, self._sent)
+        messages, refused = self._by_shop(replies)
+        received = receive(messages, self._asked("train", server_round), up, self.plan, self._sent)
+        norms: dict[str, float | None] = {}
+        if not self.plan.sums_only:
+            norms = update_norms(received.updates, self._sent)
+        ratios = norm_ratios(received.updates, norms) if norms else {}
+        large = self._too_large(ratios)
+        refused |= {**received.refused, **(large if self.plan.limits.settings.norm_rule == "refuse" else {})}
+        updates = [update for update in received.updates if update.shop_id not in refused]
+        replied = {shop_id: update for shop_id, update in received.replied.items() if shop_id not in refused}
         state = replace(self.state, server_round=server_round)
-        skipped, report = None, None
-        if not received.replied:
+        skipped, report = received.unusable, None
+        if not replied:
             skipped = "no shop gave a usable reply"
         elif not up:
-            state = replace(state, adopted=state.adopted | received.replied.keys())
-        elif without_examples(received.updates):
+            state = replace(state, adopted=state.adopted | replied.keys())
+        elif skipped is None and without_examples(updates):
             skipped = "no shop had an example to learn from"
-        else:
-            aggregator, report = self._aggregate(server_round, received.updates)
+        elif skipped is None:
+            aggregator, report = self._aggregate(server_round, updates)
             state = replace(state, aggregator=aggregator, adopted=frozenset())
         self.state = state
-        norms = {update.shop_id: self._update_norm(update) for update in received.updates}
         shops = {
-            shop_id: ShopRound(update.num_examples, update.metrics, norms.get(shop_id))
-            for shop_id, update in received.replied.items()
+            shop_id: ShopRound(
+                update.num_examples,
+                update.metrics,
+                norms.get(shop_id),
+                ratios.get(shop_id),
+                ("large_norm",) if shop_id in large else (),
+            )
+            for shop_id, update in replied.items()
         }
-        self.outcome = Outcome(shops, refused=received.refused, skipped=skipped, aggregation=report)
+        self.outcome = Outcome(shops, refused=refused, skipped=skipped, aggregation=report)
         return None, None
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """For the bare base, nothing but the `config`; after the last round, what another would begin with."""
-        downlinks = {} if config[records.PHASE] == "base" else self._downlinks(server_round + 1)
+        self._phase = str(config[records.PHASE])
+        downlinks = {} if self._phase == "base" else self._downlinks(server_round + 1)
         return self._messages(MessageType.EVALUATE, config, downlinks)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Reads the replies."""
-        reports: dict[str, EvaluationReport] = {}
-        refused: dict[str, str] = {}
-        for shop_id, reply in self._by_shop(replies).items():
-            try:
-                reports[shop_id] = records.read_evaluate_reply(reply.content)
-            except RefusedReply as error:
-                refused[shop_id] = str(error)
-        self.outcome = Outcome(evaluations=reports, refused=refused)
+        messages, refused = self._by_shop(replies)
+        reports, unread = receive_evaluations(messages, self._asked(self._phase, server_round))
+        self.outcome = Outcome(evaluations=reports, refused={**refused, **unread})
         return None
 
     def summary(self) -> None:
@@ -145,7 +157,9 @@ class AdapterStrategy(Strategy):
         nothing, group_id = ArrayRecord(), str(config[records.SERVER_ROUND])
         return [
             Message(
-                records.instructions(packed[id(downlinks[shop_id])] if shop_id in downlinks else nothing, config),
+                records.instructions(
+                    packed[id(downlinks[shop_id])] if shop_id in downlinks else nothing, config, self.run
+                ),
                 node_id,
                 message_type,
                 group_id=group_id,
@@ -153,27 +167,32 @@ class AdapterStrategy(Strategy):
             for node_id, shop_id in self.shops.items()
         ]
 
-    def _by_shop(self, replies: Iterable[Message]) -> dict[str, Message]:
-        """The replies with content, in shop order."""
-        by_node = {reply.metadata.src_node_id: reply for reply in replies if not reply.has_error()}
-        return {shop_id: by_node[node_id] for node_id, shop_id in self.shops.items() if node_id in by_node}
+    def _by_shop(self, replies: Iterable[Message]) -> tuple[dict[str, Message], dict[str, str]]:
+        """The replies with content, in shop order, and why others' may not count."""
+        found = sort_replies(replies, self.shops)
+        return {shop: each for shop, each in found.by_shop.items() if not each.has_error()}, dict(found.refused)
+
+    def _asked(self, phase: str, server_round: int) -> dict[str, Asked]:
+        return {shop_id: Asked(self.run, phase, server_round, shop_id) for shop_id in self.shops.values()}
+
+    def _too_large(self, ratios: Mapping[str, float]) -> dict[str, str]:
+        """By shop, why its update stands out; what becomes of it is `replies.norm_rule`'s matter."""
+        factor = self.plan.limits.settings.norm_factor
+        return {
+            shop_id: f"the update's norm is {ratio:.3g} times the round's median; replies.norm_factor is {factor:g}"
+            for shop_id, ratio in ratios.items()
+            if factor is not None and ratio > factor
+        }
 
     def _aggregate(
         self, server_round: int, updates: Sequence[AdapterUpdate]
     ) -> tuple[AggregatorState, AggregateReport]:
         aggregator = self.plan.aggregator
         name = type(aggregator).__name__
-        if not aggregator.mixed_ranks:
-            check_one_rank(updates, name)
         try:
             state, report = aggregator.aggregate(self.state.aggregator, updates)
-            checks.check_tensors(state.adapter or {}, EVERYTHING)
+            checks.check_values(state.adapter or {}, math.inf)
         except (ValueError, ArithmeticError) as error:
             raise FederationError(f"Strategy {name} failed in server round {server_round}: {error}") from error
         # The mean of one is that one: of updates that nobody saw, the error is not known.
         return state, replace(report, relative_error=None, module_errors={}) if self.plan.sums_only else report
-
-    def _update_norm(self, update: AdapterUpdate) -> float | None:
-        sent = self._sent.get(update.shop_id, {})
-        same = all(name in sent and sent[name].shape == tensor.shape for name, tensor in update.adapter.items())
-        return update_norm(update.adapter, sent) if same else None

@@ -1,11 +1,13 @@
-"""Adapters as Flower's arrays, and back."""
+"""Adapters as Flower's arrays, and back.
+
+Bytes from outside are read by a parser of our own that knows one form, the one in which numpy writes a tensor of
+plain numbers. `numpy.load` would open archives too, and evaluate a header as Python's syntax.
+"""
 
 from __future__ import annotations
 
 import math
-import threading
-from functools import lru_cache
-from io import BytesIO
+import re
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,14 @@ from flwr.app import Array, ArrayRecord
 
 from ecc_fed.core.records import AdapterState
 
-# numpy parses a tensor's header with `ast`, and Python 3.11 checks its depth in a counter that all threads share: shops
-# that read at the same time now and then failed (the error of https://github.com/python/cpython/issues/106905).
-_PARSING = threading.Lock()
-
 # How numpy's format begins: the magic and version 1.0, which holds any tensor of plain numbers.
 _NPY = b"\x93NUMPY\x01\x00"
+# The header as every version of numpy writes it, filled up with spaces.
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|=][biufc][0-9]{1,2})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:[0-9]{1,18}, ?)*(?:[0-9]{1,18})?)\), \} *\n"
+)
+_SIZE = re.compile(rb"[0-9]+")
 
 AnyArray = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,28 +36,32 @@ def from_arrays(record: ArrayRecord | None) -> AdapterState | None:
     """The state in `record`; None for no record or an empty one.
 
     Raises:
-        ValueError: a tensor's bytes are not a numpy array.
+        ValueError: a tensor's bytes are not a numpy array of plain numbers.
     """
     if not record:
         return None
-    return {name: _tensor(array) for name, array in record.items()}
+    return {name: view(array).copy() for name, array in record.items()}
 
 
-def _tensor(array: Array) -> AnyArray:
-    """`array.numpy()`, which for the tensors of an adapter takes four times as long: it parses every header anew."""
+def view(array: Array) -> AnyArray:
+    """What `array` holds, read-only and without a copy: what its header claims is held against its bytes first.
+
+    Raises:
+        ValueError: it is not a numpy array of plain numbers.
+    """
     data = array.data
-    if array.stype == "numpy.ndarray" and data.startswith(_NPY):
-        start = len(_NPY) + 2 + int.from_bytes(data[len(_NPY) : len(_NPY) + 2], "little")
-        shape, fortran_order, dtype = _header(data[:start])
-        if not dtype.hasobject and len(data) - start == math.prod(shape) * dtype.itemsize:
-            flat = np.frombuffer(data, dtype, offset=start)
-            return flat.reshape(shape, order="F" if fortran_order else "C").copy()
-    with _PARSING:
-        return array.numpy()  # says what is wrong
-
-
-@lru_cache(maxsize=1024)
-def _header(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and dtype of a tensor in numpy's format, version 1.0."""
-    with _PARSING:
-        return np.lib.format.read_array_header_1_0(BytesIO(start[len(_NPY) :]))
+    if array.stype != "numpy.ndarray":
+        raise ValueError(f"it is serialized as {array.stype}, not as numpy.ndarray")
+    if not data.startswith(_NPY):
+        raise ValueError("its bytes do not begin as numpy's format 1.0 does")
+    start = len(_NPY) + 2 + int.from_bytes(data[len(_NPY) : len(_NPY) + 2], "little")
+    header = _HEADER.fullmatch(data, len(_NPY) + 2, start)
+    if header is None:
+        raise ValueError("its header is not that of plain numbers")
+    dtype = np.dtype(header[1].decode())
+    shape = tuple(int(size) for size in _SIZE.findall(header[3]))
+    wanted = math.prod(shape) * dtype.itemsize
+    if len(data) - start != wanted:
+        raise ValueError(f"its header claims {wanted} bytes of numbers and {len(data) - start} are there")
+    flat = np.frombuffer(data, dtype, offset=start)
+    return flat.reshape(shape, order="F" if header[2] == b"True" else "C")

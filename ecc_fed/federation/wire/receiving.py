@@ -1,18 +1,49 @@
-"""From replies to updates that an aggregator may have: read once, put through the transforms, checked."""
+"""From replies to updates that an aggregator may have: sorted by shop, read once, checked, transformed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from flwr.app import RecordDict
+from flwr.app import Message
 
-from ecc_fed.core.aggregation import AdapterUpdate, Patterns, select
-from ecc_fed.core.protocols import UpdateTransform
-from ecc_fed.core.records import AdapterState
-from ecc_fed.federation.results import FederationError
-from ecc_fed.federation.wire import checks, records
-from ecc_fed.federation.wire.checks import RefusedReply
+from ecc_fed.core.aggregation import AdapterUpdate, Patterns, Shapes, matches, select
+from ecc_fed.core.records import AdapterState, EvaluationReport
+from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.federation.wire import checks, replies
+from ecc_fed.federation.wire.checks import RefusedReply, shown
+from ecc_fed.federation.wire.replies import Asked
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class SortedReplies:
+    """A round's messages by whom they come from.
+
+    Attributes:
+        by_shop: of every shop that replied once, in shop order; errors included.
+        refused: why others' may not count, by shop.
+        strangers: nodes that replied without having been asked.
+    """
+
+    by_shop: Mapping[str, Message]
+    refused: Mapping[str, str]
+    strangers: tuple[int, ...]
+
+
+def sort_replies(messages: Iterable[Message], shops: Mapping[int, str]) -> SortedReplies:
+    """Of a shop that replies more than once nothing counts: which reply came first depends on the network alone."""
+    by_node: dict[int, list[Message]] = {}
+    for message in messages:
+        by_node.setdefault(message.metadata.src_node_id, []).append(message)
+    found = {shop_id: by_node.get(node_id, []) for node_id, shop_id in shops.items()}
+    return SortedReplies(
+        {shop_id: several[0] for shop_id, several in found.items() if len(several) == 1},
+        {shop_id: f"{len(several)} replies came in place of one" for shop_id, several in found.items() if several[1:]},
+        tuple(sorted(by_node.keys() - shops.keys())),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,75 +55,89 @@ class Received:
         updates: what the aggregator gets of them, after the transforms' server side; empty where
             nothing was asked for.
         refused: why others may not count, by shop.
+        unusable: why nothing can be made of the updates together; None where something can.
     """
 
     replied: Mapping[str, AdapterUpdate]
     updates: Sequence[AdapterUpdate]
     refused: Mapping[str, str]
+    unusable: str | None = None
 
 
 def receive(
-    replies: Mapping[str, RecordDict],
-    server_round: int,
+    messages: Mapping[str, Message],
+    asked: Mapping[str, Asked],
     up: Patterns,
-    transforms: Sequence[UpdateTransform],
+    plan: FederationPlan,
     sent: Mapping[str, AdapterState],
 ) -> Received:
-    """Reads a round's replies.
+    """Reads a training round's replies, each held against the server's own settings.
 
     Args:
-        replies: by shop, in shop order.
-        server_round: the round.
+        messages: with content, by shop, in shop order.
+        asked: what each of them must answer.
         up: the tensors that were asked for.
-        transforms: in the order in which the devices applied them.
+        plan: what a reply can be at most, and the transforms in the order in which the devices applied them.
         sent: by shop, what went down before the round.
-
-    Raises:
-        FederationError: what transforms made of all updates together cannot be used.
     """
-    replied: dict[str, AdapterUpdate] = {}
-    refused: dict[str, str] = {}
-    for shop_id, content in replies.items():
-        try:
-            replied[shop_id] = records.read_update(content, shop_id, server_round, up)
-        except RefusedReply as error:
-            refused[shop_id] = str(error)
-    if not up or not replied:
-        return Received(replied, [], refused)
+    own = {name: shape for name, shape in (plan.limits.shapes or {}).items() if matches(name, up)}
+
+    def wanted(shop_id: str) -> Shapes:
+        """What a shop was sent has the shapes that the server gave it."""
+        return {**own, **checks.shapes_of(select(sent.get(shop_id, {}), up))}
+
+    def read(message: Message, question: Asked) -> AdapterUpdate:
+        return replies.read_update(
+            message.content,
+            question,
+            wanted(question.shop_id),
+            plan.limits,
+            mixed_ranks=plan.aggregator.mixed_ranks,
+            masked=plan.sums_only,
+        )
+
+    replied, refused = _read_all(messages, asked, read)
+    if not up or not replied or not plan.transforms:
+        return Received(replied, list(replied.values()) if up else [], refused)
     updates = list(replied.values())
-    for transform in reversed(transforms):
+    for transform in reversed(plan.transforms):
         updates = transform.on_server(updates)
     unfit: dict[str, str] = {}
-    updates = _fit(updates, unfit, lambda adapter: checks.check_tensors(adapter, up))
-    if updates:
-        expected = _expected(updates, up, sent)
-        updates = _fit(updates, unfit, lambda adapter: checks.check_signature(adapter, expected))
-    for reason in unfit.values():
-        if any(transform.sums_only for transform in transforms):
-            raise FederationError(f"The sum of the updates cannot be used: {reason}")
-    kept = {shop_id: update for shop_id, update in replied.items() if shop_id not in unfit}
-    return Received(kept, updates, refused | unfit)
-
-
-def _fit(
-    updates: Iterable[AdapterUpdate], unfit: dict[str, str], check: Callable[[AdapterState], None]
-) -> list[AdapterUpdate]:
-    """Those that pass; the others' reasons go into `unfit`."""
-    fit = []
     for update in updates:
+        # A sum stands for all shops and is what the first of them could have sent.
+        shapes = wanted(next(iter(replied)) if plan.sums_only else update.shop_id)
         try:
-            check(update.adapter)
-            fit.append(update)
+            checks.check_names(update.adapter, shapes)
+            checks.check_shapes(update.adapter, shapes, plan.aggregator.mixed_ranks)
+            checks.check_values(update.adapter, plan.limits.settings.max_value)
         except RefusedReply as error:
             unfit[update.shop_id] = str(error)
-    return fit
+    if unfit and plan.sums_only:
+        reason = next(iter(unfit.values()))
+        return Received(replied, [], refused, f"the sum of the updates cannot be used: {reason}")
+    fit = [update for update in updates if update.shop_id not in unfit]
+    kept = {shop_id: update for shop_id, update in replied.items() if shop_id not in unfit}
+    return Received(kept, fit, {**refused, **unfit})
 
 
-def _expected(updates: Sequence[AdapterUpdate], up: Patterns, sent: Mapping[str, AdapterState]) -> checks.Signature:
-    """Names and shapes that an update must have: those of what was sent, or else those of most updates."""
-    found = [checks.signature(update.adapter) for update in updates]
-    known = [checks.signature(part) for adapter in sent.values() if (part := select(adapter, up))]
-    if not known:
-        return checks.most_common(found)
-    least = checks.most_common(known)
-    return checks.most_common([one for one in found if set(least) <= set(one)] or [least])
+def receive_evaluations(
+    messages: Mapping[str, Message], asked: Mapping[str, Asked]
+) -> tuple[dict[str, EvaluationReport], dict[str, str]]:
+    """The reports, and why others may not count, by shop."""
+    return _read_all(messages, asked, lambda message, one: replies.read_evaluate_reply(message.content, one))
+
+
+def _read_all(
+    messages: Mapping[str, Message], asked: Mapping[str, Asked], read: Callable[[Message, Asked], Answer]
+) -> tuple[dict[str, Answer], dict[str, str]]:
+    """What can be read, and why the rest cannot, by shop: whatever a reply holds, it harms its sender alone."""
+    found: dict[str, Answer] = {}
+    refused: dict[str, str] = {}
+    for shop_id, message in messages.items():
+        try:
+            found[shop_id] = read(message, asked[shop_id])
+        except RefusedReply as error:
+            refused[shop_id] = str(error)
+        except Exception as error:
+            refused[shop_id] = f"the reply cannot be read: {type(error).__name__}: {shown(str(error))}"
+    return found, refused

@@ -71,6 +71,24 @@ def privacy(study: Study) -> PageTable:
     return PageTable(("Run", *keys), tuple(rows) if keys else ())
 
 
+def flagged(study: Study) -> PageTable:
+    """The updates that stood out by their size, which counted all the same."""
+    rows = [
+        (
+            Cell(group.label),
+            Cell(str(run.seed)),
+            Cell(row.shop_id),
+            Cell(str(row.server_round)),
+            Cell(", ".join(row.flags)),
+            Cell(MISSING if row.norm_ratio is None else f"{row.norm_ratio:.3g}"),
+        )
+        for group in study.groups
+        for run in group.runs
+        for row in run.flagged
+    ]
+    return PageTable(("Arm", "Seed", "Shop", "Round", "Flags", "Norm / median"), tuple(rows))
+
+
 def failures(study: Study) -> PageTable:
     """Everything that went wrong, with its reason."""
     rows = [

@@ -112,6 +112,7 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "runtime": costs.runtime(study),
         "privacy": costs.privacy(study),
         "failures": costs.failures(study),
+        "flagged": costs.flagged(study),
         "dialogues": choose(study),
         "verdicts": verdicts,
         "cloud_name": study.cloud_name,

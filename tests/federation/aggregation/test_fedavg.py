@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from ecc_fed.core.aggregation import WHOLE, AdapterUpdate
-from ecc_fed.core.errors import ConfigError
 from ecc_fed.federation.aggregation.averaging import update_norm, weighted_mean
 from ecc_fed.federation.aggregation.fedavg import FedAvg
-from ecc_fed.federation.aggregation.one_rank import check_one_rank
 from ecc_fed.federation.aggregation.product_error import product_error
 from ecc_fed.federation.aggregation.weights import ByExamples, Uniform
 from tests.federation.aggregation.adapters import pair
@@ -63,15 +61,3 @@ def test_the_report_says_what_the_mean_cost_where_scales_differ():
     assert report.update_norm == update_norm(second.adapter, first.adapter) > 0
     more = replace(given[0], adapter={**given[0].adapter, "norm.weight": np.ones(2, np.float32)})
     assert method.aggregate(first, [more])[1].update_norm is None, "there is nothing to subtract from it"
-
-
-def test_ranks_that_differ_are_named():
-    (four,), (eight,) = updates([8.0], [1], rank=4), updates([4.0], [1], rank=8)
-    check_one_rank([four, four], "FedAvg")
-    with pytest.raises(ConfigError) as caught:
-        check_one_rank([four, four, replace(eight, shop_id="shop_9")], "FedAvg")
-    assert str(caught.value) == (
-        "FedAvg averages factors of one rank; shop shop_0 sends rank 4, shop shop_9 rank 8. Give all shops the same "
-        "adapter.rank, or choose a strategy that takes mixed ranks."
-    )
-    assert not FedAvg.mixed_ranks

@@ -3,14 +3,15 @@
 import pytest
 from flwr.app import Context, Message, RecordDict
 
-from ecc_fed.core.aggregation import EVERYTHING, NOTHING, WHOLE, Exchange
+from ecc_fed.core.aggregation import NOTHING, WHOLE, Exchange
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.internals import identify_process
 from ecc_fed.federation.flower.nodes import shop_of
-from ecc_fed.federation.wire import records
+from ecc_fed.federation.limits import ReplyLimits
+from ecc_fed.federation.wire import records, replies
 from ecc_fed.federation.wire.arrays import to_arrays
-from tests.federation.fakes import FakeDevice, fresh_adapter
+from tests.federation.fakes import SHAPES, FakeDevice, fresh_adapter
 
 SHOPS = ("a", "b", "c")
 
@@ -45,11 +46,13 @@ def test_train_evaluate_and_query_go_to_the_nodes_own_device():
     app = client_app(lambda context: (devices[context.node_id], devices[context.node_id].shop_ids[0]))
     arrays = to_arrays(fresh_adapter())
     node = Context(1, 2, {}, RecordDict(), {})
-    content = records.instructions(arrays, records.train_config(4, WHOLE))
-    report = records.read_update(app(message(content, "train"), node).content, "b", 4, EVERYTHING)
+    content = records.instructions(arrays, records.train_config(4, WHOLE), "run")
+    reply, asked = app(message(content, "train"), node).content, replies.Asked("run", "train", 4, "b")
+    report = replies.read_update(reply, asked, SHAPES, ReplyLimits(), mixed_ranks=False, masked=False)
     assert report.num_examples == 11
-    content = records.instructions(arrays, records.evaluate_config(5, "final"))
-    evaluation = records.read_evaluate_reply(app(message(content, "evaluate"), node).content)
+    content = records.instructions(arrays, records.evaluate_config(5, "final"), "run")
+    answer = app(message(content, "evaluate"), node).content
+    evaluation = replies.read_evaluate_reply(answer, replies.Asked("run", "final", 5, "b"))
     assert evaluation.num_examples == 3
     answer = app(message(RecordDict(), records.QUERY_SHOP), node)
     assert answer.content.config_records[records.CONFIG][records.SHOP_ID] == "b"
@@ -59,6 +62,6 @@ def test_train_evaluate_and_query_go_to_the_nodes_own_device():
 
 def test_an_adapter_stays_at_home_where_the_server_does_not_ask_for_it():
     app = client_app(lambda _: (FakeDevice(("a",)), "a"))
-    content = records.instructions(to_arrays(fresh_adapter()), records.train_config(1, Exchange(up=NOTHING)))
+    content = records.instructions(to_arrays(fresh_adapter()), records.train_config(1, Exchange(up=NOTHING)), "run")
     reply = app(message(content, "train"), Context(1, 2, {}, RecordDict(), {}))
     assert not reply.content.array_records

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from flwr.app import Context, RecordDict
+from flwr.app import ConfigRecord, Context, RecordDict
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.federation.flower.server_app import find_shops, server_app
@@ -9,7 +9,7 @@ from ecc_fed.federation.results import FederationError, as_json
 from ecc_fed.hosts.grid import HostGrid
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.runs.federation import run_federation
-from tests.federation.fakes import FakeDevice, build_fake, personalized
+from tests.federation.fakes import SHAPES, FakeDevice, build_fake, personalized
 
 
 def grid_of(shop_ids: list[str], device: FakeDevice | None = None) -> HostGrid:
@@ -41,12 +41,38 @@ def test_a_node_that_cannot_say_its_shop_is_an_error():
         find_shops(grid_of(["a", "b"], FakeDevice(("a",))), 2, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("config", "shop"),
+    [
+        (None, "None"),
+        ({}, "None"),
+        ({"shop-id": 3}, "3"),
+        ({"shop-id": "\x1b[2J"}, r"'\\x1b\[2J'"),
+        ({"shop-id": "x" * 10**6}, "'xxx"),
+    ],
+)
+def test_a_node_that_lies_about_its_shop_is_named(config, shop):
+    class Lying(HostGrid):
+        def send_and_receive(self, messages, *, timeout=None):
+            for reply in super().send_and_receive(messages, timeout=timeout):
+                reply.content = RecordDict({} if config is None else {"config": ConfigRecord(config)})
+                yield reply
+
+    hosts = InProcessHosts()
+    hosts.open(["a"], build_fake)
+    with pytest.raises(
+        FederationError, match=rf"Node \d+ says that its shop is {shop}.*: a name of 1 to 200"
+    ) as caught:
+        find_shops(Lying(hosts, ["a"]), 1, 1.0)
+    assert len(str(caught.value)) < 500
+
+
 def context(**run_config) -> Context:
     return Context(1, 0, {}, RecordDict(), run_config)
 
 
 def test_the_server_app_gives_what_run_federation_gives(tmp_path):
-    path, plan, asked = tmp_path / "result.json", personalized(3, 1), []
+    path, plan, asked = tmp_path / "result.json", personalized(3, 1).expecting(SHAPES), []
 
     def build(run_config):
         asked.append(dict(run_config))

@@ -14,13 +14,16 @@ from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.aggregation.state_files import load_state, save_state
 from ecc_fed.federation.arms import Personalized
 from ecc_fed.federation.flower.strategy import AdapterStrategy, Outcome
+from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.plan import FederationPlan
-from ecc_fed.federation.results import FederationError, FederationResult, ServerState
+from ecc_fed.federation.results import FederationResult, ServerState
 from ecc_fed.federation.wire import arrays, records
+from ecc_fed.federation.wire import replies as wire_replies
+from ecc_fed.federation.wire.replies import evaluate_reply, train_reply
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.runs.federation import run_federation
 from tests.federation import toys
-from tests.federation.fakes import A, B, FakeDevice, aggregated, fresh_adapter, local, make_adapter
+from tests.federation.fakes import SHAPES, A, B, FakeDevice, aggregated, fresh_adapter, local, make_adapter
 
 
 def run(plan: FederationPlan, shop_ids: list[str], device: FakeDevice | None = None, **arguments) -> FederationResult:
@@ -34,8 +37,9 @@ def same(left: AdapterState, right: AdapterState) -> bool:
 
 def test_each_adapter_is_read_once_on_each_side(monkeypatch):
     read: list[int] = []
-    tensor_of = arrays._tensor
-    monkeypatch.setattr(arrays, "_tensor", lambda array: read.append(1) or tensor_of(array))
+    view = arrays.view
+    for module in (arrays, wire_replies):
+        monkeypatch.setattr(module, "view", lambda array: read.append(1) or view(array))
     run(aggregated(2), ["a", "bb", "ccc"])
     tensors, shops = 2, 3
     # Up after both rounds; down before the second and for the final evaluation.
@@ -115,19 +119,32 @@ class OfRank(FakeDevice):
     def evaluate(self, shop_id, server_round, incoming, phase):
         return super().evaluate(shop_id, server_round, None, "base")
 
+    def adapter_shapes(self):
+        return {A: (8, 5), B: (4, 8)}
+
+
+# lora_alpha = 32
+BY_RANK = ReplyLimits(scale_at=lambda rank: 32 / rank)
+
 
 def test_mixed_ranks_pass_where_the_aggregator_takes_them():
     shops = ["shop_4", "other_8"]
-    result = run(aggregated(2, toys.ZeroPadding()), shops, OfRank(tuple(shops)))
+    result = run(replace(aggregated(2, toys.ZeroPadding()), limits=BY_RANK), shops, OfRank(tuple(shops)))
     assert result.failures == ()
     assert [record.aggregation.ranks for record in result.rounds] == [{"shop_4": 4, "other_8": 8}] * 2
     assert result.state.aggregate[A].shape == (8, 5)
 
 
-def test_fedavg_refuses_mixed_ranks_by_name():
-    reason = r"FedAvg averages factors of one rank; shop shop_4 sends rank 4, shop other_8 rank 8\. Give all shops"
-    with pytest.raises(ConfigError, match=reason):
-        run(aggregated(2), ["shop_4", "other_8"], OfRank(("shop_4", "other_8")))
+def test_another_rank_than_the_runs_is_refused_where_the_aggregator_takes_one_alone_and_a_higher_one_always():
+    shops = ["shop_4", "other_8"]
+    result = run(replace(aggregated(1), limits=BY_RANK), shops, OfRank(tuple(shops)))
+    assert [(f.shop_id, f.reason) for f in result.failures] == [("shop_4", f"tensor {A} has shape (4, 5), not (8, 5)")]
+    assert result.state.aggregate[A].shape == (8, 5)
+    shops = ["shop_4", "other_9"]
+    result = run(replace(aggregated(1, toys.ZeroPadding()), limits=BY_RANK), shops, OfRank(tuple(shops)))
+    assert [(f.shop_id, f.reason) for f in result.failures] == [
+        ("other_9", f"tensor {A} has shape (9, 5), not (8, 5), whose axis 0 may be shorter")
+    ]
 
 
 def test_a_tensor_that_nobody_asked_for_is_refused():
@@ -137,7 +154,7 @@ def test_a_tensor_that_nobody_asked_for_is_refused():
             return replace(update, adapter=self.adapter_of(shop_id)) if shop_id == "bb" else update
 
     result = run(aggregated(1, toys.OnlyA()), ["a", "bb"], Talkative(("a", "bb")))
-    assert [(f.shop_id, f.reason) for f in result.failures] == [("bb", f"tensor {B} was not asked for")]
+    assert [(f.shop_id, f.reason) for f in result.failures] == [("bb", f"the adapter has unexpected {B} and 0 more")]
 
 
 def test_one_sound_reply_is_enough_where_the_names_are_known_from_what_was_sent():
@@ -297,13 +314,16 @@ def test_transforms_work_in_order_on_the_device_and_backwards_on_the_server():
     assert order == ["second", "first"]
 
 
-def test_a_sum_that_cannot_be_used_stops_the_run():
+def test_a_sum_that_cannot_be_used_skips_the_round():
     class Broken(toys.Masks):
         def on_server(self, updates):
             return [replace(updates[0], adapter={A: updates[0].adapter[A] * np.float32("nan")})]
 
-    with pytest.raises(FederationError, match=r"The sum of the updates cannot be used: tensor .* not finite"):
-        run(aggregated(1, None, Broken(("a", "bb"))), ["a", "bb"])
+    result = run(aggregated(1, None, Broken(("a", "bb"))), ["a", "bb"])
+    assert [s.reason for s in result.skipped_rounds] == [
+        f"the sum of the updates cannot be used: the adapter lacks {B} and 0 more"
+    ]
+    assert result.state.aggregate is None
 
 
 def test_sums_only_and_single_updates_do_not_go_together():
@@ -363,10 +383,11 @@ class Counted:
 
 
 NODES = {11: "a", 22: "bb"}
+LIMITS = ReplyLimits(shapes=SHAPES)
 
 
 def strategy_of(arm, state=None, aggregator=None, *transforms) -> AdapterStrategy:
-    return AdapterStrategy(FederationPlan(arm, aggregator or FedAvg(), transforms), NODES, state)
+    return AdapterStrategy(FederationPlan(arm, aggregator or FedAvg(), transforms, LIMITS), NODES, state)
 
 
 def with_adapter(adopted=()) -> ServerState:
@@ -378,9 +399,13 @@ def sent(messages) -> dict[str, AdapterState | None]:
     return {NODES[m.metadata.dst_node_id]: records.read_train_request(m.content).incoming for m in messages}
 
 
-def replies(contents: dict[int, RecordDict]) -> list[Message]:
+def replies(
+    strategy: AdapterStrategy, server_round: int, contents: dict[int, RecordDict], phase: str = "train"
+) -> list[Message]:
     found = []
     for node_id, content in contents.items():
+        answered = {"run": strategy.run, "phase": phase, "server-round": server_round}
+        content[records.CONFIG] = ConfigRecord({**answered, "shop-id": strategy.shops[node_id]})
         question = Message(RecordDict(), node_id, "train")
         question.metadata.__dict__["_message_id"] = str(node_id)
         found.append(Message(content, reply_to=question))
@@ -388,7 +413,7 @@ def replies(contents: dict[int, RecordDict]) -> list[Message]:
 
 
 def reply_of(adapter: AdapterState, num_examples: int = 3, **metrics: float) -> RecordDict:
-    return records.train_reply(AdapterUpdate("", 0, adapter, num_examples, 2.0, metrics), ("*",))
+    return train_reply(AdapterUpdate("", 0, adapter, num_examples, 1.0, metrics), ("*",), ConfigRecord())
 
 
 def test_every_shop_is_sent_what_the_aggregator_has_for_it():
@@ -427,7 +452,7 @@ def test_what_is_refused_is_told_with_its_reason_and_counts_for_nothing():
     list(strategy.configure_train(1, ArrayRecord(), ConfigRecord(), None))
     sound, broken = make_adapter("sound"), make_adapter("broken")
     broken[A][0, 0] = np.nan
-    strategy.aggregate_train(1, replies({11: reply_of(broken), 22: reply_of(sound, loss=0.5)}))
+    strategy.aggregate_train(1, replies(strategy, 1, {11: reply_of(broken), 22: reply_of(sound, loss=0.5)}))
     assert strategy.outcome.refused == {"a": f"tensor {A} holds 1 values that are not finite"}
     assert {shop: (r.num_examples, r.metrics) for shop, r in strategy.outcome.shops.items()} == {
         "bb": (3, {"loss": 0.5})
@@ -435,20 +460,21 @@ def test_what_is_refused_is_told_with_its_reason_and_counts_for_nothing():
     assert same(strategy.state.aggregate, sound)
     assert (strategy.state.server_round, strategy.state.adopted) == (1, frozenset())
     unreadable = RecordDict({records.METRICS: MetricRecord({})})
-    strategy.aggregate_train(2, replies({11: unreadable, 22: reply_of(sound)}))
+    strategy.aggregate_train(2, replies(strategy, 2, {11: unreadable, 22: reply_of(sound)}))
     assert strategy.outcome.refused == {"a": "metrics.num-examples is None; a count of 0 or more is needed"}
     assert list(strategy.outcome.shops) == ["bb"]
-    assert counted.seen == [2, 1]
+    assert counted.seen == [1, 1]  # what is refused never reaches a transform
 
 
 def test_where_nothing_goes_up_or_nobody_replies_nothing_is_transformed():
     counted = Counted()
     strategy = strategy_of(Told((), up=(1, 3)), None, None, counted)
-    strategy.aggregate_train(2, replies({22: records.train_reply(AdapterUpdate("", 2, {}, 3), ())}))
+    nothing = train_reply(AdapterUpdate("", 2, {}, 3), (), ConfigRecord())
+    strategy.aggregate_train(2, replies(strategy, 2, {22: nothing}))
     assert (strategy.state.adopted, strategy.outcome.skipped) == ({"bb"}, None)
     strategy.aggregate_train(3, [])
     assert strategy.outcome.skipped == "no shop gave a usable reply"
-    strategy.aggregate_train(3, replies({22: reply_of(make_adapter("x"), num_examples=0)}))
+    strategy.aggregate_train(3, replies(strategy, 3, {22: reply_of(make_adapter("x"), num_examples=0)}))
     assert strategy.outcome.skipped == "no shop had an example to learn from"
     assert strategy.state.aggregate is None
     assert counted.seen == [1]
@@ -456,9 +482,10 @@ def test_where_nothing_goes_up_or_nobody_replies_nothing_is_transformed():
 
 def test_an_evaluation_tells_what_it_could_not_read():
     strategy = strategy_of(Told((1,)))
-    sound = records.evaluate_reply(EvaluationReport(5, {"score": 0.5}))
+    sound = evaluate_reply(EvaluationReport(5, {"score": 0.5}), ConfigRecord())
     broken = RecordDict({records.METRICS: MetricRecord({"num-examples": 2, "score": [0.1, 0.2]})})
-    strategy.aggregate_evaluate(1, replies({11: broken, 22: sound}))
+    list(strategy.configure_evaluate(1, ArrayRecord(), records.evaluate_config(1, "final"), None))
+    strategy.aggregate_evaluate(1, replies(strategy, 1, {11: broken, 22: sound}, "final"))
     assert strategy.outcome.evaluations == {"bb": EvaluationReport(5, {"score": 0.5})}
     assert strategy.outcome.refused == {"a": "metrics.score is a list; one number is needed"}
 
@@ -470,21 +497,14 @@ class SendsA(FedAvg):
         return select(state.adapter, LORA_A)
 
 
-@pytest.mark.parametrize(
-    ("extras", "kept", "unexpected"), [((True, True, False), 2, False), ((True, False, False), 2, True)]
-)
-def test_beside_what_was_sent_an_update_has_what_most_have(extras, kept, unexpected):
+def test_beside_what_was_sent_an_update_has_what_the_settings_say_whatever_most_have():
     nodes = {1: "a", 2: "b", 3: "c"}
     server = AggregatorState(make_adapter("server"))
-    strategy = AdapterStrategy(FederationPlan(Told((1,)), SendsA()), nodes, ServerState(0, server))
+    plan = FederationPlan(Told((1,)), SendsA(), limits=LIMITS)
+    strategy = AdapterStrategy(plan, nodes, ServerState(0, server))
     list(strategy.configure_train(1, ArrayRecord(), ConfigRecord(), None))
     whole = make_adapter("x")
-    contents = {
-        node: reply_of(whole if extra else select(whole, LORA_A)) for node, extra in zip(nodes, extras, strict=True)
-    }
-    strategy.aggregate_train(1, replies(contents))
-    assert len(strategy.outcome.shops) == kept
-    (reason,) = strategy.outcome.refused.values()
-    assert reason == (
-        f"the adapter has unexpected {B} and 0 more" if unexpected else f"the adapter lacks {B} and 0 more"
-    )
+    contents = {node: reply_of(whole if node == 1 else select(whole, LORA_A)) for node in nodes}
+    strategy.aggregate_train(1, replies(strategy, 1, contents))
+    assert list(strategy.outcome.shops) == ["a"]
+    assert strategy.outcome.refused == dict.fromkeys(("b", "c"), f"the adapter lacks {B} and 0 more")

@@ -1,5 +1,7 @@
 """The apps composed around a fake device, which keeps its shops' states in a folder."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 from flwr.app import Context
@@ -10,7 +12,9 @@ from ecc_fed.core.protocols import Device
 from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.federation.flower.server_app import server_app
-from tests.federation.fakes import FakeDevice
+from ecc_fed.federation.limits import ReplyLimits
+from ecc_fed.federation.plan import FederationPlan
+from tests.federation.fakes import SHAPES, FakeDevice
 
 
 @cache
@@ -24,4 +28,11 @@ def device_of(context: Context) -> tuple[Device, str]:
 
 
 client = client_app(device_of)
-server = server_app(lambda run_config: build_plan(config_from_run_config(run_config)))
+
+
+def plan_of(run_config: Mapping[str, object]) -> FederationPlan:
+    plan = build_plan(config_from_run_config(run_config))
+    return replace(plan, limits=ReplyLimits(shapes=SHAPES))  # of the fake device's adapters, not of the config's
+
+
+server = server_app(plan_of)
