@@ -11,6 +11,8 @@ from rich.console import Console
 
 from ecc_fed import __version__
 from ecc_fed.cli.console import TextConsole
+from ecc_fed.cli.stopping import Stop, stopping
+from ecc_fed.cli.streams import lasting_output, to_nowhere
 from ecc_fed.core.errors import EccError
 from ecc_fed.core.outside_text import cut
 
@@ -71,6 +73,9 @@ COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
     "chat": (_chat, "talk to a shop of a finished run; a bad mark teaches it at once"),
 }
 
+# Commands whose work goes on where nobody reads what they print.
+_WORTH_MORE = (["run"], ["study"], ["distill"])
+
 _HELP = """[bold]ecc-fed[/] {version}: end-cloud collaboration for e-commerce customer service, simulated
 
 [bold]Usage[/]  ecc-fed COMMAND \\[overrides]
@@ -108,8 +113,16 @@ def _quiet_libraries() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; returns its exit code (2 for the user's mistakes, 130 when interrupted)."""
+    """Runs a command; returns its exit code.
+
+    2 for the user's mistakes, 130 after Ctrl-C, 143 after SIGTERM, 129 after a closed terminal.
+    """
     given = sys.argv[1:] if arguments is None else arguments
+    with lasting_output(stdout=given[:1] in _WORTH_MORE), stopping() as stop:
+        return _main(given, stop)
+
+
+def _main(given: list[str], stop: Stop) -> int:
     console = TextConsole(stderr=True)
     if not given or given[0] in ("-h", "--help", "help"):
         _print_help(TextConsole())
@@ -125,15 +138,17 @@ def main(arguments: list[str] | None = None) -> int:
     _quiet_libraries()
     try:
         load, _ = COMMANDS[command]
-        return load()(rest)
+        code = load()(rest)
+        return code if stop.number is None else stop.exit_code
     except EccError as error:
         console.print("[red]Error:[/]", end=" ")
         console.print(cut(str(error)), markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt:
         console.print("Stopped. What was finished is kept.", highlight=False)
-        return 130
+        return stop.exit_code
     except BrokenPipeError:
+        to_nowhere(sys.stdout)
         return 1
 
 

@@ -13,6 +13,7 @@ from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.jobs import DeviceFactory, Job
 from ecc_fed.hosts.reports import NOTHING_USED, HostReport, HostRestarted
 from ecc_fed.hosts.settings import HostSettings
+from ecc_fed.hosts.waiting import require_ray, result_of
 
 _PLACEMENT_SECONDS = 120
 
@@ -63,14 +64,15 @@ class ActorHost:
         self._wait_for_room()
         self._send_open(settings)
         try:
-            ray.get(self._opened)
-            self._last_report = ray.get(self._asked)
+            result_of(self._opened)
+            self._last_report = result_of(self._asked)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, EccError):
                 raise error.cause from None
             raise
         except ray.exceptions.RayActorError as error:
             self.close()
+            require_ray()
             raise FederationError(
                 f"{self._name} died while loading its models for {len(shop_ids)} shops. Most often memory runs "
                 "out: use fewer hosts (runtime.hosts) or a smaller or quantized base (end_model)."
@@ -170,8 +172,9 @@ class ActorHost:
 
         if self._actor is not None:
             try:
-                self._last_report = ray.get(self._actor.report.remote())
+                self._last_report = result_of(self._actor.report.remote())
             except ray.exceptions.RayActorError:
+                require_ray()
                 self.died("its process ended between two rounds")
         return self._last_report.after(self._lost)
 

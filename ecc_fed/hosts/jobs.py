@@ -57,7 +57,11 @@ class Hosts(Protocol):
         ...
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
-        """Runs every job and yields each as it finishes; never raises for a shop or a host."""
+        """Runs every job and yields each as it finishes; never raises for a shop or a host.
+
+        Raises:
+            FederationError: what all hosts run on is gone.
+        """
         ...
 
     def reports(self) -> tuple[HostReport, ...]:

@@ -15,6 +15,7 @@ from ecc_fed.hosts.actor import ActorHost
 from ecc_fed.hosts.jobs import DeviceFactory, Finished, Job, error_reply
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.settings import MEASURED, HostSettings
+from ecc_fed.hosts.waiting import first_ready, require_ray
 
 
 class HostDied(EccError):
@@ -110,8 +111,7 @@ class RayHosts:
                 else:
                     at_work[stream] = work
             to_start = []
-            ready: list[Any] = ray.wait(list(at_work), num_returns=1)[0] if at_work else []
-            for stream in ready:
+            for stream in first_ready(list(at_work)) if at_work else ():
                 work = at_work[stream]
                 try:
                     finished: Finished = ray.get(next(stream))
@@ -122,6 +122,7 @@ class RayHosts:
                     del at_work[stream]
                     yield from work.failed(work.host.failed(error.cause))
                 except ray.exceptions.RayError:
+                    require_ray()
                     del at_work[stream]
                     work.host.died("its process ended")
                     to_start.append(work)

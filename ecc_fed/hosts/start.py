@@ -6,14 +6,18 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.federation.flower.internals import apply_telemetry_setting
 from ecc_fed.federation.results import FederationError
 from ecc_fed.hosts.ray_hosts import RayHosts
+from ecc_fed.hosts.ray_private import connecting
+from ecc_fed.hosts.scratch import scratch
 from ecc_fed.hosts.search_path import job_config
 from ecc_fed.hosts.settings import MEASURED, HostSettings
+from ecc_fed.hosts.signals import signals_later
 
 # Ray keeps messages between processes here; adapters are a few MB per shop and round.
 _OBJECT_STORE_BYTES = 512 * 2**20
@@ -35,10 +39,11 @@ def quiet_engines() -> None:
 
 @contextmanager
 def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = ()) -> Iterator[RayHosts]:
-    """Hosts on Ray, for as many runs as the block makes; they end with it, on Ctrl-C too.
+    """Hosts on Ray, for as many runs as the block makes; they end with it, on a signal too.
 
     Ray is started here, on loopback and without its dashboard, unless this process is connected
-    already or the settings name a cluster; only a Ray that was started here is shut down.
+    already or the settings name a cluster; only a Ray that was started here is shut down. Its processes and its
+    folder of sockets and logs go with this process, however it ends.
 
     Args:
         settings: which hosts to start; what each may use is told them anew with every run.
@@ -54,19 +59,35 @@ def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = ()) ->
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
-    started = not ray.is_initialized()
-    if started:
-        _connect(settings.hosts * settings.threads_per_host, settings.ray_address, settings.use_gpu)
-    try:
+    with nullcontext() if ray.is_initialized() else _connected(settings):
         count = settings.hosts or automatic_hosts(settings.threads_per_host, settings.gpus_per_host)
         started_hosts = RayHosts(count, settings.threads_per_host, settings.gpus_per_host, imports)
         try:
             yield started_hosts
         finally:
-            started_hosts.close()
-    finally:
-        if started:
-            ray.shutdown()
+            with signals_later():
+                started_hosts.close()
+
+
+@contextmanager
+def _connected(settings: HostSettings) -> Iterator[None]:
+    """A Ray of our own, or the cluster that the settings name."""
+    import ray
+
+    with ExitStack() as ours:
+        try:
+            if settings.ray_address is None:
+                own = ours.enter_context(scratch())
+                with connecting(), own.marking():
+                    _start(settings.hosts * settings.threads_per_host, settings.use_gpu, own.folder)
+            else:
+                with connecting():
+                    _join(settings.ray_address)
+            yield
+        finally:
+            with signals_later():
+                ray.shutdown()
+                ours.close()
 
 
 def automatic_hosts(threads_per_host: int, gpus_per_host: float) -> int:
@@ -80,10 +101,7 @@ def automatic_hosts(threads_per_host: int, gpus_per_host: float) -> int:
     return max(1, int(count))
 
 
-def _connect(num_cpus: int, ray_address: str | None, use_gpus: bool = False) -> None:
-    if ray_address is None:
-        _start(num_cpus, use_gpus)
-        return
+def _join(ray_address: str) -> None:
     import ray
 
     try:
@@ -96,7 +114,7 @@ def _connect(num_cpus: int, ray_address: str | None, use_gpus: bool = False) -> 
         ) from error
 
 
-def _start(num_cpus: int, use_gpus: bool) -> None:
+def _start(num_cpus: int, use_gpus: bool, folder: Path) -> None:
     """Ray gives its own processes half a minute to come up, which a busy machine may not keep at once."""
     import ray
 
@@ -111,6 +129,7 @@ def _start(num_cpus: int, use_gpus: bool) -> None:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=str(folder),
             )
             return
         except Exception as error:  # Ray raises Exception itself
@@ -118,7 +137,7 @@ def _start(num_cpus: int, use_gpus: bool) -> None:
             if attempt == _START_ATTEMPTS:
                 raise FederationError(
                     f"Ray does not start on this machine ({str(error).splitlines()[0]}). Most often it is busy with "
-                    "other work, or its memory or the disk under /tmp is full."
+                    f"other work, or its memory or the disk under {folder.parent} is full."
                 ) from error
 
 

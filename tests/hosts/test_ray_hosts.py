@@ -1,7 +1,9 @@
 """Hosts on Ray. One Ray and two hosts for all tests here, since starting them takes seconds."""
 
 import os
+import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,8 +14,10 @@ from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.federation.results import FederationError, FederationResult, as_json
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.ray_hosts import RayHosts
+from ecc_fed.hosts.ray_private import ended_service
 from ecc_fed.hosts.settings import HostSettings
-from ecc_fed.hosts.start import _connect, ray_hosts
+from ecc_fed.hosts.start import _join, ray_hosts
+from ecc_fed.hosts.waiting import RayDied, require_ray
 from ecc_fed.runs.failures import failure_rows
 from ecc_fed.runs.federation import run_federation
 from tests.federation.fakes import FakeDevice, aggregated, build_fake, local, personalized
@@ -165,7 +169,7 @@ def test_a_cluster_that_is_not_there_is_an_error_at_once():
         port = taken.getsockname()[1]
     reason = rf"runtime.ray_address=127.0.0.1:{port}: no Ray cluster lets this process in .*runtime.ray_address=null"
     with pytest.raises(ConfigError, match=reason):
-        _connect(1, f"127.0.0.1:{port}")
+        _join(f"127.0.0.1:{port}")
 
 
 def test_a_block_inside_another_uses_its_ray_and_leaves_it_running(hosts):
@@ -191,3 +195,27 @@ def test_ray_keeps_to_loopback_and_to_itself(hosts):
     if not outward.startswith("127."):
         with pytest.raises(OSError):
             socket.create_connection((outward, port), timeout=2)
+
+
+def test_what_ray_keeps_to_itself_is_as_we_take_it(hosts):
+    import ray
+
+    assert ended_service() is None
+    node = ray._private.worker._global_node
+    assert {"gcs_server", "raylet"} <= set(node.all_processes)
+    assert Path(node.get_session_dir_path()).parent.name.startswith(f"ecc_fed-ray-{os.getpid()}-")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    info = node.all_processes["raylet"][0]
+    node.all_processes["raylet"].append(info._replace(process=ended))
+    try:
+        assert ended_service() == "raylet"
+        with pytest.raises(RayDied, match="Ray's process raylet ended while the run was at work"):
+            require_ray()
+    finally:
+        node.all_processes["raylet"].pop()
+
+
+def test_signals_are_the_main_processs_own(hosts):
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
