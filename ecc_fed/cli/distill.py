@@ -36,7 +36,8 @@ The customer side of a corpus goes to the teacher; its replies become a data set
   --allow PACKAGE  it may name classes of this package
 
 DIR/distill.jsonl holds query, context, cloud reply, model version and usage, one line per query, in plain text:
-it is as private as the corpus. DIR/egress.jsonl holds what left which shop, DIR/distill.json the sum of it.
+it is as private as the corpus. DIR/egress.jsonl holds what left which shop, DIR/distill.json the sum of it,
+DIR/replies.sqlite every reply that was paid for: a pass that is stopped or killed pays for nothing twice.
 gateway.max_requests, max_tokens and max_cost_usd stop it cleanly; they count over all passes of a DIR.
 The exit code is 0 when every query has its reply.
 """
@@ -61,9 +62,6 @@ def main(arguments: list[str]) -> int:
     refuse_flags(flags)
     composed = compose_run(overrides, folders)
     config = to_run_config(composed, allowed)
-    # Prompts that come again within a pass are not paid twice.
-    cache = config.gateway.cache_path or ":memory:"
-    config = replace(config, gateway=replace(config.gateway, cache_path=cache))
     language = config.gateway.language
     console = TextConsole(stderr=True)
     with console.status("Reading the corpus"):
@@ -84,7 +82,10 @@ def main(arguments: list[str]) -> int:
     with sole_filler(folder):
         data_set = DataSet(folder, which)
         write_text(folder / "config.yaml", to_yaml(composed))
-        _fill(data_set, queries, cloud, config, console)
+        # Prompts that come again are not paid twice, in this pass or in the next.
+        cache = config.gateway.cache_path or str(folder / "replies.sqlite")
+        config = replace(config, gateway=replace(config.gateway, cache_path=cache))
+        _fill(data_set, queries, build_cloud(config, teacher=cloud.teacher), config, console)
     _print_result(console, data_set, queries)
     return 1 if data_set.open_queries(queries) else 0
 

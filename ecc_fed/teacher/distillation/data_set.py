@@ -1,11 +1,13 @@
 """The folder of a distillation set, grown pass by pass.
 
-`distill.jsonl` holds a row for every reply, `egress.jsonl` the ledger, `distill.json` what the set
-is and what it used so far. A pass that is killed loses at most the requests that were under way.
+`distill.jsonl` holds a row for every reply, `egress.jsonl` the ledger, `distill.json` what the set is and what it
+used so far. It is written after the other two; what was asked since then stands in `open_calls/`, from where the
+next pass takes replies, usage and ledger. So a pass that is killed loses at most the replies that were under way.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,11 +18,20 @@ from typing import Any
 from ecc_fed.core.errors import BudgetExceeded, RunDirectoryError, TeacherError, UserError
 from ecc_fed.core.records import TeacherReply
 from ecc_fed.core.rows import append_rows
-from ecc_fed.core.run_directory import append_jsonl, cut_torn_tail, read_json, read_jsonl, sole_writer, write_json
+from ecc_fed.core.run_directory import (
+    RunDirectory,
+    append_jsonl,
+    cut_torn_tail,
+    read_json,
+    read_jsonl,
+    sole_writer,
+    write_json,
+)
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.distillation.distill import Query, row_of
 from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.gateway import Gateway
+from ecc_fed.teacher.gateway.journal import counted, read_attempts, spending
 
 SCHEMA = 1
 # So many requests in a row without an answer, and the teacher is taken for gone.
@@ -50,7 +61,9 @@ class DataSet:
             raise UserError(f"{folder} holds a distill.jsonl without its distill.json: choose another folder (--out)")
         self.done = {(row["shop_id"], row["pair_id"], row["prompt_sha256"]) for row in rows}
         self.model_versions = Counter(str(row["model_version"]) for row in rows)
-        self.spent = _spent(summary, rows)
+        summary = summary or {}
+        self.spent = Spending(**summary.get("spent", {}))
+        self._chunks, self._egress_bytes = int(summary.get("chunks", 0)), summary.get("egress_bytes")
 
     def open_queries(self, queries: Sequence[Query]) -> list[Query]:
         """Those that have no reply yet."""
@@ -75,16 +88,22 @@ class DataSet:
         """
         for path in (self.rows_path, self.egress_path):
             cut_torn_tail(path)
+        self._recover(gateway)
         gateway.budget.restore(self.spent)
         waiting = self.open_queries(queries)
         unanswered = 0
-        self._write_summary(queries)
+        self._commit(queries)
         for start in range(0, len(waiting), chunk_size):
             chunk = waiting[start : start + chunk_size]
+            shops = list(dict.fromkeys(query.pair.shop_id for query in chunk))
+            for shop in shops:
+                gateway.journal.begin(shop, self._open_calls(shop), str(self._chunks))
             replies = gateway.answer([query.request for query in chunk])
             self._write(chunk, replies, ledger)
             self.spent = gateway.budget.spent
-            self._write_summary(queries)
+            self._commit(queries)
+            for shop in shops:
+                gateway.journal.discard(shop)
             on_progress(len(queries) - len(waiting) + start + len(chunk))
             for reply in replies:
                 unanswered = unanswered + 1 if reply.outcome in _UNANSWERED else 0
@@ -96,6 +115,35 @@ class DataSet:
                     f"The teacher answered none of the last {unanswered} requests ({replies[-1].outcome}: "
                     f"{replies[-1].detail}). {self._state(queries)}"
                 )
+
+    def _open_calls(self, shop_id: str) -> Path:
+        return self.folder / "open_calls" / f"{RunDirectory(self.folder).shop(shop_id).name}.jsonl"
+
+    def _recover(self, gateway: Gateway) -> None:
+        """What a killed pass asked and did not write down: its replies go into the cache, which answers from now on."""
+        if self._egress_bytes is not None and self.egress_path.exists():
+            # What follows stands in the journals.
+            os.truncate(self.egress_path, min(self._egress_bytes, self.egress_path.stat().st_size))
+        for path in sorted((self.folder / "open_calls").glob("*.jsonl")):
+            # A pass may be killed after the summary, before it removes the journals of that chunk.
+            attempts = [line for line in counted(read_attempts(path)) if int(line.tag) >= self._chunks]
+            gateway.remember(
+                [
+                    (line.entries[0].shop_id, line.key, line.completion)
+                    for line in attempts
+                    if line.completion is not None
+                ]
+            )
+            append_rows(self.egress_path, [entry for line in attempts for entry in line.entries])
+            self.spent = self.spent + spending(attempts)
+
+    def _commit(self, queries: Sequence[Query]) -> None:
+        """From here on the set is what its files hold now."""
+        self._chunks += 1
+        self._egress_bytes = self.egress_path.stat().st_size if self.egress_path.exists() else 0
+        self._write_summary(queries)
+        for path in (self.folder / "open_calls").glob("*.jsonl"):
+            path.unlink()
 
     def _state(self, queries: Sequence[Query]) -> str:
         left = len(self.open_queries(queries))
@@ -123,6 +171,8 @@ class DataSet:
                 "replies": len(self.done),
                 "complete": not self.open_queries(queries),
                 "spent": asdict(self.spent),
+                "chunks": self._chunks,
+                "egress_bytes": self._egress_bytes,
                 "model_versions": dict(self.model_versions),
                 # Of the last pass; each is asked again by the next.
                 "failures": [
@@ -168,13 +218,3 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if lacking:
             raise RunDirectoryError(f"{path}, row {number} lacks {', '.join(lacking)}: choose another --out")
     return rows
-
-
-def _spent(summary: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]) -> Spending:
-    """What the set used: as noted, or as its rows say where a pass was killed between the two."""
-    noted = Spending() if summary is None else Spending(**summary["spent"])
-    return Spending(
-        max(noted.requests, sum(not row["cached"] for row in rows)),
-        max(noted.tokens, sum(row["input_tokens"] + row["output_tokens"] for row in rows)),
-        max(noted.cost_usd, sum(row["cost_usd"] for row in rows)),
-    )

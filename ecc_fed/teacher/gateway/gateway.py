@@ -117,6 +117,15 @@ class Gateway:
                 replies.append(restored(item.session, reply))
         return replies
 
+    def remember(self, replies: Sequence[tuple[str, str, Completion]]) -> None:
+        """Puts replies that were paid for before, as (shop_id, key, completion), into the cache, if there is one.
+
+        Raises:
+            TeacherError: the cache cannot be used.
+        """
+        if self._cache is not None:
+            self._cache.put([(shop, key, stored_form(c.text, c)) for shop, key, c in replies if c.text is not None])
+
     def _prepared(self, request: TeacherRequest) -> _Asked | TeacherReply:
         """The redacted prompt; where redaction fails nothing may leave, so the request ends here."""
         try:
@@ -158,14 +167,7 @@ class Gateway:
                 request = requests[id(call)]
                 for entry in egress_entries(request, call, call.attempts, completion, self._teacher.model, redaction):
                     self._ledger.record(entry)
-            if self._cache is not None:
-                self._cache.put(
-                    [
-                        (*places[id(call)], stored_form(completion.text, completion))
-                        for call, completion in attempts
-                        if completion.text is not None
-                    ]
-                )
+            self.remember([(*places[id(call)], completion) for call, completion in attempts])
 
         log = JournalLog(self.journal, self._teacher, requests, redaction)
         self._sender.send(list(calls.values()), log, after_attempt)

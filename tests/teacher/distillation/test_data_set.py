@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from ecc_fed.core.errors import BudgetExceeded, RunDirectoryError, TeacherError,
 from ecc_fed.core.records import EgressEntry, Pair, Shop
 from ecc_fed.core.rows import read_rows
 from ecc_fed.core.run_directory import read_json, read_jsonl
+from ecc_fed.teacher.distillation import data_set
 from ecc_fed.teacher.distillation.data_set import PATIENCE, DataSet, sole_filler
 from ecc_fed.teacher.distillation.distill import Query, identity, plan_queries
 from ecc_fed.teacher.gateway.budget import Budget
@@ -32,8 +32,7 @@ def fill(folder: Path, script: Any = NEVER, asked: list[Query] | None = None, **
     cloud, ledger, _ = gateway(teacher, retry=RetryPolicy(max_attempts=1), **settings)
     progress: list[int] = []
     with sole_filler(folder):
-        data_set = DataSet(folder, identity(asked, teacher, "zh", "none"))
-        data_set.fill(asked, cloud, ledger, 4, progress.append)
+        DataSet(folder, identity(asked, teacher, "zh", "none")).fill(asked, cloud, ledger, 4, progress.append)
     assert progress == sorted(progress)
     return teacher
 
@@ -86,14 +85,60 @@ def test_a_torn_row_is_asked_for_again(tmp_path: Path, kept_bytes: int) -> None:
     assert replies(tmp_path) == [f"回复：问题{i}" for i in range(COUNT)]
 
 
-def test_a_pass_killed_before_its_summary_still_counts_what_it_spent(tmp_path: Path) -> None:
-    fill(tmp_path, asked=queries())
-    summary = read_json(tmp_path / "distill.json")
-    summary["spent"] = {"requests": 4, "tokens": 60, "cost_usd": 0.08}
-    (tmp_path / "distill.json").write_text(json.dumps(summary))
-    spent = DataSet(tmp_path, identity(queries(), ScriptedTeacher(), "zh", "none")).spent
-    assert (spent.requests, spent.tokens) == (COUNT, 15 * COUNT)
-    assert spent.cost_usd == pytest.approx(0.02 * COUNT)
+class Killed(BaseException):
+    """No exception that anything catches."""
+
+
+@pytest.mark.parametrize("kill_at", range(COUNT))
+def test_a_pass_killed_at_any_call_loses_no_reply_that_was_paid(tmp_path: Path, kill_at: int) -> None:
+    asked: list[str] = []
+
+    def script(prompt: Any, attempt: int) -> None:
+        if len(asked) == kill_at and not killed:
+            killed.append(True)
+            raise Killed
+        asked.append(prompt.turns[-1].text)
+
+    killed: list[bool] = []
+    with pytest.raises(Killed):
+        fill(tmp_path, script, cache_path=str(tmp_path / "cache"), max_parallel=1)
+    fill(tmp_path, script, cache_path=str(tmp_path / "cache"), max_parallel=1)
+    assert asked == [f"问题{i}" for i in range(COUNT)], "each was paid once"
+    check_whole(tmp_path, interrupted=1)
+
+
+def check_whole(folder: Path, interrupted: int) -> None:
+    assert replies(folder) == [f"回复：问题{i}" for i in range(COUNT)]
+    outcomes = [e.details["outcome"] for e in read_rows(folder / "egress.jsonl", EgressEntry) if e.kind == "query"]
+    assert sorted(outcomes) == ["interrupted"] * interrupted + ["ok"] * COUNT
+    spent = read_json(folder / "distill.json")["spent"]
+    assert spent["requests"] == COUNT + interrupted
+    assert spent["cost_usd"] >= 0.02 * COUNT - 1e-9
+    assert list((folder / "open_calls").iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["append_jsonl", "write_json", "unlink"])
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_pass_killed_as_it_writes_counts_everything_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, after: int
+) -> None:
+    """Killed before the rows, before the summary, or before the journals go."""
+    whole = getattr(data_set, place) if place != "unlink" else Path.unlink
+    calls = 0
+
+    def killed(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += place != "unlink" or "open_calls" in str(arguments[0])
+        if calls == after:
+            calls += 1
+            raise Killed
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(Path if place == "unlink" else data_set, place, killed)
+    with pytest.raises(Killed):
+        fill(tmp_path, cache_path=str(tmp_path / "cache"))
+    fill(tmp_path, cache_path=str(tmp_path / "cache"))
+    check_whole(tmp_path, interrupted=0)
 
 
 def test_the_budget_counts_over_all_passes(tmp_path: Path) -> None:
