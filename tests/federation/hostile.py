@@ -138,7 +138,7 @@ LIES: dict[str, Lie] = {
     "one tensor": (lambda c: _with(c, arrays=ArrayRecord({A: c.array_records[ARRAYS][A]})), f"lacks {B}"),
     "100,000 metrics": (_more_metrics(dict.fromkeys(map(str, range(100_000)), 1.0)), "metrics; 100 are the most"),
     "a long name of a metric": (_more_metrics({"x" * 2**20: 1.0}), "a metric is called xxx"),
-    "control characters": (_more_metrics({"\x1b[2J": 1.0}), "a metric is called \\x1b[2J"),
+    "control characters": (_more_metrics({"\x1b[2J": 1.0}), "a metric is called \\u001b[2J"),
     "a metric without a name": (_more_metrics({"": 1.0}), "a metric is called"),
     "a metric that is NaN": (_metrics(loss=float("nan")), "metrics.loss is not finite"),
     "a metric that is inf": (_metrics(loss=float("inf")), "metrics.loss is not finite"),
@@ -165,7 +165,7 @@ LIES: dict[str, Lie] = {
     "another run's": (_answers(run="0123"), "answers run 0123, not"),
     "another phase's": (_answers(phase="final" * 100), "answers phase finalfinal"),
     "a round that is true": (_answers(server_round=True), "answers server-round True, not"),
-    "what raises": (lambda content: Explosive(), "the reply cannot be read: RuntimeError: boom\\x1b[31mxxx"),
+    "what raises": (lambda content: Explosive(), "the reply cannot be read: RuntimeError: boom\\u001b[31mxxx"),
 }
 
 

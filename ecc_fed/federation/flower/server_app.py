@@ -46,9 +46,13 @@ def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> tuple[dict
             )
         time.sleep(_POLL_SECONDS)
     asked = [Message(RecordDict({records.CONFIG: ConfigRecord()}), node_id, records.QUERY_SHOP) for node_id in nodes]
-    shops: dict[int, str] = {}
+    known, shops = set(nodes), dict[int, str]()
     traffic: list[EgressEntry] = []
     for reply in grid.send_and_receive(asked, timeout=timeout_seconds):
+        if reply.metadata.src_node_id not in known:
+            continue
+        if reply.metadata.src_node_id in shops:
+            raise FederationError(f"Node {reply.metadata.src_node_id} says twice which shop it stands for.")
         if reply.has_error():
             reason = shown((reply.error.reason or "no reason given").partition("\n")[0])
             raise FederationError(f"Node {reply.metadata.src_node_id} has no shop to offer: {reason}")

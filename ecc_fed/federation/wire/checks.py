@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ecc_fed.core.aggregation import LORA_A, LORA_B, Shapes, matches, ranks
+from ecc_fed.core.outside_text import cut, visible
 from ecc_fed.core.records import AdapterState
 
 _SHOWN = 200
@@ -17,10 +18,8 @@ class RefusedReply(ValueError):
 
 
 def shown(text: str) -> str:
-    """The start of a foreign text, with all that cannot be printed escaped."""
-    start = text[:_SHOWN]
-    printable = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in start)
-    return printable if len(text) == len(start) else f"{printable}... ({len(text)} characters)"
+    """A foreign text in one short line: cut, and without control characters."""
+    return visible(cut(text, _SHOWN)).replace("\n", "\\n")
 
 
 def check_names(names: Iterable[str], wanted: Iterable[str]) -> None:

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from flwr.app import ConfigRecord, Context, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.federation.flower.server_app import find_shops, server_app
@@ -97,3 +97,25 @@ def test_the_server_app_gives_what_run_federation_gives(tmp_path):
 def test_a_number_of_nodes_is_needed(num_shops):
     with pytest.raises(ConfigError, match=r"num-shops=.* is no number of nodes: 1 or more"):
         server_app(lambda _: personalized(3, 1))(grid_of(["a"]), context(**num_shops))
+
+
+class Noisy(HostGrid):
+    """The last reply comes again, from the node `again`."""
+
+    again: int | None = None
+
+    def send_and_receive(self, messages, *, timeout=None):
+        replies = list(super().send_and_receive(messages, timeout=timeout))
+        copy = Message(replies[-1].content, reply_to=replies[-1])
+        copy.metadata.__dict__["_src_node_id"] = self.again or replies[-1].metadata.src_node_id
+        return [*replies, copy]
+
+
+def test_a_node_that_was_not_asked_is_no_shop_and_one_that_answers_twice_is_named():
+    hosts = InProcessHosts()
+    hosts.open(["a"], build_fake)
+    grid = Noisy(hosts, ["a"])
+    with pytest.raises(FederationError, match=r"Node \d+ says twice which shop it stands for"):
+        find_shops(grid, 1, 1.0)
+    grid.again = 4711
+    assert list(find_shops(grid, 1, 1.0)[0].values()) == ["a"]

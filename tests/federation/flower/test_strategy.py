@@ -395,6 +395,12 @@ def with_adapter(adopted=()) -> ServerState:
     return ServerState(2, AggregatorState(make_adapter("server"), shops=own), frozenset(adopted))
 
 
+def test_a_plan_that_does_not_know_the_adapters_is_refused_where_they_travel():
+    with pytest.raises(ValueError, match=r"does not know the adapters' shapes"):
+        AdapterStrategy(aggregated(1), NODES)
+    AdapterStrategy(local(1), NODES)
+
+
 def sent(messages) -> dict[str, AdapterState | None]:
     return {NODES[m.metadata.dst_node_id]: records.read_train_request(m.content).incoming for m in messages}
 
