@@ -10,6 +10,7 @@ import os
 import uuid
 from typing import Any
 
+import httpx
 from flwr.app import Message
 from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.supercore import telemetry
@@ -22,6 +23,8 @@ SUPPORTED_FLOWER = ((1, 41),)
 CLIENT_APP_RAISED = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 NODE_UNAVAILABLE = ErrorCode.NODE_UNAVAILABLE
 SERVER_NODE_ID = SUPERLINK_NODE_ID
+# What Flower's grid raises where the link is at fault and no reply.
+LINK_ERRORS = (httpx.HTTPError, OSError)
 
 
 def identify_process(run_id: int) -> None:

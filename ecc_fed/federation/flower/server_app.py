@@ -19,6 +19,7 @@ from flwr.serverapp import Grid, ServerApp
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.run_directory import write_json
+from ecc_fed.federation.flower.one_by_one import OneByOne
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, as_json
 from ecc_fed.federation.rounds import Server, run_rounds
@@ -90,7 +91,8 @@ def server_app(build: Callable[[Mapping[str, object]], FederationPlan]) -> Serve
     app = ServerApp()
 
     @app.main()
-    def main(grid: Grid, context: Context) -> None:
+    def main(flowers: Grid, context: Context) -> None:
+        grid = OneByOne(flowers)
         run_config = context.run_config
         plan = build(run_config)
         timeout_seconds = float(run_config.get("reply-timeout-seconds", 3600.0))

@@ -137,7 +137,7 @@ def traffic_entries(
     Counted as Flower counts a record: serialized tensors or values, and the names.
     """
     if message.has_error():
-        sizes = {"error": len((message.error.reason or "").encode())}
+        sizes = {"error": len((message.error.reason or "").encode(errors="replace"))}
     else:
         content = message.content
         sizes = {
@@ -153,5 +153,5 @@ def traffic_entries(
 def _num_bytes(record: ArrayRecord | MetricRecord | ConfigRecord) -> int:
     try:
         return record.count_bytes()
-    except (ValueError, IndexError):  # Flower cannot count empty values of a config
+    except (ValueError, IndexError, TypeError):  # Flower cannot count empty values of a config
         return sum(len(name) + len(str(value)) for name, value in record.items())

@@ -71,6 +71,13 @@ def context(**run_config) -> Context:
     return Context(1, 0, {}, RecordDict(), run_config)
 
 
+class Engine(HostGrid):
+    """One of Flower's, which unpacks all replies of a call together."""
+
+    def send_and_receive(self, messages, *, timeout=None):
+        raise AssertionError("a reply that cannot be unpacked would end the run")
+
+
 def test_the_server_app_gives_what_run_federation_gives(tmp_path):
     path, plan, asked = tmp_path / "result.json", personalized(3, 1).expecting(SHAPES), []
 
@@ -79,7 +86,9 @@ def test_the_server_app_gives_what_run_federation_gives(tmp_path):
         return plan
 
     run_config = {"overrides": "seed=3", "num-shops": 3, "result-path": str(path)}
-    server_app(build)(grid_of(["a", "b", "c"]), context(**run_config))
+    hosts = InProcessHosts()
+    hosts.open(["a", "b", "c"], build_fake)
+    server_app(build)(Engine(hosts, ["a", "b", "c"]), context(**run_config))
     assert asked == [run_config]
     written = json.loads(path.read_text(encoding="utf-8"))
     expected = as_json(run_federation(plan, ["a", "b", "c"], build_fake, InProcessHosts()))
