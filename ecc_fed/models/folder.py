@@ -29,6 +29,16 @@ def refusal(role: str, path: str | Path, reason: str, remedy: str) -> ModelError
     return ModelError(f"the {role} {path} {reason}: {remedy}")
 
 
+def own_code(role: str, folder: Path) -> ModelError:
+    """The error for a model that brings Python of its own."""
+    return refusal(
+        role,
+        folder,
+        "needs its own modelling code, which is never run here",
+        "for ChatGLM3 convert it once with `ecc-fed convert-chatglm3`, else take a natively supported model",
+    )
+
+
 def find_folder(path: str, role: str) -> Path:
     """The local folder of a model: `path` itself, or the hub's files for that id (cached, else fetched).
 
@@ -107,12 +117,7 @@ def check_folder(folder: Path, role: str) -> None:
     if config.get("model_type") == "chatglm" or (
         config.get("auto_map") and config.get("model_type") not in CONFIG_MAPPING
     ):
-        raise refusal(
-            role,
-            folder,
-            "needs its own modelling code, which is never run here",
-            "for ChatGLM3 convert it once with `ecc-fed convert-chatglm3`, else take a natively supported model",
-        )
+        raise own_code(role, folder)
 
 
 def _json(file: Path, role: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from ecc_fed.core.errors import ModelError
-from ecc_fed.models.folder import find_folder, refusal
+from ecc_fed.models.folder import find_folder, own_code, refusal
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ def open_model(path: str, auto_class: Any, role: str, device: torch.device, **lo
                 folder,
                 local_files_only=True,
                 trust_remote_code=False,
+                weights_only=True,  # of a pickle
                 ignore_mismatched_sizes=True,  # refused below, by name
                 output_loading_info=True,
                 **loading,
@@ -79,6 +80,8 @@ def open_model(path: str, auto_class: Any, role: str, device: torch.device, **lo
                 model.to(device)
     except Exception as error:  # transformers raises a dozen kinds for what is always a folder at fault
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "trust_remote_code" in str(error):
+            raise own_code(role, folder) from error
         full = isinstance(error, (MemoryError, torch.OutOfMemoryError))
         raise refusal(
             role,

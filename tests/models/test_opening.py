@@ -131,3 +131,56 @@ def test_transformers_own_words_are_held_back_and_its_settings_put_back(whole: P
         assert transformers_logging.get_verbosity() == transformers_logging.INFO
     finally:
         transformers_logging.set_verbosity_warning()
+
+
+TOUCHING = "import pathlib\npathlib.Path({touched!r}).touch()\nfrom transformers import {base} as Mine\n"
+
+
+def test_a_models_own_code_never_runs_nor_is_anyone_asked(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touched = tmp_path / "touched"
+    monkeypatch.setattr("builtins.input", lambda *given: touched.touch() or "y")
+    for name, base in (("modeling", "LlamaForCausalLM"), ("configuration", "LlamaConfig"), ("tokens", "BertTokenizer")):
+        (folder / f"{name}.py").write_text(TOUCHING.format(touched=str(touched), base=base))
+    config = json.loads((folder / "config.json").read_text())
+    own = {
+        "AutoConfig": "configuration.Mine",
+        "AutoModelForCausalLM": "modeling.Mine",
+        "AutoTokenizer": ["tokens.Mine", None],
+    }
+    (folder / "config.json").write_text(json.dumps(config | {"auto_map": own}))
+    opened(folder).require_weights()  # a kind that transformers knows: its own class opens it
+    (folder / "config.json").write_text(json.dumps(config | {"auto_map": own, "model_type": "mine"}))
+    with pytest.raises(ModelError, match="needs its own modelling code, which is never run here"):
+        opened(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    tokens = json.loads((folder / "tokenizer_config.json").read_text())
+    tokens |= {"auto_map": own, "tokenizer_class": "Mine"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokens))
+    with pytest.raises(ModelError, match="needs its own modelling code, which is never run here"):
+        opened(folder)
+    assert not touched.exists()
+
+
+class Touch:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_among_the_weights_runs_no_code(folder: Path, tmp_path: Path, legacy: bool) -> None:
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin", _use_new_zipfile_serialization=not legacy)
+    opened(folder).require_weights()
+    hostile = {**weights, "model.norm.weight": Touch(tmp_path / "touched")}
+    torch.save(hostile, folder / "pytorch_model.bin", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ModelError, match="cannot be loaded as AutoModelForCausalLM"):
+        opened(folder)
+    assert not (tmp_path / "touched").exists()

@@ -7,22 +7,20 @@ pieces: text never becomes control. Models without a chat template get a declare
 
 from __future__ import annotations
 
-import datetime
 import re
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
-
-from jinja2.exceptions import TemplateError
 
 from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.core.records import Turn
+from ecc_fed.models.chat_template import TEMPLATES, TemplateRefusal, placeholder
 
 PLAIN_LABELS = {"customer": "客户：", "agent": "客服："}
 _TEMPLATE_ROLES = {"customer": "user", "agent": "assistant"}
-# Some templates print today's date; a run must not depend on the day it is started.
-_FIXED_DATE = datetime.datetime(2024, 7, 26)
-# Private-use characters, which no template trims or escapes.
+_OTHER = {"customer": "agent", "agent": "customer"}
+_VARIABLES = {"enable_thinking": False, "date_string": "26 Jul 2024"}
 _PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
 # A fast tokenizer keeps "split special tokens" as state, so two threads must not encode at once.
 _ENCODING = threading.Lock()
@@ -127,36 +125,39 @@ def _encode_template(tokenizer: Any, text: str) -> list[int]:
 def _render(tokenizer: Any, roles: tuple[str, ...]) -> str:
     skip = 0
     while True:
-        messages = [
-            {"role": _TEMPLATE_ROLES[role], "content": f"\ue000{index}\ue001"}
-            for index, role in enumerate(roles)
-            if index >= skip
-        ]
         try:
-            rendered: str = tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=False,
-                date_string=_FIXED_DATE.strftime("%d %b %Y"),
-                strftime_now=_FIXED_DATE.strftime,
-            )
-            return rendered
-        except TemplateError as error:
+            return TEMPLATES.render(tokenizer, _chat(roles, skip), _VARIABLES, partial(_next_ones, roles, skip))
+        except TemplateRefusal as error:
             # Some templates want the customer to speak first.
             if skip == 0 and roles[0] == "agent" and len(roles) > 1:
                 skip = 1
                 continue
-            raise ModelError(
-                f"the model's chat template refuses a dialogue of {', '.join(roles)}: {error}; "
-                "give the tokenizer another chat_template, or remove it to use the plain format"
-            ) from error
+            raise TemplateRefusal(f"{error} (a dialogue of {', '.join(roles)})") from error
+
+
+def _chat(roles: tuple[str, ...], skip: int) -> list[dict[str, str]]:
+    return [
+        {"role": _TEMPLATE_ROLES[role], "content": placeholder(index)}
+        for index, role in enumerate(roles)
+        if index >= skip
+    ]
+
+
+def _next_ones(roles: tuple[str, ...], skip: int) -> list[list[dict[str, str]]]:
+    return [_chat(each, skip) for each in _shapes(roles)]
+
+
+def _shapes(roles: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Dialogues of up to twice as many turns as `roles` that end alike."""
+    longest = max(2 * len(roles), 12)
+    turns = [roles[-1] if (longest - index) % 2 else _OTHER[roles[-1]] for index in range(longest)]
+    return [tuple(turns[start:]) for start in range(longest)]
 
 
 def _plain(tokenizer: Any, roles: tuple[str, ...]) -> str:
     bos = tokenizer.bos_token_id
     opening = tokenizer.bos_token if bos is not None and tokenizer.encode("")[:1] == [bos] else ""
-    lines = "".join(f"{PLAIN_LABELS[role]}\ue000{index}\ue001\n" for index, role in enumerate(roles))
+    lines = "".join(f"{PLAIN_LABELS[role]}{placeholder(index)}\n" for index, role in enumerate(roles))
     return f"{opening}{lines}{PLAIN_LABELS['agent']}"
 
 

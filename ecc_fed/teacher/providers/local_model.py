@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.models.chat_template import TEMPLATES, TemplateRefusal
 from ecc_fed.models.device import choose_device
 from ecc_fed.models.opening import open_model
 
@@ -73,9 +73,8 @@ def _fingerprint(model: Any, tokenizer: Any) -> str:
 
 
 def _takes_system(tokenizer: Any) -> bool:
-    messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
     try:
-        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except (TemplateError, ValueError):
+        TEMPLATES.render(tokenizer, [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}])
+    except TemplateRefusal:
         return False
     return True

@@ -16,6 +16,7 @@ from transformers import LogitsProcessorList
 from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.ranges import require_number
 from ecc_fed.core.seeding import derive_seed
+from ecc_fed.models.chat_template import TEMPLATES, fill, placeholder
 from ecc_fed.teacher.providers.answers import Answer, Usage, completion_of, failed
 from ecc_fed.teacher.providers.local_model import open_local_model
 from ecc_fed.teacher.providers.prices import Price
@@ -97,15 +98,13 @@ class LocalTransformersTeacher:
 
     def _encode(self, prompt: TeacherPrompt) -> list[int]:
         if self._opened.system_role:
-            messages = [
-                {"role": "system", "content": prompt.few_shot.text},
-                {"role": "user", "content": prompt.dialogue},
-            ]
+            contents = {"system": prompt.few_shot.text, "user": prompt.dialogue}
         else:
-            messages = [{"role": "user", "content": prompt.text}]
-        ids: list[int] = self._opened.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_dict=False, **self._template_arguments
-        )
+            contents = {"user": prompt.text}
+        tokenizer = self._opened.tokenizer
+        chat = [{"role": role, "content": placeholder(index)} for index, role in enumerate(contents)]
+        text = fill(TEMPLATES.render(tokenizer, chat, self._template_arguments), list(contents.values()))
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
         return ids
 
     def _too_long(self, ids: list[int]) -> Completion | None:
