@@ -14,6 +14,7 @@ from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.reporting.dialogues import Dialogue, choose, verdicts
 from ecc_fed.reporting.page.html import render
 from ecc_fed.reporting.page.quality import correlations
+from ecc_fed.reporting.reading import line, readings
 from ecc_fed.reporting.study import Study, is_run, load_study
 from ecc_fed.reporting.tables.export import csv_table, markdown_table
 from ecc_fed.reporting.tables.rows import ArmRow, arm_rows
@@ -62,6 +63,8 @@ def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
         console.print(text, markup=False, highlight=False)
     for dialogue in choose(study, _TERMINAL_DIALOGUES):
         console.print(_panel(dialogue, study.cloud_name))
+    for reading in readings(study).values():
+        console.print(f"Read {line(reading)}", markup=False, highlight=False, soft_wrap=True)
     failed = sum(len(run.info.failures) for run in study.runs)
     if failed:
         console.print(f"{failed} failures: the report names each with its reason.", style="yellow", highlight=False)

@@ -9,7 +9,7 @@ from typing import Any
 from ecc_fed import __version__
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.records import Shop
-from ecc_fed.core.rows import SCHEMA, AggregationRow, MetricRow, Privacy, RunInfo, Runtime
+from ecc_fed.core.rows import SCHEMA, AggregationRow, MetricRow, Privacy, Reading, RunInfo, Runtime
 from ecc_fed.evolution.bigram import bigram_perplexity
 from ecc_fed.evolution.device import natural_pairs
 from ecc_fed.federation.plan import FederationPlan
@@ -28,6 +28,7 @@ def run_info(
     hosts: Sequence[HostReport],
     metrics: Sequence[MetricRow],
     wall_seconds: float,
+    reading: Reading | None = None,
 ) -> RunInfo:
     """The run in one record.
 
@@ -39,6 +40,7 @@ def run_info(
         hosts: what the hosts used.
         metrics: rows of `metrics.jsonl`.
         wall_seconds: from reading the corpus to the last file but this.
+        reading: what was lost on reading the corpus.
     """
     return RunInfo(
         schema=SCHEMA,
@@ -59,6 +61,7 @@ def run_info(
         failures=failure_rows(result, hosts, metrics),
         aggregation=aggregation_rows(result.rounds),
         versions=versions(),
+        reading=reading,
     )
 
 

@@ -10,7 +10,7 @@ from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Shop
-from ecc_fed.core.rows import write_record, write_rows
+from ecc_fed.core.rows import Reading, write_record, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.federation.aggregation.state_files import save_state
@@ -20,24 +20,26 @@ from ecc_fed.runs.collect import collect
 from ecc_fed.runs.federation import run_federation
 from ecc_fed.runs.hosting import host_devices
 from ecc_fed.runs.progress import OnProgress, Stages
+from ecc_fed.runs.reading import reading_of
 from ecc_fed.runs.run_info import run_info
 from ecc_fed.runs.updates import update_rows
 
 
-def read_corpus(config: RunConfig) -> tuple[list[Shop], dict[str, ShopTruth]]:
-    """Every shop, and what is true of each of them, by shop_id.
+def read_corpus(config: RunConfig) -> tuple[list[Shop], dict[str, ShopTruth], Reading | None]:
+    """Every shop, what is true of each of them, by shop_id, and what was lost as they were read.
 
     Raises:
         CorpusError: as `Corpus.shop`; or there is no shop.
     """
     corpus = build_corpus(config)
+    reading = reading_of(corpus)
     shops, truth = [], {}
     for shop_id in corpus.shop_ids():
         shops.append(corpus.shop(shop_id))
         truth[shop_id] = corpus.truth(shop_id)
     if not shops:
         raise CorpusError("The corpus has no shops. Check corpus.path, or ask for fewer with corpus.num_shops.")
-    return shops, truth
+    return shops, truth, reading
 
 
 def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progress: OnProgress) -> None:
@@ -54,7 +56,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
     """
     started = time.perf_counter()
     on_progress("reading the corpus", 0, 1)
-    shops, truth = read_corpus(config)
+    shops, truth, reading = read_corpus(config)
     shop_ids = [shop.shop_id for shop in shops]
     read_warm_start(config, shops)  # a bad file is refused before any model is loaded
     plan = build_plan(config)
@@ -76,4 +78,4 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
     if result.state.aggregate is not None:
         adapter_writer(config)(directory.aggregate, result.state.aggregate)
     seconds = time.perf_counter() - started
-    write_record(directory.run, run_info(config, shops, plan, result, hosts.reports(), metrics, seconds))
+    write_record(directory.run, run_info(config, shops, plan, result, hosts.reports(), metrics, seconds, reading))

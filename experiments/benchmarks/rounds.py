@@ -43,7 +43,7 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
         "decoding.max_new_tokens=32",
     ]
     config = to_run_config(compose_run([*settings, *overrides]))
-    shops, truth = read_corpus(config)
+    shops, truth, _ = read_corpus(config)
     measured: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(prefix="ecc_fed-benchmark-") as folder, open_hosts(config) as hosts:
         before: list[HostReport] = []

@@ -27,6 +27,7 @@ from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.evolution.settings import EvolutionSettings, LoopSettings, Services
 from ecc_fed.privacy.ledger import MemoryLedger
+from ecc_fed.teacher.gateway.budget import Budget
 
 NAMES = ("base_model.model.q_proj.lora_A.weight", "base_model.model.q_proj.lora_B.weight")
 
@@ -86,6 +87,7 @@ class EchoGateway:
 
     def __init__(self, ledger: MemoryLedger, dead: bool = False) -> None:
         self.ledger, self.dead, self.requests = ledger, dead, list[TeacherRequest]()
+        self.budget = Budget()
 
     def answer(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
         self.requests.extend(requests)

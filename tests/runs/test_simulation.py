@@ -1,11 +1,13 @@
 """A whole run around fake models: what its hosts are told, and what its directory holds."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from ecc_fed.assembly import build
 from ecc_fed.assembly.compose import compose_run, to_run_config
@@ -24,6 +26,7 @@ from ecc_fed.core.rows import (
 )
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl
 from ecc_fed.core.seeding import derive_seed
+from ecc_fed.corpus.formats.files import FileCorpus
 from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import StateRecord
 from ecc_fed.hosts.in_process import InProcessHosts
@@ -31,7 +34,7 @@ from ecc_fed.hosts.jobs import DeviceFactory
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.summary import write_summary
-from ecc_fed.runs.simulation import simulate
+from ecc_fed.runs.simulation import read_corpus, simulate
 from tests.evolution import fakes
 
 SMALL = ["corpus.num_shops=3", "corpus.pairs_per_shop=24", "corpus.test_pairs_per_shop=2", "evolution.server_rounds=2"]
@@ -178,3 +181,56 @@ def test_the_runs_rows_name_the_shops_whose_values_were_stated_and_the_shops_own
     for shop_id in courier:
         own = read_jsonl(directory.shop(shop_id) / "evaluation_final.jsonl")
         assert not any(fact.get("other_shop") for row in own for fact in row["facts"])
+
+
+def _said(word: str) -> list[dict[str, str]]:
+    return [{"role": "customer", "text": f"{word}有货吗"}, {"role": "agent", "text": f"亲，{word}现在有货的"}]
+
+
+def test_a_run_tells_what_was_lost_on_reading_its_corpus(
+    tmp_path: Path, model: SeedsOfModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines: list[Any] = [
+        {"shop": f"s{i % 2}", "session": f"n{i}", "turns": _said(chr(0x4E00 + i * 97) * 9)} for i in range(20)
+    ]
+    broken = {"turns": [{"role": "boss", "text": "哈哈"}]}
+    lines = [*lines[:7], broken, *lines[7:], lines[0] | {"turns": lines[1]["turns"]}]
+    text = "\n".join(json.dumps(line) for line in lines)
+    (tmp_path / "mine.jsonl").write_text(f"{text}\n{{\n", encoding="utf-8")
+    given = ["corpus=jsonl", f"corpus.path={tmp_path / 'mine.jsonl'}", "partition=natural", "corpus.num_shops=2"]
+    config = to_run_config(compose_run([*given, "evolution.server_rounds=1"]))
+    directory = RunDirectory(tmp_path / "run")
+    simulate(config, directory, WatchedHosts(), lambda stage, done, total: None)
+    reading = read_run_info(directory.run).reading
+    told = build.build_corpus(config).report()  # type: ignore[attr-defined]  # what `ecc-fed corpus` tells
+    assert reading is not None
+    assert {name: (step.read, step.kept, step.dropped) for name, step in reading.steps.items()} == {
+        name: (step.read, step.kept, step.dropped)
+        for name in ("lines", "turns", "sessions", "placed", "pairs")
+        if (step := getattr(told, name))
+    }
+    assert reading.steps["lines"].dropped == {"broken": 2} and reading.steps["sessions"].dropped == {"same_id": 1}
+    assert [line.number for line in reading.broken_lines] == [8, 23]
+    page = report([directory.root], console=Console(width=200)).read_text()
+    shown = capsys.readouterr().out
+    for part in ("of 23 lines 2 dropped (broken 2)", "same_id 1", "the first broken line is 8 (turn 1 has role 'boss'"):
+        assert part in shown
+    assert "Line 23: not JSON" in page and "same_id 1" in page and "turn 1 has role" in page
+
+
+def test_a_corpus_that_counted_its_shops_builds_them_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [json.dumps({"turns": _said(chr(0x4E00 + i * 97) * 9)}) for i in range(9)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines))
+    config = to_run_config(
+        compose_run(["corpus=jsonl", f"corpus.path={tmp_path / 'mine.jsonl'}", "partition=iid", "corpus.num_shops=1"])
+    )
+    built: list[str] = []
+    build_shop = FileCorpus._shop
+
+    def noted(self: FileCorpus, placed: Any, shop_id: str, *rest: Any) -> Any:
+        built.append(shop_id)
+        return build_shop(self, placed, shop_id, *rest)
+
+    monkeypatch.setattr(FileCorpus, "_shop", noted)
+    (shop,), _, reading = read_corpus(config)
+    assert built == [shop.shop_id] and reading is not None

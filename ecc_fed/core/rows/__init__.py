@@ -19,6 +19,7 @@ from ecc_fed.core.rows.codec import decode, encode
 from ecc_fed.core.rows.files import append_rows, read_record, read_rows, write_record, write_rows
 from ecc_fed.core.rows.lesson import LessonRow
 from ecc_fed.core.rows.metric import MetricRow
+from ecc_fed.core.rows.reading import BrokenLineRow, Reading, StepRow
 from ecc_fed.core.rows.run_info import AggregationRow, FailureRow, Privacy, RunInfo, Runtime
 from ecc_fed.core.rows.sample import FactRow, Phase, SampleRow
 from ecc_fed.core.rows.schema import SCHEMA, check_schema, lifts, read_run_info
@@ -27,15 +28,18 @@ from ecc_fed.core.rows.update import UpdateRow
 __all__ = [
     "SCHEMA",
     "AggregationRow",
+    "BrokenLineRow",
     "FactRow",
     "FailureRow",
     "LessonRow",
     "MetricRow",
     "Phase",
     "Privacy",
+    "Reading",
     "RunInfo",
     "Runtime",
     "SampleRow",
+    "StepRow",
     "UpdateRow",
     "append_rows",
     "check_schema",

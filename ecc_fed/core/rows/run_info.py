@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ecc_fed.core.rows.reading import Reading
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
@@ -70,6 +72,7 @@ class RunInfo:
         shops_on_their_own: the others answer with the server's last aggregate, if there is one.
         corpus, teacher: names of their classes.
         platform_share: None for a corpus that is not simulated.
+        reading: what became of a corpus in a file; None for any other.
         bigram_perplexity: of a smoothed character bigram on the shop's test replies; None where it has none.
     """
 
@@ -91,3 +94,4 @@ class RunInfo:
     failures: tuple[FailureRow, ...]
     aggregation: tuple[AggregationRow, ...]
     versions: Mapping[str, str]
+    reading: Reading | None = None

@@ -96,7 +96,8 @@ class FileCorpus(ABC):
         return tuple(self._placed.members)
 
     def shop(self, shop_id: str) -> Shop:
-        """One shop. The whole file is read to tell whose sessions are whose; no other shop's pairs are built.
+        """One shop. The whole file is read to tell whose sessions are whose; no other shop's pairs are built,
+        unless all were asked for before.
 
         Raises:
             CorpusError: as `shops`, or no such shop.
@@ -105,6 +106,8 @@ class FileCorpus(ABC):
         if shop_id not in placed.members:
             names = ", ".join(list(placed.members)[:20])
             raise CorpusError(f"corpus file {self.path} has no shop {shop_id} with this partition; it has {names}")
+        if "_loaded" in self.__dict__:
+            return self._by_id[shop_id]
         return self._shop(placed, shop_id, self._limits(), Counter())
 
     def truth(self, shop_id: str) -> ShopTruth:
@@ -130,6 +133,10 @@ class FileCorpus(ABC):
     @cached_property
     def _loaded(self) -> tuple[list[Shop], CorpusReport]:
         return self._split(self._placed)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Shop]:
+        return {shop.shop_id: shop for shop in self._loaded[0]}
 
     @cached_property
     def _placed(self) -> _Placed:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from ecc_fed.core.outside_text import visible
 from ecc_fed.core.rows import RunInfo
 from ecc_fed.core.secrets import without_secrets
+from ecc_fed.reporting import reading
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.page import comparison, costs, quality
 from ecc_fed.reporting.plots import arms, rounds, shops
@@ -111,6 +112,7 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "traffic": costs.traffic(study),
         "runtime": costs.runtime(study),
         "privacy": costs.privacy(study),
+        "readings": reading.tables(study),
         "failures": costs.failures(study),
         "flagged": costs.flagged(study),
         "dialogues": choose(study),

@@ -1,0 +1,32 @@
+"""What a run's corpus was read as, for `run.json`."""
+
+from __future__ import annotations
+
+from ecc_fed.core.outside_text import cut
+from ecc_fed.core.protocols import Corpus
+from ecc_fed.core.rows.reading import BrokenLineRow, Reading, StepRow
+from ecc_fed.corpus.report import CorpusReport
+
+_STEPS = ("lines", "turns", "sessions", "placed", "pairs")
+
+
+def reading_of(corpus: Corpus) -> Reading | None:
+    """What was read, cleaned, dropped and why; None for a corpus that tells nothing of it.
+
+    Asked for before the shops, it costs nothing: a corpus of a file keeps those that it counted.
+
+    Raises:
+        CorpusError: as `Corpus.shop`.
+    """
+    report = getattr(corpus, "report", lambda: None)()
+    if not isinstance(report, CorpusReport):
+        return None
+    steps = {name: step for name in _STEPS if (step := getattr(report, name)) is not None}
+    return Reading(
+        path=report.path,
+        format=report.format,
+        steps={name: StepRow(step.read, step.kept, dict(step.dropped)) for name, step in steps.items()},
+        edits=dict(report.edits),
+        broken_lines=tuple(BrokenLineRow(line.number, cut(line.reason)) for line in report.broken_lines),
+        notes=report.notes,
+    )
