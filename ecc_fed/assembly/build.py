@@ -157,7 +157,7 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher |
     redactor: Redactor = instantiate(config.redaction, "redaction", Redactor)
     ledger = MemoryLedger()
     settings = config.gateway
-    _check_prices(settings, teacher)
+    check_prices(settings, teacher)
     gateway = Gateway(
         teacher,
         ledger,
@@ -169,7 +169,7 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher |
     return Cloud(teacher, gateway, ledger, redactor.name)
 
 
-def _check_prices(settings: GatewaySettings, teacher: Teacher) -> None:
+def check_prices(settings: GatewaySettings, teacher: Teacher) -> None:
     """Refuses a limit on money that no call counts against."""
     if settings.max_cost_usd is not None and not (
         teacher.input_usd_per_million_tokens or teacher.output_usd_per_million_tokens
@@ -240,8 +240,9 @@ def build_devices(
 ) -> ShopDevices:
     """The shops of one host, of the run's `num_shops`, over the process's resident models."""
     services = build_services(config, budget_share=len(shops) / num_shops)
-    # What a former process spent on these shops is spent.
-    cast(Gateway, services.gateway).budget.restore(spent_by(directory.shop(shop.shop_id) for shop in shops))
+    if isinstance(services.gateway, Gateway):
+        # What a former process spent on these shops is spent.
+        services.gateway.budget.restore(spent_by(directory.shop(shop.shop_id) for shop in shops))
     return ShopDevices(
         shops,
         truth,

@@ -7,6 +7,7 @@ from functools import partial
 
 from ecc_fed.assembly.build import adapter_writer, build_corpus, read_warm_start
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.probe import probe_teacher, without
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Shop
@@ -55,6 +56,7 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         EccError: the user's mistake, or a run that cannot go on.
     """
     started = time.perf_counter()
+    probed = probe_teacher(config)
     on_progress("reading the corpus", 0, 1)
     shops, truth, reading = read_corpus(config)
     shop_ids = [shop.shop_id for shop in shops]
@@ -65,13 +67,13 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
     result = run_federation(
         plan,
         shop_ids,
-        partial(host_devices, config, shops, truth, directory),
+        partial(host_devices, without(config, probed.spent), shops, truth, directory),
         hosts,
         settings=config.runtime,
         on_open=stages.hosts_ready,
         on_progress=stages.shop_done,
     )
-    metrics = collect(directory, shop_ids, result.traffic, values_of_shops(truth))
+    metrics = collect(directory, shop_ids, (*probed.entries, *result.traffic), values_of_shops(truth))
     write_rows(directory.updates, update_rows(result.rounds))
     if plan.federated:
         save_state(directory.aggregator, result.state.aggregator)

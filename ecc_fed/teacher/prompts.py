@@ -87,3 +87,7 @@ def prompt_after(few_shot: FewShotPart, turns: Sequence[Turn]) -> TeacherPrompt:
     speakers = TEMPLATES[few_shot.language].speakers
     dialogue = "".join(f"{speakers[turn.role]}{turn.text}\n" for turn in said) + speakers["agent"].rstrip()
     return TeacherPrompt(few_shot, said, dialogue)
+
+
+# Says nothing of any shop: whether a teacher is there at all.
+PROBE_PROMPT = prompt_after(few_shot_part((), "en"), (Turn("customer", "?"),))

@@ -14,6 +14,7 @@ from ecc_fed.core.records import Shop
 from ecc_fed.core.run_directory import read_jsonl
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.corpus.simulator import SimulatorCorpus
+from ecc_fed.evolution.settings import Services
 from tests.evolution import fakes
 from tests.teacher.fakes import ScriptedTeacher
 
@@ -57,7 +58,12 @@ def test_an_arm_that_is_none_is_refused(tmp_path: Path, seen: list[RunConfig]) -
 
 def test_a_node_may_spend_its_shops_part_of_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shares: list[float] = []
-    monkeypatch.setattr(build, "build_services", lambda config, budget_share: shares.append(budget_share))
+
+    def services(config: RunConfig, budget_share: float) -> Services:
+        shares.append(budget_share)
+        return fakes.services()
+
+    monkeypatch.setattr(build, "build_services", services)
     for node in ({"shop-id": "shop_0001"}, {"partition-id": 0}):
         build.device_from_run_config(run_config(tmp_path), node)
     assert shares == [0.5, 0.5]

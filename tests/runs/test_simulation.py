@@ -4,20 +4,23 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
 from ecc_fed.assembly import build
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.probe import without
 from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.rows import (
     SCHEMA,
     MetricRow,
     RunInfo,
     SampleRow,
+    UpdateRow,
     read_record,
     read_rows,
     read_run_info,
@@ -29,12 +32,14 @@ from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.formats.files import FileCorpus
 from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import StateRecord
+from ecc_fed.evolution.spending import EvaluationRecord
 from ecc_fed.hosts.in_process import InProcessHosts
-from ecc_fed.hosts.jobs import DeviceFactory
+from ecc_fed.hosts.jobs import DeviceFactory, Hosts
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.simulation import read_corpus, simulate
+from ecc_fed.teacher.gateway.budget import Spending
 from tests.evolution import fakes
 
 SMALL = ["corpus.num_shops=3", "corpus.pairs_per_shop=24", "corpus.test_pairs_per_shop=2", "evolution.server_rounds=2"]
@@ -133,7 +138,10 @@ KINDS = {
     "egress.jsonl": EgressEntry,
     "evaluation_base_egress.jsonl": EgressEntry,
     "evaluation_final_egress.jsonl": EgressEntry,
+    "evaluation_base.json": EvaluationRecord,
+    "evaluation_final.json": EvaluationRecord,
     "state.json": StateRecord,
+    "updates.jsonl": UpdateRow,
     "run.json": RunInfo,
 }
 
@@ -234,3 +242,21 @@ def test_a_corpus_that_counted_its_shops_builds_them_once(tmp_path: Path, monkey
     monkeypatch.setattr(FileCorpus, "_shop", noted)
     (shop,), _, reading = read_corpus(config)
     assert built == [shop.shop_id] and reading is not None
+
+
+def test_a_teacher_that_is_not_there_is_found_before_anything_starts(tmp_path: Path) -> None:
+    gone = ["teacher=openai_compatible", "teacher.base_url=http://127.0.0.1:9/v1", "gateway.first_delay_seconds=0"]
+    no_hosts = cast(Hosts, None)
+    with pytest.raises(UserError, match=r"gives no answer: unavailable, no connection, or it broke: .*127\.0\.0\.1:9"):
+        simulate(to_run_config(compose_run(gone)), RunDirectory(tmp_path), no_hosts, lambda *_: None)
+    with pytest.raises(ConfigError, match=r"gateway\.max_cost_usd=1 bounds nothing"):
+        unpriced = to_run_config(compose_run([*gone, "gateway.max_cost_usd=1"]))
+        simulate(unpriced, RunDirectory(tmp_path), no_hosts, lambda *_: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_probe_used_is_off_the_budget() -> None:
+    config = to_run_config(compose_run(["gateway.max_requests=3", "gateway.max_cost_usd=1"]))
+    left = without(config, Spending(2, 9, 0.25)).gateway
+    assert (left.max_requests, left.max_tokens, left.max_cost_usd) == (1, None, 0.75)
+    assert without(config, Spending(5, 9, 2.0)).gateway.max_requests == 0

@@ -19,7 +19,7 @@ class TeacherRequest:
     shop_id: str
     turns: tuple[Turn, ...]
     examples: tuple[tuple[str, str], ...]
-    purpose: Literal["judge", "pseudo_label", "serve", "evaluate", "distill"]
+    purpose: Literal["judge", "pseudo_label", "serve", "evaluate", "distill", "probe"]
     customer: OrderRecord | None = None
     server_round: int = 0
     example_customers: tuple[OrderRecord | None, ...] = ()

@@ -15,6 +15,7 @@ from typing import Literal
 
 from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.teacher.prompts import PROBE_PROMPT
 from ecc_fed.teacher.providers.access import checked_url, read_key, without_key
 from ecc_fed.teacher.providers.answers import completion_of, failed
 from ecc_fed.teacher.providers.gemini_generation import Connection, Generation
@@ -83,9 +84,7 @@ class GeminiTeacher:
                 "set teacher.seed=null and teacher.thinking_level=null, or teacher.sdk=google-genai"
             )
         seed = None if seed is None else seed % 2**31
-        self._generation = Generation(
-            model, max_output_tokens, temperature, top_p, seed, thinking_level, safety_threshold
-        )
+        self._generation = Generation(model, temperature, top_p, seed, thinking_level, safety_threshold)
         self._price = price_of(model, prices)
         self.name = f"Gemini ({model})"
         self.model = model
@@ -108,12 +107,20 @@ class GeminiTeacher:
         """One completion for every prompt, one after another."""
         return [self._complete(prompt, timeout_seconds) for prompt in prompts]
 
-    def _complete(self, prompt: TeacherPrompt, timeout_seconds: float) -> Completion:
+    def probe(self, timeout_seconds: float) -> Completion | None:
+        """What comes of a reply of one token; None where nothing is sent."""
+        return None if self._connection is None else self._complete(PROBE_PROMPT, timeout_seconds, max_output_tokens=1)
+
+    def _complete(
+        self, prompt: TeacherPrompt, timeout_seconds: float, max_output_tokens: int | None = None
+    ) -> Completion:
         if self._connection is None:
             return failed("error", REPLAY_ONLY)
         self._connection.wire.begin()
         try:
-            answer = self._connection.generate(prompt.few_shot.text, prompt.dialogue, timeout_seconds)
+            answer = self._connection.generate(
+                prompt.few_shot.text, prompt.dialogue, timeout_seconds, max_output_tokens or self.max_output_tokens
+            )
         except Exception as error:  # an SDK's own fault must not carry the key into a message either
             answer = failed("error", f"{type(error).__name__}: {error}", usage_known=False)
         if isinstance(answer, Completion):

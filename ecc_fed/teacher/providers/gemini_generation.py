@@ -22,7 +22,6 @@ class Generation:
     """How a reply is drawn; None leaves it to the provider."""
 
     model: str
-    max_output_tokens: int
     temperature: float | None
     top_p: float | None
     seed: int | None
@@ -42,7 +41,9 @@ class Connection(Protocol):
 
     wire: WireMeter
 
-    def generate(self, system: str, dialogue: str, timeout_seconds: float) -> Answer | Completion:
+    def generate(
+        self, system: str, dialogue: str, timeout_seconds: float, max_output_tokens: int
+    ) -> Answer | Completion:
         """One attempt: the answer, or the completion that says how it failed."""
         ...
 

@@ -33,11 +33,15 @@ class GoogleGenai:
             ),
         )
 
-    def generate(self, system: str, dialogue: str, timeout_seconds: float) -> Answer | Completion:
+    def generate(
+        self, system: str, dialogue: str, timeout_seconds: float, max_output_tokens: int
+    ) -> Answer | Completion:
         """One attempt."""
         try:
             response = self._client.models.generate_content(
-                model=self._generation.model, contents=dialogue, config=self._config(system, timeout_seconds)
+                model=self._generation.model,
+                contents=dialogue,
+                config=self._config(system, timeout_seconds, max_output_tokens),
             )
         except self._api_error as error:
             return _refused(error)
@@ -63,7 +67,7 @@ class GoogleGenai:
         finally:
             self.wire.received(response.num_bytes_downloaded)
 
-    def _config(self, system: str, timeout_seconds: float) -> Any:
+    def _config(self, system: str, timeout_seconds: float, max_output_tokens: int) -> Any:
         types, generation = self._types, self._generation
         level = generation.thinking_level
         return types.GenerateContentConfig(
@@ -71,7 +75,7 @@ class GoogleGenai:
             temperature=generation.temperature,
             top_p=generation.top_p,
             seed=generation.seed,
-            max_output_tokens=generation.max_output_tokens,
+            max_output_tokens=max_output_tokens,
             safety_settings=generation.safety_settings or None,
             thinking_config=None if level is None else types.ThinkingConfig(thinking_level=level.upper()),
             http_options=types.HttpOptions(timeout=max(1, round(timeout_seconds * 1000))),

@@ -38,7 +38,9 @@ class GoogleGenerativeai:
         for scheme in ("http://", "https://"):
             session.mount(scheme, _counting_adapter(self.wire))
 
-    def generate(self, system: str, dialogue: str, timeout_seconds: float) -> Answer | Completion:
+    def generate(
+        self, system: str, dialogue: str, timeout_seconds: float, max_output_tokens: int
+    ) -> Answer | Completion:
         """One attempt; `retry=None` turns off the SDK's own."""
         generation = self._generation
         model = self._sdk.GenerativeModel(
@@ -47,7 +49,7 @@ class GoogleGenerativeai:
         # The one way to keep two teachers of one process apart; the package no longer changes.
         model._client = self._client
         settings = {
-            "max_output_tokens": generation.max_output_tokens,
+            "max_output_tokens": max_output_tokens,
             "temperature": generation.temperature,
             "top_p": generation.top_p,
         }

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ecc_fed.core.completion import Completion, TeacherPrompt, estimate_tokens
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.teacher.prompts import PROBE_PROMPT
 from ecc_fed.teacher.providers.access import checked_url, read_key, without_key
 from ecc_fed.teacher.providers.answers import Answer, Usage, completion_of, failed, failure_of, http_failure, with_usage
 from ecc_fed.teacher.providers.json_post import HttpReply, JsonPoster
@@ -73,6 +74,7 @@ class OpenAICompatibleTeacher:
         sampling = stated(temperature=temperature, top_p=top_p, seed=seed)
         extra = json.loads(json.dumps(dict(extra_body or {})))
         self._fields = {"model": model, **sampling, max_tokens_field: max_output_tokens, "stream": False, **extra}
+        self._limit = max_tokens_field
         self._price = price_of(model, prices)
         self.name = f"OpenAI-compatible ({model})"
         self.model = model
@@ -93,15 +95,24 @@ class OpenAICompatibleTeacher:
         """One completion for every prompt, one after another."""
         return [self._complete(prompt, timeout_seconds) for prompt in prompts]
 
-    def _complete(self, prompt: TeacherPrompt, timeout_seconds: float) -> Completion:
+    def probe(self, timeout_seconds: float) -> Completion | None:
+        """What comes of a reply of one token; None where nothing is sent."""
+        return None if self._post is None else self._complete(PROBE_PROMPT, timeout_seconds, max_output_tokens=1)
+
+    def _complete(
+        self, prompt: TeacherPrompt, timeout_seconds: float, max_output_tokens: int | None = None
+    ) -> Completion:
         if self._post is None:
             return failed("error", REPLAY_ONLY)
         messages = [
             {"role": "system", "content": prompt.few_shot.text},
             {"role": "user", "content": prompt.dialogue},
         ]
+        fields = self._fields | {"messages": messages}
+        if max_output_tokens is not None:
+            fields[self._limit] = max_output_tokens
         try:
-            reply = self._post(self._fields | {"messages": messages}, timeout_seconds)
+            reply = self._post(fields, timeout_seconds)
             answer = _answer(reply, prompt, self._price) if reply.status == 200 else _refused(reply, self._price)
         except Exception as error:
             answer = failure_of(error)

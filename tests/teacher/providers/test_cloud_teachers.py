@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from ecc_fed.core.errors import UserError
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.cache import ReplyCache
+from ecc_fed.teacher.gateway.probe import probe
 from ecc_fed.teacher.gateway.retry import RetryPolicy
+from ecc_fed.teacher.gateway.settings import GatewaySettings
 
 from ..fakes import EXAMPLES, build_prompt, gateway, request
 from .conftest import KEY, gemini
@@ -158,3 +161,23 @@ def test_the_key_is_in_no_log_and_no_repr(
     shown = {name: value for name, value in vars(teacher).items() if name != "_key"}
     said = [caplog.text, repr(teacher), repr(shown), repr(replies), repr(ledger.entries()), *capfd.readouterr()]
     assert not any(KEY in text for text in said)
+
+
+def test_a_probe_asks_for_one_token(open_teacher: Any, server: Loopback) -> None:
+    report = probe(open_teacher(), GatewaySettings())
+    (asked,) = server.requests
+    limits = asked.body.get("generationConfig", {}).get("maxOutputTokens"), asked.body.get("max_tokens")
+    assert set(limits) == {1, None}
+    assert report.spent.requests == 1
+    assert sum(int(entry.details.get("wire_bytes", 0)) for entry in report.entries) == sum(
+        book.up_bytes + book.down_bytes for book in server.books
+    )
+    assert open_teacher(replay=True).probe(5.0) is None
+
+
+@pytest.mark.parametrize("behaviour", ["missing_model", "bad_key"])
+def test_a_probe_finds_what_is_wrong(open_teacher: Any, server: Loopback, behaviour: str) -> None:
+    server.plan.append(behaviour)
+    with pytest.raises(UserError, match=r"gives no answer: error, HTTP 40\d: .*check") as raised:
+        probe(open_teacher(), GatewaySettings())
+    assert KEY not in str(raised.value)
