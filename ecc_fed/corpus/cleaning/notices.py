@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from ecc_fed.core.errors import CorpusError
 
 _MASK = r"\[[^\[\]\n]*\]"
-_FIELD = rf"(?:{_MASK}|[^\s\[\]，,]+)?"
+# Bounded, as the runs of spaces are: what a card may hold is tried from everywhere that one may begin.
+_FIELD = rf"(?:{_MASK}|[^\s\[\]，,]{{1,200}})?"
 # Cards that the shop page puts into a chat. Spaces only, no \s: a card ends with its line, which is a turn.
 _CARDS = re.compile(
-    rf"(?:顾客通过点击[^\n]{{0,30}}?信息发送: *)?\[订单编号:(?:{_MASK}|[^\[\]\n])*\]"
-    rf"|咨询订单号: *{_FIELD}(?: *(?:商品ID|商品名称|订单金额|下单时间): *￥?{_FIELD})*"
-    rf"(?: +\[时间x\])?(?: *订单业务咨询)?"
-    rf"|(?:\[日期x\] *\[时间x\] *)?订单编号: *{_FIELD} *订单金额: *￥?{_FIELD}"
-    rf"(?: *下单时间: *{_FIELD}(?: *\[时间x\])?)?"
+    rf"(?:顾客通过点击[^\n]{{0,30}}?信息发送: {{0,4}})?\[订单编号:(?:{_MASK}|[^\[\]\n])*\]"
+    rf"|咨询订单号: {{0,4}}{_FIELD}(?: {{0,4}}(?:商品ID|商品名称|订单金额|下单时间): {{0,4}}￥?{_FIELD})*"
+    rf"(?: {{1,4}}\[时间x\])?(?: {{0,4}}订单业务咨询)?"
+    rf"|(?:\[日期x\] {{0,4}}\[时间x\] {{0,4}})?订单编号: {{0,4}}{_FIELD} {{0,4}}订单金额: {{0,4}}￥?{_FIELD}"
+    rf"(?: {{0,4}}下单时间: {{0,4}}{_FIELD}(?: {{0,4}}\[时间x\])?)?"
     r"|您选择了一个订单进行咨询(?:\([^()\n]*\))?|请选择咨询订单"
 )
 

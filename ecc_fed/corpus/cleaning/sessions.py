@@ -51,7 +51,8 @@ _EMOJI_RUN = re.compile(r"\[表情\](?: ?\[表情\])+")
 _LINK = re.compile(r"(?:https?://|www\.)[A-Za-z0-9\-._~:/?#@!$&'*+;=%]+")
 _ENTITIES = {"nbsp": " ", "lt": "<", "gt": ">", "amp": "&", "quot": '"', "#39": "'", "apos": "'"}
 _ENTITY = re.compile(rf"&(?:amp;)*({'|'.join(_ENTITIES)});")  # "&amp;lt;" was escaped twice
-_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,80}>")
+_TAG_SIGNS = re.compile("([<>\n])")
+_TAG_INSIDE = re.compile("/?[A-Za-z][^<>\n]{0,80}")
 _PLACEHOLDER = re.compile(r"\[[^\[\]]*\]")
 _LETTER = re.compile(r"[^\W\d_]")
 _CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -61,12 +62,29 @@ _MARK_TWICE = re.compile(r"~~|!!|\?\?|！！|？？|，，|。。|、、|；；|
 
 
 def _unescape(text: str) -> str:
-    """Entities and tags, until none is left: one may hide in another."""
-    while True:
-        plain = _TAG.sub(" ", _ENTITY.sub(lambda match: _ENTITIES[match[1]], text))
-        if plain == text:
-            return text
-        text = plain
+    """Without entities and tags; a tag may hide in another, and in entities."""
+    text = _ENTITY.sub(lambda match: _ENTITIES[match[1]], text)
+    return _without_tags(text) if "<" in text and ">" in text else text
+
+
+def _without_tags(text: str) -> str:
+    """A space in the place of every tag, the inner ones first, in one pass however deep they nest."""
+    kept: list[str] = []
+    opened: list[int] = []  # where in `kept` a "<" stands that can still begin a tag
+    for part in _TAG_SIGNS.split(text):
+        if part == "<":
+            opened.append(len(kept))
+        elif part == "\n":
+            opened.clear()
+        elif part == ">" and opened:
+            start = opened.pop()
+            if _TAG_INSIDE.fullmatch("".join(kept[start + 1 :])):
+                del kept[start:]
+                part = " "
+            else:  # it stays, and no tag holds a ">"
+                opened.clear()
+        kept.append(part)
+    return "".join(kept)
 
 
 def clean_characters(text: str, edits: Counter[str]) -> str:
@@ -148,7 +166,7 @@ def clean_session(
             if text and notices.suspects(text):
                 turns[i] = notices.cut(text, by_agent[i], edits) or None
     agent_first, last = by_agent[0], None  # `last`: who spoke the last kept turn
-    cleaned: list[str] = []
+    cleaned: list[list[str]] = []  # what was said at a stretch
     previous = ""  # what that speaker said last
     for agent, text in zip(by_agent, turns, strict=True):
         if not text:
@@ -161,12 +179,12 @@ def clean_session(
             if last is None:
                 agent_first = agent
             last = agent
-            cleaned.append(text)
+            cleaned.append([text])
         elif text == previous:
             dropped["repeated"] += 1
             continue
         else:
             dropped["merged"] += 1
-            cleaned[-1] = f"{cleaned[-1]} {text}"
+            cleaned[-1].append(text)
         previous = text
-    return agent_first, cleaned
+    return agent_first, [" ".join(said) for said in cleaned]

@@ -57,10 +57,13 @@ class NaturalPartition:
 def _folder_names(names: Sequence[str]) -> dict[str, str]:
     """A distinct folder name for every shop name."""
     found: dict[str, str] = {}
+    taken: set[str] = set()
+    following: dict[str, int] = {}  # the first number that a name may be free with
     for name in names:
         base = re.sub(r"[^\w-]+", "_", name)[:60].strip("_") or "shop"
-        folder, number = base, 2
-        while folder.casefold() in {taken.casefold() for taken in found.values()}:
+        folder, number = base, following.get(base, 2)
+        while folder.casefold() in taken:
             folder, number = f"{base}-{number}", number + 1
-        found[name] = folder
+        taken.add(folder.casefold())
+        found[name], following[base] = folder, number
     return found

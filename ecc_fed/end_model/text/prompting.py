@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from ecc_fed.core.errors import ConfigError, ModelError
@@ -45,16 +46,17 @@ def encode_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> lis
         ModelError: the chat template refuses a customer's turn or mangles the text given to it.
     """
     merged = _merge(turns)
+    texts = [encode_text(tokenizer, _clean(tokenizer, turn.text)) for turn in merged]
+    merged, texts = _latest(merged, texts, max_tokens)
     while True:
         pieces = _pieces(tokenizer, tuple(turn.role for turn in merged))
-        texts = [encode_text(tokenizer, _clean(tokenizer, turn.text)) for turn in merged]
         ids = _assemble(pieces, texts)
         excess = len(ids) - max_tokens
         if excess <= 0:
             return ids
         if len(merged) == 1:
             break
-        merged = merged[1:]
+        merged, texts = merged[1:], texts[1:]
     room = len(texts[0]) - excess
     if room < 1:
         raise ConfigError(
@@ -81,16 +83,23 @@ def decode_reply(tokenizer: Any, ids: Sequence[int]) -> str:
     return text.strip()
 
 
+def _latest(turns: list[Turn], texts: list[list[int]], max_tokens: int) -> tuple[list[Turn], list[list[int]]]:
+    """As many of the latest turns as could fit if the template took one token for each; at least the last."""
+    tokens, start = 0, len(turns) - 1
+    for start in range(len(turns) - 1, -1, -1):
+        tokens += len(texts[start]) + 1
+        if tokens > max_tokens and start < len(turns) - 1:
+            start += 1
+            break
+    return turns[start:], texts[start:]
+
+
 def _merge(turns: Sequence[Turn]) -> list[Turn]:
     if not turns:
         raise ValueError("a prompt needs at least one turn")
-    merged: list[Turn] = []
-    for turn in turns:
-        if merged and merged[-1].role == turn.role:
-            merged[-1] = Turn(turn.role, f"{merged[-1].text}\n{turn.text}")
-        else:
-            merged.append(turn)
-    return merged
+    return [
+        Turn(role, "\n".join(turn.text for turn in said)) for role, said in groupby(turns, key=lambda turn: turn.role)
+    ]
 
 
 def _clean(tokenizer: Any, text: str) -> str:
@@ -148,8 +157,8 @@ def _next_ones(roles: tuple[str, ...], skip: int) -> list[list[dict[str, str]]]:
 
 
 def _shapes(roles: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Dialogues of up to twice as many turns as `roles` that end alike."""
-    longest = max(2 * len(roles), 12)
+    """Dialogues of fewer turns than `roles` and of some more that end alike."""
+    longest = max(min(2 * len(roles), 64), len(roles), 12)
     turns = [roles[-1] if (longest - index) % 2 else _OTHER[roles[-1]] for index in range(longest)]
     return [tuple(turns[start:]) for start in range(longest)]
 

@@ -88,3 +88,16 @@ def test_replies_end_with_the_end_mark_unless_cut(tokenizer):
 def test_replies_survive_the_round_trip(tokenizer):
     for text in ("亲，今天发货哦~", "退款 9.9 元", "<|end|> 是什么"):
         assert decode_reply(tokenizer, encode_reply(tokenizer, text, 200)) == text
+
+
+def test_a_long_dialogue_is_encoded_once(tokenizer, monkeypatch):
+    turns = [Turn("customer" if i % 2 == 0 else "agent", f"第{i}句") for i in range(2001)]
+    expected = encode_prompt(tokenizer, turns[-41:], 100)
+    encoded = []
+    encode = type(tokenizer).encode
+    monkeypatch.setattr(
+        type(tokenizer), "encode", lambda self, text, **given: encoded.append(text) or encode(self, text, **given)
+    )
+    assert encode_prompt(tokenizer, turns, 100) == expected
+    texts = [text for text in encoded if text.startswith("第")]
+    assert len(texts) == len(turns)
