@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,9 +14,14 @@ from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.jobs import DeviceFactory, Job
 from ecc_fed.hosts.reports import NOTHING_USED, HostReport, HostRestarted
 from ecc_fed.hosts.settings import HostSettings
-from ecc_fed.hosts.waiting import require_ray, result_of
+from ecc_fed.hosts.waiting import first_ready, require_ray, result_of
+from ecc_fed.hosts.watch import Watch
 
 _PLACEMENT_SECONDS = 120
+
+
+# Beside its work, an actor says how far it is.
+_WATCHING = "watching"
 
 
 class ActorHost:
@@ -36,6 +42,7 @@ class ActorHost:
         self._actor: Any = None
         self._placed: Any = None
         self._opened: Any = None
+        self._watch: Watch | None = None
         self._asked: Any = None  # a report that is on its way
         self._last_report = NOTHING_USED  # of the actor
         self._lost = NOTHING_USED  # of those before it in this run
@@ -46,7 +53,8 @@ class ActorHost:
         import ray
 
         if self._actor is None:
-            self._actor = ray.remote(ShopHost).options(**self._resources).remote()
+            remote: Any = ray.remote  # its types know nothing of concurrency groups
+            self._actor = remote(**self._resources, concurrency_groups={_WATCHING: 1})(ShopHost).remote()
             self._placed = self._actor.process_id.remote()
             self._actor.prepare.remote(self._imports)
 
@@ -64,7 +72,11 @@ class ActorHost:
         self._wait_for_room()
         self._send_open(settings)
         try:
-            result_of(self._opened)
+            while not first_ready([self._opened]):
+                if self.stalled():
+                    self.close()
+                    raise FederationError(f"{self._name} {self.no_progress} while loading its models.")
+            ray.get(self._opened)
             self._last_report = result_of(self._asked)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, EccError):
@@ -82,15 +94,33 @@ class ActorHost:
         """What the actor is sent next waits there until it is open."""
         assert self._open_arguments is not None, "open comes first"
         device_factory, shop_ids, _ = self._open_arguments
-        self._last_report = NOTHING_USED
+        self._last_report, self._watch = NOTHING_USED, self._new_watch()
         self._opened = self._actor.open.remote(device_factory, shop_ids, settings, self._hosts_here)
         self.ask_report()
 
+    def _new_watch(self) -> Watch:
+        assert self._open_arguments is not None, "open comes first"
+        return Watch(self._open_arguments[2].stall_seconds, self._ask_progress)
+
+    def _ask_progress(self) -> Any:
+        return self._actor.progress.options(concurrency_group=_WATCHING).remote()
+
+    def stalled(self) -> bool:
+        """Whether the actor's work has stood still for longer than it may. To be asked again and again."""
+        return self._watch is not None and self._watch.stalled()
+
+    @property
+    def no_progress(self) -> str:
+        """What is said of an actor that stalled."""
+        assert self._watch is not None, "it was watched"
+        return f"made no progress for {self._watch.limit_seconds:g} seconds (runtime.stall_seconds)"
+
     def _wait_for_room(self) -> None:
         """Other work on the same Ray may hold the cores or GPUs that this host needs."""
-        import ray
-
-        if not ray.wait([self._placed], timeout=_PLACEMENT_SECONDS)[0]:
+        deadline = time.monotonic() + _PLACEMENT_SECONDS
+        while not first_ready([self._placed]):
+            if time.monotonic() < deadline:
+                continue
             self.close()
             raise FederationError(
                 f"{self._name} found no room on Ray in {_PLACEMENT_SECONDS} seconds. It needs "
@@ -108,6 +138,7 @@ class ActorHost:
         if self.gone is not None:
             return None
         finished = frozenset(job.shop_id for job in jobs) - unfinished
+        self._watch = self._new_watch()
         return self._actor.run.options(num_returns="streaming").remote(list(jobs), finished)
 
     def _replace(self, restart: HostRestarted) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from ecc_fed.core.heartbeat import beat
 from ecc_fed.hosts.batch_size import out_of_memory
 from ecc_fed.hosts.memory import OutOfMemory, free_caches, is_out_of_memory
 from ecc_fed.hosts.rendezvous import Call
@@ -72,6 +73,7 @@ class Batches:
                     # It was that one shop, not how many there were.
                     self.limit = limit
                     del self.halvings[halvings:]
+            beat()
             spent = time.perf_counter() - started
             self.service_seconds[service] = self.service_seconds.get(service, 0.0) + spent
 

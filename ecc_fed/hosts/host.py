@@ -20,6 +20,7 @@ from itertools import islice
 from flwr.app import Context, Message, RecordDict
 
 from ecc_fed.core.aggregation import Shapes
+from ecc_fed.core.heartbeat import beat, beats
 from ecc_fed.core.protocols import Device
 from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.internals import CLIENT_APP_RAISED
@@ -135,6 +136,7 @@ class ShopHost:
                         continue
                     reply = error_reply(job.message, CLIENT_APP_RAISED, ended.error)
                 assert reply is not None, "a task returns a reply or raises"
+                beat()
                 yield Finished(job.shop_id, reply, time.perf_counter() - started)
             waiting.extendleft(wave[place] for place in sorted(again, reverse=True))
             ahead.join()
@@ -176,6 +178,10 @@ class ShopHost:
             busy_seconds=self._busy_seconds,
             service_seconds=dict(self._batches.service_seconds),
         )
+
+    def progress(self) -> int:
+        """A count that moves as long as this process gets anywhere; to be asked for while it is at work."""
+        return beats()
 
     def process_id(self) -> int:
         """The operating system's id of this process."""

@@ -128,6 +128,11 @@ class RayHosts:
                     to_start.append(work)
                 else:
                     yield work.done(finished)
+            for stream, work in list(at_work.items()):
+                if work.host.stalled():
+                    del at_work[stream]
+                    work.host.died(f"it {work.host.no_progress}")
+                    to_start.append(work)
 
     def _jobs_of(self, host: ActorHost, jobs: Sequence[Job]) -> list[Job]:
         return [job for job in jobs if self._host_of[job.shop_id] is host]

@@ -31,12 +31,17 @@ class HostSettings:
     host_memory_gib: float | None = None
     # How often a host that died is replaced in one run; its shops' unfinished work is then done again.
     host_restarts: int = 3
+    # A host whose work has not moved for so long (no step of training, no token, no call to the cloud done) is taken
+    # for dead; null waits for ever.
+    stall_seconds: float | None = 1800.0
 
     def __post_init__(self) -> None:
         require(self.hosts >= 0, "runtime.hosts", self.hosts, "0 (automatic) or more")
         require(self.threads_per_host >= 1, "runtime.threads_per_host", self.threads_per_host, "1 or more")
         require(0 <= self.gpus_per_host <= 1, "runtime.gpus_per_host", self.gpus_per_host, "0 to 1")
         require(self.host_restarts >= 0, "runtime.host_restarts", self.host_restarts, "0 or more")
+        limit = self.stall_seconds
+        require(limit is None or limit > 0, "runtime.stall_seconds", limit, "above 0, or null")
         size = self.shops_per_batch
         require(size is None or size >= 1, "runtime.shops_per_batch", size, "1 or more, or null to measure")
         for name, least in (("gpu_memory_gib", 2), ("host_memory_gib", 1)):

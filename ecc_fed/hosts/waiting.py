@@ -8,7 +8,7 @@ from typing import Any
 from ecc_fed.federation.results import FederationError
 from ecc_fed.hosts.ray_private import ended_service
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.25
 
 
 class RayDied(FederationError):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ecc_fed.core.errors import ModelError
+from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.ranges import require
 from ecc_fed.models.device import choose_device
 from ecc_fed.models.opening import OpenedModel, open_model
@@ -78,3 +79,4 @@ def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> Iterator[l
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
+        beat()

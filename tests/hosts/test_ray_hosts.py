@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ecc_fed.core.errors import ConfigError, ModelError
+from ecc_fed.core.heartbeat import beat
 from ecc_fed.federation.results import FederationError, FederationResult, as_json
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.ray_hosts import RayHosts
@@ -120,6 +122,49 @@ def test_a_host_that_dies_again_and_again_takes_no_more_part(hosts, tmp_path):
     assert [server_round for server_round, _ in killed(result, hosts)] == [2, 2]
     # The next run starts with all hosts again.
     assert run_federation(aggregated(1), ["a", "b"], build_fake, hosts).failures == ()
+
+
+class SlowDevice(FakeDevice):
+    """Shop `a` takes its time. The first time, `…hangs` gives no sign of life and `…stops` cannot."""
+
+    def train(self, shop_id, *arguments, **further):
+        asked = Path(self._folder) / shop_id
+        if shop_id.endswith(("hangs", "stops")) and not asked.exists():
+            asked.write_text(str(os.getpid()))
+            if shop_id.endswith("stops"):
+                os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(600)
+        for _ in range(12 if shop_id == "a" else 0):
+            time.sleep(0.25)
+            beat()
+        return super().train(shop_id, *arguments, **further)
+
+
+def test_a_host_that_hangs_is_replaced_and_one_that_is_slow_is_not(hosts, tmp_path):
+    shop_ids = ["a", "b_hangs", "c_stops"]
+    (tmp_path / "calm").mkdir()
+    expected = run_federation(
+        aggregated(1), shop_ids, partial(FakeDevice, folder=str(tmp_path / "calm")), InProcessHosts()
+    )
+    device, settings = partial(SlowDevice, folder=str(tmp_path)), HostSettings(hosts=2, stall_seconds=2.5)
+    result = run_federation(aggregated(1), shop_ids, device, hosts, settings=settings)
+    assert comparable(result) == comparable(expected)
+    reason = "it made no progress for 2.5 seconds (runtime.stall_seconds); a new one did its 1 unfinished shops again"
+    assert killed(result, hosts) == [(1, f"host {number}: {reason}") for number in (0, 1)]
+    for shop_id in shop_ids[1:]:
+        status = Path("/proc", (tmp_path / shop_id).read_text(), "status")
+        assert not status.exists() or "State:\tZ" in status.read_text(), "the process that hangs is ended"
+
+
+def build_for_ever(shop_ids: tuple[str, ...]) -> FakeDevice:
+    time.sleep(600)
+    raise AssertionError("nobody waits so long")
+
+
+def test_a_host_that_hangs_while_loading_is_an_error(hosts):
+    told = r"Host 0 made no progress for 1 seconds \(runtime.stall_seconds\) while loading its models"
+    with pytest.raises(FederationError, match=told):
+        run_federation(local(1), SHOPS, build_for_ever, hosts, settings=HostSettings(hosts=2, stall_seconds=1.0))
 
 
 def build_once(shop_ids: tuple[str, ...], folder: str) -> FakeDevice:

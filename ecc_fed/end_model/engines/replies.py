@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ecc_fed.core.heartbeat import beat
 from ecc_fed.end_model.engines.sampling import Picker, Row
 
 
@@ -60,6 +61,7 @@ def draw_replies(
     alive = list(range(len(rows)))  # The row behind every place of the batch.
     logits = stepper.first()
     for step in range(max(row.decoding.max_new_tokens for row in rows)):
+        beat()
         tokens = picker.pick(logits, step)
         for row, token in zip(alive, tokens.tolist(), strict=True):
             if done[row]:

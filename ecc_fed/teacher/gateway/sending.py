@@ -18,6 +18,7 @@ from typing import Protocol
 
 from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.errors import BudgetExceeded, EccError
+from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.protocols import Teacher
 from ecc_fed.teacher.gateway.booking import booked, held_back
 from ecc_fed.teacher.gateway.budget import Budget, Spending
@@ -129,6 +130,7 @@ class Sender:
         return list(calls), ""
 
     def _settle(self, call: Call, completion: Completion, sent: bool) -> None:
+        beat()
         cost = completion.cost_usd or 0.0
         if sent:
             used = Spending(1, completion.input_tokens + completion.output_tokens, cost)

@@ -14,6 +14,7 @@ import torch
 from transformers import LogitsProcessorList
 
 from ecc_fed.core.completion import Completion, TeacherPrompt
+from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.ranges import require_number
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.models.chat_template import TEMPLATES, fill, placeholder
@@ -92,6 +93,7 @@ class LocalTransformersTeacher:
             for start in range(0, len(waiting), self._batch_size):
                 batch = waiting[start : start + self._batch_size]
                 answers = self._generate([encoded[i] for i in batch], [prompts[i] for i in batch])
+                beat()
                 for i, answer in zip(batch, answers, strict=True):
                     completions[i] = completion_of(answer, Price(), prompts[i].few_shot.language)
         return [completion for completion in completions if completion is not None]

@@ -13,6 +13,7 @@ import torch
 from peft import PeftConfig, get_peft_config, get_peft_model
 
 from ecc_fed.core.errors import ModelError
+from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.records import (
     AdapterState,
     Example,
@@ -149,6 +150,7 @@ class PeftEngine:
         with self._adapter(request.adapter):
             costs = [len(example.ids) + self.settings.virtual_tokens for example in examples]
             for batch in split_by_length(costs, self.limits.batch_tokens):
+                beat()
                 logits, targets = label_logits(self.model, [examples[index] for index in batch], self.base.device)
                 losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none").double()
                 counts = [examples[index].label_tokens for index in batch]

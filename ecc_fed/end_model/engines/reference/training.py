@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ecc_fed.core.gradient_rule import GradientRule
+from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.records import Array, FineTuneJob, FineTuneResult
 from ecc_fed.end_model.training.examples import EncodedExample
 from ecc_fed.end_model.training.gradients import JobGradients, weighted_sum
@@ -85,6 +86,7 @@ def train(
             optimizer.param_groups[0]["lr"] = learning_rate(job, step)
             optimizer.step()
             label_tokens += sum(example.label_tokens for example in batch)
+            beat()
     model.eval()
     optimizer.zero_grad(set_to_none=True)
     state: dict[str, Array] = {"step": np.array(start + settings.steps, np.float32)}

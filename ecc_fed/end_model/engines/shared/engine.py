@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.records import (
     AdapterState,
     Example,
@@ -136,6 +137,7 @@ class SharedEngine:
         ]
         results = [[Likelihood(0.0, 0, 0)] * len(request.examples) for request in requests]
         for batch in split_by_length([len(row[3].ids) for row in rows], self.limits.batch_tokens):
+            beat()
             chosen = sorted((rows[index] for index in batch), key=lambda row: row[:3])
             losses = label_losses(self.packed_base, adapters, [row[3] for row in chosen], [row[0] for row in chosen])
             for (_, number, index, example), nll in zip(chosen, losses, strict=True):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ecc_fed.core.gradient_rule import GradientRule
+from ecc_fed.core.heartbeat import beat
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.adamw import update
 from ecc_fed.end_model.engines.shared.dropout import Dropout
@@ -47,6 +48,7 @@ def train_batch(
         for shop in range(active):
             _finish(bank, rules[shop], shop, gradients[shop])
         update(bank, gradients, jobs[:active], step)
+        beat()
 
 
 def _accumulate(
