@@ -237,6 +237,7 @@ def build_devices(
     truth: Mapping[str, ShopTruth],
     directory: RunDirectory,
     num_shops: int,
+    run_id: str = "",
 ) -> ShopDevices:
     """The shops of one host, of the run's `num_shops`, over the process's resident models."""
     services = build_services(config, budget_share=len(shops) / num_shops)
@@ -254,6 +255,7 @@ def build_devices(
         base_loads=loads["base"],
         generated=read_warm_start(config, shops),
         uplink=build_uplink(config),
+        run_id=run_id,
     )
 
 

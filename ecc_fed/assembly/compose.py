@@ -12,6 +12,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
@@ -87,6 +88,22 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Di
     try:
         return _compose(overrides, config_dirs)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise _explain(error, overrides, config_dirs) from error
+
+
+def hydra_setting(key: str, overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> str | None:
+    """What a setting of Hydra's own, such as hydra.run.dir, comes to; None if Hydra sets a part of it later.
+
+    Raises:
+        ConfigError: as `compose_run`.
+    """
+    try:
+        composed = _compose(overrides, config_dirs, hydra=True)
+        HydraConfig.instance().set_config(composed)
+        return str(OmegaConf.select(composed, key))
+    except OmegaConfBaseException:
+        return None
+    except (HydraException, ValueError) as error:
         raise _explain(error, overrides, config_dirs) from error
 
 

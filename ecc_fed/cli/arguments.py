@@ -36,19 +36,20 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str], list[st
 
 
 def take_value(arguments: list[str], flag: str) -> str | None:
-    """Takes `flag VALUE` out of `arguments`.
+    """Takes `flag VALUE` or `flag=VALUE` out of `arguments`.
 
     Raises:
         UserError: the flag stands there without a value.
     """
-    if flag not in arguments:
+    position = _position(arguments, flag)
+    if position is None:
         return None
-    position = arguments.index(flag)
-    if position + 1 == len(arguments):
+    _, joined, value = arguments.pop(position).partition("=")
+    if joined:
+        return value
+    if position == len(arguments):
         raise UserError(f"{flag} needs a value.")
-    value = arguments[position + 1]
-    del arguments[position : position + 2]
-    return value
+    return arguments.pop(position)
 
 
 def take_allowed(arguments: list[str]) -> tuple[str, ...]:
@@ -61,11 +62,7 @@ def take_allowed(arguments: list[str]) -> tuple[str, ...]:
         UserError: the flag stands there without a value, or with one that is no package's name.
     """
     found: list[str] = []
-    while (position := _position(arguments, "--allow")) is not None:
-        if arguments[position] == "--allow":
-            given = take_value(arguments, "--allow") or ""
-        else:
-            given = arguments.pop(position).partition("=")[2]
+    while (given := take_value(arguments, "--allow")) is not None:
         for name in given.split(","):
             if not all(part.isidentifier() for part in name.split(".")):
                 raise UserError(f"--allow {given}: give a package's name, such as --allow my_package.")

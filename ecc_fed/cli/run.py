@@ -13,16 +13,28 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from ecc_fed.assembly.compose import check_hydra, compose_run, conf_dir, register_schema, to_run_config, to_yaml
+from ecc_fed.assembly.compose import (
+    check_hydra,
+    compose_run,
+    conf_dir,
+    hydra_setting,
+    load_config,
+    register_schema,
+    to_run_config,
+    to_yaml,
+)
 from ecc_fed.assembly.federation import build_arm
-from ecc_fed.cli.arguments import split_flags, take_allowed
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.core.outside_text import cut
-from ecc_fed.core.run_directory import RunDirectory, write_text
+from ecc_fed.core.run_claim import refuse_taken, reserved
+from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.hosting import open_hosts
+from ecc_fed.runs.run_folder import new_run, resumed_run
 from ecc_fed.runs.simulation import simulate
 
 _HELP = """[bold]ecc-fed run[/] \\[-m] \\[overrides]   one run; -m sweeps over comma-separated values
@@ -34,12 +46,19 @@ Any single value: GROUP.KEY=VALUE, such as
   seed=1  corpus.num_shops=12  corpus.platform_share=0.5  evolution.server_rounds=8  evolution.reference=gated
   corpus=jddc corpus.path=FILE  end_model.path=FOLDER  hydra.run.dir=runs/mine
 
+  --resume DIR       go on with a run that was stopped, from its last finished round; overrides as at its start, or none
   --cfg job          print the resolved config and stop
   --config-dir DIR   add a folder of your own YAML to the search path
   --allow PACKAGE    the config may name classes of this package; else of ecc_fed alone
 
 A run directory holds summary.json, report.html, samples.jsonl, metrics.jsonl, egress.jsonl and shops/.
 """
+
+
+# How a folder is chosen, of one run and of a sweep.
+_ELSEWHERE = {False: "hydra.run.dir=FOLDER", True: "hydra.sweep.dir=FOLDER"}
+# Flags with which runs are made; with others Hydra prints something and stops.
+_RUNS = ("-m", "--multirun", "-r", "--run", "--config-dir", "-cd")
 
 
 def _print_help() -> None:
@@ -52,8 +71,8 @@ def _print_help() -> None:
 
 def check_overrides(
     overrides: Sequence[str], multirun: bool, folders: Sequence[str] = (), allowed: Sequence[str] = ()
-) -> None:
-    """Composes every job of the command before any starts.
+) -> list[list[str]]:
+    """Composes every job of the command before any starts; returns the overrides of each.
 
     Raises:
         ConfigError: any of them does not compose, holds a value out of range, or would run code that is not allowed.
@@ -69,6 +88,7 @@ def check_overrides(
     for job in jobs:
         check_hydra(job, folders, allowed)
         to_run_config(compose_run(job, folders), allowed)
+    return jobs
 
 
 def main(arguments: list[str]) -> int:
@@ -76,11 +96,15 @@ def main(arguments: list[str]) -> int:
     if any(argument in ("-h", "--help") for argument in arguments):
         _print_help()
         return 0
-    arguments = list(arguments)
-    allowed = take_allowed(arguments)
-    flags, overrides, folders = split_flags(arguments)
+    given = list(arguments)
+    allowed = take_allowed(given)
+    resumed = take_value(given, "--resume")
+    flags, overrides, folders = split_flags(given)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
-    check_overrides(overrides, multirun, folders, allowed)
+    if resumed is not None:
+        refuse_flags(flags)
+        return _resume(RunDirectory(Path(resumed).absolute()), overrides, folders, allowed)
+    jobs = check_overrides(overrides, multirun, folders, allowed)
     register_schema()
     console = TextConsole(stderr=True)
     codes: list[int] = []
@@ -88,26 +112,75 @@ def main(arguments: list[str]) -> int:
     def job(composed: DictConfig) -> None:
         directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
         try:
-            write_text(directory.config, to_yaml(composed))
-            config = to_run_config(composed, allowed)
-            with run_progress(build_arm(config).name, console) as on_progress, open_hosts(config) as hosts:
-                simulate(config, directory, hosts, on_progress)
-                write_summary(directory.root)
-            from ecc_fed.reporting.report import report  # plotting takes seconds to import: no mistake waits for it
-
-            report([directory.root], console=TextConsole())
+            with new_run(directory, to_yaml(composed), _ELSEWHERE[multirun]) as run_id:
+                _run(to_run_config(composed, allowed), directory, run_id, console)
         except EccError as error:
             if not multirun:
                 raise _Carried(error) from error
             console.print(f"Error in {directory.root}: {cut(str(error))}", markup=False, highlight=False)
             codes.append(error.exit_code)
 
-    sys.argv = ["ecc-fed run", *arguments]
+    sys.argv = ["ecc-fed run", *given]
+    if all(flag in _RUNS for flag in flags if flag.startswith("-")):
+        sys.argv += _own_folder(jobs[0], folders, multirun)
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(job)()
     except _Carried as carried:
         raise carried.error from None
     return max(codes, default=0)
+
+
+def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextConsole) -> None:
+    with run_progress(build_arm(config).name, console) as on_progress, open_hosts(config) as hosts:
+        simulate(config, directory, hosts, on_progress, run_id)
+        write_summary(directory.root)
+    _report(directory)
+
+
+def _report(directory: RunDirectory) -> None:
+    from ecc_fed.reporting.report import report  # plotting takes seconds to import: no mistake waits for it
+
+    report([directory.root], console=TextConsole())
+
+
+def _resume(directory: RunDirectory, overrides: Sequence[str], folders: Sequence[str], allowed: Sequence[str]) -> int:
+    """Goes on with the run in `directory`; `overrides` must be those that it started with, or none."""
+    console = TextConsole(stderr=True)
+    composed = compose_run(overrides, folders) if overrides else None
+    if composed is not None:
+        to_run_config(composed, allowed)
+    with resumed_run(directory, None if composed is None else to_yaml(composed)) as run_id:
+        if not directory.run.is_file():
+            _run(load_config(directory.config, allowed=allowed), directory, run_id, console)
+            return 0
+        console.print(f"{directory.root} holds a finished run: nothing is left to do.", markup=False, highlight=False)
+        if not directory.summary.is_file():
+            write_summary(directory.root)
+        if not directory.report.is_file():
+            _report(directory)
+    return 0
+
+
+def _own_folder(overrides: Sequence[str], config_dirs: Sequence[str], multirun: bool) -> list[str]:
+    """The override that names the folder of this run or sweep: none is shared, and nothing is written before that.
+
+    A folder that the user has chosen must be free. The usual ones carry the second of the start; of those that start
+    in one second, each gets its own.
+
+    Raises:
+        UserError: the folder is not empty.
+    """
+    key = _ELSEWHERE[multirun].partition("=")[0]
+    wanted = hydra_setting(key, overrides, config_dirs)
+    if wanted is None:  # it depends on what Hydra sets later; the claim on the folder still holds
+        return []
+    root = Path(wanted)
+    if any(override.lstrip("+").startswith(f"{key}=") for override in overrides):
+        refuse_taken(RunDirectory(root.absolute()), _ELSEWHERE[multirun])
+    else:
+        root = reserved(root)
+    escaped = str(root).replace("\\", "\\\\").replace("'", "\\'")
+    return [f"{key}='{escaped}'"]
 
 
 class _Carried(BaseException):

@@ -10,6 +10,7 @@ from ecc_fed.assembly.build import build_view
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.progress import run_progress
+from ecc_fed.core.run_claim import reserved
 from ecc_fed.runs.study import plan_study, run_study, studies
 
 _HELP = """[bold]ecc-fed study NAME[/] \\[--out DIR] \\[overrides]   all arms and seeds of a study, then its report
@@ -22,6 +23,8 @@ Studies (conf/experiment):
   ecc-fed study quickstart corpus.num_shops=12           any setting of `ecc-fed run`
   --config-dir DIR                                       a folder of your own YAML
   --allow PACKAGE                                        it may name classes of this package
+
+The same command with the same --out DIR goes on with a study that was stopped: what is finished there stays.
 """
 
 
@@ -33,13 +36,17 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     given = take_value(rest, "--out")
-    out = Path(given or Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}"))
     allowed = take_allowed(rest)
     flags, overrides, folders = split_flags(rest)
     refuse_flags(flags)
     runs = plan_study(name, overrides, folders, allowed)
     view = build_view(runs[0].config)
-    run_study(runs, out, partial(run_progress, console=TextConsole(stderr=True)))
+    usual = Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    out = reserved(usual) if given is None else Path(given)
+    console = TextConsole(stderr=True)
+    finished = run_study(runs, out, partial(run_progress, console=console))
+    if finished:
+        console.print(f"{finished} of {len(runs)} runs in {out} had been finished before.", markup=False)
     # Plotting takes seconds to import; no mistake waits for it.
     from ecc_fed.reporting.report import report
 

@@ -43,3 +43,9 @@ class RunDirectoryError(EccError):
 
 class WriteError(RunDirectoryError):
     """A file could not be written: a full disk above all, where the next write would fail as well."""
+
+
+class DamagedState(RunDirectoryError):
+    """What a shop, a server or an evaluation left is changed, incomplete, or belongs to another run or shop."""
+
+    exit_code = 2

@@ -6,7 +6,6 @@ is not a finite number is refused, so that every tool can read what is written h
 """
 
 import errno
-import fcntl
 import json
 import math
 import os
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ecc_fed.core.errors import RunDirectoryError, UserError, WriteError
+from ecc_fed.core.errors import RunDirectoryError, WriteError
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or put runs elsewhere with hydra.run.dir=PATH",
@@ -81,6 +80,16 @@ class RunDirectory:
         return self.root / ".hydra" / "config.yaml"
 
     @property
+    def claim(self) -> Path:
+        """Whose the folder is; written first."""
+        return self.root / "claim.json"
+
+    @property
+    def server(self) -> Path:
+        """What the server keeps."""
+        return self.root / "server"
+
+    @property
     def shops(self) -> Path:
         """The shops' states."""
         return self.root / "shops"
@@ -88,12 +97,12 @@ class RunDirectory:
     @property
     def aggregate(self) -> Path:
         """The server's last aggregate, in an aggregated arm."""
-        return self.root / "server" / "adapter"
+        return self.server / "adapter"
 
     @property
     def aggregator(self) -> Path:
         """What the aggregator remembers at the end of a run in which adapters travel."""
-        return self.root / "server" / "aggregator.safetensors"
+        return self.server / "aggregator.safetensors"
 
     def shop(self, shop_id: str) -> Path:
         """One shop's folder: its id, with what no file name may hold percent-encoded."""
@@ -142,32 +151,6 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
-
-
-@contextmanager
-def sole_writer(folder: Path, busy: str, remedy: str) -> Iterator[None]:
-    """Keeps other processes that ask for the same out of `folder`, which is made.
-
-    Args:
-        folder: what to keep them out of.
-        busy: said to the one who comes second.
-        remedy: said where the folder cannot be made.
-
-    Raises:
-        UserError: another is at work there.
-        RunDirectoryError: the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
-    except OSError as error:
-        raise RunDirectoryError(f"cannot write {folder}: {error.strerror}; {remedy}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(busy) from error
-        yield
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -21,17 +21,26 @@ from ecc_fed.core.records import (
     Shop,
     TeacherReply,
 )
-from ecc_fed.core.rows import MetricRow, Phase, write_record, write_rows
+from ecc_fed.core.rows import MetricRow, Phase
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.downlink import fitted, received
 from ecc_fed.evolution.evaluation import evaluate_pairs
+from ecc_fed.evolution.evaluation_files import load_evaluation, save_evaluation
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
+from ecc_fed.evolution.owner import Owner, owner_of
 from ecc_fed.evolution.settings import LoopSettings, Services
-from ecc_fed.evolution.shop_state import ShopState, WriteAdapter, newest_state, save_state
-from ecc_fed.evolution.spending import EvaluationRecord, drop_saved_attempts
+from ecc_fed.evolution.shop_state import (
+    ShopState,
+    WriteAdapter,
+    finished_rounds,
+    load_state,
+    newest_state,
+    save_state,
+)
+from ecc_fed.evolution.spending import drop_saved_attempts
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import start_warm, warm_start_row
 from ecc_fed.teacher.gateway.budget import Spending
@@ -59,6 +68,9 @@ def stream_part(shop: Shop, part: int, num_parts: int) -> tuple[Pair, ...]:
 class ShopDevices:
     """Satisfies `core.protocols.Device` for the shops of one host.
 
+    What a shop has finished in this run is not done again: a round is answered from the states before and
+    after it, an evaluation from its files. So a server that was killed may ask again.
+
     Args:
         shops: this host's shops.
         truth: what is true of each of these shops' pairs; played customers and the evaluation see it. A shop
@@ -72,6 +84,7 @@ class ShopDevices:
         base_loads: how often this process has loaded a base so far.
         generated: by shop, the cloud's replies that it learns from before its first round; None is no warm start.
         uplink: how updates leave.
+        run_id: the run's; states of another are refused.
     """
 
     def __init__(
@@ -86,6 +99,7 @@ class ShopDevices:
         base_loads: int = 1,
         generated: Mapping[str, tuple[PseudoLabel, ...]] | None = None,
         uplink: Uplink = Uplink(),  # noqa: B008 (frozen)
+        run_id: str = "",
     ) -> None:
         self.base_loads = base_loads
         self.shop_ids = tuple(shop.shop_id for shop in shops)
@@ -98,6 +112,8 @@ class ShopDevices:
         self._seed = seed
         self._generated = generated
         self._uplink = uplink
+        self._run_id = run_id
+        self._owners: dict[str, Owner] = {}
         # By shop: the round before which its state was wanted, and the state.
         self._ahead: dict[str, tuple[int, ShopState | None]] = {}
 
@@ -129,7 +145,14 @@ class ShopDevices:
         for shop_id, before in before_round.items():
             # What cannot be read is read again in the shop's own call, which tells why.
             with contextlib.suppress(Exception):
-                self._ahead[shop_id] = before, newest_state(self._directory.shop(shop_id), before)
+                folder, owner = self._directory.shop(shop_id), self._owner(self._shops[shop_id])
+                self._ahead[shop_id] = before, newest_state(folder, before, owner)
+
+    def _owner(self, shop: Shop) -> Owner:
+        """Made once: it goes through all the shop's dialogues."""
+        if shop.shop_id not in self._owners:
+            self._owners[shop.shop_id] = owner_of(shop, self._run_id)
+        return self._owners[shop.shop_id]
 
     def _state(self, shop: Shop, server_round: int, incoming: AdapterState | None) -> ShopState:
         """The shop before `server_round`; a round that it missed leaves it where it was.
@@ -139,11 +162,18 @@ class ShopDevices:
         """
         before, state = self._ahead.pop(shop.shop_id, (None, None))
         if before != server_round:
-            state = newest_state(self._directory.shop(shop.shop_id), server_round)
+            state = newest_state(self._directory.shop(shop.shop_id), server_round, self._owner(shop))
         if state is not None:
             return state
         adapter = self.services.end_model.new_adapter(derive_seed(self._seed, "adapter"))
-        state = ShopState(shop.shop_id, 0, adapter, natural_ids=tuple(pair.pair_id for pair in shop.history))
+        state = ShopState(
+            shop.shop_id,
+            0,
+            adapter,
+            natural_ids=tuple(pair.pair_id for pair in shop.history),
+            run_id=self._run_id,
+            dialogues_sha256=self._owner(shop).dialogues_sha256,
+        )
         if self._generated is None or incoming is not None:
             return state
         seed = derive_seed(self._seed, "warm_start", shop.shop_id)
@@ -156,11 +186,30 @@ class ShopDevices:
         self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange = WHOLE
     ) -> AdapterUpdate:
         """One server round: `cycles` cycles over this round's parts of the stream."""
-        shop, settings = self._shops[shop_id], self._settings
-        evolution = settings.evolution
-        state = self._state(shop, server_round, incoming)
-        adapter = start = received(state.adapter, incoming)
-        optimizer, rows, num_examples = fitted(state.optimizer, start), list(state.metrics), 0
+        shop, folder = self._shops[shop_id], self._directory.shop(shop_id)
+        before = self._state(shop, server_round, incoming)
+        start = received(before.adapter, incoming)
+        if server_round in finished_rounds(folder):
+            drop_saved_attempts(folder)
+            after = load_state(folder, server_round, self._owner(shop))
+        else:
+            after = self._round(shop, server_round, before, start, exchange)
+        return self._uplink.update(shop_id, server_round, start, after.adapter, after.num_examples, exchange)
+
+    def _round(
+        self, shop: Shop, server_round: int, state: ShopState, start: AdapterState, exchange: Exchange
+    ) -> ShopState:
+        """The shop after the round, as it now lies on disk.
+
+        Args:
+            shop: whose.
+            server_round: which.
+            state: the shop before.
+            start: its adapter, with the server's tensors in their place.
+            exchange: what trains.
+        """
+        shop_id, settings, evolution = shop.shop_id, self._settings, self._settings.evolution
+        adapter, optimizer, rows, num_examples = start, fitted(state.optimizer, start), list(state.metrics), 0
         truth = self._truth.get(shop_id, {})
         human = human_answered(shop, evolution.human_share, self._seed)
         by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
@@ -181,27 +230,33 @@ class ShopDevices:
             served_count += len(part)
             rows.append(_metric_row(shop_id, server_round, cycle, served, learned, len(grown)))
         spent, egress = self._finish_calls(shop_id)
-        new = ShopState(
-            shop_id,
-            server_round,
-            adapter,
-            optimizer,
-            served_count,
-            tuple(pair.pair_id for pair in experience.natural),
-            experience.pseudo_labels,
-            tuple(rows),
-            (*state.egress, *egress),
+        after = replace(
+            state,
+            server_round=server_round,
+            adapter=adapter,
+            optimizer=optimizer,
+            served=served_count,
+            natural_ids=tuple(pair.pair_id for pair in experience.natural),
+            pseudo_labels=experience.pseudo_labels,
+            metrics=tuple(rows),
+            egress=(*state.egress, *egress),
+            num_examples=num_examples,
             spent=state.spent + spent,
         )
-        save_state(self._directory.shop(shop_id), new, self._write_adapter)
+        save_state(self._directory.shop(shop_id), after, self._write_adapter)
         self.services.journal.discard(shop_id)
-        return self._uplink.update(shop_id, server_round, start, adapter, num_examples, exchange)
+        return after
 
     def evaluate(
         self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: Phase
     ) -> EvaluationReport:
         """Scores the test pairs and keeps rows and egress beside the shop's state."""
         shop, settings = self._shops[shop_id], self._settings
+        folder, owner = self._directory.shop(shop_id), self._owner(shop)
+        finished = load_evaluation(folder, phase, owner)
+        if finished is not None and finished.server_round == server_round:
+            drop_saved_attempts(folder)
+            return EvaluationReport(len(finished.rows))
         adapter: AdapterState | None = None
         if phase == "final":
             state = self._state(shop, server_round + 1, incoming)
@@ -222,10 +277,7 @@ class ShopDevices:
             derive_seed(self._seed, "evaluate", shop_id),
         )
         spent, egress = self._finish_calls(shop_id)
-        folder = self._directory.shop(shop_id)
-        write_rows(folder / f"evaluation_{phase}.jsonl", rows)
-        write_rows(folder / f"evaluation_{phase}_egress.jsonl", egress)
-        write_record(folder / f"evaluation_{phase}.json", EvaluationRecord(spent))
+        save_evaluation(folder, phase, server_round, owner, rows, egress, spent)
         self.services.journal.discard(shop_id)
         return EvaluationReport(len(rows))
 

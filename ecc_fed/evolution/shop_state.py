@@ -3,17 +3,20 @@
     shops/<shop_id>/round_0003/      state after server round 3, complete once the folder has its name
         adapter/                     peft's own files, so that peft and vLLM open it
         optimizer.safetensors
-        state.json                   schema, round, dialogues learned from, pseudo-labels, what the cloud has cost
+        state.json                   schema, run, shop, round, dialogues learned from, pseudo-labels, what the cloud
+                                     has cost
         metrics.jsonl egress.jsonl   rows so far
         lessons.jsonl                what a chat taught, in a chat's states
+        digests.json                 SHA-256 of every file
 
 A round is written aside and renamed, so a killed process leaves the previous round untouched. The
-round before the last is kept: a run resumes from the last round that every shop has finished.
+round before the last is kept: a round that is asked for again is answered from what was before and after it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,11 +26,13 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from ecc_fed.core.errors import ModelError, RunDirectoryError, WriteError
+from ecc_fed.core.errors import DamagedState, ModelError, RunDirectoryError, WriteError
 from ecc_fed.core.records import AdapterState, EgressEntry, OptimizerState, PseudoLabel
 from ecc_fed.core.rows import SCHEMA, LessonRow, MetricRow, check_schema, decode, read_rows, write_record, write_rows
 from ecc_fed.core.run_directory import read_json, write_bytes
+from ecc_fed.core.whole_folder import check_digests, replacing_folder
 from ecc_fed.end_model.adapters.files import load_adapter
+from ecc_fed.evolution.owner import Owner
 from ecc_fed.teacher.gateway.budget import NOTHING, Spending
 
 _KEPT_ROUNDS = 2
@@ -37,8 +42,11 @@ WriteAdapter = Callable[[Path, AdapterState], None]
 
 @dataclass(frozen=True)
 class ShopState:
-    """A shop after `server_round` rounds. `served` counts the stream's pairs already served, `spent` its rounds' calls
-    to the cloud, those of rounds that failed included.
+    """A shop after `server_round` rounds.
+
+    `served` counts the stream's pairs already served, `num_examples` what the shop learned from in this round;
+    `run_id` and `dialogues_sha256` are its owner's. `spent` its rounds' calls to the cloud, those of rounds that
+    failed included.
     """
 
     shop_id: str
@@ -52,6 +60,9 @@ class ShopState:
     egress: tuple[EgressEntry, ...] = ()
     lessons: tuple[LessonRow, ...] = ()
     spent: Spending = NOTHING
+    num_examples: int = 0
+    run_id: str = ""
+    dialogues_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +70,12 @@ class StateRecord:
     """`state.json`: of a `ShopState`, what has no file of its own."""
 
     schema: int
+    run_id: str
     shop_id: str
+    dialogues_sha256: str
     server_round: int
     served: int
+    num_examples: int
     natural_ids: tuple[str, ...]
     pseudo_labels: tuple[PseudoLabel, ...]
     spent: Spending = NOTHING
@@ -76,9 +90,15 @@ def adapter_digest(state: AdapterState) -> str:
     return digest.hexdigest()
 
 
+def _name(server_round: int) -> str:
+    return f"round_{server_round:04d}"
+
+
 def finished_rounds(folder: Path) -> list[int]:
-    """The rounds whose state lies whole in a shop's folder, ascending."""
-    return sorted(int(path.name.removeprefix("round_")) for path in folder.glob("round_[0-9]*") if path.is_dir())
+    """The rounds whose state lies whole in a shop's folder, ascending; whatever else lies there is none."""
+    named = [(path, re.fullmatch(r"round_([0-9]+)", path.name)) for path in folder.glob("round_*")]
+    rounds = [(path, int(match[1])) for path, match in named if match is not None]
+    return sorted(number for path, number in rounds if path.name == _name(number) and path.is_dir())
 
 
 def save_state(folder: Path, state: ShopState, write_adapter: WriteAdapter) -> None:
@@ -90,24 +110,18 @@ def save_state(folder: Path, state: ShopState, write_adapter: WriteAdapter) -> N
         write_adapter: writes an adapter folder in peft's format.
 
     Raises:
-        RunDirectoryError: the disk is full or the folder cannot be written.
+        WriteError: the disk is full or the folder cannot be written.
     """
-    final = folder / f"round_{state.server_round:04d}"
-    aside = folder / f".round_{state.server_round:04d}.partial"
-    shutil.rmtree(aside, ignore_errors=True)
     try:
-        _write_aside(aside, state, write_adapter)
-        if final.exists():  # a round done again
-            shutil.rmtree(final)
-        aside.rename(final)
+        with replacing_folder(folder / _name(state.server_round)) as aside:
+            _write_aside(aside, state, write_adapter)
     except (OSError, SafetensorError, WriteError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
         raise WriteError(
             f"{folder}: round {state.server_round} could not be written ({str(error).splitlines()[0]}). Rounds before "
             "it lie whole. Free some space, or choose another place with hydra.run.dir=FOLDER (a study: --out FOLDER)."
         ) from error
     for old in finished_rounds(folder)[:-_KEPT_ROUNDS]:
-        shutil.rmtree(folder / f"round_{old:04d}", ignore_errors=True)
+        shutil.rmtree(folder / _name(old), ignore_errors=True)
 
 
 def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> None:
@@ -121,9 +135,12 @@ def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> 
         write_rows(aside / "lessons.jsonl", state.lessons)
     record = StateRecord(
         SCHEMA,
+        state.run_id,
         state.shop_id,
+        state.dialogues_sha256,
         state.server_round,
         state.served,
+        state.num_examples,
         state.natural_ids,
         state.pseudo_labels,
         state.spent,
@@ -131,17 +148,27 @@ def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> 
     write_record(aside / "state.json", record)
 
 
-def load_state(folder: Path, server_round: int) -> ShopState:
+def load_state(folder: Path, server_round: int, owner: Owner | None = None) -> ShopState:
     """The shop after `server_round`.
 
+    Args:
+        folder: the shop's.
+        server_round: which of its rounds.
+        owner: whose it must be; None takes anybody's.
+
     Raises:
-        RunDirectoryError: that round is not there or not readable, or another version wrote it.
+        DamagedState: that round is not there, not as it was written, or another's; or another version wrote it.
     """
-    path = folder / f"round_{server_round:04d}"
+    path = folder / _name(server_round)
     try:
         found = read_json(path / "state.json")
         check_schema(found.get("schema"), str(path))
+        check_digests(path)
         state = decode(StateRecord, found, str(path / "state.json"))
+        if state.server_round != server_round:
+            raise DamagedState(f"it is of round {state.server_round}")
+        if owner is not None:
+            owner.check(Owner(state.run_id, state.shop_id, state.dialogues_sha256))
         optimizer, lessons = path / "optimizer.safetensors", path / "lessons.jsonl"
         return ShopState(
             shop_id=state.shop_id,
@@ -155,20 +182,23 @@ def load_state(folder: Path, server_round: int) -> ShopState:
             egress=tuple(read_rows(path / "egress.jsonl", EgressEntry)),
             lessons=tuple(read_rows(lessons, LessonRow)) if lessons.exists() else (),
             spent=state.spent,
+            num_examples=state.num_examples,
+            run_id=state.run_id,
+            dialogues_sha256=state.dialogues_sha256,
         )
     except (OSError, ValueError, SafetensorError, ModelError, RunDirectoryError) as error:
         present = finished_rounds(folder)
-        raise RunDirectoryError(
+        raise DamagedState(
             f"No readable state of server round {server_round} in {folder} ({error}); rounds there: "
             f"{present or 'none'}. Start the run again in a fresh folder."
         ) from error
 
 
-def newest_state(folder: Path, before_round: int | None = None) -> ShopState | None:
+def newest_state(folder: Path, before_round: int | None = None, owner: Owner | None = None) -> ShopState | None:
     """The shop after the last round it finished (before `before_round`, if given); None if it finished none.
 
     Raises:
-        RunDirectoryError: that round is not readable.
+        DamagedState: as `load_state`.
     """
     rounds = [done for done in finished_rounds(folder) if before_round is None or done < before_round]
-    return load_state(folder, rounds[-1]) if rounds else None
+    return load_state(folder, rounds[-1], owner) if rounds else None

@@ -4,42 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
-from ecc_fed.core.rows import Phase, decode, read_record
-from ecc_fed.core.run_directory import read_json
+from ecc_fed.core.errors import RunDirectoryError
+from ecc_fed.core.rows import Phase, read_record
+from ecc_fed.evolution.evaluation_files import EvaluationRecord, evaluation_folder
 from ecc_fed.evolution.shop_state import StateRecord, finished_rounds
 from ecc_fed.teacher.gateway.budget import NOTHING, Spending
 from ecc_fed.teacher.gateway.journal import OPEN_CALLS, AttemptLine, counted, read_attempts, spending
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationRecord:
-    """`evaluation_PHASE.json`: what the evaluation spent on the cloud. Written last, so it marks a whole one."""
-
-    spent: Spending
-
-
 def spent_by(folders: Iterable[Path]) -> Spending:
     """What the shops of these folders have spent so far: rounds, evaluations, and work that was cut.
 
-    Raises:
-        RunDirectoryError: a file is broken.
+    A file that is damaged counts for nothing here; the shop's own next call tells of it.
     """
     return sum((_spent(folder) for folder in folders), NOTHING)
 
 
 def _spent(folder: Path) -> Spending:
-    spent = spending(open_attempts(folder))
+    spent = NOTHING
+    with suppress(RunDirectoryError):
+        spent += spending(open_attempts(folder))
     if rounds := finished_rounds(folder):
-        path = folder / f"round_{rounds[-1]:04d}" / "state.json"
-        spent += decode(StateRecord, read_json(path), str(path)).spent
+        with suppress(RunDirectoryError):
+            spent += read_record(folder / f"round_{rounds[-1]:04d}" / "state.json", StateRecord).spent
     for phase in get_args(Phase):
-        path = folder / f"evaluation_{phase}.json"
-        if path.exists():
-            spent += read_record(path, EvaluationRecord).spent
+        path = evaluation_folder(folder, phase)
+        if path.is_dir():
+            with suppress(RunDirectoryError):
+                spent += read_record(path / "evaluation.json", EvaluationRecord).spent
     return spent
 
 
@@ -71,7 +67,7 @@ def _place(tag: str) -> float:
 
 def _saved(folder: Path) -> float:
     """The place of the last work that lies whole; -1 before any. A warm start asks nothing."""
-    if (folder / "evaluation_final.json").exists():
+    if evaluation_folder(folder, "final").is_dir():
         return math.inf
-    base = 0 if (folder / "evaluation_base.json").exists() else -1
+    base = 0 if evaluation_folder(folder, "base").is_dir() else -1
     return max([base, *filter(None, finished_rounds(folder))])

@@ -27,6 +27,7 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.text.streaming import StreamingEngine, stream_reply
 from ecc_fed.evolution.downlink import received
+from ecc_fed.evolution.owner import owner_of
 from ecc_fed.evolution.review.session import Review
 from ecc_fed.evolution.shop_state import ShopState, newest_state
 from ecc_fed.federation.aggregation.state_files import load_state
@@ -88,9 +89,19 @@ def end_state(run: FinishedRun, shop: Shop, fresh: AdapterState) -> tuple[ShopSt
         shop: its dialogues.
         fresh: the adapter of a shop that never trained.
     """
-    state = newest_state(run.directory.shop(shop.shop_id))
+    owner = owner_of(shop, run.info.run_id)
+    state = newest_state(run.directory.shop(shop.shop_id), owner=owner)
     if state is None:
-        return ShopState(shop.shop_id, 0, fresh, natural_ids=tuple(pair.pair_id for pair in shop.history)), None
+        natural_ids = tuple(pair.pair_id for pair in shop.history)
+        untrained = ShopState(
+            shop.shop_id,
+            0,
+            fresh,
+            natural_ids=natural_ids,
+            run_id=owner.run_id,
+            dialogues_sha256=owner.dialogues_sha256,
+        )
+        return untrained, None
     if not run.directory.aggregator.is_file() or shop.shop_id in run.info.shops_on_their_own:
         return state, state.adapter
     server = load_state(run.directory.aggregator)

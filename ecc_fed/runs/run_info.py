@@ -15,35 +15,39 @@ from ecc_fed.evolution.device import natural_pairs
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, RoundRecord
 from ecc_fed.hosts.reports import HostReport
+from ecc_fed.runs.collect import Collected
 from ecc_fed.runs.failures import failure_rows
 
 _DEPENDENCIES = ("flwr", "torch", "transformers", "peft", "ray", "hydra-core", "numpy", "tokenizers", "safetensors")
 
 
 def run_info(
+    run_id: str,
     config: RunConfig,
     shops: Sequence[Shop],
     plan: FederationPlan,
     result: FederationResult,
     hosts: Sequence[HostReport],
-    metrics: Sequence[MetricRow],
+    collected: Collected,
     wall_seconds: float,
     reading: Reading | None = None,
 ) -> RunInfo:
     """The run in one record.
 
     Args:
+        run_id: the run's.
         config: what was asked for.
         shops: all shops of the run, in its order.
         plan: the arm and how it aggregates.
         result: what the server saw.
         hosts: what the hosts used.
-        metrics: rows of `metrics.jsonl`.
+        collected: what the shops left.
         wall_seconds: from reading the corpus to the last file but this.
         reading: what was lost on reading the corpus.
     """
     return RunInfo(
         schema=SCHEMA,
+        run_id=run_id,
         arm=plan.arm.name,
         seed=config.seed,
         shops=tuple(shop.shop_id for shop in shops),
@@ -56,9 +60,9 @@ def run_info(
         language=config.corpus.get("language", "zh"),
         teacher=_class_name(config.teacher),
         bigram_perplexity={shop.shop_id: _bigram(config, shop) for shop in shops},
-        runtime=_runtime(result, hosts, metrics, wall_seconds),
+        runtime=_runtime(result, hosts, collected.metrics, wall_seconds),
         privacy=_privacy(config),
-        failures=failure_rows(result, hosts, metrics),
+        failures=(*failure_rows(result, hosts, collected.metrics), *collected.failures),
         aggregation=aggregation_rows(result.rounds),
         versions=versions(),
         reading=reading,

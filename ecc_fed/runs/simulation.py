@@ -12,8 +12,10 @@ from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Shop
 from ecc_fed.core.rows import Reading, write_record, write_rows
+from ecc_fed.core.run_claim import new_run_id
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
+from ecc_fed.evolution.owner import owner_of
 from ecc_fed.federation.aggregation.state_files import save_state
 from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.runs.attribution import values_of_shops
@@ -43,7 +45,9 @@ def read_corpus(config: RunConfig) -> tuple[list[Shop], dict[str, ShopTruth], Re
     return shops, truth, reading
 
 
-def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progress: OnProgress) -> None:
+def simulate(
+    config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progress: OnProgress, run_id: str | None = None
+) -> None:
     """Runs an arm and leaves its files in `directory`; `run.json` comes last and marks a finished run.
 
     Args:
@@ -51,12 +55,14 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
         directory: where its files go.
         hosts: from `open_hosts`.
         on_progress: called as each shop finishes a stage.
+        run_id: from the claim on `directory`; states of another run there are refused. None makes one up.
 
     Raises:
         EccError: the user's mistake, or a run that cannot go on.
     """
     started = time.perf_counter()
     probed = probe_teacher(config)
+    run_id = run_id or new_run_id()
     on_progress("reading the corpus", 0, 1)
     shops, truth, reading = read_corpus(config)
     shop_ids = [shop.shop_id for shop in shops]
@@ -67,17 +73,19 @@ def simulate(config: RunConfig, directory: RunDirectory, hosts: Hosts, on_progre
     result = run_federation(
         plan,
         shop_ids,
-        partial(host_devices, without(config, probed.spent), shops, truth, directory),
+        partial(host_devices, without(config, probed.spent), shops, truth, directory, run_id),
         hosts,
         settings=config.runtime,
         on_open=stages.hosts_ready,
         on_progress=stages.shop_done,
     )
-    metrics = collect(directory, shop_ids, (*probed.entries, *result.traffic), values_of_shops(truth))
+    owners = [owner_of(shop, run_id) for shop in shops]
+    collected = collect(directory, owners, (*probed.entries, *result.traffic), values_of_shops(truth))
     write_rows(directory.updates, update_rows(result.rounds))
     if plan.federated:
         save_state(directory.aggregator, result.state.aggregator)
     if result.state.aggregate is not None:
         adapter_writer(config)(directory.aggregate, result.state.aggregate)
     seconds = time.perf_counter() - started
-    write_record(directory.run, run_info(config, shops, plan, result, hosts.reports(), metrics, seconds, reading))
+    told = run_info(run_id, config, shops, plan, result, hosts.reports(), collected, seconds, reading)
+    write_record(directory.run, told)

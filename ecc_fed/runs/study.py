@@ -13,10 +13,12 @@ from omegaconf import DictConfig
 from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError, UserError
-from ecc_fed.core.run_directory import RunDirectory, write_text
+from ecc_fed.core.run_claim import read_claim, refuse_taken
+from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.hosting import open_hosts
 from ecc_fed.runs.progress import OnProgress
+from ecc_fed.runs.run_folder import check_same_config, new_run, resumed_run
 from ecc_fed.runs.simulation import simulate
 
 # From a run's title to a block in which its progress is shown.
@@ -24,6 +26,7 @@ ShowProgress = Callable[[str], AbstractContextManager[OnProgress]]
 
 
 _ARM_SETTING = "arm."
+_ELSEWHERE = "--out FOLDER"
 
 
 @dataclass(frozen=True)
@@ -95,25 +98,42 @@ def plan_study(
     return runs
 
 
-def run_study(runs: Sequence[StudyRun], out: Path, show_progress: ShowProgress) -> None:
-    """Runs a study in its order, each run in its own folder of `out`.
+def run_study(runs: Sequence[StudyRun], out: Path, show_progress: ShowProgress) -> int:
+    """Runs a study in its order, each run in its own folder of `out`; returns how many were finished before.
 
-    Hosts stay open from run to run, and are opened anew where the next run asks for others.
+    Those are left as they are, and a run that was stopped goes on. Hosts stay open from run to run, and are opened
+    anew where the next run asks for others.
 
     Raises:
-        UserError: a run's folder exists already; then none has started.
+        UserError: a run's folder holds something else, or a run with another config; then none has started.
         EccError: as `simulate`.
     """
-    for run in runs:
-        if (out / run.name).exists():
-            raise UserError(f"{out / run.name} exists already. Choose another folder with --out.")
-    numbered = enumerate(runs, start=1)
+    numbered = [(number, run) for number, run in enumerate(runs, start=1) if not _is_finished(run, out)]
     for _, agreeing in groupby(numbered, key=lambda each: each[1].config.runtime.pool):
         on_the_same = list(agreeing)
         with open_hosts(on_the_same[0][1].config) as hosts:
             for number, run in on_the_same:
-                directory = RunDirectory((out / run.name).absolute())
-                write_text(directory.config, to_yaml(run.composed))
-                with show_progress(f"{number}/{len(runs)} {run.name}") as on_progress:
-                    simulate(run.config, directory, hosts, on_progress)
+                directory, config = _directory(run, out), to_yaml(run.composed)
+                begun = directory.claim.is_file()
+                folder = resumed_run(directory, config) if begun else new_run(directory, config, _ELSEWHERE)
+                with folder as run_id, show_progress(f"{number}/{len(runs)} {run.name}") as on_progress:
+                    simulate(run.config, directory, hosts, on_progress, run_id)
                     write_summary(directory.root)
+    return len(runs) - len(numbered)
+
+
+def _directory(run: StudyRun, out: Path) -> RunDirectory:
+    return RunDirectory((out / run.name).absolute())
+
+
+def _is_finished(run: StudyRun, out: Path) -> bool:
+    """Whether nothing is left to do; refuses a folder that this run may not have."""
+    directory = _directory(run, out)
+    claim = read_claim(directory)
+    if claim is None:
+        refuse_taken(directory, _ELSEWHERE)
+        return False
+    check_same_config(directory, claim, to_yaml(run.composed))
+    if directory.run.is_file() and not directory.summary.is_file():
+        write_summary(directory.root)
+    return directory.run.is_file()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.core.run_claim import new_run_id
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.federation.arms import Aggregated
 from ecc_fed.federation.results import RoundRecord, ServerState
@@ -71,7 +72,7 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
         run_federation(
             replace(build_plan(config), arm=Aggregated(server_rounds, evaluates_base=False)),
             [shop.shop_id for shop in shops],
-            partial(host_devices, config, shops, truth, RunDirectory(Path(folder))),
+            partial(host_devices, config, shops, truth, RunDirectory(Path(folder)), new_run_id()),
             hosts,
             settings=config.runtime,
             on_open=ready,

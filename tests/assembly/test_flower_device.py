@@ -133,6 +133,6 @@ def test_a_device_never_asks_for_another_shop(
     assert device.shop_ids == ("ours",)
     device.train("ours", 1, None)
     device.evaluate("ours", 1, None, "final")
-    rows = read_jsonl(tmp_path / "shops" / "ours" / "evaluation_final.jsonl")
+    rows = read_jsonl(tmp_path / "shops" / "ours" / "evaluation_final/samples.jsonl")
     assert {row["shop_id"] for row in rows} == {"ours"} and rows[0]["facts"]
     assert sorted(path.name for path in (tmp_path / "shops").iterdir()) == ["ours"]

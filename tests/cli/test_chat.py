@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ecc_fed.assembly.build import build_corpus
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.cli import chat
 from ecc_fed.cli.main import main
@@ -80,13 +81,14 @@ def test_every_shop_started_warm_from_the_distilled_set(finished: Path) -> None:
 
 def test_a_shop_of_an_aggregated_run_answers_with_the_aggregate(finished: Path) -> None:
     opened = open_run(finished)
-    state, answering = end_state(opened, Shop(SHOP, (), (), ()), {})
+    shop = build_corpus(opened.config).shop(SHOP)
+    state, answering = end_state(opened, shop, {})
     aggregate = load_adapter(finished / "server" / "adapter")[0]
     assert answering is not None
     assert all(np.array_equal(answering[name], aggregate[name]) for name in aggregate)
     assert any(not np.array_equal(state.adapter[name], aggregate[name]) for name in aggregate)
     opened = replace(opened, info=replace(opened.info, shops_on_their_own=(SHOP,)))
-    assert end_state(opened, Shop(SHOP, (), (), ()), {})[1] is not aggregate
+    assert end_state(opened, shop, {})[1] is not aggregate
     assert end_state(opened, Shop("unknown", (), (), ()), {})[1] is None
 
 
@@ -97,7 +99,8 @@ def test_a_shop_answers_with_what_it_is_sent_and_with_its_own_rest(finished: Pat
     sent = {name: tensor for name, tensor in aggregate.items() if ".lora_A." in name}
     save_state(RunDirectory(tmp_path).aggregator, AggregatorState(sent))
     config = replace(opened.config, strategy={"_target_": "tests.federation.toys.OnlyA"})
-    state, answering = end_state(FinishedRun(RunDirectory(tmp_path), opened.info, config), Shop(SHOP, (), (), ()), {})
+    shop = build_corpus(opened.config).shop(SHOP)
+    state, answering = end_state(FinishedRun(RunDirectory(tmp_path), opened.info, config), shop, {})
     assert answering is not None
     assert answering.keys() == aggregate.keys()
     assert all(np.array_equal(tensor, sent.get(name, state.adapter[name])) for name, tensor in answering.items())
@@ -216,8 +219,41 @@ def test_mistakes_are_one_message(
 def test_a_run_of_an_older_version_is_refused_by_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_json(run / "run.json", read_json(run / "run.json") | {"schema": 1})
     assert main(["chat", str(run), "--shop", SHOP]) == 1
-    assert f"{run} was written by an older version (schema 1, this one writes 2); run it again" in said(capsys)
+    assert f"{run} was written by an older version (schema 1, this one writes 3); run it again" in said(capsys)
     assert main(["report", str(run)]) == 0
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "overrides", "message"),
+    [
+        (
+            lambda r, o: flip(r / "adapter" / "adapter_model.safetensors"),
+            [],
+            "adapter_model.safetensors is not as it was",
+        ),
+        (lambda r, o: flip(r / "state.json"), [], "state.json"),
+        (
+            lambda r, o: (shutil.rmtree(r / "adapter"), shutil.copytree(o / "adapter", r / "adapter")),
+            [],
+            "not as it was",
+        ),
+        (lambda r, o: [shutil.rmtree(r), shutil.copytree(o, r)], [], "it is of shop shop_0001, not of shop_0000"),
+        (lambda r, o: None, ["corpus.pairs_per_shop=25"], "had other dialogues when it was written"),
+    ],
+)
+def test_a_damaged_or_foreign_state_and_a_changed_corpus_are_one_message(
+    damage: Any, overrides: list[str], message: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, other = (run / "shops" / shop_id / "round_0001" for shop_id in (SHOP, "shop_0001"))
+    damage(own, other)
+    assert main(["chat", str(run), "--shop", SHOP, *overrides]) == 2
+    assert message in said(capsys)
 
 
 def test_a_damaged_run_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,7 @@ def test_an_evaluation_counts_its_own_egress_once(tmp_path: Path) -> None:
                 shops.evaluate("shop_0", 0, None, "base")
             assert given.ledger.entries("shop_0"), "the cloud was asked before the judge failed"
         shops.evaluate("shop_0", 0, None, phase)  # type: ignore[arg-type]
-        entries = read_rows(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}_egress.jsonl", EgressEntry)
+        entries = read_rows(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}/egress.jsonl", EgressEntry)
         assert [entry.num_bytes for entry in entries] == [len("q t0")] * 3
         assert {entry.details["purpose"] for entry in entries} == {"evaluate"}
     assert given.ledger.entries() == []

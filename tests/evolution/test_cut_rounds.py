@@ -102,7 +102,7 @@ def books(root: Path, spent: Spending, cached: bool) -> Books:
     rows = [replace(row, serve_seconds=0.0, train_seconds=0.0) for row in state.metrics]
     stored = sqlite3.connect(root / "replies.sqlite").execute("SELECT * FROM replies").fetchall() if cached else []
     assert not (folder / OPEN_CALLS).exists()
-    evaluated = read_rows(folder / "evaluation_final_egress.jsonl", EgressEntry)
+    evaluated = read_rows(folder / "evaluation_final/egress.jsonl", EgressEntry)
     return Books(rows, list(state.egress), evaluated, spent, stored)
 
 
@@ -227,7 +227,7 @@ def test_a_journal_that_outlived_its_state_counts_nothing(tmp_path: Path) -> Non
     shops.evaluate("shop_0", 2, None, "final")
     (folder / OPEN_CALLS).write_bytes(kept)
     assert spent_by([folder]) == approx(gateway.budget.spent)
-    assert all(entry.server_round == 2 for entry in read_rows(folder / "evaluation_final_egress.jsonl", EgressEntry))
+    assert all(entry.server_round == 2 for entry in read_rows(folder / "evaluation_final/egress.jsonl", EgressEntry))
 
 
 def test_a_torn_last_line_is_cut(tmp_path: Path) -> None:

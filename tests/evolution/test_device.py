@@ -25,6 +25,7 @@ from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import Truth
 from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs, stream_part
+from ecc_fed.evolution.owner import Owner
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
 from tests.evolution.fakes import (
@@ -142,7 +143,7 @@ def test_base_rows_are_the_bare_base_and_final_rows_the_shops_own(tmp_path: Path
     for phase in ("base", "final"):
         assert shops.evaluate("shop_0", 2, None, phase).num_examples == 3  # type: ignore[arg-type]
     base, final = (
-        read_jsonl(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}.jsonl") for phase in ("base", "final")
+        read_jsonl(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}/samples.jsonl") for phase in ("base", "final")
     )
     assert [row["reply"] for row in base] == ["bad q t0", "bad q t1", "bad q t2"]
     assert [row["reply"] for row in final] == ["good q t0", "good q t1", "good q t2"]
@@ -155,7 +156,7 @@ def test_without_training_final_is_the_bare_base(tmp_path: Path) -> None:
     shops.evaluate("shop_0", 0, None, "base")
     shops.evaluate("shop_0", 0, None, "final")
     base, final = (
-        read_jsonl(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}.jsonl") for phase in ("base", "final")
+        read_jsonl(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}/samples.jsonl") for phase in ("base", "final")
     )
     assert [{**row, "phase": ""} for row in base] == [{**row, "phase": ""} for row in final]
 
@@ -207,9 +208,9 @@ def test_a_killed_save_leaves_the_round_before(tmp_path: Path, monkeypatch: pyte
 def test_a_state_read_ahead_is_the_one_that_the_round_goes_on_from(tmp_path: Path, monkeypatch) -> None:
     read: list[tuple[str, int]] = []
 
-    def noted(folder: Path, server_round: int) -> ShopState:
+    def noted(folder: Path, server_round: int, owner: Owner) -> ShopState:
         read.append((folder.name, server_round))
-        return load_state(folder, server_round)
+        return load_state(folder, server_round, owner)
 
     monkeypatch.setattr("ecc_fed.evolution.shop_state.load_state", noted)
     files = {}
@@ -224,7 +225,7 @@ def test_a_state_read_ahead_is_the_one_that_the_round_goes_on_from(tmp_path: Pat
         files[name] = {
             path.relative_to(tmp_path / name): path.read_bytes()
             for path in (tmp_path / name).rglob("*")
-            if path.is_file() and path.name != "metrics.jsonl"  # holds seconds
+            if path.is_file() and path.name not in ("metrics.jsonl", "digests.json")  # seconds
         }
     assert read == [("a", 1), ("b", 1)] * 2  # none twice
     assert ahead == len(read)  # and none in the second device's own rounds
@@ -240,7 +241,7 @@ def test_a_round_done_again_reads_what_the_first_time_left(tmp_path: Path) -> No
     assert load_state(tmp_path / "shops" / "shop_0", 2).served == 8
     shops.read_ahead({"shop_0": 2})
     shops.evaluate("shop_0", 2, None, "final")
-    rows = read_jsonl(tmp_path / "shops" / "shop_0" / "evaluation_final.jsonl")
+    rows = read_jsonl(tmp_path / "shops" / "shop_0" / "evaluation_final/samples.jsonl")
     assert [row["reply"] for row in rows] == ["good q t0", "good q t1", "good q t2"]
 
 
@@ -388,7 +389,7 @@ def test_what_an_evaluation_sends_is_kept_apart_and_marked(tmp_path: Path) -> No
     shops = device(tmp_path, [shop()], given, settings(teacher_examples=2, human_share=1.0))
     given.ledger.record(EgressEntry("shop_0", 9, "cloud_teacher", "up", "query", 999))
     shops.evaluate("shop_0", 4, None, "base")
-    entries = read_rows(tmp_path / "shops" / "shop_0" / "evaluation_base_egress.jsonl", EgressEntry)
+    entries = read_rows(tmp_path / "shops" / "shop_0" / "evaluation_base/egress.jsonl", EgressEntry)
     assert [(entry.num_bytes, entry.server_round) for entry in entries] == [(4, 4)] * 3, "an aborted round's is dropped"
     assert all(entry.details == {"purpose": "evaluate"} for entry in entries)
     assert given.ledger.entries() == []
@@ -408,7 +409,7 @@ def test_the_servers_adapter_is_what_is_evaluated_unless_the_bare_base_is_wanted
     replies = {}
     for phase in ("base", "final"):
         assert shops.evaluate("shop_0", 1, incoming, phase).num_examples == 3  # type: ignore[arg-type]
-        rows = read_jsonl(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}.jsonl")
+        rows = read_jsonl(tmp_path / "shops" / "shop_0" / f"evaluation_{phase}/samples.jsonl")
         replies[phase] = {row["reply"].split()[0] for row in rows}
         assert {(row["phase"], row["server_round"]) for row in rows} == {(phase, 1)}
     assert replies == {"base": {"bad"}, "final": {"good"}}

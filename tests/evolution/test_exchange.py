@@ -1,5 +1,6 @@
 """What a device makes of the server's tensors, of what may train, and of what goes up."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def test_the_final_evaluation_serves_the_servers_tensors_with_the_shops_own_rest
     shops.train("shop_0", 1, None)
 
     def replies(incoming) -> set[str]:
+        shutil.rmtree(tmp_path / "shops" / "shop_0" / "evaluation_final", ignore_errors=True)
         shops.evaluate("shop_0", 1, incoming, "final")
-        rows = read_jsonl(tmp_path / "shops" / "shop_0" / "evaluation_final.jsonl")
+        rows = read_jsonl(tmp_path / "shops" / "shop_0" / "evaluation_final/samples.jsonl")
         return {row["reply"].split()[0] for row in rows}
 
     assert replies(None) == {"bad"}  # two steps of B

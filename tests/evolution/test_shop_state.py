@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecc_fed.core.errors import RunDirectoryError, WriteError
+from ecc_fed.core.errors import DamagedState, RunDirectoryError, WriteError
 from ecc_fed.core.records import AdapterState, EgressEntry, PseudoLabel, Turn
 from ecc_fed.core.rows import SCHEMA, LessonRow
 from ecc_fed.core.run_directory import read_json
 from ecc_fed.evolution.loop import Learned
+from ecc_fed.evolution.owner import Owner, dialogues_digest
 from ecc_fed.evolution.shop_state import (
     ShopState,
     adapter_digest,
@@ -21,7 +22,7 @@ from ecc_fed.evolution.shop_state import (
     save_state,
 )
 from ecc_fed.evolution.warm_start import warm_start_row
-from tests.evolution.fakes import NAMES, write_adapter
+from tests.evolution.fakes import NAMES, shop, write_adapter
 
 ADAPTER = {NAMES[0]: np.arange(6, dtype=np.float32).reshape(2, 3), NAMES[1]: np.full((3, 2), 0.25, np.float32)}
 FULL = ShopState(
@@ -43,6 +44,7 @@ FULL = ShopState(
     ),
     egress=(EgressEntry("店 1", 1, "cloud_teacher", "up", "query", 5, details={"attempt": 2}),),
     lessons=(LessonRow(1, "p", "human", 2, 1.0, 0.5, None, "f00d"),),
+    num_examples=4,
 )
 
 
@@ -192,11 +194,71 @@ def test_a_state_of_another_version_is_refused_by_name(tmp_path: Path, schema: o
     expected = rf"round_0003 was written by {age} version \(schema {schema}, this one writes {SCHEMA}\); run it again"
     with pytest.raises(RunDirectoryError, match=expected):
         load_state(tmp_path, 3)
-    path.write_text(json.dumps(record | {"served": "many"}), encoding="utf-8")
-    with pytest.raises(RunDirectoryError, match=r"state\.json: served is 'many', not a whole number"):
+    path.write_text(json.dumps(record | {"served": 12}), encoding="utf-8")
+    with pytest.raises(RunDirectoryError, match=r"state\.json is not as it was written: its SHA-256 is another"):
         load_state(tmp_path, 3)
 
 
 def test_a_runs_state_has_no_file_of_lessons(tmp_path: Path) -> None:
     save_state(tmp_path, replace(FULL, lessons=()), write_adapter)
     assert not (tmp_path / "round_0003" / "lessons.jsonl").exists()
+
+
+OWNER = Owner("ab12", "店 1", "d1")
+
+
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        (replace(OWNER, run_id="cd34"), "it is of run ab12, not of cd34"),
+        (replace(OWNER, shop_id="b"), "it is of shop 店 1, not of b"),
+        (replace(OWNER, dialogues_sha256="d2"), "shop 店 1 had other dialogues when it was written"),
+    ],
+)
+def test_a_state_is_read_by_its_owner_alone(tmp_path: Path, owner: Owner, said: str) -> None:
+    save_state(tmp_path, replace(FULL, run_id="ab12", dialogues_sha256="d1"), write_adapter)
+    assert equal(load_state(tmp_path, 3, OWNER), load_state(tmp_path, 3))
+    with pytest.raises(DamagedState, match=said):
+        load_state(tmp_path, 3, owner)
+    with pytest.raises(DamagedState, match=said):
+        newest_state(tmp_path, owner=owner)
+
+
+def test_a_state_is_of_the_round_that_its_folder_names(tmp_path: Path) -> None:
+    save_state(tmp_path, FULL, write_adapter)
+    (tmp_path / "round_0003").rename(tmp_path / "round_0004")
+    with pytest.raises(DamagedState, match="it is of round 3"):
+        load_state(tmp_path, 4)
+
+
+def test_stray_names_are_no_rounds(tmp_path: Path) -> None:
+    save_state(tmp_path, FULL, write_adapter)
+    for name in ("round_0001.bak", "round_x", "round_", "round_00003", "round_1", "round_0004 (copy)", "round_٤"):
+        (tmp_path / name).mkdir()
+    assert finished_rounds(tmp_path) == [3]
+    newest = newest_state(tmp_path)
+    assert newest is not None and newest.server_round == 3
+
+
+def test_a_file_of_another_shops_state_is_found(tmp_path: Path) -> None:
+    other = {name: tensor + np.float32(1) for name, tensor in ADAPTER.items()}
+    save_state(tmp_path / "a", FULL, write_adapter)
+    save_state(tmp_path / "b", replace(FULL, adapter=other), write_adapter)
+    own, foreign = (tmp_path / name / "round_0003" / "adapter" for name in "ab")
+    (own / "adapter_model.safetensors").write_bytes((foreign / "adapter_model.safetensors").read_bytes())
+    with pytest.raises(DamagedState, match=r"adapter_model\.safetensors is not as it was written"):
+        load_state(tmp_path / "a", 3)
+
+
+def test_the_digest_of_dialogues_moves_with_every_word_and_every_part() -> None:
+    one = shop()
+    moved = replace(one, history=one.history[1:], stream=(*one.history[:1], *one.stream))
+    others = [
+        moved,
+        replace(one, test=one.test[:-1]),
+        replace(one, stream=tuple(reversed(one.stream))),
+        replace(one, history=(replace(one.history[0], reply="x"), *one.history[1:])),
+        replace(one, history=(replace(one.history[0], query="x"), *one.history[1:])),
+        replace(one, history=(replace(one.history[0], context=(Turn("agent", "x"),)), *one.history[1:])),
+    ]
+    assert len({dialogues_digest(each) for each in (one, shop(), *others)}) == len(others) + 1

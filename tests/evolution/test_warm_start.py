@@ -172,7 +172,7 @@ def test_zero_steps_change_nothing(tmp_path: Path) -> None:
 def test_without_rounds_the_warm_adapter_is_what_is_evaluated(tmp_path: Path) -> None:
     shops = device(tmp_path, services(), warm())
     shops.evaluate("shop_0", 0, None, "final")
-    text = (tmp_path / "shops" / "shop_0" / "evaluation_final.jsonl").read_text()
+    text = (tmp_path / "shops" / "shop_0" / "evaluation_final/samples.jsonl").read_text()
     assert "good q t0" in text, "four steps make this model good"
 
 

@@ -25,6 +25,7 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.evolution.device import ShopDevices
+from ecc_fed.evolution.owner import Owner
 from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import ShopState, load_state
 from ecc_fed.federation.plan import FederationPlan
@@ -93,7 +94,7 @@ def comparable(result: FederationResult) -> dict:
 def files_of(folder: Path) -> dict[str, bytes]:
     """Everything but clock time."""
     return {
-        str(path.relative_to(folder)): b"" if path.name == "metrics.jsonl" else path.read_bytes()
+        str(path.relative_to(folder)): b"" if path.name in ("metrics.jsonl", "digests.json") else path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -162,8 +163,8 @@ class WaitingModel(fakes.CountingModel):
         self.order, self.read, self.missed = order, set[str](), list[str]()
         self.changed = threading.Condition()
 
-    def note(self, folder: Path, server_round: int) -> ShopState:
-        state = load_state(folder, server_round)
+    def note(self, folder: Path, server_round: int, owner: Owner) -> ShopState:
+        state = load_state(folder, server_round, owner)
         with self.changed:
             self.order.append(f"read {folder.name}")
             self.read.add(folder.name)

@@ -158,6 +158,7 @@ def write_run(root, arm="local", seed=0, **given):
     aggregated = arm in ("aggregated", "personalized")
     info = RunInfo(
         schema=SCHEMA,
+        run_id="ab12",
         arm=arm,
         seed=seed,
         shops=tuple(shops),

@@ -1,24 +1,27 @@
 """What lies in the shops' folders becomes the files of the run: in order, whole, and with whose value it was."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.rows import MetricRow, SampleRow, read_rows, write_rows
 from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.evolution.evaluation_files import save_evaluation
 from ecc_fed.evolution.loop import Learned
+from ecc_fed.evolution.owner import owner_of
 from ecc_fed.evolution.shop_state import ShopState, save_state
 from ecc_fed.evolution.warm_start import warm_start_row
 from ecc_fed.runs.collect import collect
-from ecc_fed.teacher.gateway.budget import Spending
+from ecc_fed.teacher.gateway.budget import NOTHING, Spending
 from ecc_fed.teacher.gateway.journal import OPEN_CALLS, AttemptLine
-from tests.evolution.fakes import NAMES, write_adapter
+from tests.evolution.fakes import NAMES, shop, write_adapter
 from tests.runs.test_attribution import row
 
+OWNERS = {shop_id: owner_of(shop(shop_id), "ab12") for shop_id in "abc"}
 VALUES = {"courier": {"申通": frozenset({"b"})}}
 
 
@@ -37,15 +40,18 @@ def directory(tmp_path: Path) -> RunDirectory:
         folder = directory.shop(shop_id)
         rows = tuple(metric(shop_id, *place) for place in ((1, 0), (1, 1), (2, 0)))
         adapter = {name: np.zeros((2, 2), np.float32) for name in NAMES}
-        save_state(folder, ShopState(shop_id, 2, adapter, metrics=rows, egress=(sent(shop_id, number),)), write_adapter)
+        state = ShopState(shop_id, 2, adapter, metrics=rows, egress=(sent(shop_id, number),), run_id="ab12")
+        save_state(folder, replace(state, dialogues_sha256=OWNERS[shop_id].dialogues_sha256), write_adapter)
         for phase in ("base", "final"):
-            write_rows(folder / f"evaluation_{phase}.jsonl", [replace(row("发申通", shop_id=shop_id), phase=phase)])
-            write_rows(folder / f"evaluation_{phase}_egress.jsonl", [sent(shop_id, 10 + number)])
+            rows_of = [replace(row("发申通", shop_id=shop_id), phase=phase)]
+            save_evaluation(folder, phase, 2, OWNERS[shop_id], rows_of, [sent(shop_id, 10 + number)], NOTHING)
     return directory
 
 
 def test_every_file_holds_all_shops_in_order(directory: RunDirectory) -> None:
-    metrics = collect(directory, ["b", "a"], [sent("server", 99)], VALUES)
+    collected = collect(directory, [OWNERS["b"], OWNERS["a"]], [sent("server", 99)], VALUES)
+    metrics = list(collected.metrics)
+    assert collected.failures == ()
     assert [(of.server_round, of.cycle, of.shop_id) for of in metrics] == [
         (1, 0, "b"), (1, 0, "a"), (1, 1, "b"), (1, 1, "a"), (2, 0, "b"), (2, 0, "a"),
     ]  # fmt: skip
@@ -58,19 +64,29 @@ def test_every_file_holds_all_shops_in_order(directory: RunDirectory) -> None:
 
 
 def test_a_shop_that_left_nothing_is_in_no_file(directory: RunDirectory) -> None:
-    collect(directory, ["a", "c"], [], {})
+    collect(directory, [OWNERS["a"], OWNERS["c"]], [], {})
     assert {of.shop_id for of in read_rows(directory.samples, SampleRow)} == {"a"}
-
-
-def test_a_shops_broken_row_is_named(directory: RunDirectory) -> None:
-    path = directory.shop("a") / "evaluation_final.jsonl"
-    path.write_text(path.read_text().replace('"extra": false', '"extra": 0'))
-    with pytest.raises(RunDirectoryError, match=r"evaluation_final\.jsonl, row 1: extra is 0, not true or false"):
-        collect(directory, ["a"], [], {})
 
 
 def test_what_was_sent_by_work_that_failed_for_good_is_in_the_ledger(directory: RunDirectory) -> None:
     lost = AttemptLine("final", "key", 1, Spending(1, 10, 0.5), (sent("a", 77),))
+    shutil.rmtree(directory.shop("a") / "evaluation_final")
     write_rows(directory.shop("a") / OPEN_CALLS, [lost])
-    collect(directory, ["a"], [], {})
-    assert [entry.num_bytes for entry in read_rows(directory.egress, EgressEntry)] == [0, 77, 10, 10]
+    collect(directory, [OWNERS["a"]], [], {})
+    assert [entry.num_bytes for entry in read_rows(directory.egress, EgressEntry)] == [0, 77, 10]
+
+
+def test_what_is_damaged_or_of_another_run_is_left_out_and_told(directory: RunDirectory) -> None:
+    damaged = directory.shop("a") / "evaluation_final" / "samples.jsonl"
+    damaged.write_text(damaged.read_text().replace('"extra": false', '"extra": true'))
+    shutil.rmtree(directory.shop("b") / "round_0002")
+    shutil.copytree(directory.shop("a") / "round_0002", directory.shop("b") / "round_0002")
+    collected = collect(directory, [OWNERS["a"], OWNERS["b"]], [], {})
+    assert {of.shop_id for of in collected.metrics} == {"a"}
+    samples = read_rows(directory.samples, SampleRow)
+    assert [(of.shop_id, of.phase) for of in samples] == [("a", "base"), ("b", "base"), ("b", "final")]
+    assert [(of.kind, of.shop_id) for of in collected.failures] == [("state_damaged", "a"), ("state_damaged", "b")]
+    assert "samples.jsonl is not as it was written" in collected.failures[0].reason
+    assert "it is of shop a, not of b" in collected.failures[1].reason
+    foreign = [replace(owner, run_id="cd34") for owner in (OWNERS["a"], OWNERS["b"])]
+    assert collect(directory, foreign, [], {}).metrics == ()

@@ -20,6 +20,7 @@ from ecc_fed.federation.results import (
     SkippedRound,
 )
 from ecc_fed.hosts.reports import BatchHalved, HostReport, HostRestarted
+from ecc_fed.runs.collect import Collected
 from ecc_fed.runs.run_info import run_info
 from tests.federation.fakes import local, personalized
 
@@ -59,7 +60,10 @@ def metric(shop_id: str, steps: int, *errors: str) -> MetricRow:
     return replace(row, server_round=1, split="stream", teacher_errors=errors)
 
 
-METRICS = [metric("a", 6), metric("b", 4, "timeout: slow", "blocked: rude")]
+COLLECTED = Collected(
+    (metric("a", 6), metric("b", 4, "timeout: slow", "blocked: rude")),
+    (FailureRow("state_damaged", "shops/b/round_0002/state.json is missing", shop_id="b"),),
+)
 
 
 PAIR = Pair("p", "s", "b", (), "q", "哈哈")
@@ -69,7 +73,7 @@ SHOPS = [Shop("b", (PAIR,), (), (PAIR,)), Shop("a", (), (), ())]
 @pytest.fixture
 def info():
     config = to_run_config(compose_run(["seed=5", "corpus.platform_share=0.5"]))
-    return run_info(config, SHOPS, personalized(2, 1), RESULT, HOSTS, METRICS, 60.0)
+    return run_info("ab12", config, SHOPS, personalized(2, 1), RESULT, HOSTS, COLLECTED, 60.0)
 
 
 def test_everything_that_went_wrong_stands_there_with_its_reason(info) -> None:
@@ -85,6 +89,7 @@ def test_everything_that_went_wrong_stands_there_with_its_reason(info) -> None:
         FailureRow("host_restarted", "host 1: its process ended; a new one did its 2 unfinished shops again", 1),
         FailureRow("teacher_error", "timeout: slow", 1, "b"),
         FailureRow("teacher_error", "blocked: rude", 1, "b"),
+        FailureRow("state_damaged", "shops/b/round_0002/state.json is missing", None, "b"),
     )
 
 
@@ -101,6 +106,7 @@ def test_hosts_add_up_and_the_largest_peak_counts(info) -> None:
 
 
 def test_the_run_is_told_by_its_config(info) -> None:
+    assert info.run_id == "ab12"
     assert (info.arm, info.seed, info.shops, info.shops_on_their_own) == ("personalized", 5, ("b", "a"), ("a", "b"))
     assert (info.server_rounds, info.cycles, info.personal_rounds) == (2, 1, 1)
     assert (info.corpus, info.teacher, info.language) == ("SimulatorCorpus", "RetrievalTeacher", "zh")
@@ -113,5 +119,5 @@ def test_the_run_is_told_by_its_config(info) -> None:
 def test_a_run_without_rounds_or_hosts_has_no_speed() -> None:
     config = to_run_config(compose_run([]))
     nothing = FederationResult(ServerState(), Evaluation(), (), Evaluation())
-    runtime = run_info(config, [], local(0), nothing, (), [], 1.0).runtime
+    runtime = run_info("ab12", config, [], local(0), nothing, (), Collected((), ()), 1.0).runtime
     assert (runtime.client_steps_per_second, runtime.hosts, runtime.batch_reason) == (0.0, 0, "")

@@ -30,9 +30,9 @@ from ecc_fed.core.rows import (
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.formats.files import FileCorpus
+from ecc_fed.evolution.evaluation_files import EvaluationRecord
 from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import StateRecord
-from ecc_fed.evolution.spending import EvaluationRecord
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.jobs import DeviceFactory, Hosts
 from ecc_fed.hosts.settings import HostSettings
@@ -129,17 +129,15 @@ FOREIGN = {
     "adapter_model.safetensors",
     "aggregator.safetensors",
     "optimizer.safetensors",
+    # A mapping of names to digests, and a lock.
+    "digests.json",
+    ".hosts.lock",
 }
 KINDS = {
     "samples.jsonl": SampleRow,
-    "evaluation_base.jsonl": SampleRow,
-    "evaluation_final.jsonl": SampleRow,
     "metrics.jsonl": MetricRow,
     "egress.jsonl": EgressEntry,
-    "evaluation_base_egress.jsonl": EgressEntry,
-    "evaluation_final_egress.jsonl": EgressEntry,
-    "evaluation_base.json": EvaluationRecord,
-    "evaluation_final.json": EvaluationRecord,
+    "evaluation.json": EvaluationRecord,
     "state.json": StateRecord,
     "updates.jsonl": UpdateRow,
     "run.json": RunInfo,
@@ -164,7 +162,7 @@ def test_every_file_of_a_run_is_read_back_by_its_dataclass(tmp_path: Path, model
     assert found == set(KINDS) - ({"state.json"} if arm == "none" else set())
     assert read_run_info(directory.run).schema == SCHEMA
     summary = read_json(write_summary(directory.root))
-    assert (summary["arm"], summary["schema"]) == (arm, SCHEMA)
+    assert (summary["arm"], summary["schema"]) == (arm, 2)
     report([directory.root])
 
 
@@ -187,7 +185,7 @@ def test_the_runs_rows_name_the_shops_whose_values_were_stated_and_the_shops_own
     assert asked and all(others == sorted(set(courier) - {shop_id}) for shop_id, others in asked)
     assert all(fact["other_shop"] == [] for _, fact in told if fact["scope"] == "platform")
     for shop_id in courier:
-        own = read_jsonl(directory.shop(shop_id) / "evaluation_final.jsonl")
+        own = read_jsonl(directory.shop(shop_id) / "evaluation_final/samples.jsonl")
         assert not any(fact.get("other_shop") for row in own for fact in row["facts"])
 
 

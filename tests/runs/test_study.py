@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError, UserError
-from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.runs import study
 from ecc_fed.runs.progress import OnProgress
@@ -52,7 +52,9 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         yield config.runtime
         noted.append(("close", config.runtime.hosts))
 
-    def simulate(config: RunConfig, directory: RunDirectory, hosts: HostSettings, on_progress: OnProgress) -> None:
+    def simulate(
+        config: RunConfig, directory: RunDirectory, hosts: HostSettings, on_progress: OnProgress, run_id: str
+    ) -> None:
         assert directory.config.is_file(), "a run's config is there before it starts"
         assert hosts.pool == config.runtime.pool, "a run works on the hosts that it asks for"
         noted.append(str(directory.root.relative_to(Path.cwd() / "out")))
@@ -112,14 +114,46 @@ def test_hosts_are_opened_anew_for_what_they_are_made_from_alone(
     assert sum(event[0] == "open" for event in events) == times_opened
 
 
-def test_a_folder_that_is_there_is_refused_before_any_run_starts(
+def test_a_folder_with_something_else_is_refused_before_any_run_starts(
     events: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     runs = of_variants("seed=0", "corpus.num_shops=2")
-    there = Path("out") / runs[-1].name
-    there.mkdir(parents=True)
-    with pytest.raises(UserError, match=r"out/v1/local_seed0 exists already. Choose another folder with --out"):
+    there = Path("out") / runs[-1].name / "notes.txt"
+    there.parent.mkdir(parents=True)
+    there.write_text("mine")
+    with pytest.raises(UserError, match=r"out/v1/local_seed0 is not empty \(it holds notes\.txt\).*with --out FOLDER"):
         run_study(runs, Path("out"), unseen)
     assert events == []
-    assert list(Path("out").rglob("*")) == [there.parent, there]
+    assert [path for path in Path("out").rglob("*") if path.is_file()] == [there]
+
+
+def test_a_study_started_again_skips_what_is_finished_goes_on_with_what_was_stopped_and_starts_the_rest(
+    events: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = plan_study("quickstart", ["study.arms=[none,local,aggregated]"])
+    ids: list[tuple[str, str]] = []
+    stops = True
+
+    def simulate(config: RunConfig, directory: RunDirectory, hosts: Any, on_progress: Any, run_id: str) -> None:
+        ids.append((directory.root.name, run_id))
+        directory.shops.mkdir(exist_ok=True)
+        if stops and len(ids) == 2:
+            raise KeyboardInterrupt
+        write_text(directory.run, "{}")
+        write_text(directory.summary, "{}")
+
+    monkeypatch.setattr(study, "simulate", simulate)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(runs, Path("out"), unseen)
+    stops = False
+    assert run_study(runs, Path("out"), unseen) == 1
+    assert [name for name, _ in ids] == ["none_seed0", "local_seed0", "local_seed0", "aggregated_seed0"]
+    assert ids[1] == ids[2] and len({run_id for _, run_id in ids}) == 3
+    assert run_study(runs, Path("out"), unseen) == 3 and len(ids) == 4
+    other = plan_study("quickstart", ["study.arms=[none,local,aggregated]", "corpus.num_shops=2"])
+    with pytest.raises(
+        ConfigError, match=r"none_seed0 is the folder of a run with another config: corpus\.num_shops was"
+    ):
+        run_study(other, Path("out"), unseen)

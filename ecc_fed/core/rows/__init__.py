@@ -3,16 +3,17 @@
 | file | dataclass |
 |---|---|
 | `run.json` | `RunInfo` |
-| `samples.jsonl`, `shops/<shop_id>/evaluation_*.jsonl` | `SampleRow` |
+| `samples.jsonl`, `shops/<shop_id>/evaluation_*/samples.jsonl` | `SampleRow` |
 | `metrics.jsonl`, `shops/<shop_id>/round_*/metrics.jsonl` | `MetricRow` |
 | `updates.jsonl` | `UpdateRow` |
 | `egress.jsonl` and every shop's own | `core.records.EgressEntry` |
 | `shops/<shop_id>/chat/round_*/lessons.jsonl` | `LessonRow` |
 
-A shop's `state.json` and `evaluation_*.json` and a chat's `marks.jsonl` are written by dataclasses of `evolution`, its
+A shop's `state.json` and `evaluation.json` and a chat's `marks.jsonl` are written by dataclasses of `evolution`, its
 `open_calls.jsonl` by `teacher.gateway.journal`.
 
-`SCHEMA` covers them all; it stands in `run.json`, and in each shop's `state.json`.
+
+`SCHEMA` covers them all; it stands in `run.json`, and in each shop's `state.json` and `evaluation.json`.
 """
 
 from ecc_fed.core.rows.codec import decode, encode

@@ -43,7 +43,8 @@ class Privacy:
 class FailureRow:
     """One thing that went wrong; `shop_id` and `server_round` are None where it concerns none.
 
-    `kind` is one of shop_dropped, shop_refused, round_skipped, batch_halved, host_restarted, teacher_error.
+    `kind` is one of shop_dropped, shop_refused, round_skipped, batch_halved, host_restarted, teacher_error,
+    state_damaged.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class RunInfo:
 
     Attributes:
         schema: of all files of the directory, as they were written.
+        run_id: the states of its shops carry it too; empty in older runs.
         shops_on_their_own: the others answer with the server's last aggregate, if there is one.
         corpus, teacher: names of their classes.
         platform_share: None for a corpus that is not simulated.
@@ -77,6 +79,7 @@ class RunInfo:
     """
 
     schema: int
+    run_id: str
     arm: str
     seed: int
     shops: tuple[str, ...]

@@ -16,8 +16,9 @@ from ecc_fed.core.run_directory import read_json
 
 # 2: `runtime.cohort` is called `runtime.shops_per_batch`, `runtime.cohort_reason` `runtime.batch_reason`; every row
 # has all its keys; the shops' states carry the schema.
-SCHEMA = 2
-_READABLE = (1, SCHEMA)
+# 3: `run.json` names the run's id; a shop's evaluation is a folder, and its states are tied to run, shop and dialogues.
+SCHEMA = 3
+_READABLE = (1, 2, SCHEMA)
 _RENAMED = {"cohort": "shops_per_batch", "cohort_reason": "batch_reason"}
 _SERVED_NOBODY: Mapping[str, Any] = {
     "served": 0,
@@ -36,11 +37,11 @@ _SERVED_NOBODY: Mapping[str, Any] = {
 }
 
 
-def _lift_info(info: Mapping[str, Any]) -> dict[str, Any]:
+def _lift_info(info: Mapping[str, Any], schema: int) -> dict[str, Any]:
     runtime = info.get("runtime")
-    if not isinstance(runtime, Mapping):
-        return dict(info)
-    return {**info, "runtime": {_RENAMED.get(key, key): value for key, value in runtime.items()}}
+    if schema == 1 and isinstance(runtime, Mapping):
+        runtime = {_RENAMED.get(key, key): value for key, value in runtime.items()}
+    return {"run_id": "", **info, "runtime": runtime}
 
 
 def _lift_sample(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -53,7 +54,7 @@ def _lift_metric(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def lifts(schema: int) -> Mapping[type, Lift]:
     """By dataclass, what turns a row of `schema` into one of this version; the others read as they stand."""
-    return {} if schema == SCHEMA else {SampleRow: _lift_sample, MetricRow: _lift_metric}
+    return {SampleRow: _lift_sample, MetricRow: _lift_metric} if schema == 1 else {}
 
 
 def read_run_info(path: Path) -> RunInfo:
@@ -66,10 +67,10 @@ def read_run_info(path: Path) -> RunInfo:
     schema = info.get("schema")
     if type(schema) is not int or schema not in _READABLE:
         raise RunDirectoryError(
-            f"{path}: schema {schema!r}, and this version reads schemas {' and '.join(map(str, _READABLE))}; "
+            f"{path}: schema {schema!r}, and this version reads schemas {', '.join(map(str, _READABLE))}; "
             "run it again, or use the version that wrote it"
         )
-    return decode(RunInfo, info if schema == SCHEMA else _lift_info(info), str(path))
+    return decode(RunInfo, info if schema == SCHEMA else _lift_info(info, schema), str(path))
 
 
 def check_schema(schema: object, what: str) -> None:

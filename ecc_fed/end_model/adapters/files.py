@@ -38,7 +38,7 @@ def save_adapter(directory: Path, state: AdapterState, settings: AdapterSettings
     directory.parent.mkdir(parents=True, exist_ok=True)
     config = settings.stored_words(state) | {"base_model_name_or_path": base_path, "inference_mode": True}
     files = settings.stored_tensors(state)
-    aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", suffix=".partial", dir=directory.parent))
     try:
         for file, tensors in files.items():
             arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in tensors.items()}

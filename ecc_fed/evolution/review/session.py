@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ecc_fed.core.errors import UserError
+from ecc_fed.core.folder_lock import sole_writer
 from ecc_fed.core.records import (
     AdapterState,
     Example,
@@ -31,10 +32,11 @@ from ecc_fed.core.records import (
     Turn,
 )
 from ecc_fed.core.rows import LessonRow, append_rows
-from ecc_fed.core.run_directory import cut_torn_tail, sole_writer
+from ecc_fed.core.run_directory import cut_torn_tail
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.experience import Experience, cycled, draw_examples
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, wants_reference
+from ecc_fed.evolution.owner import Owner
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.review.marks import Mark, Verdict, append_mark, read_marks
 from ecc_fed.evolution.settings import LoopSettings, Services
@@ -85,6 +87,18 @@ def _digest(adapter: AdapterState | None) -> str | None:
     return None if adapter is None else adapter_digest(adapter)
 
 
+def _learned_from(shop: Shop, end: ShopState) -> tuple[Pair, ...]:
+    """The shop's own dialogues that its state names."""
+    by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
+    missing = [pair_id for pair_id in end.natural_ids if pair_id not in by_id]
+    if missing:
+        raise UserError(
+            f"The corpus is not the one of the run any more: dialogue {missing[0]} of {shop.shop_id} is gone. Bring "
+            "back its file and settings."
+        )
+    return tuple(by_id[pair_id] for pair_id in end.natural_ids)
+
+
 class Review:
     """One shop under review.
 
@@ -103,7 +117,7 @@ class Review:
         model: path and fingerprint of the base.
 
     Raises:
-        UserError: the chat in `folder` began from another state of the shop.
+        UserError: the chat in `folder` began from another state of the shop, or the corpus has changed.
         RunDirectoryError: files there are damaged.
     """
 
@@ -128,8 +142,7 @@ class Review:
         self._fine_tune = lesson.fine_tune(settings.fine_tune)
         self._stream, self._write_adapter, self._model = stream, write_adapter, model
         self._server_round = end.server_round
-        by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
-        self._natural = tuple(by_id[i] for i in end.natural_ids)
+        self._natural = _learned_from(shop, end)
         self._origin = _digest(answering)
         self._state = replace(end, server_round=0, metrics=(), egress=())
         if answering is not None:
@@ -137,10 +150,10 @@ class Review:
         self.answering = answering
         self.marks_path = folder / "marks.jsonl"
         self.marks = read_marks(self.marks_path)
-        learned = newest_state(folder)
+        learned = newest_state(folder, owner=Owner(end.run_id, shop.shop_id, end.dialogues_sha256))
         if learned is not None:
             self._state = learned
-            if self._state.lessons[0].from_sha256 != self._origin:
+            if not learned.lessons or learned.lessons[0].from_sha256 != self._origin:
                 raise UserError(
                     f"{folder} holds a chat that began from another adapter of this shop, before the run was done "
                     "again. Move the folder away to start anew"

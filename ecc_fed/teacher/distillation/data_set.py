@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ecc_fed.core.errors import BudgetExceeded, RunDirectoryError, TeacherError, UserError
+from ecc_fed.core.folder_lock import sole_writer
 from ecc_fed.core.records import TeacherReply
 from ecc_fed.core.rows import append_rows
 from ecc_fed.core.run_directory import (
@@ -24,7 +25,6 @@ from ecc_fed.core.run_directory import (
     cut_torn_tail,
     read_json,
     read_jsonl,
-    sole_writer,
     write_json,
 )
 from ecc_fed.privacy.ledger import MemoryLedger

@@ -15,6 +15,7 @@ from ecc_fed.core.run_directory import write_json
 RUNTIME = Runtime(1.5, 3, 2.0, 1, 8, "the cap", {"reply": 0.5}, 1, 100, 0)
 INFO = RunInfo(
     schema=SCHEMA,
+    run_id="ab12",
     arm="local",
     seed=7,
     shops=("a", "b"),
@@ -46,29 +47,38 @@ def test_a_run_of_today_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_run_of_schema_1_names_its_batches_after_the_word_of_then(tmp_path: Path) -> None:
     old = encode(replace(INFO, schema=1))
+    del old["run_id"]
     runtime = old["runtime"]
     runtime["cohort"], runtime["cohort_reason"] = runtime.pop("shops_per_batch"), runtime.pop("batch_reason")
-    assert read_run_info(written(tmp_path / "run.json", old)) == replace(INFO, schema=1)
+    assert read_run_info(written(tmp_path / "run.json", old)) == replace(INFO, schema=1, run_id="")
     # A run of today that uses the old words is broken.
     with pytest.raises(RunDirectoryError, match=r"run\.json: runtime\.cohort is no key of it"):
-        read_run_info(written(tmp_path / "run.json", old | {"schema": SCHEMA}))
+        read_run_info(written(tmp_path / "run.json", old | {"schema": SCHEMA, "run_id": "ab12"}))
     with pytest.raises(RunDirectoryError, match=r"run\.json: runtime is 3, not an object"):
         read_run_info(written(tmp_path / "run.json", old | {"runtime": 3}))
 
 
-@pytest.mark.parametrize("schema", [0, 3, None, "2", True, 2.0])
+def test_a_run_of_schema_2_has_no_id(tmp_path: Path) -> None:
+    old = encode(replace(INFO, schema=2))
+    del old["run_id"]
+    assert read_run_info(written(tmp_path / "run.json", old)) == replace(INFO, schema=2, run_id="")
+    with pytest.raises(RunDirectoryError, match=r"run\.json: run_id is missing"):
+        read_run_info(written(tmp_path / "run.json", old | {"schema": SCHEMA}))
+
+
+@pytest.mark.parametrize("schema", [0, 4, None, "2", True, 2.0])
 def test_a_run_of_another_schema_is_refused(tmp_path: Path, schema: object) -> None:
     path = written(tmp_path / "run.json", encode(INFO) | {"schema": schema})
     with pytest.raises(RunDirectoryError) as caught:
         read_run_info(path)
     assert str(caught.value) == (
-        f"{path}: schema {schema!r}, and this version reads schemas 1 and 2; run it again, or use the version that "
+        f"{path}: schema {schema!r}, and this version reads schemas 1, 2, 3; run it again, or use the version that "
         "wrote it"
     )
 
 
 def test_rows_of_schema_1_lack_what_came_later() -> None:
-    assert lifts(SCHEMA) == {}
+    assert lifts(SCHEMA) == lifts(2) == {}
     old = lifts(1)
     assert set(old) == {SampleRow, MetricRow}
     assert old[SampleRow]({"query": "q"}) == {"query": "q", "extra": False}
@@ -97,12 +107,13 @@ def test_rows_of_schema_1_lack_what_came_later() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "age"), [(1, "an older"), (None, "an older"), ("2", "an older"), (3, "a newer"), (99, "a newer")]
+    ("schema", "age"),
+    [(1, "an older"), (None, "an older"), ("2", "an older"), (2, "an older"), (4, "a newer"), (99, "a newer")],
 )
 def test_what_another_version_wrote_is_refused_where_todays_files_are_needed(schema: object, age: str) -> None:
     check_schema(SCHEMA, "x")
     with pytest.raises(RunDirectoryError) as caught:
         check_schema(schema, "the state in round_0001")
     assert str(caught.value) == (
-        f"the state in round_0001 was written by {age} version (schema {schema}, this one writes 2); run it again"
+        f"the state in round_0001 was written by {age} version (schema {schema}, this one writes 3); run it again"
     )

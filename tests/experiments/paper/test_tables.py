@@ -71,7 +71,7 @@ def write_run(root: Path, key, seed, skill):
     write_rows(folder / "samples.jsonl", rows)
     write_rows(folder / "metrics.jsonl", metrics)
     write_record(folder / "run.json", RunInfo(
-        SCHEMA, "local", seed, ("a", "b"), 1, 1, 0, (), "SimulatorCorpus", 0.0, "zh", "RetrievalTeacher", {},
+        SCHEMA, "ab12", "local", seed, ("a", "b"), 1, 1, 0, (), "SimulatorCorpus", 0.0, "zh", "RetrievalTeacher", {},
         Runtime(1.0, 1, 1.0, 1, 2, "", {}, 1, 10**9, 0), Privacy("none", None, None, False, {}), (), (), {},
     ))  # fmt: skip
     (folder / ".hydra" / "config.yaml").write_text(
