@@ -87,7 +87,7 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Di
     """
     try:
         return _compose(overrides, config_dirs)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         raise _explain(error, overrides, config_dirs) from error
 
 
@@ -115,7 +115,7 @@ def check_hydra(overrides: Sequence[str], config_dirs: Sequence[str] = (), allow
     """
     try:
         hydra = _compose(overrides, config_dirs, hydra=True).hydra
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         raise _explain(error, overrides, config_dirs) from error
     check_hydra_node(cast(Mapping[str, Any], OmegaConf.to_container(hydra, resolve=False)), allowed)
 
