@@ -39,23 +39,36 @@ def _stream_rounds(run: Run) -> list[list[MetricRow]]:
     ]
 
 
+def _judged(rows: Sequence[MetricRow]) -> bool:
+    """Whether the escalation rate of these rows says anything: not where the cloud was asked and never answered."""
+    return any(row.mean_score is not None for row in rows) or not any(row.teacher_requests for row in rows)
+
+
 def serving(run: Run) -> dict[str, list[float | None]]:
-    """Escalated / served, and the mean score weighted by queries served: a number per server round from 1."""
+    """Escalated / served, and the mean score weighted by queries served: a number per server round from 1.
+
+    None where nothing was served, or no reply was judged.
+    """
     rates: list[float | None] = []
     scores: list[float | None] = []
     for rows in _stream_rounds(run):
         served = sum(row.served for row in rows)
-        rates.append(sum(row.escalated for row in rows) / served if served else None)
+        rates.append(sum(row.escalated for row in rows) / served if served and _judged(rows) else None)
         scores.append(weighted_mean([row.mean_score for row in rows], [float(row.served) for row in rows]))
     return {"escalation_rate": rates, "mean_score": scores}
 
 
 def escalation(runs: Sequence[Run], *, last: bool, seed: int) -> Estimate | None:
-    """The escalation rate of the first or last server round over the queries of all runs, with its interval."""
+    """The escalation rate of the first or last server round over the queries of all runs, with its interval.
+
+    None where no reply of that round was judged.
+    """
     ones = total = 0
     for run in runs:
         rounds = _stream_rounds(run)
         rows = rounds[-1 if last else 0] if rounds else []
+        if not _judged(rows):
+            continue
         ones += sum(row.escalated for row in rows)
         total += sum(row.served for row in rows)
     # A query escalates or not, so the counts are the queries.

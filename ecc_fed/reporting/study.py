@@ -16,6 +16,7 @@ from ecc_fed.core.rows import Phase, SampleRow
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate
+from ecc_fed.reporting.coverage import unlike_phases
 from ecc_fed.reporting.measures import Comparison, compare, estimate_all
 from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.sweep import settings_of, short_names, swept_settings
@@ -173,7 +174,7 @@ def load_study(directories: Sequence[Path]) -> Study:
         Group(arm, variant, tuple(seeds[seed] for seed in sorted(seeds))) for (arm, variant), seeds in found.items()
     ]
     ordered = tuple(sorted(groups, key=_sort_key))
-    return Study(ordered, (*notes, *_missing_shops(ordered)))
+    return Study(ordered, (*notes, *_missing_shops(ordered), *_unlike_phases(ordered)))
 
 
 def _missing_shops(groups: Sequence[Group]) -> list[str]:
@@ -186,6 +187,11 @@ def _missing_shops(groups: Sequence[Group]) -> list[str]:
                 names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
                 notes.append(f"{group.label}, seed {run.seed}: no test reply after evolution from {names}.")
     return notes
+
+
+def _unlike_phases(groups: Sequence[Group]) -> list[str]:
+    runs = [(group.label, run) for group in groups for run in group.runs]
+    return [f"{label}, seed {run.seed}: {note}" for label, run in runs for note in unlike_phases(run)]
 
 
 def is_run(directory: Path) -> bool:

@@ -14,6 +14,7 @@ from ecc_fed.core.run_directory import RunDirectory, write_json
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, bootstrap_correlation, spearman
 from ecc_fed.reporting.counts import bigram, serving, teacher, traffic
+from ecc_fed.reporting.coverage import unlike_phases
 from ecc_fed.reporting.measures import MEASURES, all_right, estimate_all, means
 from ecc_fed.reporting.run import Run, load_run
 
@@ -105,6 +106,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
             for name, rows in correlations.items()
         },
         "bigram_perplexity": bigram(run),
+        "notes": unlike_phases(run),
     }
     return dict(_rounded(summary))
 

@@ -11,10 +11,10 @@ def labels(study):
 
 
 def test_runs_are_found_at_any_depth_and_ordered_by_arm_and_seed(make_run, tmp_path):
-    make_run("b/deep/x", "local", 1, queries=2)
-    make_run("a", "local", 0, queries=2)
-    make_run("c", "none", 0, queries=2)
-    make_run("d", "mine", 0, queries=2)
+    make_run("b/deep/x", "local", 1, queries=2, judged=False)
+    make_run("a", "local", 0, queries=2, judged=False)
+    make_run("c", "none", 0, queries=2, judged=False)
+    make_run("d", "mine", 0, queries=2, judged=False)
     study = load_study([tmp_path])
     assert labels(study) == ["none", "local", "mine"]
     assert study.groups[1].seeds == (0, 1)
@@ -36,7 +36,7 @@ def test_a_folder_without_runs_names_it_and_how_to_make_one(tmp_path):
 
 def test_unfinished_and_repeated_runs_are_left_out_with_a_note(make_run, tmp_path):
     make_run("2024-01-01", queries=2)
-    kept = make_run("2024-01-02", queries=3)
+    kept = make_run("2024-01-02", queries=3, judged=False)
     (make_run("2024-01-03", queries=2) / "run.json").unlink()
     study = load_study([tmp_path])
     assert [run.directory.root for run in study.runs] == [kept.resolve()]
@@ -46,9 +46,10 @@ def test_unfinished_and_repeated_runs_are_left_out_with_a_note(make_run, tmp_pat
 
 
 def test_a_shop_without_test_replies_is_noted(make_run, tmp_path):
-    run = make_run("a", queries=2)
+    run = make_run("a", queries=2, judged=False)
     path = run / "samples.jsonl"
-    path.write_text("".join(line + "\n" for line in path.read_text().splitlines() if '"shop_02"' not in line))
+    lines = path.read_text().splitlines()
+    path.write_text("".join(line + "\n" for line in lines if '"shop_id": "shop_02"' not in line))
     assert load_study([tmp_path]).notes == ("local, seed 0: no test reply after evolution from shop_02.",)
 
 
