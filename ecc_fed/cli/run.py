@@ -51,7 +51,7 @@ Any single value: GROUP.KEY=VALUE, such as
   --config-dir DIR   add a folder of your own YAML to the search path
   --allow PACKAGE    the config may name classes of this package; else of ecc_fed alone
 
-A run directory holds summary.json, report.html, samples.jsonl, metrics.jsonl, egress.jsonl and shops/.
+A run directory holds summary.json, report.html, samples.jsonl, metrics.jsonl, updates.jsonl, egress.jsonl and shops/.
 """
 
 
