@@ -164,7 +164,6 @@ LIES: dict[str, Lie] = {
     "another shop's": (_answers(shop_id="somebody"), "answers shop-id somebody, not"),
     "another run's": (_answers(run="0123"), "answers run 0123, not"),
     "another phase's": (_answers(phase="final" * 100), "answers phase finalfinal"),
-    "a round that is true": (_answers(server_round=True), "answers server-round True, not"),
     "what raises": (lambda content: Explosive(), "the reply cannot be read: RuntimeError: boom\\u001b[31mxxx"),
 }
 
