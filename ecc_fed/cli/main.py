@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -13,9 +14,11 @@ from ecc_fed import __version__
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.stopping import Stop, stopping
 from ecc_fed.cli.streams import lasting_output, to_nowhere
-from ecc_fed.core.errors import EccError
+from ecc_fed.core.errors import EccError, UserError
 from ecc_fed.core.outside_text import cut
 
+# What a file system says of a path that it cannot look at, whatever asked for it.
+_UNUSABLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)
 # A command's arguments -> its exit code.
 Command = Callable[[list[str]], int]
 
@@ -150,6 +153,13 @@ def _main(given: list[str], stop: Stop) -> int:
     except BrokenPipeError:
         to_nowhere(sys.stdout)
         return 1
+    except OSError as error:
+        if error.errno not in _UNUSABLE_NAMES or error.filename is None:
+            raise
+        console.print("[red]Error:[/]", end=" ")
+        text = f"{cut(str(error.filename), 200)}: {error.strerror}. Give another path."
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        return UserError.exit_code
 
 
 if __name__ == "__main__":

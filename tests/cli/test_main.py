@@ -62,6 +62,25 @@ def test_a_users_mistake_is_one_message_and_exit_code_2(
     assert not list(tmp_path.iterdir()), "a command that cannot start leaves nothing behind"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["corpus", "corpus=jsonl", "corpus.path=LONG"],
+        ["chat", "LONG", "--shop", "a"],
+        ["report", "LONG"],
+        ["run", "--config-dir", "LONG"],
+        ["run", "arm=LONG"],
+        ["convert-chatglm3", "LONG", "LONG"],
+    ],
+)
+def test_a_path_that_no_file_system_takes_is_one_message(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([given.replace("LONG", "x" * 5000) for given in arguments]) == 2
+    shown = capsys.readouterr()
+    assert "Error: " in shown.err and "xxx" in shown.err and len(shown.err) < 1200
+
+
 def test_flags_and_overrides_are_told_apart() -> None:
     flags, overrides, folders = split_flags(["-m", "seed=0,1", "--config-dir", ".", "arm=local"])
     assert (flags, overrides) == (["-m", "--config-dir", "."], ["seed=0,1", "arm=local"])
