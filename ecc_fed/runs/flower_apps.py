@@ -6,6 +6,7 @@ Composed here, from the run config and the corpus; the only names that `pyprojec
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 
 from flwr.app import Context
@@ -15,6 +16,7 @@ from ecc_fed.assembly.flower import config_from_run_config
 from ecc_fed.core.protocols import Device
 from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.server_app import server_app
+from ecc_fed.federation.plan import FederationPlan
 
 
 @cache
@@ -36,6 +38,16 @@ def device_of(context: Context) -> tuple[Device, str]:
     return device, device.shop_ids[0]
 
 
+def plan_of(run_config: Mapping[str, object]) -> FederationPlan:
+    """The server's plan, which knows the shops' adapters without having the base.
+
+    Raises:
+        ConfigError: the run config does not compose.
+        ModelError: the base's config cannot be read.
+    """
+    return plan_without_base(config_from_run_config(run_config))
+
+
 # Flower looks for an assignment of these names.
 client = client_app(device_of)
-server = server_app(lambda run_config: plan_without_base(config_from_run_config(run_config)))
+server = server_app(plan_of)

@@ -28,6 +28,13 @@ def test_flower_finds_the_apps_that_the_project_names(component: str, kind: type
     assert isinstance(pkgutil.resolve_name(name), kind)
 
 
+def test_the_server_knows_the_adapters_of_its_run_config() -> None:
+    limits = flower_apps.plan_of({"arm": "aggregated", "overrides": "adapter.rank=3 finetune.steps=2"}).limits
+    assert limits.shapes is not None
+    assert {shape[0] for name, shape in limits.shapes.items() if ".lora_A." in name} == {3}
+    assert limits.max_examples == 2 * 8
+
+
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """What devices are built from, without any model."""

@@ -117,6 +117,10 @@ def test_a_run_says_what_ran(tmp_path: Path, model: SeedsOfModel) -> None:
         (server_round, shop_id) for server_round in (1, 2) for shop_id in info["shops"]
     ]
     assert info["runtime"]["client_steps"] == sum(row["steps"] for row in metrics) == 3 * 2 * 2
+    assert [
+        (row["server_round"], row["shop_id"], row["num_examples"], row["flags"])
+        for row in read_jsonl(directory.updates)
+    ] == [(number, shop_id, 2 * 8, []) for number in (1, 2) for shop_id in info["shops"]]
     assert info["failures"] == []
     samples = read_jsonl(directory.samples)
     assert [row["phase"] for row in samples] == ["base", "base", "final", "final"] * 3
