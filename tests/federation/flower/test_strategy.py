@@ -297,6 +297,17 @@ def test_a_transform_that_shows_sums_only_gives_the_mean_and_nothing_else():
     assert (record.aggregation.relative_error, record.aggregation.module_errors) == (None, {})
 
 
+def test_a_sum_is_no_shops_own_though_it_bears_its_name():
+    class Named(toys.Masks):
+        def on_server(self, updates):
+            return [replace(super().on_server(updates)[0], shop_id="a")]
+
+    shops, masks = ["a", "bb"], Named(("a", "bb"))
+    second = run(aggregated(2, None, masks), shops, MaskingDevice(tuple(shops), masks)).rounds[1]
+    assert second.aggregation is not None
+    assert {(each.update_norm, each.norm_ratio, each.flags) for each in second.shops.values()} == {(None, None, ())}
+
+
 def test_transforms_work_in_order_on_the_device_and_backwards_on_the_server():
     order: list[str] = []
 
