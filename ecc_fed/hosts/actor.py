@@ -161,7 +161,7 @@ class ActorHost:
             self.prepare()
             self._wait_for_room()
         except FederationError as error:
-            self.gone = f"could not be started again: {error}"
+            self.gone = f"{self._name} could not be started again: {error}"
             return
         # Not measured anew, as the shops of a batch decide its last bits.
         self._send_open(replace(settings, shops_per_batch=size))
