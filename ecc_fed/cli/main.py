@@ -147,8 +147,9 @@ def _main(given: list[str], stop: Stop) -> int:
         console.print("[red]Error:[/]", end=" ")
         console.print(cut(str(error)), markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
-    except KeyboardInterrupt:
-        console.print("Stopped. What was finished is kept.", highlight=False)
+    except KeyboardInterrupt as stopped:
+        way = "".join(f" {text}" for text in stopped.args)
+        console.print(f"Stopped. What was finished is kept.{way}", markup=False, highlight=False, soft_wrap=True)
         return stop.exit_code
     except BrokenPipeError:
         to_nowhere(sys.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from ecc_fed.assembly.federation import build_arm
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
 from ecc_fed.cli.console import TextConsole
+from ecc_fed.cli.going_on import going_on
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.core.outside_text import cut
@@ -131,7 +133,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextConsole) -> None:
-    with run_progress(build_arm(config).name, console) as on_progress, open_hosts(config) as hosts:
+    with (
+        going_on(f"ecc-fed run --resume {shlex.quote(str(directory.root))}"),
+        run_progress(build_arm(config).name, console) as on_progress,
+        open_hosts(config) as hosts,
+    ):
         simulate(config, directory, hosts, on_progress, run_id)
         write_summary(directory.root)
     _report(directory)

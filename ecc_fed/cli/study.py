@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from ecc_fed.assembly.build import build_view
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
 from ecc_fed.cli.console import TextConsole
+from ecc_fed.cli.going_on import going_on
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.run_claim import reserved
 from ecc_fed.runs.study import plan_study, run_study, studies
@@ -44,7 +46,9 @@ def main(arguments: list[str]) -> int:
     usual = Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
     out = reserved(usual) if given is None else Path(given)
     console = TextConsole(stderr=True)
-    finished = run_study(runs, out, partial(run_progress, console=console))
+    again = arguments if given is not None else [*arguments, "--out", str(out)]
+    with going_on(f"ecc-fed study {shlex.join(again)}"):
+        finished = run_study(runs, out, partial(run_progress, console=console))
     if finished:
         console.print(f"{finished} of {len(runs)} runs in {out} had been finished before.", markup=False)
     # Plotting takes seconds to import; no mistake waits for it.

@@ -69,6 +69,7 @@ class Run:
         os.close(inside)
         self._stderr = folder / "stderr"
         self.processes: list[int] = []
+        self.way_on = f"Go on with: ecc-fed run --resume {folder / 'run'}"
 
     def wait_until_at_work(self) -> None:
         """Waits until its shops are."""
@@ -114,7 +115,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def test_sigterm_is_one_line(run: Run) -> None:
     run.process.terminate()
-    assert run.ended() == (143, ["Stopped. What was finished is kept."])
+    assert run.ended() == (143, [f"Stopped. What was finished is kept. {run.way_on}"])
 
 
 def test_a_closed_terminal_ends_all(run: Run) -> None:
@@ -131,4 +132,5 @@ def test_a_dead_raylet_is_one_error(run: Run) -> None:
     os.kill(run.named("raylet"), signal.SIGKILL)
     code, lines = run.ended()
     assert code == 1
-    assert re.fullmatch(r"Error: Ray's process raylet ended while the run was at work: .*", " ".join(lines))
+    told = rf"Error: Ray's process raylet ended while the run was at work: .* {re.escape(run.way_on)}"
+    assert re.fullmatch(told, " ".join(lines))
