@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flwr.app import Error, Message
 
@@ -17,6 +17,15 @@ from ecc_fed.hosts.settings import HostSettings
 
 # Builds the device of the shops named; must be picklable, as it runs inside the host.
 DeviceFactory = Callable[[tuple[str, ...]], Device]
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A `DeviceFactory` that can leave out what belongs to other shops."""
+
+    def only(self, shop_ids: tuple[str, ...]) -> DeviceFactory:
+        """The factory for these shops alone: all that a host is sent which has no others."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ecc_fed.core.ranges import require
 from ecc_fed.federation.flower.internals import NODE_UNAVAILABLE
 from ecc_fed.federation.wire import records
 from ecc_fed.hosts.actor import ActorHost
-from ecc_fed.hosts.jobs import DeviceFactory, Finished, Job, error_reply
+from ecc_fed.hosts.jobs import DeviceFactory, Divisible, Finished, Job, error_reply
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.settings import MEASURED, HostSettings
 from ecc_fed.hosts.waiting import first_ready, require_ray
@@ -91,7 +91,8 @@ class RayHosts:
         for index, host in enumerate(self._hosts):
             mine = tuple(shop_ids[index::count])
             if mine:
-                host.open(device_factory, mine, settings)
+                own = device_factory.only(mine) if isinstance(device_factory, Divisible) else device_factory
+                host.open(own, mine, settings)
 
     def adapter_shapes(self) -> Shapes:
         """As `Hosts.adapter_shapes`: of the first shop's host."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import IO
 
 from ecc_fed.assembly.build import build_devices
@@ -29,21 +30,29 @@ def open_hosts(config: RunConfig) -> Iterator[Hosts]:
         yield hosts
 
 
-def host_devices(
-    config: RunConfig,
-    shops: Sequence[Shop],
-    truth: Mapping[str, ShopTruth],
-    directory: RunDirectory,
-    run_id: str,
-    shop_ids: tuple[str, ...],
-) -> ShopDevices:
-    """Runs inside a host: the devices of its shops."""
-    import torch  # hosts alone need it
+@dataclass(frozen=True, slots=True)
+class HostDevices:
+    """Builds the devices of a host's shops, inside it. Satisfies `DeviceFactory` and `Divisible`."""
 
-    global _joined
-    _joined = join(directory)
-    torch.set_num_threads(config.runtime.threads_per_host)
-    wanted = frozenset(shop_ids)
-    mine = [shop for shop in shops if shop.shop_id in wanted]
-    known = {shop_id: truth[shop_id] for shop_id in shop_ids}
-    return build_devices(config, mine, known, directory, len(shops), run_id)
+    config: RunConfig
+    shops: Sequence[Shop]
+    truth: Mapping[str, ShopTruth]
+    directory: RunDirectory
+    run_id: str
+    num_shops: int
+
+    def only(self, shop_ids: tuple[str, ...]) -> HostDevices:
+        """As `Divisible.only`."""
+        wanted = frozenset(shop_ids)
+        shops = [shop for shop in self.shops if shop.shop_id in wanted]
+        return replace(self, shops=shops, truth={shop.shop_id: self.truth[shop.shop_id] for shop in shops})
+
+    def __call__(self, shop_ids: tuple[str, ...]) -> ShopDevices:
+        """Opens the models and builds the devices."""
+        import torch  # hosts alone need it
+
+        global _joined
+        _joined = join(self.directory)
+        torch.set_num_threads(self.config.runtime.threads_per_host)
+        mine = self.only(shop_ids)
+        return build_devices(self.config, mine.shops, mine.truth, self.directory, self.num_shops, self.run_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 
 from ecc_fed.assembly.build import adapter_writer, build_corpus, read_warm_start
 from ecc_fed.assembly.federation import build_plan
@@ -21,7 +20,7 @@ from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.runs.attribution import values_of_shops
 from ecc_fed.runs.collect import collect
 from ecc_fed.runs.federation import run_federation
-from ecc_fed.runs.hosting import host_devices
+from ecc_fed.runs.hosting import HostDevices
 from ecc_fed.runs.progress import OnProgress, Stages
 from ecc_fed.runs.reading import reading_of
 from ecc_fed.runs.run_info import run_info
@@ -73,7 +72,7 @@ def simulate(
     result = run_federation(
         plan,
         shop_ids,
-        partial(host_devices, without(config, probed.spent), shops, truth, directory, run_id),
+        HostDevices(without(config, probed.spent), shops, truth, directory, run_id, len(shops)),
         hosts,
         settings=config.runtime,
         on_open=stages.hosts_ready,

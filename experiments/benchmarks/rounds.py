@@ -13,7 +13,6 @@ import argparse
 import json
 import tempfile
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
@@ -24,7 +23,7 @@ from ecc_fed.federation.arms import Aggregated
 from ecc_fed.federation.results import RoundRecord, ServerState
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.runs.federation import run_federation
-from ecc_fed.runs.hosting import host_devices, open_hosts
+from ecc_fed.runs.hosting import HostDevices, open_hosts
 from ecc_fed.runs.simulation import read_corpus
 
 SERVICES = ("end_model", "judge", "teacher")
@@ -72,7 +71,7 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
         run_federation(
             replace(build_plan(config), arm=Aggregated(server_rounds, evaluates_base=False)),
             [shop.shop_id for shop in shops],
-            partial(host_devices, config, shops, truth, RunDirectory(Path(folder)), new_run_id()),
+            HostDevices(config, shops, truth, RunDirectory(Path(folder)), new_run_id(), len(shops)),
             hosts,
             settings=config.runtime,
             on_open=ready,
