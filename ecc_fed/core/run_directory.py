@@ -86,7 +86,7 @@ class RunDirectory:
 
     @property
     def server(self) -> Path:
-        """What the server keeps."""
+        """What the server keeps: its state after the last round, and the last aggregate."""
         return self.root / "server"
 
     @property
@@ -98,11 +98,6 @@ class RunDirectory:
     def aggregate(self) -> Path:
         """The server's last aggregate, in an aggregated arm."""
         return self.server / "adapter"
-
-    @property
-    def aggregator(self) -> Path:
-        """What the aggregator remembers at the end of a run in which adapters travel."""
-        return self.server / "aggregator.safetensors"
 
     def shop(self, shop_id: str) -> Path:
         """One shop's folder: its id, with what no file name may hold percent-encoded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecc_fed.core.errors import DamagedState
@@ -43,6 +44,12 @@ class Owner:
 def owner_of(shop: Shop, run_id: str) -> Owner:
     """Whose the states are that `shop` leaves in a run."""
     return Owner(run_id, shop.shop_id, dialogues_digest(shop))
+
+
+def joint_digest(owners: Sequence[Owner]) -> str:
+    """SHA-256 over the dialogues of all shops of a run, in their order."""
+    named = "\n".join(f"{owner.shop_id}\x1f{owner.dialogues_sha256}" for owner in owners)
+    return hashlib.sha256(named.encode("utf-8", "replace")).hexdigest()
 
 
 def dialogues_digest(shop: Shop) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 from ecc_fed.core.aggregation import AggregateReport, AggregatorState
 from ecc_fed.core.errors import EccError
 from ecc_fed.core.records import AdapterState, EgressEntry, EvaluationReport
 from ecc_fed.evolution.shop_state import adapter_digest
 
+T = TypeVar("T")
 Phase = Literal["base", "train", "final"]
 
 
@@ -99,9 +100,28 @@ class Evaluation:
     traffic: tuple[EgressEntry, ...] = ()
 
 
+def _ordered(rows: Mapping[str, T], places: Mapping[str, int]) -> dict[str, T]:
+    return dict(sorted(rows.items(), key=lambda row: places[row[0]]))
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A run as far as it has come: with the shops' states, all that it needs to go on."""
+
+    state: ServerState
+    base: Evaluation = field(default_factory=Evaluation)
+    rounds: tuple[RoundRecord, ...] = ()
+
+    def in_order(self, shop_ids: Iterable[str]) -> Checkpoint:
+        """With the shops in the run's order, which JSON does not keep."""
+        places = {shop_id: place for place, shop_id in enumerate(shop_ids)}
+        base = replace(self.base, shops=_ordered(self.base.shops, places))
+        return replace(self, base=base, rounds=tuple(replace(r, shops=_ordered(r.shops, places)) for r in self.rounds))
+
+
 @dataclass(frozen=True, slots=True)
 class FederationResult:
-    """A whole run, or its rest where it was resumed. Every shop's own adapter stays with the shop."""
+    """A whole run, what was done before it was resumed included. Every shop's own adapter stays with the shop."""
 
     state: ServerState
     base: Evaluation

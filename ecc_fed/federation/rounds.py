@@ -19,6 +19,7 @@ from ecc_fed.core.records import EgressEntry
 from ecc_fed.federation.flower.strategy import AdapterStrategy, Outcome
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import (
+    Checkpoint,
     Evaluation,
     FederationError,
     FederationResult,
@@ -32,6 +33,8 @@ from ecc_fed.federation.wire import records
 from ecc_fed.federation.wire.checks import shown
 from ecc_fed.federation.wire.receiving import sort_replies
 
+# Called with all that is needed to go on from there.
+OnCheckpoint = Callable[[Checkpoint], None]
 # Called after every round with what is needed to go on from there, and the round's record.
 OnRoundEnd = Callable[[ServerState, RoundRecord], None]
 
@@ -134,7 +137,12 @@ def _evaluate(server: Server, strategy: AdapterStrategy, phase: Literal["base", 
 
 
 def run_rounds(
-    server: Server, plan: FederationPlan, *, resume: ServerState | None = None, on_round_end: OnRoundEnd | None = None
+    server: Server,
+    plan: FederationPlan,
+    *,
+    resume: Checkpoint | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
+    on_round_end: OnRoundEnd | None = None,
 ) -> FederationResult:
     """Runs an arm from its start, or on from `resume`, to the final evaluation.
 
@@ -144,8 +152,8 @@ def run_rounds(
     Args:
         server: the grid and its shops.
         plan: arm, aggregator and transforms.
-        resume: the state after the last finished round, from `on_round_end`. The base is not
-            evaluated again once a round is finished.
+        resume: the last checkpoint; what was done before it is not done again, and stands in the result.
+        on_checkpoint: called after the base's evaluation and after every round.
         on_round_end: called after every round.
 
     Raises:
@@ -154,14 +162,21 @@ def run_rounds(
     """
     if not server.shops:
         raise FederationError("There is no shop to run: the corpus gave none, or no node answered.")
-    strategy = AdapterStrategy(plan, server.shops, resume)
-    base = Evaluation()
-    if plan.arm.evaluates_base and strategy.state.server_round == 0:
+    strategy = AdapterStrategy(plan, server.shops, None if resume is None else resume.state)
+    done = Checkpoint(strategy.state) if resume is None else resume.in_order(server.shops.values())
+    base, rounds = done.base, list(done.rounds)
+
+    def reached() -> None:
+        if on_checkpoint is not None:
+            on_checkpoint(Checkpoint(strategy.state, base, tuple(rounds)))
+
+    if resume is None and plan.arm.evaluates_base:
         base = _evaluate(server, strategy, "base")
-    rounds = []
+        reached()
     for server_round in range(strategy.state.server_round + 1, plan.arm.server_rounds + 1):
         record = _train_round(server, strategy, server_round)
         rounds.append(record)
+        reached()
         if on_round_end is not None:
             on_round_end(strategy.state, record)
     return FederationResult(strategy.state, base, tuple(rounds), _evaluate(server, strategy, "final"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ecc_fed.federation.plan import FederationPlan
-from ecc_fed.federation.results import FederationResult, ServerState
-from ecc_fed.federation.rounds import OnRoundEnd, Server, run_rounds
+from ecc_fed.federation.results import Checkpoint, FederationResult
+from ecc_fed.federation.rounds import OnCheckpoint, OnRoundEnd, Server, run_rounds
 from ecc_fed.hosts.grid import HostGrid, Progress
 from ecc_fed.hosts.jobs import DeviceFactory, Hosts
 from ecc_fed.hosts.reports import HostReport
@@ -23,10 +23,11 @@ def run_federation(
     device_factory: DeviceFactory,
     hosts: Hosts,
     *,
-    resume: ServerState | None = None,
+    resume: Checkpoint | None = None,
     settings: HostSettings = MEASURED,
     on_open: OnOpen | None = None,
     on_progress: Progress | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
     on_round_end: OnRoundEnd | None = None,
 ) -> FederationResult:
     """One run of an arm over `shop_ids` on `hosts`.
@@ -36,11 +37,12 @@ def run_federation(
         shop_ids: all shops of the run; their order is the order of every sum.
         device_factory: builds the device of the shops it is given, inside a host; picklable.
         hosts: `ray_hosts(...)`, or `InProcessHosts()` for a run without Ray.
-        resume: goes on after this state instead of from the start.
+        resume: goes on from this checkpoint instead of from the start.
         settings: what every host may use.
         on_open: called once the hosts are ready, with their reports.
         on_progress: called as each shop finishes: phase, server_round, shop_id, seconds.
-        on_round_end: called after each round with the state to resume from, and the round's record.
+        on_checkpoint: called with all that is needed to go on, after the base's evaluation and after each round.
+        on_round_end: called after each round with the server's state and the round's record.
 
     Raises:
         EccError: what `device_factory` raised.
@@ -54,4 +56,4 @@ def run_federation(
         on_open(hosts.reports())
     grid = HostGrid(hosts, shop_ids, on_progress)
     server = Server(grid, grid.shops, own_hosts=True)
-    return run_rounds(server, plan, resume=resume, on_round_end=on_round_end)
+    return run_rounds(server, plan, resume=resume, on_checkpoint=on_checkpoint, on_round_end=on_round_end)

@@ -30,7 +30,7 @@ from ecc_fed.evolution.downlink import received
 from ecc_fed.evolution.owner import owner_of
 from ecc_fed.evolution.review.session import Review
 from ecc_fed.evolution.shop_state import ShopState, newest_state
-from ecc_fed.federation.aggregation.state_files import load_state
+from ecc_fed.federation.checkpoint import load_checkpoint
 from ecc_fed.models.folder import find_folder
 
 _END_BYTES = 1 << 20
@@ -102,10 +102,10 @@ def end_state(run: FinishedRun, shop: Shop, fresh: AdapterState) -> tuple[ShopSt
             dialogues_sha256=owner.dialogues_sha256,
         )
         return untrained, None
-    if not run.directory.aggregator.is_file() or shop.shop_id in run.info.shops_on_their_own:
+    found, plan = load_checkpoint(run.directory.server, run.info.run_id), build_plan(run.config)
+    if found is None or not plan.federated or shop.shop_id in run.info.shops_on_their_own:
         return state, state.adapter
-    server = load_state(run.directory.aggregator)
-    return state, received(state.adapter, build_plan(run.config).aggregator.downlink(server, shop.shop_id))
+    return state, received(state.adapter, plan.aggregator.downlink(found[0].state.aggregator, shop.shop_id))
 
 
 def fingerprint(path: str) -> str:

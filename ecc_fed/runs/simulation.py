@@ -14,8 +14,9 @@ from ecc_fed.core.rows import Reading, write_record, write_rows
 from ecc_fed.core.run_claim import new_run_id
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
-from ecc_fed.evolution.owner import owner_of
-from ecc_fed.federation.aggregation.state_files import save_state
+from ecc_fed.evolution.owner import joint_digest, owner_of
+from ecc_fed.federation.checkpoint import load_checkpoint, save_checkpoint
+from ecc_fed.federation.results import Checkpoint
 from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.runs.attribution import values_of_shops
 from ecc_fed.runs.collect import collect
@@ -49,6 +50,8 @@ def simulate(
 ) -> None:
     """Runs an arm and leaves its files in `directory`; `run.json` comes last and marks a finished run.
 
+    A run that was stopped goes on from its last finished round, and ends equal to one that never was.
+
     Args:
         config: the run.
         directory: where its files go.
@@ -60,15 +63,30 @@ def simulate(
         EccError: the user's mistake, or a run that cannot go on.
     """
     started = time.perf_counter()
-    probed = probe_teacher(config)
     run_id = run_id or new_run_id()
+    before = load_checkpoint(directory.server, run_id)
+    probed = probe_teacher(config)
+    asked_before = probed.entries if before is None else before[1].asked_before
     on_progress("reading the corpus", 0, 1)
     shops, truth, reading = read_corpus(config)
     shop_ids = [shop.shop_id for shop in shops]
     read_warm_start(config, shops)  # a bad file is refused before any model is loaded
     plan = build_plan(config)
-    stages = Stages(on_progress, len(shops), plan.arm.server_rounds)
+    owners = [owner_of(shop, run_id) for shop in shops]
+    dialogues = joint_digest(owners)
+    if before is not None and before[1].dialogues_sha256 != dialogues:
+        raise CorpusError(
+            f"{directory.root}: the corpus is not what it was when the run started, so the run cannot go on. Bring "
+            "back its files, or start the run again in another folder."
+        )
+    seconds_before = 0.0 if before is None else before[1].seconds
+    stages = Stages(on_progress, len(shops), plan.arm.server_rounds, before and before[0].state.server_round)
     stages.loading()
+
+    def keep(checkpoint: Checkpoint) -> None:
+        seconds = seconds_before + time.perf_counter() - started
+        save_checkpoint(directory.server, checkpoint, run_id, dialogues, seconds, asked_before)
+
     result = run_federation(
         plan,
         shop_ids,
@@ -77,14 +95,13 @@ def simulate(
         settings=config.runtime,
         on_open=stages.hosts_ready,
         on_progress=stages.shop_done,
+        resume=before and before[0],
+        on_checkpoint=keep,
     )
-    owners = [owner_of(shop, run_id) for shop in shops]
-    collected = collect(directory, owners, (*probed.entries, *result.traffic), values_of_shops(truth))
+    collected = collect(directory, owners, (*asked_before, *result.traffic), values_of_shops(truth))
     write_rows(directory.updates, update_rows(result.rounds))
-    if plan.federated:
-        save_state(directory.aggregator, result.state.aggregator)
     if result.state.aggregate is not None:
         adapter_writer(config)(directory.aggregate, result.state.aggregate)
-    seconds = time.perf_counter() - started
+    seconds = seconds_before + time.perf_counter() - started
     told = run_info(run_id, config, shops, plan, result, hosts.reports(), collected, seconds, reading)
     write_record(directory.run, told)

@@ -20,7 +20,8 @@ from ecc_fed.core.records import Shop
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl, write_json, write_text
 from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.evolution.shop_state import load_state
-from ecc_fed.federation.aggregation.state_files import save_state
+from ecc_fed.federation.checkpoint import save_checkpoint
+from ecc_fed.federation.results import Checkpoint, ServerState
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.runs.finished_run import FinishedRun, end_state, open_review, open_run
 from ecc_fed.runs.simulation import simulate
@@ -97,7 +98,9 @@ def test_a_shop_answers_with_what_it_is_sent_and_with_its_own_rest(finished: Pat
     shutil.copytree(opened.directory.shop(SHOP), RunDirectory(tmp_path).shop(SHOP))
     aggregate = load_adapter(finished / "server" / "adapter")[0]
     sent = {name: tensor for name, tensor in aggregate.items() if ".lora_A." in name}
-    save_state(RunDirectory(tmp_path).aggregator, AggregatorState(sent))
+    save_checkpoint(
+        RunDirectory(tmp_path).server, Checkpoint(ServerState(1, AggregatorState(sent))), opened.info.run_id
+    )
     config = replace(opened.config, strategy={"_target_": "tests.federation.toys.OnlyA"})
     shop = build_corpus(opened.config).shop(SHOP)
     state, answering = end_state(FinishedRun(RunDirectory(tmp_path), opened.info, config), shop, {})

@@ -33,6 +33,7 @@ from ecc_fed.corpus.formats.files import FileCorpus
 from ecc_fed.evolution.evaluation_files import EvaluationRecord
 from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import StateRecord
+from ecc_fed.federation.checkpoint import CheckpointRecord
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.jobs import DeviceFactory, Hosts
 from ecc_fed.hosts.settings import HostSettings
@@ -145,6 +146,7 @@ KINDS = {
     "state.json": StateRecord,
     "updates.jsonl": UpdateRow,
     "run.json": RunInfo,
+    "server.json": CheckpointRecord,
 }
 
 

@@ -16,7 +16,7 @@ from ecc_fed.federation.arms import Personalized
 from ecc_fed.federation.flower.strategy import AdapterStrategy, Outcome
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.plan import FederationPlan
-from ecc_fed.federation.results import FederationResult, ServerState
+from ecc_fed.federation.results import Checkpoint, FederationResult, ServerState
 from ecc_fed.federation.wire import arrays, records
 from ecc_fed.federation.wire import replies as wire_replies
 from ecc_fed.federation.wire.replies import evaluate_reply, train_reply
@@ -262,7 +262,7 @@ def test_a_run_goes_on_from_a_saved_state_as_if_never_stopped(tmp_path, stop_aft
 
     with pytest.raises(KeyboardInterrupt):
         run(plan, ["a", "bb"], stopped, on_round_end=stop)
-    resume = ServerState(stop_after, load_state(tmp_path / "state.safetensors"))
+    resume = Checkpoint(ServerState(stop_after, load_state(tmp_path / "state.safetensors")))
     resumed = run(plan, ["a", "bb"], stopped, resume=resume)
     assert same(resumed.state.aggregate, expected.state.aggregate)
     assert same(resumed.state.aggregator.tensors, expected.state.aggregator.tensors)

@@ -1,0 +1,76 @@
+"""Whether two run folders hold the same run, but for times: `python -m experiments.reliability.equal A B`.
+
+Compared are all files, bit for bit where they hold tensors or text, by value where they hold JSON. Left out is
+what differs between any two runs: seconds, the run's id, and what hosts and machine took.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+# Claims, locks and logs; digests follow what they are of; the page shows seconds.
+_OWN = {"claim.json", ".lock", ".hosts.lock", "run.log", "digests.json", "report.html"}
+_KEYS = {"run_id", "created"}
+# Of `runtime`, the one figure that is no machine's.
+_RUNTIME = "client_steps"
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        kept = {key: each for key, each in value.items() if key not in _KEYS and not key.endswith("seconds")}
+        if isinstance(kept.get("runtime"), Mapping):
+            kept["runtime"] = {_RUNTIME: kept["runtime"].get(_RUNTIME)}
+        return {key: _timeless(each) for key, each in kept.items()}
+    return [_timeless(each) for each in value] if isinstance(value, list) else value
+
+
+def _content(path: Path) -> Any:
+    if path.suffix == ".json":
+        return _timeless(json.loads(path.read_bytes()))
+    if path.suffix == ".jsonl":
+        return [_timeless(json.loads(line)) for line in path.read_bytes().split(b"\n") if line]
+    return path.read_bytes()
+
+
+def _files(root: Path) -> dict[str, Path]:
+    return {
+        path.relative_to(root).as_posix(): path
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name not in _OWN
+    }
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """What tells two run folders apart, a line for each file; none if they hold the same run."""
+    return list(_differences(_files(first), _files(second)))
+
+
+def _differences(first: dict[str, Path], second: dict[str, Path]) -> Iterator[str]:
+    for name in sorted({*first, *second}):
+        if name not in first or name not in second:
+            yield f"{name} is in the {'first' if name in first else 'second'} alone"
+            continue
+        contents = [_content(files[name]) for files in (first, second)]
+        if contents[0] == contents[1]:
+            continue
+        if not isinstance(contents[0], list):
+            yield f"{name} differs: {contents[0]!r:.500} and {contents[1]!r:.500}"
+            continue
+        lengths = [len(content) for content in contents]
+        unequal = [number for number, rows in enumerate(zip(*contents, strict=False), start=1) if rows[0] != rows[1]]
+        yield f"{name} differs: {lengths[0]} and {lengths[1]} rows; rows {unequal[:5]}"
+
+
+def main() -> int:
+    """Prints what differs; returns 1 if anything does."""
+    found = differences(Path(sys.argv[1]), Path(sys.argv[2]))
+    print("\n".join(found) or "equal")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""A run that was killed, anywhere, goes on and ends equal to one that never was."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ecc_fed.assembly import build
+from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.errors import CorpusError
+from ecc_fed.core.rows import read_run_info
+from ecc_fed.core.run_directory import RunDirectory, read_json
+from ecc_fed.evolution.settings import Services
+from ecc_fed.hosts.in_process import InProcessHosts
+from ecc_fed.reporting.summary import write_summary
+from ecc_fed.runs.run_folder import new_run, resumed_run
+from ecc_fed.runs.simulation import simulate
+from experiments.reliability.equal import differences
+from tests.evolution import fakes
+
+SMALL = [
+    "corpus.num_shops=3",
+    "corpus.pairs_per_shop=16",
+    "corpus.test_pairs_per_shop=2",
+    "evolution.server_rounds=3",
+    "finetune.steps=2",
+]
+ARMS = {"local": [], "aggregated": ["arm=aggregated"], "personalized": ["arm=personalized", "arm.personal_rounds=1"]}
+
+
+@pytest.fixture(autouse=True)
+def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    def services(config: RunConfig, budget_share: float = 1.0) -> Services:
+        return replace(fakes.services(), end_model=fakes.CountingModel())
+
+    monkeypatch.setattr(build, "build_services", services)
+    monkeypatch.setattr(build, "adapter_writer", lambda config: fakes.write_adapter)
+    monkeypatch.setattr("ecc_fed.runs.simulation.adapter_writer", lambda config: fakes.write_adapter)
+
+
+def start(root: Path, *overrides: str) -> None:
+    composed = compose_run([*SMALL, *overrides])
+    directory = RunDirectory(root)
+    with new_run(directory, to_yaml(composed), "x") as run_id:
+        simulate(to_run_config(composed), directory, InProcessHosts(), lambda *_: None, run_id)
+        write_summary(root)
+
+
+def go_on(root: Path, *overrides: str) -> None:
+    composed = compose_run([*SMALL, *overrides])
+    directory = RunDirectory(root)
+    with resumed_run(directory, to_yaml(composed)) as run_id:
+        if not directory.run.is_file():
+            simulate(to_run_config(composed), directory, InProcessHosts(), lambda *_: None, run_id)
+        write_summary(root)
+
+
+def killed(root: Path, at: int, *overrides: str) -> int:
+    """Starts a run in a process of its own that dies at its rename number `at`; returns how many there were.
+
+    Everything that is kept is written aside and renamed, so between two renames lies every state that a kill can leave.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        renames = 0
+        originals = {name: getattr(Path, name) for name in ("rename", "replace")}
+
+        def counted(name: str):
+            def move(self: Path, target: Path) -> Path:
+                nonlocal renames
+                renames += 1
+                if renames == at:
+                    os._exit(9)
+                return originals[name](self, target)
+
+            return move
+
+        for name in originals:
+            setattr(Path, name, counted(name))
+        try:
+            start(root, *overrides)
+            os.write(writer, str(renames).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return int(told or -1)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_run_that_was_killed_anywhere_ends_equal_to_one_never_stopped(tmp_path: Path, arm: str) -> None:
+    whole = tmp_path / "whole"
+    renames = killed(whole, -1, *ARMS[arm])
+    assert renames > 100
+    points = random.Random(arm).sample(range(2, renames + 1), 12)
+    for point in sorted({*points, renames - 1, renames}):
+        root = tmp_path / str(point)
+        assert killed(root, point, *ARMS[arm]) == -1
+        go_on(root, *ARMS[arm])
+        assert differences(whole, root) == [], f"killed at rename {point} of {renames}"
+        assert not list(root.rglob("*.partial"))
+
+
+def test_what_differs_is_found(tmp_path: Path) -> None:
+    start(tmp_path / "a", "arm=none")
+    start(tmp_path / "b", "arm=none", "seed=1")
+    found = differences(tmp_path / "a", tmp_path / "b")
+    assert any(line.startswith("samples.jsonl differs") for line in found)
+    assert differences(tmp_path / "a", tmp_path / "a") == []
+    (tmp_path / "b" / "samples.jsonl").unlink()
+    assert "samples.jsonl is in the first alone" in differences(tmp_path / "a", tmp_path / "b")
+
+
+def stop_in_round(root: Path, server_round: int, *overrides: str) -> None:
+    """Stopped by whoever waits, once the first shop of a round has answered."""
+    composed = compose_run([*SMALL, *overrides])
+    directory = RunDirectory(root)
+
+    def on_progress(stage: str, done: int, total: int) -> None:
+        if stage.startswith(f"round {server_round} of"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), new_run(directory, to_yaml(composed), "x") as run_id:
+        simulate(to_run_config(composed), directory, InProcessHosts(), on_progress, run_id)
+
+
+def test_the_seconds_of_all_parts_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_in_round(tmp_path, 3)
+    record = read_json(tmp_path / "server" / "round_0002" / "server.json")
+    assert record["seconds"] > 0
+    clock = iter(range(1000, 10**6, 1000))
+    monkeypatch.setattr("ecc_fed.runs.simulation.time.perf_counter", lambda: float(next(clock)))
+    go_on(tmp_path)
+    info = read_run_info(RunDirectory(tmp_path).run)
+    assert (info.runtime.wall_seconds - record["seconds"]) % 1000 == pytest.approx(0, abs=1e-6)
+    assert [row.server_round for row in info.aggregation] == []
+
+
+def test_another_corpus_is_refused_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_in_round(tmp_path, 2)
+    original = build.build_corpus
+
+    def other(config: RunConfig) -> object:
+        return original(replace(config, corpus={**config.corpus, "pairs_per_shop": 17}))
+
+    monkeypatch.setattr("ecc_fed.runs.simulation.build_corpus", other)
+    with pytest.raises(CorpusError, match="the corpus is not what it was when the run started"):
+        go_on(tmp_path)
+
+
+def test_a_damaged_shop_costs_that_shop_alone(tmp_path: Path) -> None:
+    stop_in_round(tmp_path, 3)
+    for path in (tmp_path / "shops" / "shop_0001").glob("round_*/state.json"):
+        path.write_text(path.read_text(encoding="utf-8").replace('"served"', '"sorved"'), encoding="utf-8")
+    go_on(tmp_path)
+    info = read_run_info(RunDirectory(tmp_path).run)
+    assert {failure.shop_id for failure in info.failures} == {"shop_0001"}
+    assert "its SHA-256 is another" in info.failures[0].reason
+    samples = (tmp_path / "samples.jsonl").read_text(encoding="utf-8")
+    assert samples.count('"shop_0001"') == 2 and samples.count('"shop_0000"') == 4
+
+
+@pytest.mark.slow
+def test_a_real_run_killed_by_the_system_goes_on(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "ecc_fed.cli.main", "run"]
+    given = [
+        "arm=aggregated",
+        "corpus.num_shops=2",
+        "corpus.pairs_per_shop=24",
+        "corpus.test_pairs_per_shop=4",
+        "evolution.server_rounds=3",
+        "finetune.steps=2",
+        "decoding.max_new_tokens=8",
+    ]
+    subprocess.run([*program, *given, f"hydra.run.dir={tmp_path / 'whole'}"], check=True, capture_output=True)
+    root = tmp_path / "killed"
+    with subprocess.Popen([*program, *given, f"hydra.run.dir={root}"], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list(root.glob("server/round_0001")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (root / "run.json").exists()
+    done = subprocess.run([*program, "--resume", str(root)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert differences(tmp_path / "whole", root) == []
+    again = subprocess.run([*program, "--resume", str(root)], capture_output=True, text=True)
+    assert again.returncode == 0 and "nothing is left to do" in " ".join(again.stderr.split())
