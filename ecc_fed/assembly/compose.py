@@ -87,7 +87,7 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Di
     """
     try:
         return _compose(overrides, config_dirs)
-    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+    except Exception as error:  # whatever Hydra happens upon in overrides that it does not expect
         raise _explain(error, overrides, config_dirs) from error
 
 
@@ -115,7 +115,7 @@ def check_hydra(overrides: Sequence[str], config_dirs: Sequence[str] = (), allow
     """
     try:
         hydra = _compose(overrides, config_dirs, hydra=True).hydra
-    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+    except Exception as error:  # whatever Hydra happens upon in overrides that it does not expect
         raise _explain(error, overrides, config_dirs) from error
     check_hydra_node(cast(Mapping[str, Any], OmegaConf.to_container(hydra, resolve=False)), allowed)
 
@@ -132,10 +132,10 @@ def to_run_config(composed: DictConfig, allowed: Sequence[str] = ()) -> RunConfi
             there itself, or an arm, strategy and transforms that do not go together.
     """
     check_secrets(OmegaConf.to_container(composed, resolve=False))
-    missing = sorted(OmegaConf.missing_keys(composed))
-    if missing:
-        raise ConfigError(f"{missing[0]} has no value. Set {missing[0]}=VALUE.")
     try:
+        missing = sorted(OmegaConf.missing_keys(composed))
+        if missing:
+            raise ConfigError(f"{missing[0]} has no value. Set {missing[0]}=VALUE.")
         values = OmegaConf.to_container(composed, resolve=True)
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)

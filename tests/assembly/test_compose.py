@@ -136,3 +136,18 @@ def test_a_config_of_somebody_elses_cannot_grow(text: str, tmp_path: Path) -> No
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match="cannot be read as the config of a run"):
         load_config(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["+update=[1,2]"],
+        ["study.variants=${seed:1}"],
+        ["strategy.weights=${oc.decode:'['}"],
+        [f"+redaction={'x' * 5000}"],
+        ["seed=${seed}"],
+    ],
+)
+def test_what_hydra_does_not_expect_is_one_message_too(given: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        to_run_config(compose_run(given))

@@ -40,6 +40,10 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         (["corpus", "--pairs", "many"], "--pairs many: give a number"),
         (["report", "nowhere"], "nowhere"),
         (["report"], "run"),
+        (
+            ["run", "+hydra.callbacks.mine={_target_:os.system}"],
+            "mine._target_=os.system is none of Hydra's",
+        ),
         *[
             ([*command, "teacher=gemini", f"{name}=sk-abcdefghijklmnop"], f"{name.lstrip('+')} ")
             for command in (["run"], ["study", "quickstart"], ["corpus"], ["distill", "--yes"])

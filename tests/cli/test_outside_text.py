@@ -10,9 +10,11 @@ import pytest
 
 from ecc_fed.cli.chat import Chat
 from ecc_fed.cli.console import TextConsole
+from ecc_fed.cli.corpus import _shop_table
 from ecc_fed.cli.main import main
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.outside_text import MOST_CHARACTERS
+from ecc_fed.core.records import Shop
 from ecc_fed.core.rows import FailureRow
 from ecc_fed.reporting.report import report
 from tests.reporting.conftest import write_run
@@ -69,6 +71,12 @@ def test_a_report_on_hostile_names(tmp_path: Path) -> None:
     assert len(table.splitlines()) == 2 + 5
     rows = list(csv.reader(io.StringIO((tmp_path / "arms.csv").read_text())))
     assert {row[0] for row in rows[1:]} == {"'=SUM(A1)", SEEN, "'-1+1", "'@x", "'\\u0009x"}
+
+
+def test_a_hostile_shop_of_a_users_own_corpus() -> None:
+    out = io.StringIO()
+    TextConsole(file=out, width=600).print(_shop_table([Shop(HOSTILE, (), (), (), HOSTILE)]))
+    assert _shown(out.getvalue()).count("店[red]r[/red][/x]") == 2
 
 
 def test_progress_of_a_hostile_name() -> None:
