@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from ecc_fed.assembly.federation import build_arm, build_plan, build_transforms
-from ecc_fed.assembly.flower import config_from_run_config
+from ecc_fed.assembly.flower import ELSEWHERE, config_from_run_config, config_text, run_directory
+from ecc_fed.assembly.same_config import config_digest
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.errors import ConfigError
@@ -27,6 +28,7 @@ from ecc_fed.core.protocols import (
     Teacher,
 )
 from ecc_fed.core.records import PseudoLabel, Shop
+from ecc_fed.core.run_claim import accept_claim
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
@@ -259,7 +261,9 @@ def build_devices(
     )
 
 
-def device_from_run_config(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> ShopDevices:
+def device_from_run_config(
+    run_config: Mapping[str, Any], node_config: Mapping[str, Any], run_id: str = ""
+) -> ShopDevices:
     """The device of one node under Flower's own engines (`flwr run`, SuperNodes): one shop, and its data alone.
 
     A corpus that lies in a file is read whole, to tell which dialogues are the shop's; the rest is let go.
@@ -267,13 +271,18 @@ def device_from_run_config(run_config: Mapping[str, Any], node_config: Mapping[s
     Args:
         run_config: Flower's, as in `flower_overrides`; `run-dir` is the folder for the shops' states.
         node_config: names the shop, as `shop_of` says.
+        run_id: the run's; empty leaves the folder unclaimed.
 
     Raises:
         ConfigError: the overrides do not compose, or the node's config names no shop of the corpus.
+        UserError: the folder is another run's.
     """
     config = config_from_run_config(run_config)
     corpus = build_corpus(config)
     shop_ids = corpus.shop_ids()
     shop_id = shop_of(node_config, shop_ids)
-    directory = RunDirectory(Path(str(run_config.get("run-dir") or "runs/flower")).absolute())
-    return build_devices(config, [corpus.shop(shop_id)], {shop_id: corpus.truth(shop_id)}, directory, len(shop_ids))
+    directory = run_directory(run_config)
+    if run_id:
+        accept_claim(directory, run_id, config_digest(config_text(run_config)), ELSEWHERE)
+    truth = {shop_id: corpus.truth(shop_id)}
+    return build_devices(config, [corpus.shop(shop_id)], truth, directory, len(shop_ids), run_id)

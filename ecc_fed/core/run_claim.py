@@ -175,12 +175,18 @@ def accept_claim(directory: RunDirectory, run_id: str, config_sha256: str, elsew
     Raises:
         UserError: it is another run's, or something else lies there.
     """
-    claim = read_claim(directory)
-    if claim is None:
-        refuse_taken(directory, elsewhere)
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        write_record(directory.claim, Claim(SCHEMA, run_id, config_sha256, created))
-    elif claim.run_id != run_id:
+    try:
+        claim = read_claim(directory)
+        if claim is None:
+            refuse_taken(directory, elsewhere)
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            claim = Claim(SCHEMA, run_id, config_sha256, created)
+            write_record(directory.claim, claim)
+    except UserError:
+        claim = read_claim(directory)  # another process of the run may have been quicker
+        if claim is None:
+            raise
+    if claim.run_id != run_id:
         raise UserError(
             f"{directory.root} belongs to run {claim.run_id}, and this is run {run_id}: choose another folder with "
             f"{elsewhere}, or go on with that run."

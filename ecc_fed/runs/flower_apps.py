@@ -6,23 +6,27 @@ Composed here, from the run config and the corpus; the only names that `pyprojec
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 
 from flwr.app import Context
 
 from ecc_fed.assembly.build import device_from_run_config, plan_without_base
-from ecc_fed.assembly.flower import config_from_run_config
+from ecc_fed.assembly.flower import ELSEWHERE, config_from_run_config, config_text, run_directory, run_id_of
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Device
+from ecc_fed.federation.checkpoint import load_checkpoint, save_checkpoint
 from ecc_fed.federation.flower.client_app import client_app
-from ecc_fed.federation.flower.server_app import server_app
+from ecc_fed.federation.flower.server_app import ServerFolder, server_app
 from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.runs.run_folder import new_run, resumed_run
 
 
 @cache
-def _device(run_config: str, node_config: str) -> Device:
+def _device(run_config: str, node_config: str, run_id: str) -> Device:
     """Built once for each node of this process, and kept: it knows what is left of its budget."""
-    return device_from_run_config(json.loads(run_config), json.loads(node_config))
+    return device_from_run_config(json.loads(run_config), json.loads(node_config), run_id)
 
 
 def device_of(context: Context) -> tuple[Device, str]:
@@ -30,11 +34,12 @@ def device_of(context: Context) -> tuple[Device, str]:
 
     Raises:
         ConfigError: the run config does not compose, or the node's config names no shop of the corpus.
+        UserError: `run-dir` is the folder of another run.
     """
     run_config, node_config = (
         json.dumps(dict(each), sort_keys=True) for each in (context.run_config, context.node_config)
     )
-    device = _device(run_config, node_config)
+    device = _device(run_config, node_config, run_id_of(context.run_config, context.run_id))
     return device, device.shop_ids[0]
 
 
@@ -48,6 +53,28 @@ def plan_of(run_config: Mapping[str, object]) -> FederationPlan:
     return plan_without_base(config_from_run_config(run_config))
 
 
+@contextmanager
+def folder_of(context: Context) -> Iterator[ServerFolder]:
+    """The server's part of `run-dir`: of Flower's run, or of the one that it goes on with by `resume`.
+
+    Raises:
+        UserError: the folder is another run's, or the run had another config.
+    """
+    run_config = context.run_config
+    directory, run_id = run_directory(run_config), run_id_of(run_config, context.run_id)
+    config = config_text(run_config)
+    resumes = bool(run_config.get("resume"))
+    opened = resumed_run(directory, config) if resumes else new_run(directory, config, ELSEWHERE, run_id)
+    with opened as found:
+        if found != run_id:
+            raise ConfigError(f"resume={run_id}: {directory.root} belongs to run {found}.")
+        before = load_checkpoint(directory.server, run_id)
+        yield ServerFolder(
+            None if before is None else before[0],
+            lambda checkpoint: save_checkpoint(directory.server, checkpoint, run_id),
+        )
+
+
 # Flower looks for an assignment of these names.
 client = client_app(device_of)
-server = server_app(plan_of)
+server = server_app(plan_of, folder_of)

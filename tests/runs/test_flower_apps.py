@@ -3,6 +3,7 @@
 import pkgutil
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,17 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.supercore.object_ref import validate
 
-from ecc_fed.core.errors import ConfigError
+from ecc_fed.assembly import build
+from ecc_fed.core.errors import ConfigError, UserError
+from ecc_fed.core.run_claim import read_claim
+from ecc_fed.core.run_directory import RunDirectory, read_json
 from ecc_fed.federation.flower.nodes import shop_of
+from ecc_fed.federation.flower.server_app import ServerFolder, server_app
+from ecc_fed.federation.results import Checkpoint
+from ecc_fed.hosts.grid import HostGrid
+from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.runs import flower_apps
-from tests.federation.fakes import FakeDevice
+from tests.federation.fakes import SHAPES, FakeDevice, personalized
 
 ROOT = Path(__file__).parents[2]
 FLOWER = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["flwr"]["app"]
@@ -40,11 +48,11 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """What devices are built from, without any model."""
     calls: list[Any] = []
 
-    def build(run_config: dict[str, Any], node_config: dict[str, Any]) -> FakeDevice:
+    def made(run_config: dict[str, Any], node_config: dict[str, Any], run_id: str) -> FakeDevice:
         calls.append((run_config, node_config))
         return FakeDevice((shop_of(node_config, ("a", "b", "c")),))
 
-    monkeypatch.setattr(flower_apps, "device_from_run_config", build)
+    monkeypatch.setattr(flower_apps, "device_from_run_config", made)
     flower_apps._device.cache_clear()
     yield calls
     flower_apps._device.cache_clear()
@@ -74,3 +82,61 @@ def test_nodes_of_one_process_have_a_device_each_built_once(built: list[Any]) ->
 def test_a_node_without_a_shop_says_why(built: list[Any]) -> None:
     with pytest.raises(ConfigError, match="partition-id=3, but the corpus has 3 shops"):
         flower_apps.device_of(context({"partition-id": 3}))
+
+
+class Stopped(Exception):
+    """Somebody has ended the server."""
+
+
+def serve(root: Path, run_id: int, device: FakeDevice, stop_after: int | None = None, **run_config: Any) -> dict:
+    """A server's run over two shops, which outlive it; what it wrote at its end."""
+
+    @contextmanager
+    def folder_of(context: Context) -> Iterator[ServerFolder]:
+        with flower_apps.folder_of(context) as folder:
+
+            def keep(checkpoint: Checkpoint) -> None:
+                folder.keep(checkpoint)
+                if checkpoint.state.server_round == stop_after:
+                    raise Stopped
+
+            yield ServerFolder(folder.resume, keep)
+
+    hosts = InProcessHosts()
+    hosts.open(["a", "b"], lambda _: device)
+    given = {"num-shops": 2, "run-dir": str(root / "run"), "result-path": str(root / "result.json"), **run_config}
+    app = server_app(lambda _: personalized(3, 1).expecting(SHAPES), folder_of)
+    app(HostGrid(hosts, ["a", "b"]), Context(run_id, 0, {}, RecordDict(), given))
+    found = read_json(root / "result.json")
+    for record in found["rounds"]:
+        record["seconds"] = 0.0
+    return found
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 3])
+def test_a_server_that_was_ended_goes_on_and_no_other_run_gets_its_folder(tmp_path: Path, stop_after: int) -> None:
+    expected = serve(tmp_path / "whole", 7, FakeDevice(("a", "b")))
+    device = FakeDevice(("a", "b"))
+    with pytest.raises(Stopped):
+        serve(tmp_path, 7, device, stop_after)
+    with pytest.raises(UserError, match=r'holds a run that did not end.*run-dir="FOLDER".*resume="ID"'):
+        serve(tmp_path, 8, device)
+    with pytest.raises(ConfigError, match=r"another config: seed was 0 and is 5"):
+        serve(tmp_path, 8, device, resume="7", overrides="seed=5")
+    with pytest.raises(ConfigError, match=r"resume=9: .* belongs to run 7"):
+        serve(tmp_path, 8, device, resume="9")
+    assert serve(tmp_path, 8, device, resume="7") == expected
+
+
+def test_a_node_takes_its_own_runs_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "build_devices", lambda *given: None)
+    given = {"run-dir": str(tmp_path / "run"), "overrides": "corpus.num_shops=2 corpus.pairs_per_shop=24"}
+    with flower_apps.folder_of(Context(7, 0, {}, RecordDict(), given)):
+        build.device_from_run_config(given, {"shop-id": "shop_0000"}, "7")
+        with pytest.raises(UserError, match="belongs to run 7, and this is run 8"):
+            build.device_from_run_config(given, {"shop-id": "shop_0000"}, "8")
+    elsewhere = given | {"run-dir": str(tmp_path / "own")}
+    for _ in range(2):
+        build.device_from_run_config(elsewhere, {"shop-id": "shop_0001"}, "7")
+    claim = read_claim(RunDirectory(tmp_path / "own"))
+    assert claim is not None and claim.run_id == "7"

@@ -10,7 +10,8 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
@@ -21,8 +22,8 @@ from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.run_directory import write_json
 from ecc_fed.federation.flower.one_by_one import OneByOne
 from ecc_fed.federation.plan import FederationPlan
-from ecc_fed.federation.results import FederationError, as_json
-from ecc_fed.federation.rounds import Server, run_rounds
+from ecc_fed.federation.results import Checkpoint, FederationError, as_json
+from ecc_fed.federation.rounds import OnCheckpoint, Server, run_rounds
 from ecc_fed.federation.wire import records
 from ecc_fed.federation.wire.checks import shown
 
@@ -82,11 +83,30 @@ def _shop_id(reply: Message) -> str:
     return shop_id
 
 
-def server_app(build: Callable[[Mapping[str, object]], FederationPlan]) -> ServerApp:
+@dataclass(frozen=True, slots=True)
+class ServerFolder:
+    """Where a run's server keeps its state: what it goes on from, and how it keeps what comes."""
+
+    resume: Checkpoint | None
+    keep: OnCheckpoint
+
+
+# The server's folder, held for this run while the block lasts.
+FolderOf = Callable[[Context], AbstractContextManager[ServerFolder]]
+
+
+def _keeps_nothing(context: Context) -> AbstractContextManager[ServerFolder]:
+    return nullcontext(ServerFolder(None, lambda checkpoint: None))
+
+
+def server_app(
+    build: Callable[[Mapping[str, object]], FederationPlan], folder_of: FolderOf = _keeps_nothing
+) -> ServerApp:
     """A ServerApp that runs an arm, logs its result as one JSON line, and writes it to `result-path` if that is set.
 
     Args:
         build: from Flower's run config to what the federation runs; what it raises ends the run.
+        folder_of: the run's folder on the server's side; without it the server keeps nothing.
     """
     app = ServerApp()
 
@@ -96,8 +116,11 @@ def server_app(build: Callable[[Mapping[str, object]], FederationPlan]) -> Serve
         run_config = context.run_config
         plan = build(run_config)
         timeout_seconds = float(run_config.get("reply-timeout-seconds", 3600.0))
-        shops, asked = find_shops(grid, _num_shops(run_config), timeout_seconds)
-        found = run_rounds(Server(grid, shops, timeout_seconds), plan)
+        num_shops = _num_shops(run_config)
+        with folder_of(context) as folder:
+            shops, asked = find_shops(grid, num_shops, timeout_seconds)
+            server = Server(grid, shops, timeout_seconds)
+            found = run_rounds(server, plan, resume=folder.resume, on_checkpoint=folder.keep)
         result = as_json(replace(found, base=replace(found.base, traffic=(*asked, *found.base.traffic))))
         _log.info("Result: %s", json.dumps(result, ensure_ascii=False))
         if result_path := run_config.get("result-path"):
