@@ -35,6 +35,7 @@ from ecc_fed.core.outside_text import cut
 from ecc_fed.core.run_claim import refuse_taken, reserved
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.reporting.summary import write_summary
+from ecc_fed.runs.cloud import ended
 from ecc_fed.runs.hosting import open_hosts
 from ecc_fed.runs.run_folder import new_run, resumed_run
 from ecc_fed.runs.simulation import simulate
@@ -115,7 +116,7 @@ def main(arguments: list[str]) -> int:
         directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
         try:
             with new_run(directory, to_yaml(composed), _ELSEWHERE[multirun]) as run_id:
-                _run(to_run_config(composed, allowed), directory, run_id, console)
+                codes.append(_run(to_run_config(composed, allowed), directory, run_id, console))
         except EccError as error:
             if not multirun:
                 raise _Carried(error) from error
@@ -132,7 +133,8 @@ def main(arguments: list[str]) -> int:
     return max(codes, default=0)
 
 
-def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextConsole) -> None:
+def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextConsole) -> int:
+    """The exit code: 1 for a run that is reported although it did not end well."""
     with (
         going_on(f"ecc-fed run --resume {shlex.quote(str(directory.root))}"),
         run_progress(build_arm(config).name, console) as on_progress,
@@ -141,6 +143,7 @@ def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextC
         simulate(config, directory, hosts, on_progress, run_id)
         write_summary(directory.root)
     _report(directory)
+    return ended([directory])
 
 
 def _report(directory: RunDirectory) -> None:
@@ -157,8 +160,7 @@ def _resume(directory: RunDirectory, overrides: Sequence[str], folders: Sequence
         to_run_config(composed, allowed)
     with resumed_run(directory, None if composed is None else to_yaml(composed)) as run_id:
         if not directory.run.is_file():
-            _run(load_config(directory.config, allowed=allowed), directory, run_id, console)
-            return 0
+            return _run(load_config(directory.config, allowed=allowed), directory, run_id, console)
         console.print(f"{directory.root} holds a finished run: nothing is left to do.", markup=False, highlight=False)
         if not directory.summary.is_file():
             write_summary(directory.root)

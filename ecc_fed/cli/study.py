@@ -13,6 +13,8 @@ from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.going_on import going_on
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.run_claim import reserved
+from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.runs.cloud import ended
 from ecc_fed.runs.study import plan_study, run_study, studies
 
 _HELP = """[bold]ecc-fed study NAME[/] \\[--out DIR] \\[overrides]   all arms and seeds of a study, then its report
@@ -57,4 +59,4 @@ def main(arguments: list[str]) -> int:
     report([out], console=TextConsole())
     for path in view.write(out, out) if view is not None else ():
         TextConsole().print(f"Written: {path}", markup=False, highlight=False, soft_wrap=True)
-    return 0
+    return ended([RunDirectory(path.parent) for path in out.rglob("run.json")])

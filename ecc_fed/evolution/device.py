@@ -265,7 +265,7 @@ class ShopDevices:
                 adapter = received(state.adapter, incoming)
         self._begin_calls(shop_id, phase)
         training = natural_pairs(shop, settings.evolution.human_share, self._seed)
-        rows = evaluate_pairs(
+        evaluated = evaluate_pairs(
             shop.test,
             adapter,
             phase,
@@ -277,9 +277,9 @@ class ShopDevices:
             derive_seed(self._seed, "evaluate", shop_id),
         )
         spent, egress = self._finish_calls(shop_id)
-        save_evaluation(folder, phase, server_round, owner, rows, egress, spent)
+        save_evaluation(folder, phase, server_round, owner, evaluated.rows, egress, spent, evaluated.calls)
         self.services.journal.discard(shop_id)
-        return EvaluationReport(len(rows))
+        return EvaluationReport(len(evaluated.rows))
 
     def _begin_calls(self, shop_id: str, tag: str) -> None:
         """Calls to the cloud count as the work's of this name, which may have been cut before."""

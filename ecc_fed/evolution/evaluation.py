@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sacrebleu.metrics.chrf import CHRF
 
@@ -17,7 +18,7 @@ from ecc_fed.core.records import (
     ReplyRequest,
     TeacherReply,
 )
-from ecc_fed.core.rows import FactRow, Phase, SampleRow
+from ecc_fed.core.rows import CloudCalls, FactRow, Phase, SampleRow, calls_of
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import Fact, ShopTruth, Truth
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, last
@@ -90,6 +91,14 @@ def _row(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One shop's evaluation."""
+
+    rows: tuple[SampleRow, ...]
+    calls: CloudCalls
+
+
 def evaluate_pairs(
     pairs: Sequence[Pair],
     adapter: AdapterState | None,
@@ -100,8 +109,8 @@ def evaluate_pairs(
     settings: LoopSettings,
     services: Services,
     seed: int,
-) -> list[SampleRow]:
-    """Rows of `samples.jsonl` for one shop's test pairs.
+) -> Evaluated:
+    """Rows of `samples.jsonl` for one shop's test pairs, and what they asked of the cloud.
 
     The cloud's few-shot examples are the shop's latest `training` pairs in every phase and arm, and
     the draws depend on `seed` alone, so that rows of two phases or arms are paired.
@@ -119,7 +128,7 @@ def evaluate_pairs(
         seed: the shop's evaluation seed, the same for both phases.
     """
     if not pairs:
-        return []
+        return Evaluated((), CloudCalls())
     held_out = tuple(Example(pair.prompt, pair.reply) for pair in pairs)
     likelihoods: list[Likelihood | None] = [
         *services.end_model.likelihood([LikelihoodRequest(adapter, held_out)])[0],
@@ -134,7 +143,7 @@ def evaluate_pairs(
     training_replies = frozenset(pair.reply for pair in training)
     taught = taught_values(training, truth)
     chrf = CHRF()
-    return [
+    rows = tuple(
         _row(
             pair,
             truth.get(pair.pair_id, Truth()),
@@ -151,4 +160,5 @@ def evaluate_pairs(
         for pair, reply, answer, judgement, likelihood in zip(
             pairs, replies, cloud, judgements, likelihoods, strict=True
         )
-    ]
+    )
+    return Evaluated(rows, calls_of(cloud))

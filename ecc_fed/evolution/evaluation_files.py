@@ -14,7 +14,17 @@ from pathlib import Path
 
 from ecc_fed.core.errors import DamagedState, RunDirectoryError, WriteError
 from ecc_fed.core.records import EgressEntry
-from ecc_fed.core.rows import SCHEMA, Phase, SampleRow, check_schema, decode, read_rows, write_record, write_rows
+from ecc_fed.core.rows import (
+    SCHEMA,
+    CloudCalls,
+    Phase,
+    SampleRow,
+    check_schema,
+    decode,
+    read_rows,
+    write_record,
+    write_rows,
+)
 from ecc_fed.core.run_directory import read_json
 from ecc_fed.core.whole_folder import check_digests, replacing_folder
 from ecc_fed.evolution.owner import Owner
@@ -32,6 +42,7 @@ class EvaluationRecord:
     phase: Phase
     server_round: int
     spent: Spending
+    calls: CloudCalls = CloudCalls()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class ShopEvaluation:
     server_round: int
     rows: tuple[SampleRow, ...]
     egress: tuple[EgressEntry, ...]
+    calls: CloudCalls
 
 
 def evaluation_folder(folder: Path, phase: Phase) -> Path:
@@ -56,6 +68,7 @@ def save_evaluation(
     rows: Sequence[SampleRow],
     egress: Sequence[EgressEntry],
     spent: Spending,
+    calls: CloudCalls,
 ) -> None:
     """Writes the evaluation into the shop's `folder`, in the place of an earlier one of that phase.
 
@@ -63,7 +76,9 @@ def save_evaluation(
         WriteError: the disk is full or the folder cannot be written.
     """
     final = evaluation_folder(folder, phase)
-    record = EvaluationRecord(SCHEMA, owner.run_id, owner.shop_id, owner.dialogues_sha256, phase, server_round, spent)
+    record = EvaluationRecord(
+        SCHEMA, owner.run_id, owner.shop_id, owner.dialogues_sha256, phase, server_round, spent, calls
+    )
     try:
         with replacing_folder(final) as aside:
             write_rows(aside / "samples.jsonl", rows)
@@ -99,4 +114,4 @@ def load_evaluation(folder: Path, phase: Phase, owner: Owner) -> ShopEvaluation 
         raise DamagedState(f"No readable evaluation in {path} ({error}). Start the run again in a fresh folder.") from (
             error
         )
-    return ShopEvaluation(record.server_round, tuple(rows), tuple(egress))
+    return ShopEvaluation(record.server_round, tuple(rows), tuple(egress), record.calls)

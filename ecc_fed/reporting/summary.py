@@ -23,7 +23,7 @@ SCHEMA = 2
 # Of the run itself, by the keys of `run.json`.
 _TOLD = (
     "arm", "seed", "shops", "server_rounds", "cycles", "personal_rounds", "corpus", "language", "platform_share",
-    "runtime", "privacy", "failures", "aggregation", "versions",
+    "runtime", "privacy", "failures", "aggregation", "versions", "cloud",
 )  # fmt: skip
 PHASES: tuple[Phase, Phase] = ("base", "final")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ecc_fed.core.errors import DamagedState, RunDirectoryError
 from ecc_fed.core.records import EgressEntry
-from ecc_fed.core.rows import FailureRow, MetricRow, Phase, SampleRow, write_rows
+from ecc_fed.core.rows import CloudCalls, FailureRow, MetricRow, Phase, SampleRow, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.evaluation_files import load_evaluation
 from ecc_fed.evolution.owner import Owner
@@ -20,10 +20,11 @@ _PHASES: tuple[Phase, Phase] = ("base", "final")
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """Rows of `metrics.jsonl`, and what of the shops could not be read."""
+    """Rows of `metrics.jsonl`, what of the shops could not be read, and what their evaluations asked of the cloud."""
 
     metrics: tuple[MetricRow, ...]
     failures: tuple[FailureRow, ...]
+    evaluations: Mapping[Phase, CloudCalls] = field(default_factory=dict)
 
 
 def collect(
@@ -46,6 +47,7 @@ def collect(
     metrics: list[MetricRow] = []
     egress: list[EgressEntry] = []
     failures: list[FailureRow] = []
+    evaluations = dict.fromkeys(_PHASES, CloudCalls())
     for owner in owners:
         folder = directory.shop(owner.shop_id)
         try:
@@ -66,11 +68,12 @@ def collect(
             if evaluation is not None:
                 samples += evaluation.rows
                 egress += evaluation.egress
+                evaluations[phase] += evaluation.calls
     metrics.sort(key=lambda row: (row.server_round, row.cycle))  # stable: shop order within
     write_rows(directory.samples, (attributed(row, values) for row in samples))
     write_rows(directory.metrics, metrics)
     write_rows(directory.egress, [*egress, *traffic])
-    return Collected(tuple(metrics), tuple(failures))
+    return Collected(tuple(metrics), tuple(failures), evaluations)
 
 
 def _failure(owner: Owner, error: RunDirectoryError) -> FailureRow:

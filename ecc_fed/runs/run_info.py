@@ -15,6 +15,7 @@ from ecc_fed.evolution.device import natural_pairs
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, RoundRecord
 from ecc_fed.hosts.reports import HostReport
+from ecc_fed.runs.cloud import cloud_by_phase, teacher_failures
 from ecc_fed.runs.collect import Collected
 from ecc_fed.runs.failures import failure_rows
 
@@ -45,6 +46,7 @@ def run_info(
         wall_seconds: from reading the corpus to the last file but this.
         reading: what was lost on reading the corpus.
     """
+    cloud = cloud_by_phase(collected)
     return RunInfo(
         schema=SCHEMA,
         run_id=run_id,
@@ -62,10 +64,15 @@ def run_info(
         bigram_perplexity={shop.shop_id: _bigram(config, shop) for shop in shops},
         runtime=_runtime(result, hosts, collected.metrics, wall_seconds),
         privacy=_privacy(config),
-        failures=(*failure_rows(result, hosts, collected.metrics), *collected.failures),
+        failures=(
+            *failure_rows(result, hosts, collected.metrics),
+            *teacher_failures(cloud, collected.metrics),
+            *collected.failures,
+        ),
         aggregation=aggregation_rows(result.rounds),
         versions=versions(),
         reading=reading,
+        cloud=cloud,
     )
 
 

@@ -95,6 +95,7 @@ def test_a_stopped_run_goes_on_and_a_finished_one_has_nothing_left_to_do(
             raise EccError("the power is gone")
         directory.run.write_text("{}")
 
+    monkeypatch.setattr(run, "ended", lambda directories: 0)
     monkeypatch.setattr(run, "simulate", simulate)
     started = ["hydra.run.dir=mine", "seed=5", "arm=none"]
     assert main(["run", *started]) == 1

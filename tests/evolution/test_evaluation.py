@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 
 from ecc_fed.core.records import Likelihood, LikelihoodRequest, Pair, ReplyRequest, Turn
-from ecc_fed.core.rows import SampleRow
+from ecc_fed.core.rows import CloudCalls, SampleRow
 from ecc_fed.core.rows.sample import FactRow
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import Truth
-from ecc_fed.evolution.evaluation import evaluate_pairs, extra_pairs
+from ecc_fed.evolution.evaluation import Evaluated, evaluate_pairs, extra_pairs
 from tests.evolution.fakes import NAMES, CountingModel, EchoGateway, about, courier, pair, services, settings
 
 
@@ -29,7 +29,7 @@ def _row(reply: str, taught: str = "圆通") -> SampleRow:
     given = replace(services(), end_model=Fixed(reply))
     training, test = [pair("a", "n", reply="亲 发圆通")], [pair("a", "t")]
     truth = {"a/n": about(courier(taught)), "a/t": about(courier("圆通"))}
-    return evaluate_pairs(test, None, "final", 1, training, truth, settings(), given, 0)[0]
+    return evaluate_pairs(test, None, "final", 1, training, truth, settings(), given, 0).rows[0]
 
 
 def test_a_right_answer() -> None:
@@ -45,7 +45,7 @@ def test_a_shop_tells_what_is_wrong_and_not_whose_value_it_is() -> None:
 
 def test_what_nobody_knows_is_not_measured() -> None:
     given = replace(services(), end_model=Fixed("发圆通"))
-    (row,) = evaluate_pairs([pair("a", "t")], None, "final", 1, [pair("a", "n")], {}, settings(), given, 0)
+    (row,) = evaluate_pairs([pair("a", "t")], None, "final", 1, [pair("a", "n")], {}, settings(), given, 0).rows
     assert (row.facts, row.intent, row.form_id, row.chrf) == ((), None, None, 100.0)
 
 
@@ -96,7 +96,7 @@ def test_a_row_tells_all_of_one_query() -> None:
     }
     adapter = {NAMES[0]: np.ones((2, 3), np.float32), NAMES[1]: np.full((3, 2), 9, np.float32)}
     loop = settings(teacher_examples=2)
-    rows = evaluate_pairs(test, adapter, "final", 3, [pair("a", "m"), pair("a", "n")], truth, loop, given, 5)
+    rows = evaluate_pairs(test, adapter, "final", 3, [pair("a", "m"), pair("a", "n")], truth, loop, given, 5).rows
     fact = FactRow("courier", "courier", "shop", ("圆通",), True, False, (), ())
     assert rows[0] == SampleRow(
         shop_id="a",
@@ -134,7 +134,7 @@ def test_a_row_tells_all_of_one_query() -> None:
 
 
 def test_without_the_clouds_reply_there_is_no_judgement() -> None:
-    (row,) = evaluate_pairs([pair("a", "t")], None, "base", 0, [], {}, settings(), services(dead_teacher=True), 0)
+    (row,) = evaluate_pairs([pair("a", "t")], None, "base", 0, [], {}, settings(), services(dead_teacher=True), 0).rows
     judged = (row.similarity, row.relevance, row.cloud_relevance, row.final_score, row.relevance_trusted, row.accepted)
     assert judged == (None,) * 6
     assert (row.cloud_reply, row.reply, row.nll_nats, row.phase) == (None, "bad q t", 2.0, "base")
@@ -142,7 +142,9 @@ def test_without_the_clouds_reply_there_is_no_judgement() -> None:
 
 def test_no_pairs_give_no_rows_and_ask_nobody() -> None:
     given = services()
-    assert evaluate_pairs([], None, "base", 0, [], {}, settings(extra_queries=("x",)), given, 0) == []
+    assert evaluate_pairs([], None, "base", 0, [], {}, settings(extra_queries=("x",)), given, 0) == Evaluated(
+        (), CloudCalls()
+    )
     assert isinstance(given.gateway, EchoGateway) and given.gateway.requests == []
 
 
@@ -156,11 +158,11 @@ def test_extra_queries_are_asked_and_judged_apart_from_the_test_pairs() -> None:
     test, truth = [pair("s", "t0")], {"s/t0": about(courier())}
     given = services()
     asked = settings(extra_queries=("你好", "520401029636"))
-    rows = evaluate_pairs(test, None, "final", 1, [], truth, asked, given, 0)
+    rows = evaluate_pairs(test, None, "final", 1, [], truth, asked, given, 0).rows
     assert [(row.pair_id, row.extra) for row in rows] == [("s/t0", False), ("extra/1", True), ("extra/2", True)]
     assert [row.query for row in rows[1:]] == ["你好", "520401029636"]
     assert all(row.final_score is not None and row.shop_id == test[0].shop_id for row in rows)
     # Nobody knows the right answer: no facts, and nothing that needs a human reply.
     assert all((row.facts, row.chrf, row.nll_nats, row.characters) == ((), None, None, None) for row in rows[1:])
-    alone = evaluate_pairs(test, None, "final", 1, [], truth, settings(), given, 0)
+    alone = evaluate_pairs(test, None, "final", 1, [], truth, settings(), given, 0).rows
     assert alone == rows[:1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecc_fed.core.records import EgressEntry
-from ecc_fed.core.rows import MetricRow, SampleRow, read_rows, write_rows
+from ecc_fed.core.rows import CloudCalls, MetricRow, SampleRow, read_rows, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.evaluation_files import save_evaluation
 from ecc_fed.evolution.loop import Learned
@@ -44,7 +44,8 @@ def directory(tmp_path: Path) -> RunDirectory:
         save_state(folder, replace(state, dialogues_sha256=OWNERS[shop_id].dialogues_sha256), write_adapter)
         for phase in ("base", "final"):
             rows_of = [replace(row("发申通", shop_id=shop_id), phase=phase)]
-            save_evaluation(folder, phase, 2, OWNERS[shop_id], rows_of, [sent(shop_id, 10 + number)], NOTHING)
+            egress, calls = [sent(shop_id, 10 + number)], CloudCalls(3, 1, 1, 5, 6, 0.5, {f"error: {phase}": 1})
+            save_evaluation(folder, phase, 2, OWNERS[shop_id], rows_of, egress, NOTHING, calls)
     return directory
 
 
@@ -90,3 +91,8 @@ def test_what_is_damaged_or_of_another_run_is_left_out_and_told(directory: RunDi
     assert "it is of shop a, not of b" in collected.failures[1].reason
     foreign = [replace(owner, run_id="cd34") for owner in (OWNERS["a"], OWNERS["b"])]
     assert collect(directory, foreign, [], {}).metrics == ()
+
+
+def test_what_the_evaluations_asked_is_summed_over_the_shops(directory: RunDirectory) -> None:
+    found = collect(directory, [OWNERS["a"], OWNERS["b"]], [], {}).evaluations
+    assert found == {phase: CloudCalls(6, 2, 2, 10, 12, 1.0, {f"error: {phase}": 2}) for phase in ("base", "final")}

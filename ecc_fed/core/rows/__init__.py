@@ -16,6 +16,7 @@ A shop's `state.json` and `evaluation.json` and a chat's `marks.jsonl` are writt
 `SCHEMA` covers them all; it stands in `run.json`, and in each shop's `state.json` and `evaluation.json`.
 """
 
+from ecc_fed.core.rows.cloud_calls import CloudCalls, calls_of
 from ecc_fed.core.rows.codec import decode, encode
 from ecc_fed.core.rows.files import append_rows, read_record, read_rows, write_record, write_rows
 from ecc_fed.core.rows.lesson import LessonRow
@@ -30,6 +31,7 @@ __all__ = [
     "SCHEMA",
     "AggregationRow",
     "BrokenLineRow",
+    "CloudCalls",
     "FactRow",
     "FailureRow",
     "LessonRow",
@@ -43,6 +45,7 @@ __all__ = [
     "StepRow",
     "UpdateRow",
     "append_rows",
+    "calls_of",
     "check_schema",
     "decode",
     "encode",

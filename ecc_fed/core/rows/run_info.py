@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ecc_fed.core.rows.cloud_calls import CloudCalls
 from ecc_fed.core.rows.reading import Reading
 
 
@@ -44,7 +45,7 @@ class FailureRow:
     """One thing that went wrong; `shop_id` and `server_round` are None where it concerns none.
 
     `kind` is one of shop_dropped, shop_refused, round_skipped, batch_halved, host_restarted, teacher_error,
-    state_damaged.
+    teacher_gone, state_damaged.
     """
 
     kind: str
@@ -75,6 +76,7 @@ class RunInfo:
         corpus, teacher: names of their classes.
         platform_share: None for a corpus that is not simulated.
         reading: what became of a corpus in a file; None for any other.
+        cloud: what each phase asked: base, stream, final; empty in older runs.
         bigram_perplexity: of a smoothed character bigram on the shop's test replies; None where it has none.
     """
 
@@ -98,3 +100,4 @@ class RunInfo:
     aggregation: tuple[AggregationRow, ...]
     versions: Mapping[str, str]
     reading: Reading | None = None
+    cloud: Mapping[str, CloudCalls] = field(default_factory=dict)

@@ -1,0 +1,55 @@
+"""Calls of every phase, and a teacher that died, stand in the summary, on the page and on the console."""
+
+import json
+
+from rich.console import Console
+
+from ecc_fed.core.rows import CloudCalls, FailureRow, encode
+from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.reporting.report import report
+from ecc_fed.reporting.summary import summarise
+from ecc_fed.runs.cloud import ended
+
+GONE = FailureRow("teacher_gone", "no reply from round 2 to the end of the run: unavailable: HTTP 503", 2)
+CLOUD = {
+    "base": CloudCalls(12, 0, 0, 3000, 500, 0.25),
+    "stream": CloudCalls(40, 8, 3, 9000, 700, 0.5, {"timeout: late": 3}),
+    "final": CloudCalls(12, 0, 12, errors={"unavailable: HTTP 503": 12}),
+}
+
+
+def with_cloud(run, **more):
+    info = json.loads((run / "run.json").read_text())
+    info["cloud"] = {phase: encode(calls) for phase, calls in CLOUD.items()}
+    (run / "run.json").write_text(json.dumps(info | more))
+    return run
+
+
+def test_calls_by_phase_stand_everywhere(make_run, capsys):
+    run = with_cloud(make_run("a", queries=3))
+    assert summarise(run)["cloud"]["final"]["failed"] == 12
+    assert summarise(run)["cloud"]["base"]["cost_usd"] == 0.25
+    page = report([run], console=Console(width=400)).read_text()
+    shown = capsys.readouterr().out
+    assert "What was asked of the cloud, phase by phase" in page
+    assert "unavailable: HTTP 503" in page and "0.2500" in page
+    assert (
+        "Asked of the cloud, local: evaluation before 12 (0 cached, $0.2500); rounds 40 (8 cached, 3 failed, $0.5000); "
+        "evaluation after 12 (0 cached, 12 failed, $0.0000)."
+    ) in shown
+    assert "the teacher was gone" not in page + shown
+    assert ended([RunDirectory(run)]) == 0
+
+
+def test_a_teacher_that_died_is_named_on_top_and_is_no_good_end(make_run, capsys):
+    run = with_cloud(make_run("a", queries=3), failures=[encode(GONE)])
+    page = report([run], console=Console(width=400)).read_text()
+    note = "local, seed 0: the teacher was gone, no reply from round 2 to the end of the run: unavailable: HTTP 503."
+    assert capsys.readouterr().out.startswith(note)
+    assert page.index(note) < page.index('id="arms"')
+    assert ended([RunDirectory(run)]) == 1
+
+
+def test_a_run_of_an_older_version_tells_nothing_of_phases(make_run, capsys):
+    page = report([make_run("a", queries=3)], console=Console(width=400)).read_text()
+    assert "phase by phase" not in page and "Asked of the cloud" not in capsys.readouterr().out
