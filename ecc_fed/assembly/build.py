@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from ecc_fed.assembly.evaluation_budget import kept_for_final
 from ecc_fed.assembly.federation import build_arm, build_plan, build_transforms
 from ecc_fed.assembly.flower import ELSEWHERE, config_from_run_config, config_text, run_directory
 from ecc_fed.assembly.same_config import config_digest
@@ -244,6 +245,7 @@ def build_devices(
     """The shops of one host, of the run's `num_shops`, over the process's resident models."""
     services = build_services(config, budget_share=len(shops) / num_shops)
     if isinstance(services.gateway, Gateway):
+        services.gateway.budget.keep_for_final(kept_for_final(config, shops))
         # What a former process spent on these shops is spent.
         services.gateway.budget.restore(spent_by(directory.shop(shop.shop_id) for shop in shops))
     return ShopDevices(

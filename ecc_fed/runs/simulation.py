@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ecc_fed.assembly.build import adapter_writer, build_corpus, read_warm_start
+from ecc_fed.assembly.evaluation_budget import check_evaluation_budget
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.probe import probe_teacher, without
 from ecc_fed.assembly.schema import RunConfig
@@ -70,6 +71,7 @@ def simulate(
     on_progress("reading the corpus", 0, 1)
     shops, truth, reading = read_corpus(config)
     shop_ids = [shop.shop_id for shop in shops]
+    check_evaluation_budget(config, shops)
     read_warm_start(config, shops)  # a bad file is refused before any model is loaded
     plan = build_plan(config)
     owners = [owner_of(shop, run_id) for shop in shops]

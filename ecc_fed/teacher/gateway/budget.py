@@ -68,6 +68,7 @@ class Budget:
         self.max_requests, self.max_tokens, self.max_cost_usd = max_requests, max_tokens, max_cost_usd
         self._share = share
         self._spent = Spending()
+        self._kept_requests = 0
         self._lock = threading.Lock()
 
     @property
@@ -81,16 +82,21 @@ class Budget:
         with self._lock:
             self._spent = spent
 
-    def reserve(self, most: Spending) -> None:
-        """Holds back what a call may use at most.
+    def keep_for_final(self, requests: int) -> None:
+        """Keeps so many requests for the final evaluation."""
+        self._kept_requests = requests
+
+    def reserve(self, most: Spending, final: bool = False) -> None:
+        """Holds back what a call may use at most; what is kept for the final evaluation only where it is `final`.
 
         Raises:
             BudgetExceeded: a limit would be passed; nothing is held back.
         """
         with self._lock:
             after = self._spent + most
+            kept = 0 if final else self._kept_requests
             for name, limit, wanted in (
-                ("max_requests", self.max_requests, after.requests),
+                ("max_requests", self.max_requests, after.requests + kept),
                 ("max_tokens", self.max_tokens, after.tokens),
                 ("max_cost_usd", self.max_cost_usd, after.cost_usd),
             ):

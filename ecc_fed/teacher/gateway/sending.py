@@ -46,6 +46,7 @@ class Call:
     output_tokens: int = 0
     cost_usd: float = 0.0
     completion: Completion | None = None
+    final: bool = False
     recorded: deque[Completion] = field(default_factory=deque)
 
 
@@ -124,7 +125,7 @@ class Sender:
             if call.recorded:
                 continue
             try:
-                self._budget.reserve(held_back(self._teacher, call.prompt))
+                self._budget.reserve(held_back(self._teacher, call.prompt), call.final)
             except BudgetExceeded as refusal:
                 return list(calls[:position]), str(refusal)
         return list(calls), ""

@@ -109,8 +109,8 @@ def test_no_cap_is_passed_by_random_outcomes_in_parallel(name: str, seed: int) -
     cloud, _, _ = gateway(ScriptedTeacher(script), budget=Budget(**{name: cap}), retry=RetryPolicy(max_attempts=3))
     reserve = cloud.budget.reserve
 
-    def watched(most: Spending) -> None:
-        reserve(most)
+    def watched(most: Spending, final: bool = False) -> None:
+        reserve(most, final)
         used.append(cloud.budget.spent)
 
     cloud.budget.reserve = watched  # type: ignore[method-assign]
