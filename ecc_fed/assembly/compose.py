@@ -50,7 +50,8 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
 
 def _hint(name: str, overrides: Sequence[str], config_dirs: Sequence[str]) -> str:
     """A setting of the same name in another group, or else the nearest name, in the groups that were chosen."""
-    groups = [override for override in overrides if re.fullmatch(r"\w+=\w+", override)]
+    chosen = [override for override in overrides if re.fullmatch(r"\w+=\w+", override)]
+    groups = [one for one in chosen if (conf_dir() / one.split("=")[0]).is_dir()]
     known = _keys(OmegaConf.to_container(_compose(groups, config_dirs), resolve=False))
     moved = [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]]
     near = difflib.get_close_matches(name, moved, n=1, cutoff=0) or difflib.get_close_matches(name, known, n=1)
@@ -141,7 +142,14 @@ def to_run_config(composed: DictConfig, allowed: Sequence[str] = ()) -> RunConfi
         key = getattr(error, "full_key", None)
         raise ConfigError(f"{key or 'settings'}: {str(error).splitlines()[0]}") from error
     check_targets(values, allowed)
-    config = record_of(RunConfig, cast(Mapping[str, Any], values))
+    try:
+        config = record_of(RunConfig, cast(Mapping[str, Any], values))
+    except KeyError as error:
+        raise ConfigError(f"There is no setting {error.args[0]}. {_hint(str(error.args[0]), [], [])}") from error
+    except (TypeError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"The settings hold a value of the wrong kind ({error}). `ecc-fed run --cfg job` prints every setting."
+        ) from error
     build_plan(config)  # cheap, so that parts that do not go together are refused before anything is loaded
     return config
 

@@ -146,6 +146,11 @@ def test_a_config_of_somebody_elses_cannot_grow(text: str, tmp_path: Path) -> No
         ["strategy.weights=${oc.decode:'['}"],
         [f"+redaction={'x' * 5000}"],
         ["seed=${seed}"],
+        ["nothing=personalized"],
+        ["+nothing=1"],
+        ["++a.b.c=none"],
+        ["adapter.target_modules=true"],
+        ["++study.variants=${seed}"],
     ],
 )
 def test_what_hydra_does_not_expect_is_one_message_too(given: list[str]) -> None:
