@@ -77,3 +77,14 @@ def test_what_a_desktop_hides_there_is_no_damage_and_leftovers_go(tmp_path: Path
     check_digests(final)
     remove_leftovers(tmp_path)
     assert not list(tmp_path.rglob("*.partial")) and (final / "deep" / "one").is_file()
+
+
+def test_the_former_is_moved_away_whole_and_never_emptied_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = written(tmp_path / "x", one="1")
+    emptied: list[Path] = []
+    monkeypatch.setattr("ecc_fed.core.whole_folder.shutil.rmtree", lambda path, **_: emptied.append(path))
+    written(final, two="2")
+    assert final not in emptied
+    assert sorted(path.name for path in (tmp_path / ".x.former.partial").rglob("*")) == ["deep", DIGESTS, "one"]
