@@ -35,6 +35,7 @@ from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import (
     ShopState,
     WriteAdapter,
+    drop_old_rounds,
     finished_rounds,
     load_state,
     newest_state,
@@ -190,7 +191,9 @@ class ShopDevices:
         before = self._state(shop, server_round, incoming)
         start = received(before.adapter, incoming)
         if server_round in finished_rounds(folder):
+            # A kill between the saving of the state and what follows it has left these.
             drop_saved_attempts(folder)
+            drop_old_rounds(folder)
             after = load_state(folder, server_round, self._owner(shop))
         else:
             after = self._round(shop, server_round, before, start, exchange)

@@ -120,6 +120,11 @@ def save_state(folder: Path, state: ShopState, write_adapter: WriteAdapter) -> N
             f"{folder}: round {state.server_round} could not be written ({str(error).splitlines()[0]}). Rounds before "
             "it lie whole. Free some space, or choose another place with hydra.run.dir=FOLDER (a study: --out FOLDER)."
         ) from error
+    drop_old_rounds(folder)
+
+
+def drop_old_rounds(folder: Path) -> None:
+    """Drops the rounds that no resume needs."""
     for old in finished_rounds(folder)[:-_KEPT_ROUNDS]:
         shutil.rmtree(folder / _name(old), ignore_errors=True)
 

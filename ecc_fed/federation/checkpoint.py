@@ -89,6 +89,11 @@ def save_checkpoint(
             f"{final} could not be written ({error}). The one before it lies whole. Free some space, or choose another "
             "place with hydra.run.dir=FOLDER (a study: --out FOLDER)."
         ) from error
+    drop_former(folder)
+
+
+def drop_former(folder: Path) -> None:
+    """Drops the checkpoints before the newest, which a kill may have left beside it."""
     for old in finished_rounds(folder)[:-1]:
         shutil.rmtree(folder / f"round_{old:04d}", ignore_errors=True)
 

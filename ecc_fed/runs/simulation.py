@@ -16,7 +16,7 @@ from ecc_fed.core.run_claim import new_run_id
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.owner import joint_digest, owner_of
-from ecc_fed.federation.checkpoint import load_checkpoint, save_checkpoint
+from ecc_fed.federation.checkpoint import drop_former, load_checkpoint, save_checkpoint
 from ecc_fed.federation.results import Checkpoint
 from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.runs.attribution import values_of_shops
@@ -66,6 +66,7 @@ def simulate(
     started = time.perf_counter()
     run_id = run_id or new_run_id()
     before = load_checkpoint(directory.server, run_id)
+    drop_former(directory.server)
     probed = probe_teacher(config)
     asked_before = probed.entries if before is None else before[1].asked_before
     on_progress("reading the corpus", 0, 1)

@@ -121,3 +121,14 @@ def test_a_round_that_was_missed_is_answered_from_the_round_before_it(tmp_path: 
     device(tmp_path).train("shop_0", 1, SENT)
     first = device(tmp_path).train("shop_0", 3, None)
     assert same(first, device(tmp_path).train("shop_0", 3, None))
+
+
+def test_old_rounds_that_a_kill_left_are_dropped(tmp_path: Path) -> None:
+    device(tmp_path).train("shop_0", 1, None)
+    folder = tmp_path / "shops" / "shop_0"
+    shutil.copytree(folder / "round_0001", tmp_path / "kept")
+    for server_round in (2, 3):
+        device(tmp_path).train("shop_0", server_round, None)
+    (tmp_path / "kept").rename(folder / "round_0001")
+    device(tmp_path).train("shop_0", 3, None)
+    assert sorted(path.name for path in folder.iterdir()) == ["round_0002", "round_0003"]

@@ -9,7 +9,7 @@ import pytest
 from ecc_fed.core.aggregation import AggregateReport, AggregatorState
 from ecc_fed.core.errors import DamagedState
 from ecc_fed.core.records import EgressEntry, EvaluationReport
-from ecc_fed.federation.checkpoint import load_checkpoint, save_checkpoint
+from ecc_fed.federation.checkpoint import drop_former, load_checkpoint, save_checkpoint
 from ecc_fed.federation.results import (
     Checkpoint,
     Evaluation,
@@ -65,6 +65,17 @@ def test_the_one_before_is_kept_until_the_next_lies_whole(tmp_path: Path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["round_0001"]
     save_checkpoint(tmp_path, second, "ab12")
     assert [path.name for path in tmp_path.iterdir()] == ["round_0002"]
+
+
+def test_a_former_one_that_a_kill_left_is_dropped(tmp_path: Path) -> None:
+    for server_round in (1, 2):
+        state = replace(CHECKPOINT.state, server_round=server_round)
+        save_checkpoint(tmp_path / str(server_round), replace(CHECKPOINT, state=state), "ab12")
+    (tmp_path / "1" / "round_0001").rename(tmp_path / "2" / "round_0001")
+    found = load_checkpoint(tmp_path / "2", "ab12")
+    assert found is not None and found[0].state.server_round == 2
+    drop_former(tmp_path / "2")
+    assert [path.name for path in (tmp_path / "2").iterdir()] == ["round_0002"]
 
 
 @pytest.mark.parametrize("name", ["server.json", "aggregator.safetensors"])

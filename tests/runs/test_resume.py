@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,9 @@ def stop_in_round(root: Path, server_round: int, *overrides: str) -> None:
 
     with pytest.raises(KeyboardInterrupt), new_run(directory, to_yaml(composed), "x") as run_id:
         simulate(to_run_config(composed), directory, InProcessHosts(), on_progress, run_id)
+    for thread in threading.enumerate():  # a process that ends takes them along
+        if thread.name.startswith("shop-"):
+            thread.join(timeout=20)
 
 
 def test_the_seconds_of_all_parts_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
