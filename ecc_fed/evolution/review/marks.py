@@ -109,8 +109,8 @@ def agreement(marks: Sequence[Mark], accept_score: float, seed: int) -> Agreemen
     good = [verdict for verdict, _ in known]
     scores = [score for _, score in known]
     return Agreement(
-        bootstrap_kappa(good, [score >= accept_score for score in scores], seed) if known else None,
-        bootstrap_auc(scores, good, seed) if known else None,
+        bootstrap_kappa(good, [score >= accept_score for score in scores], seed),
+        bootstrap_auc(scores, good, seed),
         len(known),
         len(replies),
         sum(mark.good for mark in replies),
