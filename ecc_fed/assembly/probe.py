@@ -9,14 +9,18 @@ from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import locate
 from ecc_fed.core.protocols import Teacher
 from ecc_fed.teacher.gateway.budget import Spending
-from ecc_fed.teacher.gateway.probe import ProbeReport, probe
+from ecc_fed.teacher.gateway.probe import KeepProbe, probe
 
 # In this process, and with torch to import: nothing to probe, and no second to lose.
 _LOCAL = "ecc_fed.teacher.providers.local_transformers.LocalTransformersTeacher"
 
 
-def probe_teacher(config: RunConfig) -> ProbeReport:
+def probe_teacher(config: RunConfig, keep: KeepProbe) -> None:
     """Finds out, before a run, whether a remote teacher is there.
+
+    Args:
+        config: the run's.
+        keep: called before an attempt leaves and after it, as `probe` says.
 
     Raises:
         ConfigError: a setting out of range, no key or package for it, or a limit on cost without prices.
@@ -25,10 +29,10 @@ def probe_teacher(config: RunConfig) -> ProbeReport:
     if config.teacher.get("_target_") == _LOCAL or not getattr(
         locate(config.teacher, "teacher", Teacher), "remote", False
     ):
-        return ProbeReport()
+        return
     teacher = build_teacher(config)
     check_prices(config.gateway, teacher)
-    return probe(teacher, config.gateway)
+    probe(teacher, config.gateway, keep)
 
 
 def without(config: RunConfig, spent: Spending) -> RunConfig:

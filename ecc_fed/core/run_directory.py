@@ -85,6 +85,11 @@ class RunDirectory:
         return self.root / "claim.json"
 
     @property
+    def probes(self) -> Path:
+        """What left for the teacher before any shop's calls did: a row for every start of the run."""
+        return self.root / "probes.jsonl"
+
+    @property
     def server(self) -> Path:
         """What the server keeps: its state after the last round, and the last aggregate."""
         return self.root / "server"

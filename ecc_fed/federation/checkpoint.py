@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecc_fed.core.errors import DamagedState, RunDirectoryError, WriteError
-from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.rows import SCHEMA, check_schema, decode, write_record
 from ecc_fed.core.run_directory import read_json
 from ecc_fed.core.whole_folder import check_digests, replacing_folder
@@ -39,7 +38,6 @@ class CheckpointRecord:
         base: the base's evaluation.
         rounds: all so far.
         seconds: that the run took until here, all its parts together.
-        asked_before: what left for the teacher before any shop did.
     """
 
     schema: int
@@ -50,7 +48,6 @@ class CheckpointRecord:
     base: Evaluation
     rounds: tuple[RoundRecord, ...]
     seconds: float
-    asked_before: tuple[EgressEntry, ...] = ()
 
 
 def save_checkpoint(
@@ -59,7 +56,6 @@ def save_checkpoint(
     run_id: str,
     dialogues_sha256: str = "",
     seconds: float = 0.0,
-    asked_before: tuple[EgressEntry, ...] = (),
 ) -> None:
     """Writes the checkpoint below the server's `folder`, then drops the one before.
 
@@ -78,7 +74,6 @@ def save_checkpoint(
         checkpoint.base,
         checkpoint.rounds,
         seconds,
-        asked_before,
     )
     try:
         with replacing_folder(final) as aside:

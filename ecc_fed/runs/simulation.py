@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from ecc_fed.assembly.build import adapter_writer, build_corpus, read_warm_start
 from ecc_fed.assembly.evaluation_budget import check_evaluation_budget
@@ -23,10 +24,12 @@ from ecc_fed.runs.attribution import values_of_shops
 from ecc_fed.runs.collect import collect
 from ecc_fed.runs.federation import run_federation
 from ecc_fed.runs.hosting import HostDevices
+from ecc_fed.runs.probing import probe_again
 from ecc_fed.runs.progress import OnProgress, Stages
 from ecc_fed.runs.reading import reading_of
 from ecc_fed.runs.run_info import run_info
 from ecc_fed.runs.updates import update_rows
+from ecc_fed.teacher.gateway.budget import total
 
 
 def read_corpus(config: RunConfig) -> tuple[list[Shop], dict[str, ShopTruth], Reading | None]:
@@ -67,8 +70,8 @@ def simulate(
     run_id = run_id or new_run_id()
     before = load_checkpoint(directory.server, run_id)
     drop_former(directory.server)
-    probed = probe_teacher(config)
-    asked_before = probed.entries if before is None else before[1].asked_before
+    probes = probe_again(directory, partial(probe_teacher, config))
+    left = without(config, total([probe.spent for probe in probes]))
     on_progress("reading the corpus", 0, 1)
     shops, truth, reading = read_corpus(config)
     shop_ids = [shop.shop_id for shop in shops]
@@ -88,12 +91,12 @@ def simulate(
 
     def keep(checkpoint: Checkpoint) -> None:
         seconds = seconds_before + time.perf_counter() - started
-        save_checkpoint(directory.server, checkpoint, run_id, dialogues, seconds, asked_before)
+        save_checkpoint(directory.server, checkpoint, run_id, dialogues, seconds)
 
     result = run_federation(
         plan,
         shop_ids,
-        HostDevices(without(config, probed.spent), shops, truth, directory, run_id, len(shops)),
+        HostDevices(left, shops, truth, directory, run_id, len(shops)),
         hosts,
         settings=config.runtime,
         on_open=stages.hosts_ready,
@@ -101,7 +104,12 @@ def simulate(
         resume=before and before[0],
         on_checkpoint=keep,
     )
-    collected = collect(directory, owners, (*asked_before, *result.traffic), values_of_shops(truth))
+    collected = collect(
+        directory,
+        owners,
+        [*(entry for probe in probes for entry in probe.entries), *result.traffic],
+        values_of_shops(truth),
+    )
     write_rows(directory.updates, update_rows(result.rounds))
     if result.state.aggregate is not None:
         adapter_writer(config)(directory.aggregate, result.state.aggregate)

@@ -18,6 +18,14 @@ def _asked(run: Path) -> list[EgressEntry]:
     return [one for one in entries if one.destination == "cloud_teacher" and one.kind == "query"]
 
 
+def ledger(run: Path) -> list[EgressEntry]:
+    """What a run sent, but for what being stopped adds to it: calls that were under way, and a probe for each start."""
+    entries = read_rows(RunDirectory(run).egress, EgressEntry)
+    return [
+        one for one in entries if one.details.get("outcome") != INTERRUPTED and one.details.get("purpose") != "probe"
+    ]
+
+
 def interrupted(run: Path) -> int:
     """Attempts that were under way when a process of the run ended."""
     return sum(one.details["outcome"] == INTERRUPTED for one in _asked(run))

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.reliability.books import interrupted, unlike_books
+from experiments.reliability.books import interrupted, ledger, unlike_books
 from experiments.reliability.equal import differences
 from experiments.reliability.processes import Process, below
 
@@ -56,8 +56,9 @@ SMALL = (
     "decoding.max_new_tokens=8",
     "runtime.shops_per_batch=2",
 )
-# What an attempt that was interrupted stands in, and its cost.
-BOOKS = ("egress.jsonl", "run.json", "summary.json", "state.json", "spent.json")
+# Of a remote teacher: where every start's probe stands, and where an attempt that was interrupted stands with its cost.
+ADDED = ("probes.jsonl", "egress.jsonl", "run.json", "summary.json")
+BOOKS = ("state.json", "evaluation.json")
 LONGEST_SECONDS = 300.0
 MOST_STARTS = 6
 ORPHAN_SECONDS = 20.0
@@ -240,8 +241,11 @@ def unlike(reference: Path, folder: Path, books: Path | None) -> list[str]:
         found.append("the caches differ")
     if books is None:
         return found
+    found = [each for each in found if Path(each.split()[0]).name not in ADDED]
     if interrupted(folder / "run"):  # a call that was under way is paid for twice: in the books, and nowhere else
         found = [each for each in found if Path(each.split()[0]).name not in BOOKS]
+    if ledger(reference / "run") != ledger(folder / "run"):
+        found.append("the ledgers differ")
     return [*found, *unlike_books(folder / "run", books)]
 
 

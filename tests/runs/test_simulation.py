@@ -256,7 +256,9 @@ def test_a_teacher_that_is_not_there_is_found_before_anything_starts(tmp_path: P
     with pytest.raises(ConfigError, match=r"gateway\.max_cost_usd=1 bounds nothing"):
         unpriced = to_run_config(compose_run([*gone, "gateway.max_cost_usd=1"]))
         simulate(unpriced, RunDirectory(tmp_path), no_hosts, lambda *_: None)
-    assert list(tmp_path.iterdir()) == []
+    kept = read_jsonl(RunDirectory(tmp_path).probes)
+    assert [row["spent"]["requests"] for row in kept] == [2], "what was sent counts; nothing else was begun"
+    assert [path.name for path in tmp_path.iterdir()] == ["probes.jsonl"]
 
 
 def test_what_the_probe_used_is_off_the_budget() -> None:

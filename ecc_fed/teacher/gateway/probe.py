@@ -43,16 +43,29 @@ class ProbeReport:
     entries: tuple[EgressEntry, ...] = ()
 
 
-def probe(teacher: Teacher, settings: GatewaySettings, sleep: Callable[[float], None] = time.sleep) -> ProbeReport:
+# Keeps what a probe has cost so far.
+KeepProbe = Callable[[ProbeReport], None]
+
+
+def probe(
+    teacher: Teacher, settings: GatewaySettings, keep: KeepProbe, sleep: Callable[[float], None] = time.sleep
+) -> None:
     """Asks a remote teacher for one token; a second time where the first attempt's fault may pass.
 
     A teacher that cannot be probed, or not within the budget, is not.
+
+    Args:
+        teacher: whom.
+        settings: the budget's, and how long to wait.
+        keep: called with all attempts so far, before one leaves (it then counts as interrupted, with what is held
+            back for it) and once it is back.
+        sleep: waits for a number of seconds.
 
     Raises:
         UserError: it does not answer, or refuses what it is asked; names the reason and what to do.
     """
     if not teacher.remote or not isinstance(teacher, Probed):
-        return ProbeReport()
+        return
     prompt, budget = PROBE_PROMPT, settings.budget()
     request, call = TeacherRequest(PROBE, prompt.turns, (), "probe"), Call("probe", prompt)
     spent: list[Spending] = []
@@ -62,13 +75,17 @@ def probe(teacher: Teacher, settings: GatewaySettings, sleep: Callable[[float], 
             budget.reserve(held_back(teacher, prompt))
         except BudgetExceeded:
             break
+        under_way = egress_entries(request, call, attempt, None, teacher.model, "none")
+        keep(ProbeReport(total([*spent, held_back(teacher, prompt)]), (*entries, *under_way)))
         answered = teacher.probe(min(settings.timeout_seconds, _LONGEST_SECONDS))
         if answered is None:
+            keep(ProbeReport(total(spent), tuple(entries)))
             break
         completion = booked(teacher, prompt, answered)
         spent.append(Spending(1, completion.input_tokens + completion.output_tokens, completion.cost_usd or 0.0))
         budget.settle(held_back(teacher, prompt), spent[-1])
         entries += egress_entries(request, call, attempt, completion, teacher.model, "none")
+        keep(ProbeReport(total(spent), tuple(entries)))
         if completion.outcome not in _DEAD:
             break
         if attempt == 2 or completion.outcome not in _PASSING:
@@ -78,4 +95,3 @@ def probe(teacher: Teacher, settings: GatewaySettings, sleep: Callable[[float], 
                 "another one"
             )
         sleep(settings.first_delay_seconds)
-    return ProbeReport(total(spent), tuple(entries))

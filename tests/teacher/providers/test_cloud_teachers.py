@@ -8,7 +8,7 @@ import pytest
 from ecc_fed.core.errors import UserError
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.cache import ReplyCache
-from ecc_fed.teacher.gateway.probe import probe
+from ecc_fed.teacher.gateway.probe import ProbeReport, probe
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.gateway.settings import GatewaySettings
 
@@ -164,7 +164,9 @@ def test_the_key_is_in_no_log_and_no_repr(
 
 
 def test_a_probe_asks_for_one_token(open_teacher: Any, server: Loopback) -> None:
-    report = probe(open_teacher(), GatewaySettings())
+    kept: list[ProbeReport] = []
+    probe(open_teacher(), GatewaySettings(), kept.append)
+    report = kept[-1]
     (asked,) = server.requests
     limits = asked.body.get("generationConfig", {}).get("maxOutputTokens"), asked.body.get("max_tokens")
     assert set(limits) == {1, None}
@@ -179,5 +181,5 @@ def test_a_probe_asks_for_one_token(open_teacher: Any, server: Loopback) -> None
 def test_a_probe_finds_what_is_wrong(open_teacher: Any, server: Loopback, behaviour: str) -> None:
     server.plan.append(behaviour)
     with pytest.raises(UserError, match=r"gives no answer: error, HTTP 40\d: .*check") as raised:
-        probe(open_teacher(), GatewaySettings())
+        probe(open_teacher(), GatewaySettings(), [].append)
     assert KEY not in str(raised.value)
