@@ -60,7 +60,10 @@ def test_every_path_and_folder_of_a_run_is_the_same_for_good(tmp_path):
     run = RunDirectory(tmp_path)
     assert run.shops == tmp_path / "shops"
     assert run.aggregate == tmp_path / "server" / "adapter"
-    assert run.aggregator == tmp_path / "server" / "aggregator.safetensors"
+    assert run.server == tmp_path / "server"
+    assert run.claim == tmp_path / "claim.json"
+    assert run.updates == tmp_path / "updates.jsonl"
+    assert run.probes == tmp_path / "probes.jsonl"
     folders = {"": "%", ".": "%2E", "..": "%2E.", ".x": "%2Ex", "a/b": "a%2Fb", "a b": "a%20b", "a-b.c_d": "a-b.c_d"}
     folders |= {"a%": "a%25", "XX": "XX", "店 1": "店%201", "\ud83d": "%ED%A0%BD"}
     assert {shop_id: run.shop(shop_id).relative_to(run.shops).as_posix() for shop_id in folders} == folders
