@@ -129,7 +129,13 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
     with (folder / "output.txt").open("ab") as file:
         command = [sys.executable, "-m", "ecc_fed.cli.main", "run", *arguments]
         return subprocess.Popen(
-            command, cwd=folder, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            cwd=folder,
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also where this runs under nohup
         )
 
 
