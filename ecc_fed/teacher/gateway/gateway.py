@@ -24,6 +24,7 @@ from ecc_fed.teacher.gateway.replies import reply_from_cache, reply_of_call, res
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.gateway.sending import Call, Sender
 from ecc_fed.teacher.gateway.settings import UNLIMITED, GatewaySettings
+from ecc_fed.teacher.gateway.silence import Silence
 from ecc_fed.teacher.prompts import few_shot_part, one_line, prompt_after
 
 Examples = tuple[tuple[str, str], ...]
@@ -87,6 +88,7 @@ class Gateway:
         self.journal = CallJournal() if journal is None else journal
         retry = settings.retry() if retry is None else retry
         timeout, parallel = settings.timeout_seconds, settings.max_parallel
+        self._silence = Silence()
         self._sender = Sender(teacher, self.budget, retry, timeout, parallel, sleep, clock)
         self._few_shot = lru_cache(maxsize=_REMEMBERED_SHOPS)(self._redacted_few_shot)
 
@@ -171,4 +173,13 @@ class Gateway:
             self.remember([(*places[id(call)], completion) for call, completion in attempts])
 
         log = JournalLog(self.journal, self._teacher, requests, redaction)
-        self._sender.send(list(calls.values()), log, after_attempt)
+        wanted = list(calls.values())
+        if self._silence.gone:
+            self._sender.send(wanted[:1], log, after_attempt)
+            self._silence.note(wanted[:1])
+            wanted = wanted[1:]
+        if self._silence.gone:
+            self._silence.refuse(wanted)
+        else:
+            self._sender.send(wanted, log, after_attempt)
+            self._silence.note(wanted)
