@@ -142,7 +142,8 @@ def working(directory: RunDirectory) -> Iterator[None]:
 def claimed(directory: RunDirectory, config_sha256: str, elsewhere: str, run_id: str | None = None) -> Iterator[Claim]:
     """The folder for a new run, and nobody else's while the block lasts.
 
-    A block that raises before any shop or server has left anything frees the folder again.
+    A user's mistake that is found before any shop or server has left anything frees the folder again; a run that is
+    stopped as early can go on.
 
     Args:
         directory: where the run is to go.
@@ -162,9 +163,10 @@ def claimed(directory: RunDirectory, config_sha256: str, elsewhere: str, run_id:
         write_record(directory.claim, claim)
         try:
             yield claim
-        except BaseException:
+        except UserError:
             if not directory.shops.exists() and not directory.server.exists():
-                directory.claim.unlink(missing_ok=True)
+                for path in (directory.claim, directory.probes):
+                    path.unlink(missing_ok=True)
                 shutil.rmtree(directory.config.parent, ignore_errors=True)
             raise
 

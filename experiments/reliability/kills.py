@@ -215,8 +215,7 @@ def try_out(trial: Trial, out: Path, address: str) -> dict[str, Any]:
         codes.append(finish(run))
         while codes[-1] != 0 and len(codes) < MOST_STARTS:
             wrong += orphans(there)
-            claimed = (folder / "run" / "claim.json").exists()
-            run = start(["--resume", "run"] if claimed else given, folder)
+            run = start(way_on(folder / "run", given), folder)
             if second is not None:
                 _, there = kill(run, "main", second * seconds)
                 second = None
@@ -238,6 +237,14 @@ def try_out(trial: Trial, out: Path, address: str) -> dict[str, Any]:
         "wrong": [each[:300] for each in wrong[:20]],
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def way_on(run: Path, given: list[str]) -> list[str]:
+    """The arguments with which a run goes on, or starts again where it was stopped before it had claimed its folder."""
+    if not (run / "claim.json").exists():
+        return given
+    kept = (run / ".hydra" / "config.yaml").exists()
+    return ["--resume", run.name, *([] if kept else given)]
 
 
 def unlike(reference: Path, folder: Path, books: Path | None) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ecc_fed.core.errors import RunDirectoryError, UserError
+from ecc_fed.core.errors import ConfigError, RunDirectoryError, TeacherError, UserError
 from ecc_fed.core.run_claim import (
     accept_claim,
     claimed,
@@ -69,18 +69,29 @@ def test_a_folder_in_use_is_told_so(tmp_path: Path) -> None:
             pass
 
 
-def test_a_run_that_fails_before_it_did_anything_frees_the_folder(tmp_path: Path) -> None:
+def test_a_mistake_that_is_found_before_anything_was_done_frees_the_folder(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), claimed(directory, "digest", "x"):
+        with pytest.raises(ConfigError), claimed(directory, "digest", "x"):
             directory.config.parent.mkdir()
             directory.config.write_text("seed: 1")
-            raise ZeroDivisionError
+            directory.probes.write_text("{}")
+            raise ConfigError
         assert read_claim(directory) is None
-    with pytest.raises(ZeroDivisionError), claimed(directory, "digest", "x"):
+        assert not directory.probes.exists() and not directory.config.parent.exists()
+    with pytest.raises(ConfigError), claimed(directory, "digest", "x"):
         directory.shops.mkdir()
-        raise ZeroDivisionError
+        raise ConfigError
     assert read_claim(directory) is not None
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError, TeacherError])
+def test_a_run_that_is_stopped_before_anything_was_done_can_go_on(tmp_path: Path, stop: type[BaseException]) -> None:
+    directory = RunDirectory(tmp_path)
+    with pytest.raises(stop), claimed(directory, "digest", "x"):
+        directory.probes.write_text("{}")
+        raise stop
+    assert read_claim(directory) is not None and directory.probes.exists()
 
 
 def test_four_runs_of_one_second_get_four_folders(tmp_path: Path) -> None:
