@@ -37,6 +37,7 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.cloud import ended
 from ecc_fed.runs.hosting import open_hosts
+from ecc_fed.runs.kept_hosts import kept_hosts
 from ecc_fed.runs.run_folder import new_run, resumed_run
 from ecc_fed.runs.simulation import simulate
 
@@ -138,7 +139,7 @@ def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextC
     with (
         going_on(f"ecc-fed run --resume {shlex.quote(str(directory.root))}"),
         run_progress(build_arm(config).name, console) as on_progress,
-        open_hosts(config) as hosts,
+        open_hosts(config, len(kept_hosts(directory)) or 1) as hosts,
     ):
         simulate(config, directory, hosts, on_progress, run_id)
         write_summary(directory.root)

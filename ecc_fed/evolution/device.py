@@ -25,6 +25,7 @@ from ecc_fed.core.rows import MetricRow, Phase
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
+from ecc_fed.evolution.batch import Batch, batch_of
 from ecc_fed.evolution.downlink import fitted, received
 from ecc_fed.evolution.evaluation import evaluate_pairs
 from ecc_fed.evolution.evaluation_files import load_evaluation, save_evaluation
@@ -70,7 +71,8 @@ class ShopDevices:
     """Satisfies `core.protocols.Device` for the shops of one host.
 
     What a shop has finished in this run is not done again: a round is answered from the states before and
-    after it, an evaluation from its files. So a server that was killed may ask again.
+    after it, an evaluation from its files. So a server that was killed may ask again. What shops have done side by
+    side is finished once all of them have saved it.
 
     Args:
         shops: this host's shops.
@@ -117,6 +119,7 @@ class ShopDevices:
         self._owners: dict[str, Owner] = {}
         # By shop: the round before which its state was wanted, and the state.
         self._ahead: dict[str, tuple[int, ShopState | None]] = {}
+        self._batch = Batch()
 
     def trial_job(self) -> FineTuneJob | None:
         """One step on the longest pairs of all shops, to measure memory by. None if nothing is fine-tuned."""
@@ -141,6 +144,11 @@ class ShopDevices:
         """Names and shapes of a fresh adapter."""
         return {name: tensor.shape for name, tensor in self.services.end_model.new_adapter(0).items()}
 
+    def side_by_side(self, shop_ids: Sequence[str], phase: str, server_round: int) -> None:
+        """These shops, in their order, are about to do this work together; `phase` is "train" or an evaluation's."""
+        folders = {shop_id: self._directory.shop(shop_id) for shop_id in shop_ids}
+        self._batch = batch_of(shop_ids, folders, phase, server_round)
+
     def read_ahead(self, before_round: Mapping[str, int]) -> None:
         """Reads the states from which shops are about to go on, each by its newest round before the one given."""
         for shop_id, before in before_round.items():
@@ -155,16 +163,16 @@ class ShopDevices:
             self._owners[shop.shop_id] = owner_of(shop, self._run_id)
         return self._owners[shop.shop_id]
 
-    def _state(self, shop: Shop, server_round: int, incoming: AdapterState | None) -> ShopState:
+    def _state(self, shop: Shop, server_round: int, incoming: AdapterState | None, anew: bool = True) -> ShopState:
         """The shop before `server_round`; a round that it missed leaves it where it was.
 
-        A shop without any state starts afresh, and warm where there is a warm start and no `incoming`
-        adapter to go on from.
+        With `anew` the round's work is done again from its beginning, the warm start included. A shop without any
+        state starts afresh, and warm where there is a warm start and no `incoming` adapter to go on from.
         """
         before, state = self._ahead.pop(shop.shop_id, (None, None))
         if before != server_round:
             state = newest_state(self._directory.shop(shop.shop_id), server_round, self._owner(shop))
-        if state is not None:
+        if state is not None and not (anew and state.warm_before == server_round):
             return state
         adapter = self.services.end_model.new_adapter(derive_seed(self._seed, "adapter"))
         state = ShopState(
@@ -179,7 +187,8 @@ class ShopDevices:
             return state
         seed = derive_seed(self._seed, "warm_start", shop.shop_id)
         learned = start_warm(shop, adapter, self._generated[shop.shop_id], self._settings, self.services, seed)
-        state = replace(state, adapter=learned.adapter, metrics=(warm_start_row(shop.shop_id, learned),))
+        rows = (warm_start_row(shop.shop_id, learned),)
+        state = replace(state, adapter=learned.adapter, metrics=rows, warm_before=server_round)
         save_state(self._directory.shop(shop.shop_id), state, self._write_adapter)
         return state
 
@@ -188,10 +197,11 @@ class ShopDevices:
     ) -> AdapterUpdate:
         """One server round: `cycles` cycles over this round's parts of the stream."""
         shop, folder = self._shops[shop_id], self._directory.shop(shop_id)
-        before = self._state(shop, server_round, incoming)
+        finished = server_round in finished_rounds(folder) and shop_id not in self._batch.again
+        before = self._state(shop, server_round, incoming, anew=not finished)
         start = received(before.adapter, incoming)
-        if server_round in finished_rounds(folder):
-            # A kill between the saving of the state and what follows it has left these.
+        if finished:
+            # A kill after the saving of the state has left these.
             drop_saved_attempts(folder)
             drop_old_rounds(folder)
             after = load_state(folder, server_round, self._owner(shop))
@@ -245,9 +255,10 @@ class ShopDevices:
             egress=(*state.egress, *egress),
             num_examples=num_examples,
             spent=state.spent + spent,
+            together=self._batch.of(shop_id),
         )
         save_state(self._directory.shop(shop_id), after, self._write_adapter)
-        self.services.journal.discard(shop_id)
+        self.services.journal.close(shop_id)
         return after
 
     def evaluate(
@@ -256,7 +267,7 @@ class ShopDevices:
         """Scores the test pairs and keeps rows and egress beside the shop's state."""
         shop, settings = self._shops[shop_id], self._settings
         folder, owner = self._directory.shop(shop_id), self._owner(shop)
-        finished = load_evaluation(folder, phase, owner)
+        finished = None if shop_id in self._batch.again else load_evaluation(folder, phase, owner)
         if finished is not None and finished.server_round == server_round:
             drop_saved_attempts(folder)
             return EvaluationReport(len(finished.rows))
@@ -280,20 +291,22 @@ class ShopDevices:
             derive_seed(self._seed, "evaluate", shop_id),
         )
         spent, egress = self._finish_calls(shop_id)
-        save_evaluation(folder, phase, server_round, owner, evaluated.rows, egress, spent, evaluated.calls)
-        self.services.journal.discard(shop_id)
+        together, rows = self._batch.of(shop_id), evaluated.rows
+        save_evaluation(folder, phase, server_round, owner, rows, egress, spent, evaluated.calls, together)
+        self.services.journal.close(shop_id)
         return EvaluationReport(len(evaluated.rows))
 
     def _begin_calls(self, shop_id: str, tag: str) -> None:
         """Calls to the cloud count as the work's of this name, which may have been cut before."""
         ledger, folder = self.services.ledger, self._directory.shop(shop_id)
         ledger.drain(shop_id)  # what an aborted round left behind stands in its journal
-        drop_saved_attempts(folder)
+        if shop_id not in self._batch.again:
+            drop_saved_attempts(folder)
         for entry in self.services.journal.begin(shop_id, folder / OPEN_CALLS, tag):
             ledger.record(entry)
 
     def _finish_calls(self, shop_id: str) -> tuple[Spending, list[EgressEntry]]:
-        """What the work has spent, and its ledger; once they lie safe the journal may go."""
+        """What the work has spent, and its ledger."""
         spent, untaken = self.services.journal.finish(shop_id)
         return spent, [*self.services.ledger.drain(shop_id), *untaken]
 

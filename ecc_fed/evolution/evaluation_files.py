@@ -1,7 +1,7 @@
 """A shop's evaluation on disk: its rows, and what left the shop for them, whole or not at all.
 
 shops/<shop_id>/evaluation_base/     complete once the folder has its name
-    evaluation.json                  schema, run, shop, phase, round, what the cloud has cost
+    evaluation.json                  schema, run, shop, phase, round, what the cloud has cost, the shops beside it
     samples.jsonl egress.jsonl
     digests.json                     SHA-256 of every file
 """
@@ -43,6 +43,7 @@ class EvaluationRecord:
     server_round: int
     spent: Spending
     calls: CloudCalls = CloudCalls()  # noqa: RUF009 (frozen)
+    together: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +70,18 @@ def save_evaluation(
     egress: Sequence[EgressEntry],
     spent: Spending,
     calls: CloudCalls,
+    together: tuple[str, ...] = (),
 ) -> None:
     """Writes the evaluation into the shop's `folder`, in the place of an earlier one of that phase.
+
+    `together` are the shops side by side in it, itself included.
 
     Raises:
         WriteError: the disk is full or the folder cannot be written.
     """
     final = evaluation_folder(folder, phase)
     record = EvaluationRecord(
-        SCHEMA, owner.run_id, owner.shop_id, owner.dialogues_sha256, phase, server_round, spent, calls
+        SCHEMA, owner.run_id, owner.shop_id, owner.dialogues_sha256, phase, server_round, spent, calls, together
     )
     try:
         with replacing_folder(final) as aside:

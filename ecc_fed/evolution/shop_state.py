@@ -4,7 +4,7 @@
         adapter/                     peft's own files, so that peft and vLLM open it
         optimizer.safetensors
         state.json                   schema, run, shop, round, dialogues learned from, pseudo-labels, what the cloud
-                                     has cost
+                                     has cost, the shops beside it
         metrics.jsonl egress.jsonl   rows so far
         lessons.jsonl                what a chat taught, in a chat's states
         digests.json                 SHA-256 of every file
@@ -46,7 +46,8 @@ class ShopState:
 
     `served` counts the stream's pairs already served, `num_examples` what the shop learned from in this round;
     `run_id` and `dialogues_sha256` are its owner's. `spent` its rounds' calls to the cloud, those of rounds that
-    failed included.
+    failed included. `together` are the shops side by side in this round, itself included, and
+    `warm_before`, of a warm start, is the server round whose work began with it.
     """
 
     shop_id: str
@@ -63,6 +64,8 @@ class ShopState:
     num_examples: int = 0
     run_id: str = ""
     dialogues_sha256: str = ""
+    together: tuple[str, ...] = ()
+    warm_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class StateRecord:
     natural_ids: tuple[str, ...]
     pseudo_labels: tuple[PseudoLabel, ...]
     spent: Spending = NOTHING
+    together: tuple[str, ...] = ()
+    warm_before: int | None = None
 
 
 def adapter_digest(state: AdapterState) -> str:
@@ -92,6 +97,11 @@ def adapter_digest(state: AdapterState) -> str:
 
 def _name(server_round: int) -> str:
     return f"round_{server_round:04d}"
+
+
+def state_folder(folder: Path, server_round: int) -> Path:
+    """Where a shop's state after a round lies, once it is whole; `folder` is the shop's."""
+    return folder / _name(server_round)
 
 
 def finished_rounds(folder: Path) -> list[int]:
@@ -149,6 +159,8 @@ def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> 
         state.natural_ids,
         state.pseudo_labels,
         state.spent,
+        state.together,
+        state.warm_before,
     )
     write_record(aside / "state.json", record)
 
@@ -190,6 +202,8 @@ def load_state(folder: Path, server_round: int, owner: Owner | None = None) -> S
             num_examples=state.num_examples,
             run_id=state.run_id,
             dialogues_sha256=state.dialogues_sha256,
+            together=state.together,
+            warm_before=state.warm_before,
         )
     except (OSError, ValueError, SafetensorError, ModelError, RunDirectoryError) as error:
         present = finished_rounds(folder)

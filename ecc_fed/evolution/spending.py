@@ -42,8 +42,8 @@ def _spent(folder: Path) -> Spending:
 def open_attempts(folder: Path) -> list[AttemptLine]:
     """The shop's attempts that no saved state or evaluation holds.
 
-    A process that is killed between saving a state and removing the journal leaves one whose attempts
-    the state holds; whatever the work, a state holds all that was asked before it.
+    A journal outlives the saving of its work, and then the state holds its attempts; whatever the work, a state
+    holds all that was asked before it.
 
     Raises:
         RunDirectoryError: the journal is broken.

@@ -10,6 +10,7 @@ from typing import Any
 from ecc_fed.core.aggregation import Shapes
 from ecc_fed.core.errors import EccError
 from ecc_fed.federation.results import FederationError
+from ecc_fed.hosts.batch_size import BatchSize
 from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.jobs import DeviceFactory, Job
 from ecc_fed.hosts.reports import NOTHING_USED, HostReport, HostRestarted
@@ -38,6 +39,7 @@ class ActorHost:
         self._resources = {"num_cpus": num_cpus, "num_gpus": num_gpus, "max_restarts": 0}
         self._imports, self._hosts_here = tuple(imports), hosts_here
         self._open_arguments: tuple[DeviceFactory, tuple[str, ...], HostSettings] | None = None
+        self._kept: BatchSize | None = None
         self.gone: str | None = None  # why no actor can be had any more in this run
         self._actor: Any = None
         self._placed: Any = None
@@ -58,7 +60,13 @@ class ActorHost:
             self._placed = self._actor.process_id.remote()
             self._actor.prepare.remote(self._imports)
 
-    def open(self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: HostSettings) -> None:
+    def open(
+        self,
+        device_factory: DeviceFactory,
+        shop_ids: tuple[str, ...],
+        settings: HostSettings,
+        kept: BatchSize | None = None,
+    ) -> None:
         """Builds the device of a new run, on a fresh actor if there is none alive.
 
         Raises:
@@ -66,7 +74,7 @@ class ActorHost:
         """
         import ray
 
-        self._open_arguments = (device_factory, shop_ids, settings)
+        self._open_arguments, self._kept = (device_factory, shop_ids, settings), kept
         self.gone, self._death, self._lost = None, None, NOTHING_USED
         self.prepare()
         self._wait_for_room()
@@ -95,7 +103,7 @@ class ActorHost:
         assert self._open_arguments is not None, "open comes first"
         device_factory, shop_ids, _ = self._open_arguments
         self._last_report, self._watch = NOTHING_USED, self._new_watch()
-        self._opened = self._actor.open.remote(device_factory, shop_ids, settings, self._hosts_here)
+        self._opened = self._actor.open.remote(device_factory, shop_ids, settings, self._hosts_here, self._kept)
         self.ask_report()
 
     def _new_watch(self) -> Watch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ _TRIAL_SHOPS = 4
 # An adapter, its gradient, both of Adam's moments, their copies on the way in and out, and, of the shop
 # whose turn is next, the adapter and the moments.
 _ADAPTER_COPIES = 11
+_KEPT = "as at the start of the run: "
 
 
 @runtime_checkable
@@ -30,6 +31,13 @@ class BatchedDevice(Device, Protocol):
 
     def trial_job(self) -> FineTuneJob | None:
         """One step as heavy as any shop's: the longest examples of all. None if nothing is ever fine-tuned."""
+        ...
+
+    def side_by_side(self, shop_ids: Sequence[str], phase: str, server_round: int) -> None:
+        """Tells which shops, in their order, are about to do this work together.
+
+        They share their batches, and with them the last bits; so their work counts as finished once all have saved it.
+        """
         ...
 
     def read_ahead(self, before_round: Mapping[str, int]) -> None:
@@ -43,13 +51,15 @@ class BatchedDevice(Device, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchSize:
-    """Shops side by side, and why so many."""
+    """Shops side by side in one host, and why so many."""
 
     size: int
     reason: str
 
 
-def choose_batch_size(device: Device, shops_per_batch: int | None, meter: Meter) -> BatchSize:
+def choose_batch_size(
+    device: Device, shops_per_batch: int | None, meter: Meter, kept: BatchSize | None = None
+) -> BatchSize:
     """The shops side by side in one host.
 
     The trial runs one step of the longest rows for one shop and for a few; the difference is what
@@ -60,6 +70,7 @@ def choose_batch_size(device: Device, shops_per_batch: int | None, meter: Meter)
         device: the host's shops.
         shops_per_batch: a size given by the user, which needs no trial.
         meter: measures, and holds the budget.
+        kept: what this host's place had when the run started, which is not measured anew.
 
     Raises:
         ConfigError: not even one shop fits into the budget.
@@ -69,6 +80,8 @@ def choose_batch_size(device: Device, shops_per_batch: int | None, meter: Meter)
         return BatchSize(1, "one shop after another: this device's shops share no services")
     if shops_per_batch is not None:
         return BatchSize(min(shops_per_batch, max(shops, 1)), f"runtime.shops_per_batch={shops_per_batch}")
+    if kept is not None:
+        return BatchSize(min(kept.size, max(shops, 1)), f"{_KEPT}{kept.reason.removeprefix(_KEPT)}")
     most = max(1, min(shops, MOST_SHOPS))
     job = device.trial_job()
     if most == 1 or job is None:
@@ -100,6 +113,19 @@ def choose_batch_size(device: Device, shops_per_batch: int | None, meter: Meter)
         return BatchSize(most, f"{bound} fit: {measured}")
     size = 1 << (fits.bit_length() - 1)
     return BatchSize(size, f"{fits} shops fit, rounded down to a power of two: {measured}")
+
+
+def check_kept(kept: Sequence[BatchSize], hosts: int) -> None:
+    """Refuses fewer hosts than those whose batch sizes were kept: shops would meet others in their batches.
+
+    Raises:
+        ConfigError: says how many there were.
+    """
+    if len(kept) > hosts:
+        raise ConfigError(
+            f"The run started on {len(kept)} hosts and cannot go on with {hosts}: its shops would be in other batches, "
+            "and its figures others. Go on where there is room for as many."
+        )
 
 
 _REMEDY = (

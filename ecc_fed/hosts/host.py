@@ -26,7 +26,7 @@ from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.internals import CLIENT_APP_RAISED
 from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.federation.wire import records
-from ecc_fed.hosts.batch_size import BatchedDevice, choose_batch_size
+from ecc_fed.hosts.batch_size import BatchedDevice, BatchSize, choose_batch_size
 from ecc_fed.hosts.batches import Batches
 from ecc_fed.hosts.caps import limit_gpu, limit_host
 from ecc_fed.hosts.jobs import DeviceFactory, Finished, Job, error_reply
@@ -44,6 +44,11 @@ def _one_by_one(device: Device) -> str:
     end_model = device.services.end_model if isinstance(device, BatchedDevice) else None
     why = getattr(end_model, "fallback_reason", None)
     return f"; the end model serves them one after another: {why}" if why else ""
+
+
+def _replied(jobs: Sequence[Job], finished: frozenset[str]) -> bool:
+    """Whether all of these have."""
+    return all(job.shop_id in finished for job in jobs)
 
 
 class ShopHost:
@@ -64,11 +69,16 @@ class ShopHost:
         self._busy_seconds = 0.0
 
     def open(
-        self, device_factory: DeviceFactory, shop_ids: tuple[str, ...], settings: HostSettings, hosts_here: int = 1
+        self,
+        device_factory: DeviceFactory,
+        shop_ids: tuple[str, ...],
+        settings: HostSettings,
+        hosts_here: int = 1,
+        kept: BatchSize | None = None,
     ) -> tuple[str, ...]:
         """Builds the device for a new run, chooses how many shops run side by side, and returns the device's shops.
 
-        `hosts_here` hosts share this machine's memory.
+        `hosts_here` hosts share this machine's memory; `kept` was chosen when the run started.
         """
         self._device = None  # the former run's device must not stay beside the new one
         self._contexts.clear()
@@ -78,9 +88,10 @@ class ShopHost:
         limit_host(settings.host_memory_gib)
         meter = HostMeter(settings.host_memory_gib, hosts_here) if gpu_bytes is None else GpuMeter(gpu_bytes)
         self._peak_gpu_bytes = peak_gpu_bytes()  # a trial starts the count again
-        size = choose_batch_size(device, settings.shops_per_batch, meter)
+        size = choose_batch_size(device, settings.shops_per_batch, meter, kept)
         limit_host(settings.host_memory_gib, threads=size.size + 1)
-        self._batch_reason = size.reason + _one_by_one(device)
+        one_by_one = _one_by_one(device)  # a reason that was kept ends with it
+        self._batch_reason = size.reason if one_by_one in size.reason else size.reason + one_by_one
         self._busy_seconds = 0.0
         self._batches = Batches(size.size)
         self._rendezvous = Rendezvous(self._batches.execute)
@@ -109,21 +120,25 @@ class ShopHost:
 
         Args:
             jobs: all of them, in shop order.
-            finished: shops that have replied already, before a host died. They keep their places, so that
-                the others make up the same batches as they did.
+            finished: shops that have replied already, before a host died. Batches of these alone are not done
+                again; in other batches they take part again, as they did before, and their second reply, which is
+                the same, is dropped.
         """
         assert self._device is not None, "open comes before run"
         waiting, began = deque(jobs), time.perf_counter()
         if jobs:
             self._batches.server_round = records.phase_and_round(jobs[0].message)[1]
         while waiting:
-            places = [waiting.popleft() for _ in range(min(self._batches.limit, len(waiting)))]
-            wave = [job for job in places if job.shop_id not in finished]
-            if not wave:
+            wave = [waiting.popleft() for _ in range(min(self._batches.limit, len(waiting)))]
+            if _replied(wave, finished):
                 continue
             again: list[int] = []
             started = time.perf_counter()
-            next_wave = [job for job in islice(waiting, self._batches.limit) if job.shop_id not in finished]
+            if isinstance(self._device, BatchedDevice):
+                self._device.side_by_side([job.shop_id for job in wave], *records.phase_and_round(wave[0].message))
+            next_wave = list(islice(waiting, self._batches.limit))
+            if _replied(next_wave, finished):
+                next_wave = []
             ahead = threading.Thread(target=self._read_ahead, args=(next_wave,), name="read-ahead", daemon=True)
             start_threads([ahead])
             for ended in self._rendezvous.run([partial(self._reply, job) for job in wave]):
@@ -137,7 +152,8 @@ class ShopHost:
                     reply = error_reply(job.message, CLIENT_APP_RAISED, ended.error)
                 assert reply is not None, "a task returns a reply or raises"
                 beat()
-                yield Finished(job.shop_id, reply, time.perf_counter() - started)
+                if job.shop_id not in finished:
+                    yield Finished(job.shop_id, reply, time.perf_counter() - started)
             waiting.extendleft(wave[place] for place in sorted(again, reverse=True))
             ahead.join()
             give_back_free_memory()  # so that a later wave takes no more than the first

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ecc_fed.core.aggregation import Shapes
+from ecc_fed.hosts.batch_size import BatchSize, check_kept
 from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.jobs import DeviceFactory, Finished, Job
 from ecc_fed.hosts.reports import HostReport
@@ -17,9 +18,16 @@ class InProcessHosts:
     def __init__(self) -> None:
         self._host = ShopHost()
 
-    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings = MEASURED) -> None:
+    def open(
+        self,
+        shop_ids: Sequence[str],
+        device_factory: DeviceFactory,
+        settings: HostSettings = MEASURED,
+        kept: Sequence[BatchSize] = (),
+    ) -> None:
         """As `Hosts.open`."""
-        self._host.open(device_factory, tuple(shop_ids), settings)
+        check_kept(kept, hosts=1)
+        self._host.open(device_factory, tuple(shop_ids), settings, kept=kept[0] if kept else None)
 
     def adapter_shapes(self) -> Shapes:
         """As `Hosts.adapter_shapes`."""

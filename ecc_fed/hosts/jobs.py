@@ -12,6 +12,7 @@ from flwr.app import Error, Message
 from ecc_fed.core.aggregation import Shapes
 from ecc_fed.core.errors import EccError
 from ecc_fed.core.protocols import Device
+from ecc_fed.hosts.batch_size import BatchSize
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.settings import HostSettings
 
@@ -49,11 +50,20 @@ class Finished:
 class Hosts(Protocol):
     """All hosts of a run. They may serve several runs, one after another."""
 
-    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings) -> None:
+    def open(
+        self,
+        shop_ids: Sequence[str],
+        device_factory: DeviceFactory,
+        settings: HostSettings,
+        kept: Sequence[BatchSize] = (),
+    ) -> None:
         """Builds a device on every host that has a shop, and chooses how many run side by side.
 
+        `kept` holds what the hosts of a run that goes on had chosen at its start: as many hosts have its shops
+        again, and none measures anew.
+
         Raises:
-            EccError: what the factory raised, or a host that died on it.
+            EccError: what the factory raised, or a host that died on it; or there are fewer hosts than were kept.
         """
         ...
 

@@ -12,6 +12,7 @@ from ecc_fed.core.ranges import require
 from ecc_fed.federation.flower.internals import NODE_UNAVAILABLE
 from ecc_fed.federation.wire import records
 from ecc_fed.hosts.actor import ActorHost
+from ecc_fed.hosts.batch_size import BatchSize, check_kept
 from ecc_fed.hosts.jobs import DeviceFactory, Divisible, Finished, Job, error_reply
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.settings import MEASURED, HostSettings
@@ -79,20 +80,28 @@ class RayHosts:
         self._hosts = [ActorHost(f"Host {index}", num_cpus, num_gpus, imports, hosts_here) for index in range(count)]
         self._host_of: dict[str, ActorHost] = {}
 
-    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings = MEASURED) -> None:
+    def open(
+        self,
+        shop_ids: Sequence[str],
+        device_factory: DeviceFactory,
+        settings: HostSettings = MEASURED,
+        kept: Sequence[BatchSize] = (),
+    ) -> None:
         """As `Hosts.open`, one host after another, so that their loading peaks do not add up.
 
         Imports need no such care and run on all hosts at once.
         """
-        count = len(self._hosts)
-        self._host_of = {shop_id: self._hosts[index % count] for index, shop_id in enumerate(shop_ids)}
-        for host in self._hosts[: len(shop_ids)]:
+        check_kept(kept, len(self._hosts))
+        hosts = self._hosts[: len(kept) or None]
+        count = len(hosts)
+        self._host_of = {shop_id: hosts[index % count] for index, shop_id in enumerate(shop_ids)}
+        for host in hosts[: len(shop_ids)]:
             host.prepare()
-        for index, host in enumerate(self._hosts):
+        for index, host in enumerate(hosts):
             mine = tuple(shop_ids[index::count])
             if mine:
                 own = device_factory.only(mine) if isinstance(device_factory, Divisible) else device_factory
-                host.open(own, mine, settings)
+                host.open(own, mine, settings, kept[index] if kept else None)
 
     def adapter_shapes(self) -> Shapes:
         """As `Hosts.adapter_shapes`: of the first shop's host."""

@@ -38,7 +38,7 @@ def quiet_engines() -> None:
 
 
 @contextmanager
-def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = ()) -> Iterator[RayHosts]:
+def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = (), at_least: int = 1) -> Iterator[RayHosts]:
     """Hosts on Ray, for as many runs as the block makes; they end with it, on a signal too.
 
     Ray is started here, on loopback and without its dashboard, unless this process is connected
@@ -48,6 +48,7 @@ def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = ()) ->
     Args:
         settings: which hosts to start; what each may use is told them anew with every run.
         imports: modules that all hosts import at once, before they load one after another.
+        at_least: hosts, if their number is automatic: those that a run had which goes on.
 
     Raises:
         ConfigError: no cluster answers at `ray_address`, or Ray has too few cores or GPUs.
@@ -59,8 +60,9 @@ def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = ()) ->
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
-    with nullcontext() if ray.is_initialized() else _connected(settings):
-        count = settings.hosts or automatic_hosts(settings.threads_per_host, settings.gpus_per_host)
+    with nullcontext() if ray.is_initialized() else _connected(settings, at_least):
+        automatic = automatic_hosts(settings.threads_per_host, settings.gpus_per_host)
+        count = settings.hosts or max(at_least, automatic)
         started_hosts = RayHosts(count, settings.threads_per_host, settings.gpus_per_host, imports)
         try:
             yield started_hosts
@@ -70,7 +72,7 @@ def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = ()) ->
 
 
 @contextmanager
-def _connected(settings: HostSettings) -> Iterator[None]:
+def _connected(settings: HostSettings, at_least: int) -> Iterator[None]:
     """A Ray of our own, or the cluster that the settings name."""
     import ray
 
@@ -79,7 +81,7 @@ def _connected(settings: HostSettings) -> Iterator[None]:
             if settings.ray_address is None:
                 own = ours.enter_context(scratch())
                 with connecting(), own.marking():
-                    _start(settings.hosts * settings.threads_per_host, settings.use_gpu, own.folder)
+                    _start((settings.hosts or at_least) * settings.threads_per_host, settings.use_gpu, own.folder)
             else:
                 with connecting():
                     _join(settings.ray_address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ecc_fed.core.errors import DamagedState, RunDirectoryError
@@ -12,7 +13,7 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.evaluation_files import load_evaluation
 from ecc_fed.evolution.owner import Owner
 from ecc_fed.evolution.shop_state import newest_state
-from ecc_fed.evolution.spending import open_attempts
+from ecc_fed.evolution.spending import drop_saved_attempts, open_attempts
 from ecc_fed.runs.attribution import ValuesOfShops, attributed
 
 _PHASES: tuple[Phase, Phase] = ("base", "final")
@@ -30,7 +31,7 @@ class Collected:
 def collect(
     directory: RunDirectory, owners: Sequence[Owner], traffic: Sequence[EgressEntry], values: ValuesOfShops
 ) -> Collected:
-    """Writes samples.jsonl, metrics.jsonl and egress.jsonl.
+    """Writes samples.jsonl, metrics.jsonl and egress.jsonl; journals that hold nothing more are dropped.
 
     A shop's state or evaluation that is damaged is left out, and told.
 
@@ -73,6 +74,9 @@ def collect(
     write_rows(directory.samples, (attributed(row, values) for row in samples))
     write_rows(directory.metrics, metrics)
     write_rows(directory.egress, [*egress, *traffic])
+    for owner in owners:
+        with suppress(RunDirectoryError):  # told already
+            drop_saved_attempts(directory.shop(owner.shop_id))
     return Collected(tuple(metrics), tuple(failures), evaluations)
 
 

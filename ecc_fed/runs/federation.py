@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import Checkpoint, FederationResult
 from ecc_fed.federation.rounds import OnCheckpoint, OnRoundEnd, Server, run_rounds
+from ecc_fed.hosts.batch_size import BatchSize
 from ecc_fed.hosts.grid import HostGrid, Progress
 from ecc_fed.hosts.jobs import DeviceFactory, Hosts
 from ecc_fed.hosts.reports import HostReport
@@ -25,6 +26,7 @@ def run_federation(
     *,
     resume: Checkpoint | None = None,
     settings: HostSettings = MEASURED,
+    kept: Sequence[BatchSize] = (),
     on_open: OnOpen | None = None,
     on_progress: Progress | None = None,
     on_checkpoint: OnCheckpoint | None = None,
@@ -39,6 +41,7 @@ def run_federation(
         hosts: `ray_hosts(...)`, or `InProcessHosts()` for a run without Ray.
         resume: goes on from this checkpoint instead of from the start.
         settings: what every host may use.
+        kept: of a run that goes on, the batch sizes that its hosts had chosen at its start.
         on_open: called once the hosts are ready, with their reports.
         on_progress: called as each shop finishes: phase, server_round, shop_id, seconds.
         on_checkpoint: called with all that is needed to go on, after the base's evaluation and after each round.
@@ -49,7 +52,7 @@ def run_federation(
         FederationError: no shop, a host that cannot load, or an aggregator that fails.
     """
     quiet_engines()
-    hosts.open(shop_ids, device_factory, settings)
+    hosts.open(shop_ids, device_factory, settings, kept)
     if plan.federated and shop_ids:
         plan = plan.expecting(hosts.adapter_shapes())
     if on_open is not None:

@@ -24,9 +24,12 @@ _joined: IO[str] | None = None
 
 
 @contextmanager
-def open_hosts(config: RunConfig) -> Iterator[Hosts]:
-    """The run's hosts on Ray, reusable for every run that agrees on `runtime.pool`."""
-    with ray_hosts(config.runtime, imports=_MODEL_MODULES) as hosts:
+def open_hosts(config: RunConfig, at_least: int = 1) -> Iterator[Hosts]:
+    """The run's hosts on Ray, reusable for every run that agrees on `runtime.pool`.
+
+    `at_least` so many if their number is automatic, as a run that goes on takes as many as it started on.
+    """
+    with ray_hosts(config.runtime, _MODEL_MODULES, at_least) as hosts:
         yield hosts
 
 

@@ -20,10 +20,12 @@ from ecc_fed.evolution.owner import joint_digest, owner_of
 from ecc_fed.federation.checkpoint import drop_former, load_checkpoint, save_checkpoint
 from ecc_fed.federation.results import Checkpoint
 from ecc_fed.hosts.jobs import Hosts
+from ecc_fed.hosts.reports import HostReport
 from ecc_fed.runs.attribution import values_of_shops
 from ecc_fed.runs.collect import collect
 from ecc_fed.runs.federation import run_federation
 from ecc_fed.runs.hosting import HostDevices
+from ecc_fed.runs.kept_hosts import keep_hosts, kept_hosts
 from ecc_fed.runs.probing import probe_again
 from ecc_fed.runs.progress import OnProgress, Stages
 from ecc_fed.runs.reading import reading_of
@@ -93,13 +95,18 @@ def simulate(
         seconds = seconds_before + time.perf_counter() - started
         save_checkpoint(directory.server, checkpoint, run_id, dialogues, seconds)
 
+    def ready(reports: tuple[HostReport, ...]) -> None:
+        keep_hosts(directory, reports)
+        stages.hosts_ready(reports)
+
     result = run_federation(
         plan,
         shop_ids,
         HostDevices(left, shops, truth, directory, run_id, len(shops)),
         hosts,
         settings=config.runtime,
-        on_open=stages.hosts_ready,
+        kept=kept_hosts(directory),
+        on_open=ready,
         on_progress=stages.shop_done,
         resume=before and before[0],
         on_checkpoint=keep,

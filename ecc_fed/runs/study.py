@@ -17,6 +17,7 @@ from ecc_fed.core.run_claim import read_claim, refuse_taken
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.hosting import open_hosts
+from ecc_fed.runs.kept_hosts import kept_hosts
 from ecc_fed.runs.progress import OnProgress
 from ecc_fed.runs.run_folder import check_same_config, new_run, resumed_run
 from ecc_fed.runs.simulation import simulate
@@ -111,7 +112,8 @@ def run_study(runs: Sequence[StudyRun], out: Path, show_progress: ShowProgress) 
     numbered = [(number, run) for number, run in enumerate(runs, start=1) if not _is_finished(run, out)]
     for _, agreeing in groupby(numbered, key=lambda each: each[1].config.runtime.pool):
         on_the_same = list(agreeing)
-        with open_hosts(on_the_same[0][1].config) as hosts:
+        at_least = max(1, *(len(kept_hosts(_directory(run, out))) for _, run in on_the_same))
+        with open_hosts(on_the_same[0][1].config, at_least) as hosts:
             for number, run in on_the_same:
                 directory, config = _directory(run, out), to_yaml(run.composed)
                 begun = directory.claim.is_file()

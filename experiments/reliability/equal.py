@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# Claims, locks and logs; digests follow what they are of; the page shows seconds.
-_OWN = {"claim.json", ".lock", ".hosts.lock", "run.log", "digests.json", "report.html"}
+# Claims, locks, logs and what hosts measured; digests follow what they are of; the page shows seconds.
+_OWN = {"claim.json", "hosts.json", ".lock", ".hosts.lock", "run.log", "digests.json", "report.html"}
 _KEYS = {"run_id", "created"}
 # Of `runtime`, the one figure that is no machine's.
 _RUNTIME = "client_steps"

@@ -19,7 +19,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
     seeds: list[int] = []
 
     @contextmanager
-    def open_hosts(config: RunConfig) -> Iterator[None]:
+    def open_hosts(config: RunConfig, at_least: int) -> Iterator[None]:
         yield None
 
     def simulate(config: RunConfig, directory: RunDirectory, hosts: None, on_progress: object, run_id: str) -> None:

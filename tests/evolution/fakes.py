@@ -1,6 +1,7 @@
 """Small deterministic stand-ins for the services, and hand-made shops."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,21 @@ class CountingModel:
 
     def count_tokens(self, text: str) -> int:
         return len(text)
+
+
+class MixingModel(CountingModel):
+    """What a shop gets depends on who shares its call, as the last bits of a real engine do."""
+
+    def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:
+        mark = sum(request.seed % 997 for request in requests)
+        return [[f"{text} beside {mark}" for text in texts] for texts in super().reply(requests)]
+
+    def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:
+        mark = np.float32(sum(job.seed % 997 for job in jobs) / 1e6)
+        return [
+            replace(result, adapter={name: tensor + mark for name, tensor in result.adapter.items()})
+            for result in super().fine_tune(jobs)
+        ]
 
 
 class PrefixJudge:

@@ -148,12 +148,21 @@ def test_its_draws_have_their_stream_and_its_rows_their_place_in_the_trial(tmp_p
     assert given.end_model.jobs[0].seed == derive_seed(seed, "fine_tune")
 
 
-def test_a_killed_first_round_does_not_start_warm_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("server_round", "steps"), [(1, [4, 2]), (2, [2])])
+def test_a_first_round_that_was_cut_starts_warm_again_and_one_that_was_missed_does_not(
+    tmp_path: Path, server_round: int, steps: list[int]
+) -> None:
+    """Beside other shops, its other calls would meet theirs at other times without the warm start."""
     device(tmp_path, services(), warm()).evaluate("shop_0", 0, None, "final")
-    given = services()
-    device(tmp_path, given, warm()).train("shop_0", 1, None)
+    before, given = load_state(tmp_path / "shops" / "shop_0", 0), services()
+    device(tmp_path, given, warm()).train("shop_0", server_round, None)
     assert isinstance(given.end_model, CountingModel)
-    assert [job.settings.steps for job in given.end_model.jobs] == [2]
+    assert [job.settings.steps for job in given.end_model.jobs] == steps
+    after = load_state(tmp_path / "shops" / "shop_0", 0)
+    assert all(np.array_equal(before.adapter[name], after.adapter[name]) for name in NAMES)
+    again = services()
+    device(tmp_path, again, warm()).train("shop_0", server_round, None)
+    assert isinstance(again.end_model, CountingModel) and again.end_model.jobs == []
 
 
 def test_zero_steps_change_nothing(tmp_path: Path) -> None:

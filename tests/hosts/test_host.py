@@ -1,6 +1,8 @@
 """A host's shops side by side: the same as one after another, with one shop's trouble its own."""
 
 import gc
+import re
+import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +20,9 @@ from ecc_fed.core.records import (
     FineTuneResult,
     FineTuneSettings,
     LikelihoodRequest,
+    PseudoLabel,
     ReplyRequest,
+    Turn,
 )
 from ecc_fed.core.rows import FailureRow
 from ecc_fed.core.run_directory import RunDirectory
@@ -92,12 +96,16 @@ def comparable(result: FederationResult) -> dict:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Everything but clock time."""
+    """Everything but clock time, and which shops were side by side."""
     return {
-        str(path.relative_to(folder)): b"" if path.name in ("metrics.jsonl", "digests.json") else path.read_bytes()
+        str(path.relative_to(folder)): b"" if path.name in ("metrics.jsonl", "digests.json") else alone(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def alone(path: Path) -> bytes:
+    return re.sub(rb'"together": \[[^]]*\]', b"", path.read_bytes())
 
 
 @pytest.mark.parametrize("plan", [local(2), aggregated(2), personalized(2, 1)])
@@ -119,7 +127,7 @@ def test_shops_of_a_batch_are_fine_tuned_in_one_batch(tmp_path):
     assert set(report.service_seconds) == {"end_model", "judge", "teacher"}
 
 
-def test_work_that_is_done_again_makes_up_the_batches_that_it_made_up_before(tmp_path):
+def test_batches_that_a_dead_host_left_unfinished_are_done_again_by_all_their_shops(tmp_path):
     waves: list[list[str]] = []
 
     class Noting(ShopDevices):
@@ -150,8 +158,49 @@ def test_work_that_is_done_again_makes_up_the_batches_that_it_made_up_before(tmp
     host.open(build, tuple(NAMES), HostSettings(shops_per_batch=2))
     again = [job for job in jobs if job.message.metadata.message_type == "train"]
     replies = [finished.shop_id for finished in host.run(again, frozenset("abc"))]
-    assert (replies, waves) == (["d", "e"], [["d"], ["e"]])
+    assert (replies, [sorted(wave) for wave in waves]) == (["d", "e"], [["c", "d"], ["e"]])
     assert host._device._ahead == {}
+
+
+def warm_label(name: str) -> tuple[PseudoLabel, ...]:
+    return (PseudoLabel(f"{name}/g", (Turn("customer", "q"),), "a warm reply", "cloud", "distilled", 0),)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_shop_that_was_saved_before_its_host_died_is_done_again_beside_the_one_that_was_not(tmp_path, warm):
+    """Its state is the same as before, and what is sent to the server does not change."""
+    jobs: list[Job] = []
+
+    class Taking(InProcessHosts):
+        def run(self, given):
+            jobs.extend(given)
+            return super().run(given)
+
+    def build(folder: Path, shop_ids: tuple[str, ...]) -> ShopDevices:
+        device = device_of(folder, replace(fakes.services(), end_model=fakes.MixingModel()), shop_ids)
+        if warm:  # c has nothing to learn from, and so is ahead of the others
+            generated = {name: warm_label(name) for name in NAMES}
+            device._generated = {**generated, "c": ()}
+        return device
+
+    def again(folder: Path, name: str, finished: str) -> list[str]:
+        host = ShopHost()
+        host.open(partial(build, folder), tuple(NAMES), HostSettings(shops_per_batch=3))
+        same = [job for job in jobs if job.message.metadata.message_type == name]
+        return sorted(each.shop_id for each in host.run(same, frozenset(finished)))
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    run_federation(local(1), NAMES, partial(build, whole), Taking(), settings=HostSettings(shops_per_batch=3))
+    expected = files_of(whole)
+    shutil.copytree(whole, cut)
+    for path in cut.glob("shops/*/evaluation_final"):
+        shutil.rmtree(path)
+    for path in cut.glob("shops/b/round_*"):
+        shutil.rmtree(path)
+    untouched = (cut / "shops" / "e" / "round_0001" / "state.json").stat().st_mtime_ns
+    assert again(cut, "train", "ac") == ["b", "d", "e"]
+    assert (cut / "shops" / "e" / "round_0001" / "state.json").stat().st_mtime_ns == untouched
+    assert {name: text for name, text in expected.items() if "evaluation_final" not in name} == files_of(cut)
 
 
 class WaitingModel(fakes.CountingModel):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +16,24 @@ import pytest
 from ecc_fed.assembly import build
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.rows import read_run_info
+from ecc_fed.core.rows import SCHEMA, read_record, read_run_info, write_record
 from ecc_fed.core.run_directory import RunDirectory, read_json
 from ecc_fed.evolution.settings import Services
+from ecc_fed.hosts.batch_size import BatchSize
 from ecc_fed.hosts.in_process import InProcessHosts
+from ecc_fed.privacy.ledger import MemoryLedger
+from ecc_fed.privacy.redaction import NoRedaction
 from ecc_fed.reporting.summary import write_summary
+from ecc_fed.runs.kept_hosts import HostsRecord
 from ecc_fed.runs.run_folder import new_run, resumed_run
 from ecc_fed.runs.simulation import simulate
+from ecc_fed.teacher.gateway.gateway import Gateway
+from ecc_fed.teacher.gateway.settings import GatewaySettings
 from experiments.reliability.equal import differences
 from tests.evolution import fakes
+from tests.teacher.fakes import ScriptedTeacher
 
 SMALL = [
     "corpus.num_shops=3",
@@ -36,10 +45,34 @@ SMALL = [
 ARMS = {"local": [], "aggregated": ["arm=aggregated"], "personalized": ["arm=personalized", "arm.personal_rounds=1"]}
 
 
+class Cloud(ScriptedTeacher):
+    """Every prompt that reaches it, from whatever process, is a line of `path`."""
+
+    remote = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def complete(self, prompts: Sequence[TeacherPrompt], timeout_seconds: float) -> list[Completion]:
+        with self._path.open("a") as file:
+            file.writelines(f"{prompt.digest}\n" for prompt in prompts)
+        return super().complete(prompts, timeout_seconds)
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    """Digests of what the cloud was asked."""
+    return tmp_path / "asked"
+
+
 @pytest.fixture(autouse=True)
-def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_models(monkeypatch: pytest.MonkeyPatch, asked: Path) -> None:
     def services(config: RunConfig, budget_share: float = 1.0) -> Services:
-        return replace(fakes.services(), end_model=fakes.CountingModel())
+        ledger = MemoryLedger()
+        gateway = Gateway(Cloud(asked), ledger, NoRedaction(), GatewaySettings(max_parallel=1))
+        given = replace(fakes.services(), end_model=fakes.MixingModel())
+        return replace(given, gateway=gateway, ledger=ledger, journal=gateway.journal)
 
     monkeypatch.setattr(build, "build_services", services)
     monkeypatch.setattr(build, "adapter_writer", lambda config: fakes.write_adapter)
@@ -63,8 +96,10 @@ def go_on(root: Path, *overrides: str) -> None:
         write_summary(root)
 
 
-def killed(root: Path, at: int, *overrides: str) -> int:
+def killed(root: Path, at: int, *overrides: str, of: str = "") -> int:
     """Starts a run in a process of its own that dies at its rename number `at`; returns how many there were.
+
+    With `of` only renames to that name count.
 
     Everything that is kept is written aside and renamed, so between two renames lies every state that a kill can leave.
     """
@@ -77,8 +112,8 @@ def killed(root: Path, at: int, *overrides: str) -> int:
         def counted(name: str):
             def move(self: Path, target: Path) -> Path:
                 nonlocal renames
-                renames += 1
-                if renames == at:
+                renames += Path(target).name.endswith(of)
+                if renames == at and Path(target).name.endswith(of):
                     os._exit(9)
                 return originals[name](self, target)
 
@@ -110,6 +145,37 @@ def test_a_run_that_was_killed_anywhere_ends_equal_to_one_never_stopped(tmp_path
         go_on(root, *ARMS[arm])
         assert differences(whole, root) == [], f"killed at rename {point} of {renames}"
         assert not list(root.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("work", ["evaluation_base", "round_0001", "round_0003", "evaluation_final"])
+@pytest.mark.parametrize(("saves", "shops_per_batch"), [(1, 3), (2, 3), (1, 2)])
+def test_a_batch_of_which_some_shops_were_saved_is_done_again_by_all_of_them(
+    tmp_path: Path, work: str, saves: int, shops_per_batch: int, asked: Path
+) -> None:
+    given = ["arm=aggregated", f"runtime.shops_per_batch={shops_per_batch}"]
+    whole, root = tmp_path / "whole", tmp_path / "cut"
+    start(whole, *given)
+    expected = asked.read_text().splitlines()
+    asked.unlink()
+    assert killed(root, saves + 1, *given, of=work) == -1
+    assert len(list(root.glob(f"shops/*/{work}"))) == saves
+    go_on(root, *given)
+    assert differences(whole, root) == []
+    assert sorted(asked.read_text().splitlines()) == sorted(expected), "nothing was asked twice"
+    assert not list(root.rglob("open_calls.jsonl"))
+
+
+def test_a_run_goes_on_in_the_batches_that_its_hosts_chose_at_its_start(tmp_path: Path) -> None:
+    start(tmp_path / "whole", "runtime.shops_per_batch=2")
+    kept = read_record(tmp_path / "whole" / "server" / "hosts.json", HostsRecord)
+    assert kept.hosts == (BatchSize(2, "runtime.shops_per_batch=2"),)
+    stop_in_round(tmp_path / "cut", 2)
+    path = tmp_path / "cut" / "server" / "hosts.json"
+    assert read_record(path, HostsRecord).hosts[0].size == 3
+    write_record(path, HostsRecord(SCHEMA, (BatchSize(2, "as little as there was"),)))
+    go_on(tmp_path / "cut")
+    runtime = read_run_info(RunDirectory(tmp_path / "cut").run).runtime
+    assert (runtime.shops_per_batch, runtime.batch_reason) == (2, "as at the start of the run: as little as there was")
 
 
 def test_what_differs_is_found(tmp_path: Path) -> None:

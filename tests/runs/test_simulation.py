@@ -34,11 +34,13 @@ from ecc_fed.evolution.evaluation_files import EvaluationRecord
 from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import StateRecord
 from ecc_fed.federation.checkpoint import CheckpointRecord
+from ecc_fed.hosts.batch_size import BatchSize
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.jobs import DeviceFactory, Hosts
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.summary import write_summary
+from ecc_fed.runs.kept_hosts import HostsRecord
 from ecc_fed.runs.simulation import read_corpus, simulate
 from ecc_fed.teacher.gateway.budget import Spending
 from tests.evolution import fakes
@@ -61,10 +63,17 @@ class SeedsOfModel(fakes.CountingModel):
 class WatchedHosts(InProcessHosts):
     """Notes what a run opens them with."""
 
-    def open(self, shop_ids: Sequence[str], device_factory: DeviceFactory, settings: HostSettings) -> None:  # type: ignore[override]
+    def open(  # type: ignore[override]
+        self,
+        shop_ids: Sequence[str],
+        device_factory: DeviceFactory,
+        settings: HostSettings,
+        kept: Sequence[BatchSize] = (),
+    ) -> None:
         self.settings = settings
         self.shop_ids = tuple(shop_ids)
-        super().open(shop_ids, device_factory, settings)
+        self.kept = tuple(kept)
+        super().open(shop_ids, device_factory, settings, kept)
 
 
 @pytest.fixture
@@ -147,6 +156,7 @@ KINDS = {
     "updates.jsonl": UpdateRow,
     "run.json": RunInfo,
     "server.json": CheckpointRecord,
+    "hosts.json": HostsRecord,
 }
 
 

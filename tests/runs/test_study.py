@@ -47,7 +47,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     noted: list[Any] = []
 
     @contextmanager
-    def open_hosts(config: RunConfig) -> Iterator[HostSettings]:
+    def open_hosts(config: RunConfig, at_least: int) -> Iterator[HostSettings]:
         noted.append(("open", config.runtime.hosts))
         yield config.runtime
         noted.append(("close", config.runtime.hosts))

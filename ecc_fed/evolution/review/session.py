@@ -304,6 +304,7 @@ class Review:
             optimizer=None,
             pseudo_labels=grown.pseudo_labels,
             lessons=(*state.lessons, row),
+            together=(),
         )
         save_state(self.folder, self._state, self._write_adapter)
         self.answering = result.adapter

@@ -1,10 +1,13 @@
-"""What shops asked of the cloud since their states were last saved: a round that was cut pays for nothing twice.
+"""What shops asked of the cloud in their last work: work that is done again pays for nothing twice.
 
     shops/<shop_id>/open_calls.jsonl
 
 A line before an attempt leaves for a remote teacher, and a line for every attempt that ended. Work that is done
 again under the same tag takes its attempts from here, in their order, and sends only what has no end here. What
 was asked under another tag is never answered from here (its round failed for good): it is paid for, no more.
+
+The file outlives the saving of its work, which is done again if a shop beside it was cut; the shop's next work, or
+the end of the run, removes it.
 
 Nothing is synced: a killed process loses nothing that it handed to the system. A last line that it left torn is cut.
 """
@@ -124,6 +127,11 @@ class CallJournal:
             return total(shop.paid), [
                 entry for lines in shop.ended.values() for line in lines for entry in line.entries
             ]
+
+    def close(self, shop_id: str) -> None:
+        """The work has ended, and may be done again: the file stays."""
+        with self._lock:
+            del self._shops[shop_id]
 
     def discard(self, shop_id: str) -> None:
         """What `finish` told lies safe elsewhere."""
