@@ -35,6 +35,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # all hosts may call at once
 
     def __init__(self, port: int, books: Path, delay_seconds: float) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
