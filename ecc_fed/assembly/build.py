@@ -37,7 +37,7 @@ from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import WriteAdapter
-from ecc_fed.evolution.spending import spent_by
+from ecc_fed.evolution.spending import spent_by, spent_on_base
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import own_rows, shared_rows
 from ecc_fed.federation.flower.nodes import shop_of
@@ -247,7 +247,8 @@ def build_devices(
     if isinstance(services.gateway, Gateway):
         services.gateway.budget.keep_for_final(kept_for_final(config, shops))
         # What a former process spent on these shops is spent.
-        services.gateway.budget.restore(spent_by(directory.shop(shop.shop_id) for shop in shops))
+        folders = [directory.shop(shop.shop_id) for shop in shops]
+        services.gateway.budget.restore(spent_by(folders), spent_on_base(folders))
     return ShopDevices(
         shops,
         truth,

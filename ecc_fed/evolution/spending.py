@@ -24,6 +24,20 @@ def spent_by(folders: Iterable[Path]) -> Spending:
     return sum((_spent(folder) for folder in folders), NOTHING)
 
 
+def spent_on_base(folders: Iterable[Path]) -> Spending:
+    """What of it the base's evaluation has spent."""
+    return sum((_spent_on_base(folder) for folder in folders), NOTHING)
+
+
+def _spent_on_base(folder: Path) -> Spending:
+    with suppress(RunDirectoryError):
+        path = evaluation_folder(folder, "base")
+        if path.is_dir():
+            return read_record(path / "evaluation.json", EvaluationRecord).spent
+        return spending([line for line in open_attempts(folder) if line.tag == "base"])
+    return NOTHING
+
+
 def _spent(folder: Path) -> Spending:
     spent = NOTHING
     with suppress(RunDirectoryError):

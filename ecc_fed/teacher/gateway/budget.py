@@ -69,6 +69,7 @@ class Budget:
         self._share = share
         self._spent = Spending()
         self._kept_requests = 0
+        self._of_base = NOTHING
         self._lock = threading.Lock()
 
     @property
@@ -77,28 +78,41 @@ class Budget:
         with self._lock:
             return self._spent
 
-    def restore(self, spent: Spending) -> None:
-        """Goes on from what an earlier part of the same run used."""
+    def restore(self, spent: Spending, of_base: Spending = NOTHING) -> None:
+        """Goes on from what an earlier part of the same run used; `of_base` is the base's evaluation's part of it."""
         with self._lock:
-            self._spent = spent
+            self._spent, self._of_base = spent, of_base
 
     def keep_for_final(self, requests: int) -> None:
-        """Keeps so many requests for the final evaluation."""
+        """Keeps so many requests for the final evaluation, and tokens and money as the base's evaluation uses them.
+
+        Both ask the same prompts: while the base's is under way, the two so share what is left.
+        """
         self._kept_requests = requests
 
-    def reserve(self, most: Spending, final: bool = False) -> None:
-        """Holds back what a call may use at most; what is kept for the final evaluation only where it is `final`.
+    def _kept(self, of_base: Spending, phase: str) -> Spending:
+        if phase == "final" or not self._kept_requests:
+            return NOTHING
+        return Spending(self._kept_requests, of_base.tokens, of_base.cost_usd)
+
+    def reserve(self, most: Spending, phase: str = "") -> None:
+        """Holds back what a call may use at most.
+
+        Args:
+            most: of the call.
+            phase: what it is for; "base" and "final" are the evaluations. Only the final one gets what is kept for it.
 
         Raises:
             BudgetExceeded: a limit would be passed; nothing is held back.
         """
         with self._lock:
+            of_base = self._of_base + most if phase == "base" else self._of_base
             after = self._spent + most
-            kept = 0 if final else self._kept_requests
+            in_all = after + self._kept(of_base, phase)
             for name, limit, wanted in (
-                ("max_requests", self.max_requests, after.requests + kept),
-                ("max_tokens", self.max_tokens, after.tokens),
-                ("max_cost_usd", self.max_cost_usd, after.cost_usd),
+                ("max_requests", self.max_requests, in_all.requests),
+                ("max_tokens", self.max_tokens, in_all.tokens),
+                ("max_cost_usd", self.max_cost_usd, in_all.cost_usd),
             ):
                 if limit is not None and wanted > limit * self._share + _SLACK:
                     part = "" if self._share == 1 else f", of which this host's shops have {limit * self._share:.6g},"
@@ -106,13 +120,19 @@ class Budget:
                         f"The teacher's budget is used up: {name} is {limit}{part} and the next call may reach "
                         f"{wanted:.6g}; raise {name}, or ask the teacher less often"
                     )
-            self._spent = after
+            self._spent, self._of_base = after, of_base
 
-    def settle(self, reserved: Spending, used: Spending) -> None:
+    def settle(self, reserved: Spending, used: Spending, phase: str = "") -> None:
         """Replaces a reservation by what the call used."""
         with self._lock:
-            self._spent = Spending(
-                self._spent.requests - reserved.requests + used.requests,
-                self._spent.tokens - reserved.tokens + used.tokens,
-                self._spent.cost_usd - reserved.cost_usd + used.cost_usd,
-            )
+            self._spent = _settled(self._spent, reserved, used)
+            if phase == "base":
+                self._of_base = _settled(self._of_base, reserved, used)
+
+
+def _settled(spent: Spending, reserved: Spending, used: Spending) -> Spending:
+    return Spending(
+        spent.requests - reserved.requests + used.requests,
+        spent.tokens - reserved.tokens + used.tokens,
+        spent.cost_usd - reserved.cost_usd + used.cost_usd,
+    )

@@ -105,8 +105,8 @@ class Gateway:
         calls: dict[tuple[str, str], Call] = {}
         for item in asked:
             if isinstance(item, _Asked) and item.place not in known and item.place not in calls:
-                final = self.journal.tag(item.request.shop_id) == "final"
-                calls[item.place] = Call(item.key, item.prompt, final=final, recorded=deque(recorded[item.place]))
+                phase = self.journal.tag(item.request.shop_id)
+                calls[item.place] = Call(item.key, item.prompt, phase=phase, recorded=deque(recorded[item.place]))
         self._send(first, calls)
         replies, paid = [], set()
         for item in asked:

@@ -46,7 +46,7 @@ class Call:
     output_tokens: int = 0
     cost_usd: float = 0.0
     completion: Completion | None = None
-    final: bool = False
+    phase: str = ""
     recorded: deque[Completion] = field(default_factory=deque)
 
 
@@ -125,7 +125,7 @@ class Sender:
             if call.recorded:
                 continue
             try:
-                self._budget.reserve(held_back(self._teacher, call.prompt), call.final)
+                self._budget.reserve(held_back(self._teacher, call.prompt), call.phase)
             except BudgetExceeded as refusal:
                 return list(calls[:position]), str(refusal)
         return list(calls), ""
@@ -135,7 +135,7 @@ class Sender:
         cost = completion.cost_usd or 0.0
         if sent:
             used = Spending(1, completion.input_tokens + completion.output_tokens, cost)
-            self._budget.settle(held_back(self._teacher, call.prompt), used)
+            self._budget.settle(held_back(self._teacher, call.prompt), used, call.phase)
         call.attempts += 1
         call.cost_usd += cost
         call.completion = completion
