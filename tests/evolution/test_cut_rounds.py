@@ -12,7 +12,7 @@ from ecc_fed.core.records import EgressEntry, FineTuneJob, FineTuneResult
 from ecc_fed.core.rows import MetricRow, read_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.shop_state import load_state
-from ecc_fed.evolution.spending import open_attempts, spent_by
+from ecc_fed.evolution.spending import open_attempts, spent_by, spent_on_base
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.privacy.redaction import NoRedaction
 from ecc_fed.teacher.gateway.budget import Budget, Spending
@@ -209,7 +209,10 @@ def test_a_journal_that_outlived_its_state_counts_nothing(tmp_path: Path) -> Non
     """It stays for the case that the work is done again."""
     folder = RunDirectory(tmp_path).shop("shop_0")
     shops, gateway = process(tmp_path, Cloud(), cached=False)
+    assert spent_on_base([folder]) == Spending()
     shops.evaluate("shop_0", 0, None, "base")
+    of_base = spent_on_base([folder])
+    assert of_base == approx(gateway.budget.spent) and of_base.requests > 0
     for server_round in (1, 2):
         assert {line.tag for line in read_attempts(folder / OPEN_CALLS)} <= {"base", f"train/{server_round - 1}"}
         assert open_attempts(folder) == [] and spent_by([folder]) == approx(gateway.budget.spent)
@@ -217,7 +220,16 @@ def test_a_journal_that_outlived_its_state_counts_nothing(tmp_path: Path) -> Non
     shops.evaluate("shop_0", 2, None, "final")
     assert {line.tag for line in read_attempts(folder / OPEN_CALLS)} == {"final"}
     assert spent_by([folder]) == approx(gateway.budget.spent)
+    assert spent_on_base([folder]) == of_base
     assert all(entry.server_round == 2 for entry in read_rows(folder / "evaluation_final/egress.jsonl", EgressEntry))
+
+
+def test_what_a_cut_evaluation_of_the_base_spent_is_the_bases(tmp_path: Path) -> None:
+    folder = RunDirectory(tmp_path).shop("shop_0")
+    shops, _ = process(tmp_path, Cloud(kill_at=3), cached=False)
+    with pytest.raises(Killed):
+        shops.evaluate("shop_0", 0, None, "base")
+    assert spent_on_base([folder]) == spent_by([folder]) != Spending()
 
 
 def test_a_torn_last_line_is_cut(tmp_path: Path) -> None:
