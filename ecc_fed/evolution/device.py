@@ -258,7 +258,6 @@ class ShopDevices:
             together=self._batch.of(shop_id),
         )
         save_state(self._directory.shop(shop_id), after, self._write_adapter)
-        self.services.journal.close(shop_id)
         return after
 
     def evaluate(
@@ -293,7 +292,6 @@ class ShopDevices:
         spent, egress = self._finish_calls(shop_id)
         together, rows = self._batch.of(shop_id), evaluated.rows
         save_evaluation(folder, phase, server_round, owner, rows, egress, spent, evaluated.calls, together)
-        self.services.journal.close(shop_id)
         return EvaluationReport(len(evaluated.rows))
 
     def _begin_calls(self, shop_id: str, tag: str) -> None:

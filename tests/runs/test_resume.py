@@ -172,8 +172,10 @@ def test_a_run_goes_on_in_the_batches_that_its_hosts_chose_at_its_start(tmp_path
     stop_in_round(tmp_path / "cut", 2)
     path = tmp_path / "cut" / "server" / "hosts.json"
     assert read_record(path, HostsRecord).hosts[0].size == 3
-    write_record(path, HostsRecord(SCHEMA, (BatchSize(2, "as little as there was"),)))
+    kept = HostsRecord(SCHEMA, (BatchSize(2, "as little as there was"),))
+    write_record(path, kept)
     go_on(tmp_path / "cut")
+    assert read_record(path, HostsRecord) == kept
     runtime = read_run_info(RunDirectory(tmp_path / "cut").run).runtime
     assert (runtime.shops_per_batch, runtime.batch_reason) == (2, "as at the start of the run: as little as there was")
 

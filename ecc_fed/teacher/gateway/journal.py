@@ -121,20 +121,19 @@ class CallJournal:
                 raise WriteError(f"cannot write {shop.path}: {error.strerror or error}; free some space") from error
 
     def finish(self, shop_id: str) -> tuple[Spending, list[EgressEntry]]:
-        """All that the work has spent, former processes included, and the entries of attempts that nobody took."""
+        """The work has ended; the file stays, as it may be done again.
+
+        Returns:
+            All that it has spent, former processes included, and the entries of attempts that nobody took.
+        """
         with self._lock:
-            shop = self._shops[shop_id]
+            shop = self._shops.pop(shop_id)
             return total(shop.paid), [
                 entry for lines in shop.ended.values() for line in lines for entry in line.entries
             ]
 
-    def close(self, shop_id: str) -> None:
-        """The work has ended, and may be done again: the file stays."""
-        with self._lock:
-            del self._shops[shop_id]
-
     def discard(self, shop_id: str) -> None:
-        """What `finish` told lies safe elsewhere."""
+        """What was asked lies safe elsewhere, and the work will not be done again."""
         with self._lock:
             self._shops.pop(shop_id).path.unlink(missing_ok=True)
 

@@ -118,8 +118,13 @@ def test_what_nobody_asks_for_again_is_told_at_the_end(tmp_path: Path) -> None:
     total, untaken = cloud.journal.finish("a")
     assert total.requests == 3
     assert [entry.kind for entry in untaken] == ["instruction", "few_shot_examples", "query", "reply"] * 2
+    path = tmp_path / "a" / "open.jsonl"
+    kept = path.read_bytes()
+    cloud.answer(QUESTIONS)
+    assert cloud.journal.tag("a") == "" and path.read_bytes() == kept, "the work has ended, and may be done again"
+    begun(tmp_path, cloud.journal)
     cloud.journal.discard("a")
-    assert not (tmp_path / "a" / "open.jsonl").exists()
+    assert not path.exists()
 
 
 def test_shops_that_began_nothing_keep_no_journal(tmp_path: Path) -> None:
