@@ -24,7 +24,7 @@ def devices() -> HostDevices:
 def test_hosts_get_their_own_shops_alone(devices: HostDevices, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[Any, tuple[str, ...]]] = []
     monkeypatch.setattr(ActorHost, "prepare", lambda host: None)
-    monkeypatch.setattr(ActorHost, "open", lambda host, factory, shop_ids, settings: sent.append((factory, shop_ids)))
+    monkeypatch.setattr(ActorHost, "open", lambda host, factory, shop_ids, *_: sent.append((factory, shop_ids)))
     hosts = RayHosts.__new__(RayHosts)
     hosts._hosts = [ActorHost(f"Host {number}", 1, 0.0) for number in range(2)]
     shop_ids = [shop.shop_id for shop in devices.shops]
