@@ -36,6 +36,11 @@ class _Work:
         """A generator of the replies that are left, or None where the host is gone."""
         return self.host.start(self._jobs, frozenset(self._left), self._server_round)
 
+    @property
+    def all_replied(self) -> bool:
+        """Whether nothing is left; the host may still be tidying up."""
+        return not self._left
+
     def done(self, finished: Finished) -> Finished:
         """Crosses off a shop."""
         del self._left[finished.shop_id]
@@ -135,14 +140,16 @@ class RayHosts:
                     require_ray()
                     del at_work[stream]
                     work.host.died("its process ended")
-                    to_start.append(work)
+                    if not work.all_replied:
+                        to_start.append(work)
                 else:
                     yield work.done(finished)
             for stream, work in list(at_work.items()):
                 if work.host.stalled():
                     del at_work[stream]
-                    work.host.died(f"it {work.host.no_progress}")
-                    to_start.append(work)
+                    if not work.all_replied:  # else the next round tells whether it hangs or is slow to tidy up
+                        work.host.died(f"it {work.host.no_progress}")
+                        to_start.append(work)
 
     def _jobs_of(self, host: ActorHost, jobs: Sequence[Job]) -> list[Job]:
         return [job for job in jobs if self._host_of[job.shop_id] is host]

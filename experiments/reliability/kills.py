@@ -124,6 +124,12 @@ def overrides(trial: Trial, address: str) -> list[str]:
     return [*given, "hydra.run.dir=run"]
 
 
+def _hear_signals() -> None:
+    """What runs in the background or under nohup inherits that signals are ignored."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
     """`ecc-fed run` in `folder`, in a session of its own; what it prints goes to output.txt there."""
     with (folder / "output.txt").open("ab") as file:
@@ -135,7 +141,7 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
             stderr=file,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also where this runs under nohup
+            preexec_fn=_hear_signals,
         )
 
 
