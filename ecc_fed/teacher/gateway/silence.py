@@ -11,7 +11,7 @@ from ecc_fed.core.completion import Completion
 from ecc_fed.teacher.gateway.sending import Call
 
 # So many calls in a row, each tried to its end, and none heard.
-GONE_AFTER = 8
+GONE_AFTER = 16
 _UNHEARD = ("unavailable", "timeout")
 
 
