@@ -100,7 +100,7 @@ def _name(server_round: int) -> str:
 
 
 def state_folder(folder: Path, server_round: int) -> Path:
-    """Where a shop's state after a round lies, once it is whole; `folder` is the shop's."""
+    """Where the state after a round lies, once it is whole; `folder` is the shop's, or the server's."""
     return folder / _name(server_round)
 
 
@@ -123,7 +123,7 @@ def save_state(folder: Path, state: ShopState, write_adapter: WriteAdapter) -> N
         WriteError: the disk is full or the folder cannot be written.
     """
     try:
-        with replacing_folder(folder / _name(state.server_round)) as aside:
+        with replacing_folder(state_folder(folder, state.server_round)) as aside:
             _write_aside(aside, state, write_adapter)
     except (OSError, SafetensorError, WriteError) as error:
         raise WriteError(
@@ -136,7 +136,7 @@ def save_state(folder: Path, state: ShopState, write_adapter: WriteAdapter) -> N
 def drop_old_rounds(folder: Path) -> None:
     """Drops the rounds that no resume needs."""
     for old in finished_rounds(folder)[:-_KEPT_ROUNDS]:
-        shutil.rmtree(folder / _name(old), ignore_errors=True)
+        shutil.rmtree(state_folder(folder, old), ignore_errors=True)
 
 
 def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> None:
@@ -176,7 +176,7 @@ def load_state(folder: Path, server_round: int, owner: Owner | None = None) -> S
     Raises:
         DamagedState: that round is not there, not as it was written, or another's; or another version wrote it.
     """
-    path = folder / _name(server_round)
+    path = state_folder(folder, server_round)
     try:
         found = read_json(path / "state.json")
         check_schema(found.get("schema"), str(path))

@@ -11,7 +11,7 @@ from typing import get_args
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.rows import Phase, read_record
 from ecc_fed.evolution.evaluation_files import EvaluationRecord, evaluation_folder
-from ecc_fed.evolution.shop_state import StateRecord, finished_rounds
+from ecc_fed.evolution.shop_state import StateRecord, finished_rounds, state_folder
 from ecc_fed.teacher.gateway.budget import NOTHING, Spending
 from ecc_fed.teacher.gateway.journal import OPEN_CALLS, AttemptLine, counted, read_attempts, spending
 
@@ -44,7 +44,7 @@ def _spent(folder: Path) -> Spending:
         spent += spending(open_attempts(folder))
     if rounds := finished_rounds(folder):
         with suppress(RunDirectoryError):
-            spent += read_record(folder / f"round_{rounds[-1]:04d}" / "state.json", StateRecord).spent
+            spent += read_record(state_folder(folder, rounds[-1]) / "state.json", StateRecord).spent
     for phase in get_args(Phase):
         path = evaluation_folder(folder, phase)
         if path.is_dir():

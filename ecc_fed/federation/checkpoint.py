@@ -18,7 +18,7 @@ from ecc_fed.core.errors import DamagedState, RunDirectoryError, WriteError
 from ecc_fed.core.rows import SCHEMA, check_schema, decode, write_record
 from ecc_fed.core.run_directory import read_json
 from ecc_fed.core.whole_folder import check_digests, replacing_folder
-from ecc_fed.evolution.shop_state import finished_rounds
+from ecc_fed.evolution.shop_state import finished_rounds, state_folder
 from ecc_fed.federation.aggregation.state_files import load_state, save_state
 from ecc_fed.federation.results import Checkpoint, Evaluation, RoundRecord, ServerState
 
@@ -63,7 +63,7 @@ def save_checkpoint(
         WriteError: the disk is full or the folder cannot be written.
     """
     state = checkpoint.state
-    final = folder / f"round_{state.server_round:04d}"
+    final = state_folder(folder, state.server_round)
     adopted = tuple(sorted(state.adopted))
     record = CheckpointRecord(
         SCHEMA,
@@ -90,7 +90,7 @@ def save_checkpoint(
 def drop_former(folder: Path) -> None:
     """Drops the checkpoints before the newest, which a kill may have left beside it."""
     for old in finished_rounds(folder)[:-1]:
-        shutil.rmtree(folder / f"round_{old:04d}", ignore_errors=True)
+        shutil.rmtree(state_folder(folder, old), ignore_errors=True)
 
 
 def load_checkpoint(folder: Path, run_id: str) -> tuple[Checkpoint, CheckpointRecord] | None:
@@ -102,7 +102,7 @@ def load_checkpoint(folder: Path, run_id: str) -> tuple[Checkpoint, CheckpointRe
     rounds = finished_rounds(folder)
     if not rounds:
         return None
-    path = folder / f"round_{rounds[-1]:04d}"
+    path = state_folder(folder, rounds[-1])
     try:
         found = read_json(path / "server.json")
         check_schema(found.get("schema"), str(path))

@@ -25,7 +25,6 @@ from ecc_fed.federation.results import (
     FederationResult,
     Phase,
     RoundRecord,
-    ServerState,
     ShopFailure,
     SkippedRound,
 )
@@ -35,8 +34,6 @@ from ecc_fed.federation.wire.receiving import sort_replies
 
 # Called with all that is needed to go on from there.
 OnCheckpoint = Callable[[Checkpoint], None]
-# Called after every round with what is needed to go on from there, and the round's record.
-OnRoundEnd = Callable[[ServerState, RoundRecord], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +139,6 @@ def run_rounds(
     *,
     resume: Checkpoint | None = None,
     on_checkpoint: OnCheckpoint | None = None,
-    on_round_end: OnRoundEnd | None = None,
 ) -> FederationResult:
     """Runs an arm from its start, or on from `resume`, to the final evaluation.
 
@@ -154,7 +150,6 @@ def run_rounds(
         plan: arm, aggregator and transforms.
         resume: the last checkpoint; what was done before it is not done again, and stands in the result.
         on_checkpoint: called after the base's evaluation and after every round.
-        on_round_end: called after every round.
 
     Raises:
         ConfigError: updates that the aggregator cannot take.
@@ -174,9 +169,6 @@ def run_rounds(
         base = _evaluate(server, strategy, "base")
         reached()
     for server_round in range(strategy.state.server_round + 1, plan.arm.server_rounds + 1):
-        record = _train_round(server, strategy, server_round)
-        rounds.append(record)
+        rounds.append(_train_round(server, strategy, server_round))
         reached()
-        if on_round_end is not None:
-            on_round_end(strategy.state, record)
     return FederationResult(strategy.state, base, tuple(rounds), _evaluate(server, strategy, "final"))

@@ -58,10 +58,11 @@ def calls_table(study: Study) -> PageTable:
 
 
 def calls_lines(study: Study) -> list[str]:
-    """The same in a line for every arm."""
+    """The same in a line for every arm. A simulated teacher is called so: its dollars are nobody's."""
+    whom = "simulated teacher" if study.simulated_cloud else "cloud"
     lines: dict[str, list[str]] = {}
     for label, title, calls in _calls(study):
         failed = f", {calls.failed:,} failed" if calls.failed else ""
         text = f"{title.lower()} {calls.requests:,} ({calls.cached:,} cached{failed}, ${calls.cost_usd:,.4f})"
         lines.setdefault(label, []).append(text)
-    return [f"Asked of the cloud, {label}: {'; '.join(parts)}." for label, parts in lines.items()]
+    return [f"Asked of the {whom}, {label}: {'; '.join(parts)}." for label, parts in lines.items()]

@@ -92,10 +92,15 @@ class Study:
         return tuple(run for group in self.groups for run in group.runs)
 
     @property
+    def simulated_cloud(self) -> bool:
+        """Whether nothing but the simulated teacher answered for the cloud."""
+        return {run.info.teacher for run in self.runs} == {"RetrievalTeacher"}
+
+    @property
     def cloud_name(self) -> str:
         """What answered for the cloud; the simulated teacher is called so."""
         known = dict.fromkeys(run.info.teacher for run in self.runs)
-        return "Simulated teacher" if set(known) == {"RetrievalTeacher"} else f"Cloud ({', '.join(known)})"
+        return "Simulated teacher" if self.simulated_cloud else f"Cloud ({', '.join(known)})"
 
     @property
     def variants(self) -> list["Study"]:

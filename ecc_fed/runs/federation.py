@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import Checkpoint, FederationResult
-from ecc_fed.federation.rounds import OnCheckpoint, OnRoundEnd, Server, run_rounds
+from ecc_fed.federation.rounds import OnCheckpoint, Server, run_rounds
 from ecc_fed.hosts.batch_size import BatchSize
 from ecc_fed.hosts.grid import HostGrid, Progress
 from ecc_fed.hosts.jobs import DeviceFactory, Hosts
@@ -30,7 +30,6 @@ def run_federation(
     on_open: OnOpen | None = None,
     on_progress: Progress | None = None,
     on_checkpoint: OnCheckpoint | None = None,
-    on_round_end: OnRoundEnd | None = None,
 ) -> FederationResult:
     """One run of an arm over `shop_ids` on `hosts`.
 
@@ -45,7 +44,6 @@ def run_federation(
         on_open: called once the hosts are ready, with their reports.
         on_progress: called as each shop finishes: phase, server_round, shop_id, seconds.
         on_checkpoint: called with all that is needed to go on, after the base's evaluation and after each round.
-        on_round_end: called after each round with the server's state and the round's record.
 
     Raises:
         EccError: what `device_factory` raised.
@@ -59,4 +57,4 @@ def run_federation(
         on_open(hosts.reports())
     grid = HostGrid(hosts, shop_ids, on_progress)
     server = Server(grid, grid.shops, own_hosts=True)
-    return run_rounds(server, plan, resume=resume, on_checkpoint=on_checkpoint, on_round_end=on_round_end)
+    return run_rounds(server, plan, resume=resume, on_checkpoint=on_checkpoint)

@@ -22,7 +22,7 @@ from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.arms import Aggregated
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.plan import FederationPlan
-from ecc_fed.federation.results import RoundRecord, ServerState
+from ecc_fed.federation.results import Checkpoint
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import ray_hosts
 from ecc_fed.privacy.ledger import MemoryLedger
@@ -93,7 +93,8 @@ def main() -> None:
     options = parser.parse_args()
     found: list[float] = []
 
-    def round_ended(state: ServerState, record: RoundRecord) -> None:
+    def round_ended(checkpoint: Checkpoint) -> None:
+        record = checkpoint.rounds[-1]
         if record.failures:
             raise SystemExit(str(record.failures))
         found.append(sum(shop.metrics["label_tokens"] for shop in record.shops.values()))
@@ -110,7 +111,7 @@ def main() -> None:
             [str(shop) for shop in range(options.shops)],
             partial(FineTuning, options.base, options.products, options.shape, tuning),
             hosts,
-            on_round_end=round_ended,
+            on_checkpoint=round_ended,
         )
     print(json.dumps({"label_tokens": round(found[-1])}))
 

@@ -20,7 +20,7 @@ from ecc_fed.assembly.federation import build_plan
 from ecc_fed.core.run_claim import new_run_id
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.federation.arms import Aggregated
-from ecc_fed.federation.results import RoundRecord, ServerState
+from ecc_fed.federation.results import Checkpoint
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.runs.federation import run_federation
 from ecc_fed.runs.hosting import HostDevices, open_hosts
@@ -51,7 +51,8 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
         def ready(reports: tuple[HostReport, ...]) -> None:
             print(f"{reports[0].shops_per_batch} shops side by side: {reports[0].batch_reason}")
 
-        def round_ended(state: ServerState, record: RoundRecord) -> None:
+        def round_ended(checkpoint: Checkpoint) -> None:
+            record = checkpoint.rounds[-1]
             assert not record.failures, record.failures
             report = hosts.reports()[0]
             if before:
@@ -75,7 +76,7 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
             hosts,
             settings=config.runtime,
             on_open=ready,
-            on_round_end=round_ended,
+            on_checkpoint=round_ended,
         )
     return measured
 

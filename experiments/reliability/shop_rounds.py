@@ -28,7 +28,7 @@ from ecc_fed.core.seeding import derive_rng
 from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.arms import Aggregated
 from ecc_fed.federation.plan import FederationPlan
-from ecc_fed.federation.results import RoundRecord, ServerState
+from ecc_fed.federation.results import Checkpoint
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.runs.federation import run_federation
 
@@ -98,7 +98,8 @@ def measure(num_shops: int, server_rounds: int, at: Sequence[int]) -> list[Use]:
     """What the process holds after each of the rounds `at`."""
     found: list[Use] = []
 
-    def round_ended(state: ServerState, record: RoundRecord) -> None:
+    def round_ended(checkpoint: Checkpoint) -> None:
+        record = checkpoint.rounds[-1]
         assert not record.failures, record.failures
         if record.server_round in at:
             found.append(_use(record.server_round))
@@ -109,7 +110,7 @@ def measure(num_shops: int, server_rounds: int, at: Sequence[int]) -> list[Use]:
             [f"shop_{number:04d}" for number in range(num_shops)],
             partial(Shops, Path(folder)),
             InProcessHosts(),
-            on_round_end=round_ended,
+            on_checkpoint=round_ended,
         )
     return found
 

@@ -25,7 +25,8 @@ def test_threads_and_open_files_stay_as_they_are():
 def test_memory_grows_by_less_than_an_adapter_for_each_shop_round(tmp_path):
     traced: dict[int, int] = {}
 
-    def round_ended(state, record):
+    def round_ended(checkpoint):
+        record = checkpoint.rounds[-1]
         assert not record.failures
         gc.collect()
         traced[record.server_round] = tracemalloc.get_traced_memory()[0]
@@ -37,7 +38,7 @@ def test_memory_grows_by_less_than_an_adapter_for_each_shop_round(tmp_path):
             [str(number) for number in range(SHOPS)],
             partial(Shops, tmp_path),
             InProcessHosts(),
-            on_round_end=round_ended,
+            on_checkpoint=round_ended,
         )
     finally:
         tracemalloc.stop()

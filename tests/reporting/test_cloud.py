@@ -26,7 +26,7 @@ def with_cloud(run, **more):
 
 
 def test_calls_by_phase_stand_everywhere(make_run, capsys):
-    run = with_cloud(make_run("a", queries=3))
+    run = with_cloud(make_run("a", queries=3), teacher="GeminiTeacher")
     assert summarise(run)["cloud"]["final"]["failed"] == 12
     assert summarise(run)["cloud"]["base"]["cost_usd"] == 0.25
     page = report([run], console=Console(width=400)).read_text()
@@ -41,6 +41,11 @@ def test_calls_by_phase_stand_everywhere(make_run, capsys):
     assert ended([RunDirectory(run)]) == 0
 
 
+def test_dollars_of_a_simulated_teacher_are_told_as_its_own(make_run, capsys):
+    report([with_cloud(make_run("a", queries=3), teacher="RetrievalTeacher")], console=Console(width=400))
+    assert "Asked of the simulated teacher, local: evaluation before 12 (0 cached, $0.2500)" in capsys.readouterr().out
+
+
 def test_a_teacher_that_died_is_named_on_top_and_is_no_good_end(make_run, capsys):
     run = with_cloud(make_run("a", queries=3), failures=[encode(GONE)])
     page = report([run], console=Console(width=400)).read_text()
@@ -52,4 +57,4 @@ def test_a_teacher_that_died_is_named_on_top_and_is_no_good_end(make_run, capsys
 
 def test_a_run_of_an_older_version_tells_nothing_of_phases(make_run, capsys):
     page = report([make_run("a", queries=3)], console=Console(width=400)).read_text()
-    assert "phase by phase" not in page and "Asked of the cloud" not in capsys.readouterr().out
+    assert "phase by phase" not in page and "Asked of the" not in capsys.readouterr().out

@@ -10,8 +10,8 @@
 | `shops/<shop_id>/chat/round_*/lessons.jsonl` | `LessonRow` |
 
 A shop's `state.json` and `evaluation.json` and a chat's `marks.jsonl` are written by dataclasses of `evolution`, its
-`open_calls.jsonl` by `teacher.gateway.journal`, and `server/hosts.json` by `runs.kept_hosts`.
-
+`open_calls.jsonl` by `teacher.gateway.journal`, `probes.jsonl` by `teacher.gateway.probe`, and `server/hosts.json` by
+`runs.kept_hosts`.
 
 `SCHEMA` covers them all; it stands in `run.json`, and in each shop's `state.json` and `evaluation.json`.
 """

@@ -7,8 +7,8 @@
 | counted | u | what the provider states, if 0 <= u <= 2 e; else e |
 
 So what is counted never passes what was held back, and no limit is ever passed (a teacher in this process is
-believed). An attempt that may have been
-billed without our hearing of it (a time-out, a broken connection, an answer that cannot be read) counts as e.
+believed). An attempt that may have been billed without our hearing of it (a time-out, a broken connection, an answer
+that cannot be read) counts as e.
 """
 
 from __future__ import annotations

@@ -72,10 +72,10 @@ def test_only_the_factors_named_travel_and_train():
     device = FakeDevice(("a", "bb"))
     seen: dict[int, dict[str, AdapterState]] = {}
 
-    def note(state, record):
-        seen[record.server_round] = {shop_id: device.adapter_of(shop_id) for shop_id in device.shop_ids}
+    def note(checkpoint):
+        seen[checkpoint.state.server_round] = {shop_id: device.adapter_of(shop_id) for shop_id in device.shop_ids}
 
-    result = run(aggregated(3, toys.OneFactor()), ["a", "bb"], device, on_round_end=note)
+    result = run(aggregated(3, toys.OneFactor()), ["a", "bb"], device, on_checkpoint=note)
     assert bytes_of(result, "up") == {1: 2 * size_of(B), 2: 2 * size_of(A), 3: 2 * size_of(B)}
     # Both down from round 3 on; the final evaluation counts into round 3 as well.
     assert bytes_of(result, "down") == {2: 2 * size_of(B), 3: 2 * 2 * size_of(A, B)}
@@ -255,13 +255,13 @@ def test_a_run_goes_on_from_a_saved_state_as_if_never_stopped(tmp_path, stop_aft
     plan = aggregated(4, toys.ServerMomentum())
     expected = run(plan, ["a", "bb"], whole)
 
-    def stop(state: ServerState, record):
-        if record.server_round == stop_after:
-            save_state(tmp_path / "state.safetensors", state.aggregator)
+    def stop(checkpoint: Checkpoint):
+        if checkpoint.state.server_round == stop_after:
+            save_state(tmp_path / "state.safetensors", checkpoint.state.aggregator)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(plan, ["a", "bb"], stopped, on_round_end=stop)
+        run(plan, ["a", "bb"], stopped, on_checkpoint=stop)
     resume = Checkpoint(ServerState(stop_after, load_state(tmp_path / "state.safetensors")))
     resumed = run(plan, ["a", "bb"], stopped, resume=resume)
     assert same(resumed.state.aggregate, expected.state.aggregate)
