@@ -16,6 +16,7 @@ from ecc_fed.core.records import (
     Judgement,
     Likelihood,
     LikelihoodRequest,
+    MeasuredReply,
     Pair,
     ReplyRequest,
     TeacherReply,
@@ -54,6 +55,9 @@ class _MeetingEndModel:
 
     def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:
         return cast(list[list[str]], self._meet(self._model.reply, requests))
+
+    def measured_reply(self, requests: Sequence[ReplyRequest]) -> list[list[MeasuredReply]]:
+        return cast(list[list[MeasuredReply]], self._meet(self._model.measured_reply, requests))
 
     def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:
         return cast(list[FineTuneResult], self._meet(self._model.fine_tune, jobs))

@@ -74,7 +74,7 @@ def measure(shape: str, batches: list[int], new_tokens: int, repeats: int) -> tu
 
     def together(count: int) -> list[list[int]]:
         adapters = ActiveAdapters(bank.layout, bank.flat[:count], bank.scale[:count])
-        return generate_batch(base, adapters, rows[:count], range(count), END)
+        return [drawn.ids for drawn in generate_batch(base, adapters, rows[:count], range(count), END)]
 
     equal = sum(one == other for one, other in zip(one_by_one(shops), together(shops), strict=True))
     works: dict[str, Callable[[], object]] = {"peft loop": partial(one_by_one, LOOP_SHOPS)}

@@ -17,6 +17,7 @@ from ecc_fed.core.records import (
     Judgement,
     Likelihood,
     LikelihoodRequest,
+    MeasuredReply,
     Pair,
     ReplyRequest,
     Shop,
@@ -48,6 +49,14 @@ class CountingModel:
             return f"good {query}" if steps >= 4 else f"bad {query}"
 
         return [[text(request.adapter, prompt[-1].text) for prompt in request.prompts] for request in requests]
+
+    def measured_reply(self, requests: Sequence[ReplyRequest]) -> list[list[MeasuredReply]]:
+        return [[MeasuredReply(text, self.margin(text)) for text in texts] for texts in self.reply(requests)]
+
+    @staticmethod
+    def margin(text: str) -> float:
+        """Any number that depends on the text alone."""
+        return sum(map(ord, text)) % 101 / 100
 
     def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:
         self.jobs.extend(jobs)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ecc_fed.core.records import AdapterState, FineTuneJob, FineTuneResult, Likelihood, LikelihoodRequest, ReplyRequest
+from ecc_fed.core.records import (
+    AdapterState,
+    FineTuneJob,
+    FineTuneResult,
+    Likelihood,
+    LikelihoodRequest,
+    MeasuredReply,
+    ReplyRequest,
+)
 
 
 class EndModel(Protocol):
@@ -20,6 +28,10 @@ class EndModel(Protocol):
 
     def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:
         """One text for every prompt of every request."""
+        ...
+
+    def measured_reply(self, requests: Sequence[ReplyRequest]) -> list[list[MeasuredReply]]:
+        """The same texts, each with how sure the model was of it."""
         ...
 
     def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:

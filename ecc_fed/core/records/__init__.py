@@ -27,6 +27,7 @@ from ecc_fed.core.records.end_model import (
     FineTuneSettings,
     Likelihood,
     LikelihoodRequest,
+    MeasuredReply,
     OptimizerState,
     ReplyRequest,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Judgement",
     "Likelihood",
     "LikelihoodRequest",
+    "MeasuredReply",
     "OptimizerState",
     "OrderRecord",
     "Outcome",

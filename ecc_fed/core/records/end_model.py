@@ -56,6 +56,19 @@ class ReplyRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredReply:
+    """A reply, and how sure the model was of it.
+
+    `margin` is the mean over the drawn tokens, the end mark included, of how far the probability of the likeliest token
+    lies above that of the second (at temperature 1, all tokens), 0 to 1. It is read off the logits that the reply is
+    drawn from, whatever the decoding.
+    """
+
+    text: str
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A training example: loss falls on the reply's tokens (and its end mark) only."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -47,25 +49,39 @@ def hearing_tokens(listener: OnToken) -> Iterator[None]:
         _LISTENER.reset(token)
 
 
-def draw_replies(
-    stepper: Stepper, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device
-) -> list[list[int]]:
-    """The new token ids of every row, without the end mark.
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One row's new token ids, without the end mark, and the mean margin of its draws, the end mark's included."""
+
+    ids: list[int]
+    margin: float
+
+
+def margins(logits: Tensor) -> Tensor:
+    """Logits (rows, vocabulary) -> how far the likeliest token's probability lies above the second's, (rows,)."""
+    likeliest = torch.softmax(logits.float(), -1).topk(2, -1).values
+    return likeliest[:, 0] - likeliest[:, 1]
+
+
+def draw_replies(stepper: Stepper, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device) -> list[Drawn]:
+    """What every row draws.
 
     Finished rows leave the batch once half of it is done.
     """
     listener = _LISTENER.get()
     picker = Picker(rows, device)
     replies: list[list[int]] = [[] for _ in rows]
+    sure: list[list[float]] = [[] for _ in rows]
     done = [False] * len(rows)
     alive = list(range(len(rows)))  # The row behind every place of the batch.
     logits = stepper.first()
     for step in range(max(row.decoding.max_new_tokens for row in rows)):
         beat()
         tokens = picker.pick(logits, step)
-        for row, token in zip(alive, tokens.tolist(), strict=True):
+        for row, token, margin in zip(alive, tokens.tolist(), margins(logits).tolist(), strict=True):
             if done[row]:
                 continue
+            sure[row].append(margin)
             if token in end_ids:
                 done[row] = True
             else:
@@ -83,4 +99,4 @@ def draw_replies(
             picker.keep(index)
             stepper.keep(index)
         logits = stepper.next(tokens)
-    return replies
+    return [Drawn(ids, math.fsum(values) / len(values)) for ids, values in zip(replies, sure, strict=True)]

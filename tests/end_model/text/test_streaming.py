@@ -56,7 +56,7 @@ class Scripted:
                 return torch.nn.functional.one_hot(torch.tensor([next(ids)]), size).float()
 
         rows = make_rows([[0]], Decoding(len(self.ids), sample=False), 0)
-        return [[decode_reply(self.tokenizer, draw_replies(Steps(), rows, frozenset(), torch.device("cpu"))[0])]]
+        return [[decode_reply(self.tokenizer, draw_replies(Steps(), rows, frozenset(), torch.device("cpu"))[0].ids)]]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from ecc_fed.core.records import (
     FineTuneResult,
     Likelihood,
     LikelihoodRequest,
+    MeasuredReply,
     ReplyRequest,
 )
 from ecc_fed.end_model.adapters.names import MAGNITUDE
@@ -104,6 +105,10 @@ class PeftEngine:
 
     def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:
         """One text for every prompt of every request."""
+        return [[reply.text for reply in replies] for replies in self.measured_reply(requests)]
+
+    def measured_reply(self, requests: Sequence[ReplyRequest]) -> list[list[MeasuredReply]]:
+        """One reply with its margin for every prompt of every request."""
         return [self._reply(request) for request in requests]
 
     def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:
@@ -124,18 +129,18 @@ class PeftEngine:
         """Teacher-forced likelihood of every example of every request."""
         return [self._likelihood(request) for request in requests]
 
-    def _reply(self, request: ReplyRequest) -> list[str]:
+    def _reply(self, request: ReplyRequest) -> list[MeasuredReply]:
         prompts = [encode_prompt(self.tokenizer, turns, self.limits.max_prompt_tokens) for turns in request.prompts]
         rows = make_rows(prompts, request.decoding, request.seed)
-        replies = [""] * len(rows)
+        replies = [MeasuredReply("", 0.0)] * len(rows)
         with self._adapter(request.adapter):
             prefixed = request.adapter is not None and self.settings.virtual_tokens > 0
             costs = [row.total_tokens + self.settings.virtual_tokens * prefixed for row in rows]
             for batch in split_by_length(costs, self.limits.batch_tokens):
                 chosen = [rows[index] for index in batch]
                 generated = generate(self.model, chosen, self.base.end_ids, self.base.device, prefixed)
-                for index, ids in zip(batch, generated, strict=True):
-                    replies[index] = decode_reply(self.tokenizer, ids)
+                for index, drawn in zip(batch, generated, strict=True):
+                    replies[index] = MeasuredReply(decode_reply(self.tokenizer, drawn.ids), drawn.margin)
         return replies
 
     def _fine_tune(self, job: FineTuneJob) -> FineTuneResult:

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from ecc_fed.end_model.engines.replies import draw_replies
+from ecc_fed.end_model.engines.replies import Drawn, draw_replies
 from ecc_fed.end_model.engines.sampling import Row
 
 
 @torch.inference_mode()
 def generate(
     model: Any, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device, prefixed: bool = False
-) -> list[list[int]]:
-    """The new token ids of every row, without the end mark; `prefixed` where peft's model holds a prefix."""
+) -> list[Drawn]:
+    """What every row draws; `prefixed` where peft's model holds a prefix."""
     return draw_replies(_PaddedBatch(model, [row.prompt for row in rows], device, prefixed), rows, end_ids, device)
 
 

@@ -20,6 +20,7 @@ from ecc_fed.core.records import (
     FineTuneResult,
     Likelihood,
     LikelihoodRequest,
+    MeasuredReply,
     ReplyRequest,
 )
 from ecc_fed.end_model.adapters.low_rank import Lora
@@ -82,7 +83,11 @@ class SharedEngine:
         return len(encode_text(self.tokenizer, text))
 
     def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:
-        """One text for every prompt of every request, all requests in shared batches.
+        """One text for every prompt of every request; raises as `measured_reply`."""
+        return [[reply.text for reply in replies] for replies in self.measured_reply(requests)]
+
+    def measured_reply(self, requests: Sequence[ReplyRequest]) -> list[list[MeasuredReply]]:
+        """One reply with its margin for every prompt of every request, all requests in shared batches.
 
         Raises:
             ConfigError: decoding out of range.
@@ -94,14 +99,14 @@ class SharedEngine:
             prompts = [encode_prompt(self.tokenizer, turns, self.limits.max_prompt_tokens) for turns in request.prompts]
             for index, row in enumerate(make_rows(prompts, request.decoding, request.seed)):
                 rows.append((row, bank_rows[number], number, index))
-        replies = [[""] * len(request.prompts) for request in requests]
+        replies = [[MeasuredReply("", 0.0)] * len(request.prompts) for request in requests]
         for batch in split_by_length([row.total_tokens for row, *_ in rows], self.limits.batch_tokens):
             chosen = sorted((rows[index] for index in batch), key=lambda entry: entry[1:])
             generated = generate_batch(
                 self.packed_base, adapters, [row for row, *_ in chosen], [bank for _, bank, *_ in chosen], self.end_ids
             )
-            for (_, _, number, index), ids in zip(chosen, generated, strict=True):
-                replies[number][index] = decode_reply(self.tokenizer, ids)
+            for (_, _, number, index), drawn in zip(chosen, generated, strict=True):
+                replies[number][index] = MeasuredReply(decode_reply(self.tokenizer, drawn.ids), drawn.margin)
         return replies
 
     def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:

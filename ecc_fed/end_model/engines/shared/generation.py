@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ecc_fed.end_model.engines.replies import draw_replies
+from ecc_fed.end_model.engines.replies import Drawn, draw_replies
 from ecc_fed.end_model.engines.sampling import Row
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.attention import rotate
@@ -24,8 +24,8 @@ def generate_batch(
     rows: Sequence[Row],
     bank_rows: Sequence[int],
     end_ids: frozenset[int],
-) -> list[list[int]]:
-    """The new token ids of every row, without the end mark; row i meets bank row `bank_rows[i]` (ascending)."""
+) -> list[Drawn]:
+    """What every row draws; row i meets bank row `bank_rows[i]` (ascending)."""
     return draw_replies(_PackedBatch(base, adapters, rows, bank_rows), rows, end_ids, base.device)
 
 

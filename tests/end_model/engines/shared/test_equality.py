@@ -275,6 +275,8 @@ def test_texts_and_likelihoods_equal_the_peft_engines(engines, family):
     ]
     requests += [ReplyRequest(None, requests[0].prompts, decodings[0], 0), ReplyRequest(states[0], (), decodings[0], 0)]
     assert shared.reply(requests) == peft.reply(requests)
+    for left, right in zip(peft.measured_reply(requests), shared.measured_reply(requests), strict=True):
+        assert [one.margin for one in right] == pytest.approx([one.margin for one in left], abs=1e-4)
     asked = [LikelihoodRequest(state, make_examples(4, 1)) for state in (*states, None, states[0])]
     for left, right in zip(peft.likelihood(asked), shared.likelihood(asked), strict=True):
         for one, other in zip(left, right, strict=True):
