@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.assembly.targets import instantiate
+from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Aggregator, Arm, UpdateTransform
+from ecc_fed.core.seeding import adapter_seed
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.plan import FederationPlan
 
@@ -35,11 +36,26 @@ def build_limits(config: RunConfig) -> ReplyLimits:
     return ReplyLimits(config.replies, config.adapter.settings().scale_at, most)
 
 
+def build_aggregator(config: RunConfig) -> Aggregator:
+    """The aggregator, and the parts that it is made of; each that takes one is given the `adapter_seed`."""
+    seeded = _with_adapter_seed(config.strategy, "strategy", adapter_seed(config.seed))
+    return cast(Aggregator, instantiate(seeded, "strategy", Aggregator))
+
+
+def _with_adapter_seed(node: Mapping[str, Any], group: str, seed: int) -> dict[str, Any]:
+    values = {
+        name: _with_adapter_seed(value, f"{group}.{name}", seed)
+        if isinstance(value, Mapping) and "_target_" in value
+        else value
+        for name, value in node.items()
+    }
+    return {**values, "adapter_seed": seed} if accepts(node, group, "adapter_seed") else values
+
+
 def build_plan(config: RunConfig) -> FederationPlan:
     """All of it, checked to go together.
 
     Raises:
         ConfigError: a class that cannot be made, a value out of range, or parts that do not go together.
     """
-    aggregator = cast(Aggregator, instantiate(config.strategy, "strategy", Aggregator))
-    return FederationPlan(build_arm(config), aggregator, build_transforms(config), build_limits(config))
+    return FederationPlan(build_arm(config), build_aggregator(config), build_transforms(config), build_limits(config))

@@ -18,3 +18,8 @@ def derive_seed(seed: int, *path: str | int) -> int:
 def derive_rng(seed: int, *path: str | int) -> np.random.Generator:
     """A numpy generator for the stream called `path`."""
     return np.random.default_rng(derive_seed(seed, *path))
+
+
+def adapter_seed(seed: int) -> int:
+    """The seed of the fresh adapter that every shop of a run starts from, the same in every arm."""
+    return derive_seed(seed, "adapter")

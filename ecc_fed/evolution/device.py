@@ -23,7 +23,7 @@ from ecc_fed.core.records import (
 )
 from ecc_fed.core.rows import MetricRow, Phase
 from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.core.seeding import derive_rng, derive_seed
+from ecc_fed.core.seeding import adapter_seed, derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.batch import Batch, batch_of
 from ecc_fed.evolution.downlink import fitted, received
@@ -174,7 +174,7 @@ class ShopDevices:
             state = newest_state(self._directory.shop(shop.shop_id), server_round, self._owner(shop))
         if state is not None and not (anew and state.warm_before == server_round):
             return state
-        adapter = self.services.end_model.new_adapter(derive_seed(self._seed, "adapter"))
+        adapter = self.services.end_model.new_adapter(adapter_seed(self._seed))
         state = ShopState(
             shop.shop_id,
             0,

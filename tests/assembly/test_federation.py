@@ -9,7 +9,9 @@ from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.core.aggregation import AdapterUpdate
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.seeding import adapter_seed
 from ecc_fed.federation.aggregation.fedavg import FedAvg
+from ecc_fed.federation.aggregation.server_optimizers import FedAdam, FedYogi
 from ecc_fed.federation.aggregation.weights import ByExamples, Uniform
 from ecc_fed.federation.arms import Aggregated, Frozen, Local, Personalized
 from ecc_fed.federation.plan import FederationPlan
@@ -58,6 +60,15 @@ def test_a_wrong_setting_is_one_clear_message(override: str, message: str) -> No
 def test_weights_are_chosen_by_class() -> None:
     plan = plan_of("strategy.weights._target_=ecc_fed.federation.aggregation.weights.Uniform")
     assert plan.aggregator == FedAvg(Uniform())
+
+
+def test_a_strategy_knows_the_adapter_that_shops_start_from_wherever_it_stands() -> None:
+    plan = plan_of("strategy=fedadam", "seed=3", "strategy.learning_rate=0.5")
+    assert plan.aggregator == FedAdam(mean=FedAvg(), adapter_seed=adapter_seed(3), learning_rate=0.5)
+    inner = ["+strategy.mean.mean._target_=ecc_fed.federation.aggregation.fedavg.FedAvg", "~strategy.mean.weights"]
+    target = "strategy.mean._target_=ecc_fed.federation.aggregation.server_optimizers.FedYogi"
+    plan = plan_of("strategy=fedavgm", "seed=4", target, *inner)
+    assert plan.aggregator.mean == FedYogi(mean=FedAvg(), adapter_seed=adapter_seed(4))
 
 
 def test_transforms_are_chosen_by_name_and_work_in_that_order(tmp_path: Path) -> None:
