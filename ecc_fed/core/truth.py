@@ -21,7 +21,8 @@ class Fact:
 
     `kind` groups comparable facts over shops ("courier", "price"); `key` is one fact of one shop
     ("price/坚果礼盒"). A reply that states a competing value is wrong even if it also states the
-    accepted one: naming every courier is no answer.
+    accepted one: naming every courier is no answer. `since` is the day on which the value began to
+    hold; None where it never changed, or nobody knows.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Fact:
     scope: FactScope
     accepted: tuple[str, ...]
     competing: tuple[str, ...]
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from ecc_fed.core.errors import RunDirectoryError
-from ecc_fed.core.rows import Phase, read_record
+from ecc_fed.core.rows import EvaluationPhase, read_record
 from ecc_fed.evolution.evaluation_files import EvaluationRecord, evaluation_folder
 from ecc_fed.evolution.shop_state import StateRecord, state_folder
 
@@ -53,7 +53,7 @@ def _shared_with(folder: Path, phase: str, server_round: int) -> tuple[str, ...]
 
     What is damaged was finished with nobody: the shop's own call tells of it.
     """
-    evaluation = None if phase == "train" else evaluation_folder(folder, cast(Phase, phase))
+    evaluation = None if phase == "train" else evaluation_folder(folder, cast(EvaluationPhase, phase))
     path = evaluation or state_folder(folder, server_round)
     if not path.is_dir():
         return None

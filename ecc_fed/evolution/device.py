@@ -21,7 +21,7 @@ from ecc_fed.core.records import (
     Shop,
     TeacherReply,
 )
-from ecc_fed.core.rows import MetricRow, Phase
+from ecc_fed.core.rows import EvaluationPhase, MetricRow, SampleRow
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import adapter_seed, derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
@@ -261,7 +261,7 @@ class ShopDevices:
         return after
 
     def evaluate(
-        self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: Phase
+        self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: EvaluationPhase
     ) -> EvaluationReport:
         """Scores the test pairs and keeps rows and egress beside the shop's state."""
         shop, settings = self._shops[shop_id], self._settings
@@ -269,7 +269,7 @@ class ShopDevices:
         finished = None if shop_id in self._batch.again else load_evaluation(folder, phase, owner)
         if finished is not None and finished.server_round == server_round:
             drop_saved_attempts(folder)
-            return EvaluationReport(len(finished.rows))
+            return _report(finished.rows, phase)
         adapter: AdapterState | None = None
         if phase == "final":
             state = self._state(shop, server_round + 1, incoming)
@@ -292,7 +292,7 @@ class ShopDevices:
         spent, egress = self._finish_calls(shop_id)
         together, rows = self._batch.of(shop_id), evaluated.rows
         save_evaluation(folder, phase, server_round, owner, rows, egress, spent, evaluated.calls, together)
-        return EvaluationReport(len(evaluated.rows))
+        return _report(evaluated.rows, phase)
 
     def _begin_calls(self, shop_id: str, tag: str) -> None:
         """Calls to the cloud count as the work's of this name, which may have been cut before."""
@@ -307,6 +307,11 @@ class ShopDevices:
         """What the work has spent, and its ledger."""
         spent, untaken = self.services.journal.finish(shop_id)
         return spent, [*self.services.ledger.drain(shop_id), *untaken]
+
+
+def _report(rows: Sequence[SampleRow], phase: EvaluationPhase) -> EvaluationReport:
+    """Of the shop's own replies; others' may stand beside them."""
+    return EvaluationReport(sum(row.phase == phase for row in rows))
 
 
 def _characters(example: Example) -> int:

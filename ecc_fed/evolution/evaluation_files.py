@@ -17,7 +17,7 @@ from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.rows import (
     SCHEMA,
     CloudCalls,
-    Phase,
+    EvaluationPhase,
     SampleRow,
     check_schema,
     decode,
@@ -39,7 +39,7 @@ class EvaluationRecord:
     run_id: str
     shop_id: str
     dialogues_sha256: str
-    phase: Phase
+    phase: EvaluationPhase
     server_round: int
     spent: Spending
     calls: CloudCalls = CloudCalls()  # noqa: RUF009 (frozen)
@@ -56,14 +56,14 @@ class ShopEvaluation:
     calls: CloudCalls
 
 
-def evaluation_folder(folder: Path, phase: Phase) -> Path:
+def evaluation_folder(folder: Path, phase: EvaluationPhase) -> Path:
     """Where a shop's evaluation lies, once it is whole; `folder` is the shop's."""
     return folder / f"evaluation_{phase}"
 
 
 def save_evaluation(
     folder: Path,
-    phase: Phase,
+    phase: EvaluationPhase,
     server_round: int,
     owner: Owner,
     rows: Sequence[SampleRow],
@@ -95,7 +95,7 @@ def save_evaluation(
         ) from error
 
 
-def load_evaluation(folder: Path, phase: Phase, owner: Owner) -> ShopEvaluation | None:
+def load_evaluation(folder: Path, phase: EvaluationPhase, owner: Owner) -> ShopEvaluation | None:
     """The shop's evaluation of a phase; None if there is none yet.
 
     Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from ecc_fed.core.errors import RunDirectoryError
-from ecc_fed.core.rows import Phase, read_record
+from ecc_fed.core.rows import EvaluationPhase, read_record
 from ecc_fed.evolution.evaluation_files import EvaluationRecord, evaluation_folder
 from ecc_fed.evolution.shop_state import StateRecord, finished_rounds, state_folder
 from ecc_fed.teacher.gateway.budget import NOTHING, Spending
@@ -45,7 +45,7 @@ def _spent(folder: Path) -> Spending:
     if rounds := finished_rounds(folder):
         with suppress(RunDirectoryError):
             spent += read_record(state_folder(folder, rounds[-1]) / "state.json", StateRecord).spent
-    for phase in get_args(Phase):
+    for phase in get_args(EvaluationPhase):
         path = evaluation_folder(folder, phase)
         if path.is_dir():
             with suppress(RunDirectoryError):
@@ -74,7 +74,7 @@ def drop_saved_attempts(folder: Path) -> None:
 
 def _place(tag: str) -> float:
     """A shop's work in its order: the base's evaluation is 0, round n is n, the final evaluation comes last."""
-    if tag in get_args(Phase):
+    if tag in get_args(EvaluationPhase):
         return 0 if tag == "base" else math.inf
     return float(tag.removeprefix("train/"))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ecc_fed.core.errors import DamagedState, RunDirectoryError
 from ecc_fed.core.records import EgressEntry
-from ecc_fed.core.rows import CloudCalls, FailureRow, MetricRow, Phase, SampleRow, write_rows
+from ecc_fed.core.rows import CloudCalls, EvaluationPhase, FailureRow, MetricRow, SampleRow, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.evaluation_files import load_evaluation
 from ecc_fed.evolution.owner import Owner
@@ -16,7 +16,7 @@ from ecc_fed.evolution.shop_state import newest_state
 from ecc_fed.evolution.spending import drop_saved_attempts, open_attempts
 from ecc_fed.runs.attribution import ValuesOfShops, attributed
 
-_PHASES: tuple[Phase, Phase] = ("base", "final")
+_PHASES: tuple[EvaluationPhase, EvaluationPhase] = ("base", "final")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Collected:
 
     metrics: tuple[MetricRow, ...]
     failures: tuple[FailureRow, ...]
-    evaluations: Mapping[Phase, CloudCalls] = field(default_factory=dict)
+    evaluations: Mapping[EvaluationPhase, CloudCalls] = field(default_factory=dict)
 
 
 def collect(

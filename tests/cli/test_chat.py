@@ -222,7 +222,7 @@ def test_mistakes_are_one_message(
 def test_a_run_of_an_older_version_is_refused_by_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_json(run / "run.json", read_json(run / "run.json") | {"schema": 1})
     assert main(["chat", str(run), "--shop", SHOP]) == 1
-    assert f"{run} was written by an older version (schema 1, this one writes 3); run it again" in said(capsys)
+    assert f"{run} was written by an older version (schema 1, this one writes 4); run it again" in said(capsys)
     assert main(["report", str(run)]) == 0
 
 

@@ -74,7 +74,7 @@ def test_an_evaluation_is_done_once_for_each_phase_and_round(tmp_path: Path) -> 
     device(tmp_path, given=given).evaluate("shop_0", 2, None, "final")
     assert work(given) == (0, 3)
     kept = load_evaluation(tmp_path / "shops" / "shop_0", "final", owner_of(shop(), "ab12"))
-    assert kept is not None and (kept.server_round, len(kept.rows), len(kept.egress)) == (2, 3, 3)
+    assert kept is not None and (kept.server_round, len(kept.rows), len(kept.egress)) == (2, 3 + 6, 3)
 
 
 def test_nothing_of_another_run_is_taken(tmp_path: Path) -> None:

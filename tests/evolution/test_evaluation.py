@@ -45,7 +45,7 @@ def test_a_shop_tells_what_is_wrong_and_not_whose_value_it_is() -> None:
 
 def test_what_nobody_knows_is_not_measured() -> None:
     given = replace(services(), end_model=Fixed("发圆通"))
-    (row,) = evaluate_pairs([pair("a", "t")], None, "final", 1, [pair("a", "n")], {}, settings(), given, 0).rows
+    row, *_ = evaluate_pairs([pair("a", "t")], None, "final", 1, [pair("a", "n")], {}, settings(), given, 0).rows
     assert (row.facts, row.intent, row.form_id, row.chrf) == ((), None, None, 100.0)
 
 
@@ -97,10 +97,11 @@ def test_a_row_tells_all_of_one_query() -> None:
     adapter = {NAMES[0]: np.ones((2, 3), np.float32), NAMES[1]: np.full((3, 2), 9, np.float32)}
     loop = settings(teacher_examples=2)
     rows = evaluate_pairs(test, adapter, "final", 3, [pair("a", "m"), pair("a", "n")], truth, loop, given, 5).rows
-    fact = FactRow("courier", "courier", "shop", ("圆通",), True, False, (), ())
+    fact = FactRow("courier", "courier", "shop", ("圆通",), True, False, (), (), 1, None)
     assert rows[0] == SampleRow(
         shop_id="a",
         pair_id="a/t",
+        session_id=test[0].session_id,
         phase="final",
         extra=False,
         server_round=3,
@@ -117,12 +118,14 @@ def test_a_row_tells_all_of_one_query() -> None:
         final_score=1.0,
         relevance_trusted=True,
         accepted=True,
-        facts=(fact, replace(fact, accepted=("申通",), seen=False)),
+        facts=(fact, replace(fact, accepted=("申通",), seen=False, taught=0)),
         chrf=0.0,
         verbatim=False,
         nll_nats=1.0,
         label_tokens=3,
         characters=3,
+        signals=None,
+        confidence=None,
     )
     assert (rows[1].pair_id, rows[1].reference, rows[1].label_tokens) == ("a/u", "发申通", 1)
     (request,) = model.requests
@@ -159,10 +162,12 @@ def test_extra_queries_are_asked_and_judged_apart_from_the_test_pairs() -> None:
     given = services()
     asked = settings(extra_queries=("你好", "520401029636"))
     rows = evaluate_pairs(test, None, "final", 1, [], truth, asked, given, 0).rows
+    assert {row.phase for row in rows[3:]} == {"teacher", "human"} and not any(row.extra for row in rows[3:])
+    rows = rows[:3]
     assert [(row.pair_id, row.extra) for row in rows] == [("s/t0", False), ("extra/1", True), ("extra/2", True)]
     assert [row.query for row in rows[1:]] == ["你好", "520401029636"]
     assert all(row.final_score is not None and row.shop_id == test[0].shop_id for row in rows)
     # Nobody knows the right answer: no facts, and nothing that needs a human reply.
     assert all((row.facts, row.chrf, row.nll_nats, row.characters) == ((), None, None, None) for row in rows[1:])
     alone = evaluate_pairs(test, None, "final", 1, [], truth, settings(), given, 0).rows
-    assert alone == rows[:1]
+    assert alone[:1] == rows[:1]

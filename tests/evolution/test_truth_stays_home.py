@@ -21,7 +21,7 @@ from tests.teacher.fakes import ScriptedTeacher, StarRedactor, gateway
 
 SHOP = "shop_0000"
 CORPUS = SimulatorCorpus(num_shops=1, pairs_per_shop=30, test_pairs_per_shop=12, customers_without_record=0.3, seed=4)
-MAY_READ = {"ecc_fed.evolution.evaluation", "ecc_fed.judging.feedback"}
+MAY_READ = {"ecc_fed.evolution.sample_rows", "ecc_fed.evolution.others_replies", "ecc_fed.judging.feedback"}
 
 
 class Watched:

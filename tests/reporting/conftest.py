@@ -45,6 +45,8 @@ def _fact(rng, shop, shops, skill, scope, seen):
         stated=stated,
         competing_stated=(wrong,) if swapped else (),
         other_shop=tuple(others) if swapped and scope == "shop" else (),
+        taught=2 if seen else 0,
+        days_since_change=None,
     )
     text = own if stated else wrong if swapped else "稍等"
     return fact, f"亲,我们默认发{text}哦~"
@@ -65,6 +67,7 @@ def _sample(rng, shop, shops, pair, phase, skill, options):
     return SampleRow(
         shop_id=shops[shop],
         pair_id=f"p{pair:03d}",
+        session_id=f"d{pair // 3:03d}",
         phase=phase,
         extra=False,
         server_round=0 if phase == "base" else 4,
@@ -87,6 +90,8 @@ def _sample(rng, shop, shops, pair, phase, skill, options):
         nll_nats=float(rng.gamma(20, 4 if phase == "base" else 1.6)) if options["likelihood"] else None,
         label_tokens=12,
         characters=10,
+        signals=None,
+        confidence=None,
     )
 
 

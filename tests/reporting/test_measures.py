@@ -9,15 +9,16 @@ from ecc_fed.reporting.measures import BY_NAME, all_right, compare, estimate_all
 
 
 def fact(right=True, scope="shop", seen=True, competing=(), other=()):
-    return FactRow("k", "courier", scope, ("顺丰",), seen, right, tuple(competing), tuple(other))
+    return FactRow("k", "courier", scope, ("顺丰",), seen, right, tuple(competing), tuple(other), int(seen), None)
 
 
 def row(*facts, pair="p0", score=None, nll=None, query="q", reference="r", chrf=None, verbatim=False):
     return SampleRow(
-        shop_id="s", pair_id=pair, phase="final", extra=False, server_round=1, context=(), query=query,
+        shop_id="s", pair_id=pair, session_id="d", phase="final", extra=False, server_round=1, context=(), query=query,
         reference=reference, reply="x", cloud_reply=None, intent=None, form_id=None, similarity=score, relevance=score,
         cloud_relevance=None, final_score=score, relevance_trusted=None, accepted=None, facts=tuple(facts), chrf=chrf,
         verbatim=verbatim, nll_nats=nll, label_tokens=None, characters=None if nll is None else 10,
+        signals=None, confidence=None,
     )  # fmt: skip
 
 

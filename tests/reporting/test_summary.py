@@ -165,7 +165,7 @@ def test_a_shop_that_failed_is_in_no_mean(make_run):
         ({"facts": [{"key": "k"}]}, r"row 2: facts\[0\].kind is missing"),
         ({"facts": [3]}, r"facts\[0\] is 3, not an object"),
         ({"context": [{"role": "bot", "text": "x"}]}, r"context\[0\].role is 'bot', not one of customer, agent"),
-        ({"mood": "good"}, r"row 2: mood is no key of it; it has shop_id, pair_id, phase, extra"),
+        ({"mood": "good"}, r"row 2: mood is no key of it; it has shop_id, pair_id, session_id, phase"),
     ],
 )
 def test_a_wrong_row_is_named(make_run, change, message):

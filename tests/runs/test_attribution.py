@@ -22,11 +22,11 @@ THREE = truth_of(a=courier("圆通"), b=courier("申通"), c=courier("申通"))
 
 def row(reply: str, accepted: tuple[str, ...] = ("圆通",), stated: bool = False, shop_id: str = "a") -> SampleRow:
     return SampleRow(
-        shop_id=shop_id, pair_id="0", phase="final", extra=False, server_round=1, context=(), query="发什么",
-        reference="", reply=reply, cloud_reply=None, intent=None, form_id=None, similarity=None, relevance=None,
-        cloud_relevance=None, final_score=0.25, relevance_trusted=None, accepted=None,
-        facts=(FactRow("courier", "courier", "shop", accepted, True, stated, (), ()),), chrf=None, verbatim=False,
-        nll_nats=None, label_tokens=None, characters=None,
+        shop_id=shop_id, pair_id="0", session_id="d", phase="final", extra=False, server_round=1, context=(),
+        query="发什么", reference="", reply=reply, cloud_reply=None, intent=None, form_id=None, similarity=None,
+        relevance=None, cloud_relevance=None, final_score=0.25, relevance_trusted=None, accepted=None,
+        facts=(FactRow("courier", "courier", "shop", accepted, True, stated, (), (), 1, None),), chrf=None,
+        verbatim=False, nll_nats=None, label_tokens=None, characters=None, signals=None, confidence=None,
     )  # fmt: skip
 
 

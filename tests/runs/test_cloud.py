@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ecc_fed.core.rows import CloudCalls, MetricRow, Phase
+from ecc_fed.core.rows import CloudCalls, EvaluationPhase, MetricRow
 from ecc_fed.evolution.loop import Learned
 from ecc_fed.evolution.warm_start import warm_start_row
 from ecc_fed.runs.cloud import cloud_by_phase, teacher_failures
@@ -30,7 +30,9 @@ def round_of(server_round: int, calls: CloudCalls) -> MetricRow:
     )
 
 
-def failures(rounds: list[CloudCalls], evaluations: Mapping[Phase, CloudCalls]) -> list[tuple[str, int | None, str]]:
+def failures(
+    rounds: list[CloudCalls], evaluations: Mapping[EvaluationPhase, CloudCalls]
+) -> list[tuple[str, int | None, str]]:
     metrics = tuple(round_of(number, calls) for number, calls in enumerate(rounds, start=1))
     cloud = cloud_by_phase(Collected(metrics, (), evaluations))
     return [(row.kind, row.server_round, row.reason) for row in teacher_failures(cloud, metrics)]

@@ -23,7 +23,7 @@ from ecc_fed.core.rows.lesson import LessonRow
 from ecc_fed.core.rows.metric import MetricRow
 from ecc_fed.core.rows.reading import BrokenLineRow, Reading, StepRow
 from ecc_fed.core.rows.run_info import AggregationRow, FailureRow, Privacy, RunInfo, Runtime
-from ecc_fed.core.rows.sample import FactRow, Phase, SampleRow
+from ecc_fed.core.rows.sample import EvaluationPhase, FactRow, Phase, SampleRow, Signals
 from ecc_fed.core.rows.schema import SCHEMA, check_schema, lifts, read_run_info
 from ecc_fed.core.rows.update import UpdateRow
 
@@ -32,6 +32,7 @@ __all__ = [
     "AggregationRow",
     "BrokenLineRow",
     "CloudCalls",
+    "EvaluationPhase",
     "FactRow",
     "FailureRow",
     "LessonRow",
@@ -42,6 +43,7 @@ __all__ = [
     "RunInfo",
     "Runtime",
     "SampleRow",
+    "Signals",
     "StepRow",
     "UpdateRow",
     "append_rows",

@@ -1,4 +1,4 @@
-"""A row of `samples.jsonl`: one test query, answered and scored before or after evolution."""
+"""A row of `samples.jsonl`: one reply to a test query, scored; by the shop before or after evolution, or by others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Literal
 from ecc_fed.core.records import Turn
 from ecc_fed.core.truth import FactScope
 
-Phase = Literal["base", "final"]
+# What an evaluation answers the test queries with: the bare base, or what the shop has become.
+EvaluationPhase = Literal["base", "final"]
+# Whose reply a row holds. Beside those of the two evaluations: the cloud's, the human agent's, and another human
+# reply, which answers another query; the last three are written once a run, with the final evaluation.
+Phase = Literal["base", "final", "teacher", "human", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,9 @@ class FactRow:
 
     `seen`: the shop's training dialogues hold the fact with this value. `competing_stated`: values
     it must not state and did. `other_shop`: the shops whose value of this kind was stated; told after
-    the run, and empty in a shop's own file, for no shop knows the others'.
+    the run, and empty in a shop's own file, for no shop knows the others'. `taught`: how many training
+    pairs of the shop hold the fact with this value; None in older files. `days_since_change`: from the
+    day on which the value began to the test's; None where it never changed.
     """
 
     key: str
@@ -28,6 +34,8 @@ class FactRow:
     stated: bool
     competing_stated: tuple[str, ...]
     other_shop: tuple[str, ...]
+    taught: int | None
+    days_since_change: float | None
 
     @property
     def right(self) -> bool:
@@ -36,15 +44,38 @@ class FactRow:
 
 
 @dataclass(frozen=True, slots=True)
-class SampleRow:
-    """One test query's reply in one phase. Judgement fields are None where no cloud reply was had.
+class Signals:
+    """What a device can know of a reply without any reference; None where it was not measured.
 
-    `extra`: asked beside the shop's test queries, without a human reply to hold it against, and so
-    without chrF and likelihood.
+    `margin`: between the likeliest and the second token, averaged over the reply. `consistency`: how alike
+    several draws of the reply are. `distance`: from the query to the nearest known one.
+    """
+
+    margin: float | None
+    consistency: float | None
+    distance: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """One reply to one test query. Judgement fields are None where no cloud reply was had.
+
+    | phase | reply | judged | facts, chrF |
+    |---|---|---|---|
+    | base, final | the shop's | yes | yes, yes |
+    | teacher | the cloud's own | no: it is what others are held against | yes, yes |
+    | human | the human agent's own | yes | yes, no |
+    | other | the human reply of another test dialogue of the shop | yes | no, no |
+
+    `session_id`: the dialogue; rows of one dialogue are no independent draws. `extra`: asked beside the
+    shop's test queries, without a human reply to hold it against, and so without chrF and likelihood.
+    `confidence`: the router's calibrated chance that the reply is good; None, like `signals`, where
+    nothing measured it.
     """
 
     shop_id: str
     pair_id: str
+    session_id: str
     phase: Phase
     extra: bool
     server_round: int
@@ -67,3 +98,5 @@ class SampleRow:
     nll_nats: float | None
     label_tokens: int | None
     characters: int | None
+    signals: Signals | None
+    confidence: float | None

@@ -17,9 +17,13 @@ from ecc_fed.core.run_directory import read_json
 # 2: `runtime.cohort` is called `runtime.shops_per_batch`, `runtime.cohort_reason` `runtime.batch_reason`; every row
 # has all its keys; the shops' states carry the schema.
 # 3: `run.json` names the run's id; a shop's evaluation is a folder, and its states are tied to run, shop and dialogues.
-SCHEMA = 3
-_READABLE = (1, 2, SCHEMA)
+# 4: a sample's row names its dialogue, may hold the teacher's, the human agent's or another human reply, and has the
+# device's signals and the router's confidence; a fact's row counts how often it was taught, and since when it holds.
+SCHEMA = 4
+_READABLE = (1, 2, 3, SCHEMA)
 _RENAMED = {"cohort": "shops_per_batch", "cohort_reason": "batch_reason"}
+_NEVER_COUNTED: dict[str, Any] = {"taught": None, "days_since_change": None}
+_UNMEASURED: Mapping[str, Any] = {"signals": None, "confidence": None}
 _SERVED_NOBODY: Mapping[str, Any] = {
     "served": 0,
     "escalated": 0,
@@ -45,7 +49,11 @@ def _lift_info(info: Mapping[str, Any], schema: int) -> dict[str, Any]:
 
 
 def _lift_sample(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"extra": False, **row}
+    """Nobody wrote down the dialogues: every pair counts as one of its own."""
+    lifted = {"extra": False, "session_id": row.get("pair_id"), **_UNMEASURED, **row}
+    if isinstance(facts := row.get("facts"), list):
+        lifted["facts"] = [_NEVER_COUNTED | fact if isinstance(fact, dict) else fact for fact in facts]
+    return lifted
 
 
 def _lift_metric(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -54,7 +62,9 @@ def _lift_metric(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def lifts(schema: int) -> Mapping[type, Lift]:
     """By dataclass, what turns a row of `schema` into one of this version; the others read as they stand."""
-    return {SampleRow: _lift_sample, MetricRow: _lift_metric} if schema == 1 else {}
+    if schema == SCHEMA:
+        return {}
+    return {SampleRow: _lift_sample, MetricRow: _lift_metric} if schema == 1 else {SampleRow: _lift_sample}
 
 
 def read_run_info(path: Path) -> RunInfo:

@@ -86,7 +86,11 @@ class FactSlot:
         """What a right reply must state on `day`."""
         value = self.value_at(day)
         scope: FactScope = "platform" if self.intent.scope == "platform" else "shop"
-        return Fact(self.key, self.intent.name, scope, value, self.intent.competing[value])
+        return Fact(self.key, self.intent.name, scope, value, self.intent.competing[value], self._since(day))
+
+    def _since(self, day: int) -> float | None:
+        """The first day of the value that holds on `day`; None where the fact never changes."""
+        return float(max(first for first, _ in self.timeline if first <= day)) if len(self.timeline) > 1 else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

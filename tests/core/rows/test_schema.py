@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecc_fed.core.errors import RunDirectoryError
-from ecc_fed.core.rows import MetricRow, RunInfo, SampleRow, encode
+from ecc_fed.core.rows import FactRow, MetricRow, RunInfo, SampleRow, decode, encode
 from ecc_fed.core.rows.run_info import Privacy, Runtime
 from ecc_fed.core.rows.schema import SCHEMA, check_schema, lifts, read_run_info
 from ecc_fed.core.run_directory import write_json
@@ -66,23 +66,23 @@ def test_a_run_of_schema_2_has_no_id(tmp_path: Path) -> None:
         read_run_info(written(tmp_path / "run.json", old | {"schema": SCHEMA}))
 
 
-@pytest.mark.parametrize("schema", [0, 4, None, "2", True, 2.0])
+@pytest.mark.parametrize("schema", [0, 5, None, "2", True, 2.0])
 def test_a_run_of_another_schema_is_refused(tmp_path: Path, schema: object) -> None:
     path = written(tmp_path / "run.json", encode(INFO) | {"schema": schema})
     with pytest.raises(RunDirectoryError) as caught:
         read_run_info(path)
     assert str(caught.value) == (
-        f"{path}: schema {schema!r}, and this version reads schemas 1, 2, 3; run it again, or use the version that "
+        f"{path}: schema {schema!r}, and this version reads schemas 1, 2, 3, 4; run it again, or use the version that "
         "wrote it"
     )
 
 
 def test_rows_of_schema_1_lack_what_came_later() -> None:
-    assert lifts(SCHEMA) == lifts(2) == {}
+    assert lifts(SCHEMA) == {}
     old = lifts(1)
     assert set(old) == {SampleRow, MetricRow}
-    assert old[SampleRow]({"query": "q"}) == {"query": "q", "extra": False}
-    assert old[SampleRow]({"query": "q", "extra": True}) == {"query": "q", "extra": True}
+    assert old[SampleRow]({"pair_id": "p"})["extra"] is False
+    assert old[SampleRow]({"pair_id": "p", "extra": True})["extra"] is True
     served = {"split": "stream", "served": 4}
     assert old[MetricRow](served) == served
     warm = old[MetricRow]({"split": "warm_start", "server_round": 0, "steps": 3, "cost_usd": 0.5})
@@ -106,14 +106,40 @@ def test_rows_of_schema_1_lack_what_came_later() -> None:
     }
 
 
+@pytest.mark.parametrize("schema", [1, 2, 3])
+def test_samples_before_schema_4_are_a_dialogue_each_and_nobody_counted_what_was_taught(schema: int) -> None:
+    fact = FactRow("courier", "courier", "shop", ("圆通",), True, True, (), (), None, None)
+    today = SampleRow(
+        shop_id="a", pair_id="a/0", session_id="a/0", phase="final", extra=False, server_round=1, context=(), query="q",
+        reference="r", reply="x", cloud_reply=None, intent=None, form_id=None, similarity=None, relevance=None,
+        cloud_relevance=None, final_score=None, relevance_trusted=None, accepted=None, facts=(fact,), chrf=None,
+        verbatim=False, nll_nats=None, label_tokens=None, characters=None, signals=None, confidence=None,
+    )  # fmt: skip
+    row = encode(today)
+    old = {key: value for key, value in row.items() if key not in ("session_id", "signals", "confidence")}
+    del row["facts"][0]["taught"], row["facts"][0]["days_since_change"]
+    assert decode(SampleRow, lifts(schema)[SampleRow](old), "samples.jsonl, row 1") == today
+    for broken in ({**old, "facts": 3}, {**old, "facts": [3]}):
+        with pytest.raises(RunDirectoryError, match="facts"):
+            decode(SampleRow, lifts(schema)[SampleRow](broken), "samples.jsonl, row 1")
+
+
 @pytest.mark.parametrize(
     ("schema", "age"),
-    [(1, "an older"), (None, "an older"), ("2", "an older"), (2, "an older"), (4, "a newer"), (99, "a newer")],
+    [
+        (1, "an older"),
+        (None, "an older"),
+        ("2", "an older"),
+        (2, "an older"),
+        (3, "an older"),
+        (5, "a newer"),
+        (99, "a newer"),
+    ],
 )
 def test_what_another_version_wrote_is_refused_where_todays_files_are_needed(schema: object, age: str) -> None:
     check_schema(SCHEMA, "x")
     with pytest.raises(RunDirectoryError) as caught:
         check_schema(schema, "the state in round_0001")
     assert str(caught.value) == (
-        f"the state in round_0001 was written by {age} version (schema {schema}, this one writes 3); run it again"
+        f"the state in round_0001 was written by {age} version (schema {schema}, this one writes 4); run it again"
     )

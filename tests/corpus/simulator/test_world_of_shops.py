@@ -179,6 +179,7 @@ def test_facts_drift_once_and_tests_expect_the_current_value(
             for fact in truth[pair.pair_id].facts:
                 slot = slots.get(fact.key)
                 assert slot is None or fact.accepted == slot.value_at(int(pair.position))
+                assert slot is None or (fact.since is None) == (len(slot.timeline) == 1)
         for slot in slots.values():
             if len(slot.timeline) > 1:
                 (_, old), (day, new) = slot.timeline
@@ -197,6 +198,7 @@ def test_on_the_day_a_fact_changes_the_new_value_is_right_and_the_old_one_wrong(
         assert (before.accepted, after.accepted) == (slot.value_at(day - 1), slot.value_at(day)) == (old, new)
         assert slot.spoken_at(day - 1) in old and slot.spoken_at(day) in new
         assert slot.fact_at(0).accepted == old and slot.fact_at(day + 100).accepted == new
+        assert (before.since, after.since, slot.fact_at(day + 100).since) == (0, day, day)
         assert (before.key, before.kind, before.scope) == (after.key, after.kind, after.scope)
         for form in set(old) - set(new):
             assert states_fact(form, before) and not states_fact(form, after)

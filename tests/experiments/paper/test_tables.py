@@ -37,14 +37,15 @@ SKILL = {
 
 def sample(rng, shop, pair, phase, score, right, extra):
     relevance, cloud = float(rng.uniform(0, 1)), float(rng.uniform(0, 1))
-    facts = FactRow("courier", "courier", "shop", ("圆通",), True, bool(right), (), ())
+    facts = FactRow("courier", "courier", "shop", ("圆通",), True, bool(right), (), (), 1, None)
     value = float(np.clip(score, 0, 1))
     return SampleRow(
-        shop_id=shop, pair_id=pair, phase=phase, extra=extra, server_round=1, context=(), query=f"问 {pair} | {shop}",
+        shop_id=shop, pair_id=pair, session_id=pair, phase=phase, extra=extra, server_round=1, context=(),
+        query=f"问 {pair} | {shop}",
         reference="" if extra else "发圆通", reply="圆通" if right else "不知道", cloud_reply="发圆通", intent=None,
         form_id=None, similarity=value, relevance=relevance, cloud_relevance=cloud, final_score=value,
         relevance_trusted=True, accepted=value >= 0.45, facts=() if extra else (facts,), chrf=None, verbatim=False,
-        nll_nats=None, label_tokens=None, characters=None,
+        nll_nats=None, label_tokens=None, characters=None, signals=None, confidence=None,
     )  # fmt: skip
 
 
