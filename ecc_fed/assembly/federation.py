@@ -37,19 +37,21 @@ def build_limits(config: RunConfig) -> ReplyLimits:
 
 
 def build_aggregator(config: RunConfig) -> Aggregator:
-    """The aggregator, and the parts that it is made of; each that takes one is given the `adapter_seed`."""
-    seeded = _with_adapter_seed(config.strategy, "strategy", adapter_seed(config.seed))
-    return cast(Aggregator, instantiate(seeded, "strategy", Aggregator))
+    """The aggregator, and the parts that it is made of.
+
+    Each that takes one is given `adapter_seed`, from which every shop draws its fresh adapter, or `scale_at`, the s of
+    an adapter of a rank.
+    """
+    of_run = {"adapter_seed": adapter_seed(config.seed), "scale_at": config.adapter.settings().scale_at}
+    return cast(Aggregator, instantiate(_with(config.strategy, "strategy", of_run), "strategy", Aggregator))
 
 
-def _with_adapter_seed(node: Mapping[str, Any], group: str, seed: int) -> dict[str, Any]:
+def _with(node: Mapping[str, Any], group: str, of_run: Mapping[str, Any]) -> dict[str, Any]:
     values = {
-        name: _with_adapter_seed(value, f"{group}.{name}", seed)
-        if isinstance(value, Mapping) and "_target_" in value
-        else value
+        name: _with(value, f"{group}.{name}", of_run) if isinstance(value, Mapping) and "_target_" in value else value
         for name, value in node.items()
     }
-    return {**values, "adapter_seed": seed} if accepts(node, group, "adapter_seed") else values
+    return values | {name: value for name, value in of_run.items() if accepts(node, group, name)}
 
 
 def build_plan(config: RunConfig) -> FederationPlan:
@@ -58,4 +60,10 @@ def build_plan(config: RunConfig) -> FederationPlan:
     Raises:
         ConfigError: a class that cannot be made, a value out of range, or parts that do not go together.
     """
-    return FederationPlan(build_arm(config), build_aggregator(config), build_transforms(config), build_limits(config))
+    plan = FederationPlan(build_arm(config), build_aggregator(config), build_transforms(config), build_limits(config))
+    if plan.federated and plan.aggregator.pairs_only and not config.adapter.settings().pairs_alone:
+        raise ConfigError(
+            f"strategy {type(plan.aggregator).__name__} works on low-rank pairs A and B, and adapter.method="
+            f"{config.adapter.method} is more than these. Take adapter.method=lora or rslora, or strategy=fedavg."
+        )
+    return plan

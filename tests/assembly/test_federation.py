@@ -107,3 +107,24 @@ def test_devices_send_updates_in_their_adapters_scale_through_the_same_transform
     assert uplink.scale_at(8) == pytest.approx(scale)
     assert uplink.transforms == (ClipUpdate(1.0),)
     assert AdapterUpdate("a", 1, {}, 0).rank is None
+
+
+STRATEGIES = sorted(path.stem for path in Path("conf/strategy").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_shipped_strategy_knows_the_runs_scale_where_it_needs_it(strategy: str) -> None:
+    aggregator = plan_of("arm=aggregated", f"strategy={strategy}", "adapter=rslora").aggregator
+    scale_at = getattr(aggregator, "scale_at", None)
+    assert scale_at is None or scale_at(4) == pytest.approx(11.3137 / 2)
+    assert getattr(aggregator, "mean", aggregator).weights == ByExamples()
+
+
+@pytest.mark.parametrize("adapter", ["dora", "prefix_tuning"])
+def test_a_strategy_on_low_rank_pairs_refuses_what_is_more_than_these(adapter: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"strategy FlexLora works on low-rank pairs .* adapter\.method={adapter} is"
+    ):
+        plan_of("arm=aggregated", "strategy=flexlora", f"adapter={adapter}")
+    plan_of("arm=local", "strategy=flexlora", f"adapter={adapter}")
+    plan_of("arm=aggregated", "strategy=fedavg", f"adapter={adapter}")

@@ -25,6 +25,7 @@ class Single(FedAvg):
     """Needs every update by itself."""
 
     single_updates: ClassVar[bool] = True
+    pairs_only: ClassVar[bool] = False
 
 
 class Plain:

@@ -33,6 +33,7 @@ class ZeroPadding:
 
     mixed_ranks = True
     single_updates = True
+    pairs_only = False
 
     def exchange(self, server_round: int) -> Exchange:
         return WHOLE
@@ -58,6 +59,7 @@ class OneFactor:
 
     mixed_ranks = False
     single_updates = False
+    pairs_only = False
 
     def exchange(self, server_round: int) -> Exchange:
         factor = LORA_B if server_round % 2 else LORA_A
@@ -81,6 +83,7 @@ class OnlyA:
 
     mixed_ranks = False
     single_updates = False
+    pairs_only = False
 
     def exchange(self, server_round: int) -> Exchange:
         return Exchange(EVERYTHING, LORA_A)
@@ -102,6 +105,7 @@ class ServerMomentum:
 
     mixed_ranks = False
     single_updates = True
+    pairs_only = False
 
     def exchange(self, server_round: int) -> Exchange:
         return WHOLE

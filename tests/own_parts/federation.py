@@ -31,6 +31,7 @@ class Median:
 
     mixed_ranks = False
     single_updates = True
+    pairs_only = False
 
     def exchange(self, server_round: int) -> Exchange:
         return WHOLE

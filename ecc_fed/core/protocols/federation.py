@@ -46,7 +46,11 @@ class Arm(Protocol):
 
 
 class Aggregator(Protocol):
-    """How updates become one: pure functions of a state, on tensors, without Flower."""
+    """How updates become one: pure functions of a state, on tensors, without Flower.
+
+    Made of YAML's values and, where the class takes them, of `adapter_seed`, from which every shop of the run draws
+    its fresh adapter, and `scale_at`, the s of W + s B A by an adapter's rank.
+    """
 
     @property
     def mixed_ranks(self) -> bool:
@@ -56,6 +60,11 @@ class Aggregator(Protocol):
     @property
     def single_updates(self) -> bool:
         """Must see every shop's update by itself; otherwise the mean of all will do."""
+        ...
+
+    @property
+    def pairs_only(self) -> bool:
+        """Takes adapters of low-rank pairs A and B alone; otherwise any tensors, as of a prefix."""
         ...
 
     def exchange(self, server_round: int) -> Exchange:

@@ -27,6 +27,7 @@ class FedAvg:
     weights: Weights = field(default_factory=ByExamples)
     mixed_ranks: ClassVar[bool] = False
     single_updates: ClassVar[bool] = False
+    pairs_only: ClassVar[bool] = False
 
     def exchange(self, server_round: int) -> Exchange:
         """Everything, in every round."""

@@ -8,7 +8,7 @@
     s, A, B  the aggregate's
 
 The exact mean update is W* = sum_i p_i s_i B_i A_i; the relative error is ||s B A - W*||_F / ||W*||_F. Ranks
-may differ. No d_out x d_in matrix is made where the ranks add up to less than d_out.
+may differ. No d_out x d_in matrix is made where the ranks add up to less than twice its smaller side.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ecc_fed.core.aggregation import low_rank_pairs
 from ecc_fed.core.records import AdapterState
 from ecc_fed.federation.aggregation.averaging import normalised
-
-Matrix = npt.NDArray[np.float64]
+from ecc_fed.federation.aggregation.low_rank import Factors, Matrix, stacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,12 @@ def product_error(
     errors, references = [], []
     for name_a, name_b in low_rank_pairs(aggregate):
         # (d_out, sum of r_i) and (sum of r_i, d_in): their product is the mean of B A. The aggregate comes last.
-        lefts = [p * state[name_b].astype(np.float64) for p, state in zip(shares, states, strict=True)]
-        left = np.concatenate([*lefts, -aggregate[name_b].astype(np.float64)], axis=1)
-        right = np.concatenate([*(state[name_a] for state in states), aggregate[name_a]], axis=0).astype(np.float64)
+        mean = stacked(
+            Factors(p * state[name_b].astype(np.float64), state[name_a].astype(np.float64))
+            for p, state in zip(shares, states, strict=True)
+        )
+        left = np.concatenate([mean.left, -aggregate[name_b].astype(np.float64)], axis=1)
+        right = np.concatenate([mean.right, aggregate[name_a].astype(np.float64)], axis=0)
         reference, error = _norms(left, right, last=len(aggregate[name_a]))
         modules[name_a.split(".lora_A.")[0]] = _relative(error, reference)
         errors.append(error)

@@ -86,6 +86,11 @@ class ServerOptimizer(ABC):
         """As the mean."""
         return self.mean.single_updates
 
+    @property
+    def pairs_only(self) -> bool:
+        """As the mean."""
+        return self.mean.pairs_only
+
     def exchange(self, server_round: int) -> Exchange:
         """As the mean."""
         return self.mean.exchange(server_round)

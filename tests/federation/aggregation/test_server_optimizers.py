@@ -170,13 +170,13 @@ def test_an_idle_factor_waits_with_its_moments_and_the_mean_keeps_what_is_its_ow
 
 def test_it_is_what_its_mean_is_and_the_report_is_the_means_but_for_the_step():
     class Odd(FedAvg):
-        mixed_ranks, single_updates = True, True
+        mixed_ranks, single_updates, pairs_only = True, True, True
 
         def downlink(self, state, shop_id):
             return select(state.adapter, LORA_A)
 
     method = FedAvgM(mean=Odd(), adapter_seed=SEED)
-    assert (method.mixed_ranks, method.single_updates) == (True, True)
+    assert (method.mixed_ranks, method.single_updates, method.pairs_only) == (True, True, True)
     rounds = rounds_of_updates(2)
     first, second = play(method, rounds)
     assert set(method.downlink(first, "shop_0")) == {A}

@@ -1,0 +1,65 @@
+"""HetLoRA (Cho et al. 2024, arXiv 2401.06432): factors of different ranks, filled up with zeros and averaged.
+
+Every shop's A_i and (s_i / s) B_i are filled up with zeros to the highest rank and averaged apart; a shop is sent the
+first of the mean's rows and columns that its rank has room for, in its own s_i. Not the mean of B A. There is no
+official code; the paper's own weights, which follow the size of an update, are not among the weights here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, AggregateReport, AggregatorState, Exchange, low_rank_pairs
+from ecc_fed.core.records import AdapterState, Array
+from ecc_fed.federation.aggregation.averaging import weighted_mean
+from ecc_fed.federation.aggregation.low_rank import cut
+from ecc_fed.federation.aggregation.report import report_on
+from ecc_fed.federation.aggregation.shop_ranks import in_own_rank, known_ranks, remembered, unscaled
+from ecc_fed.federation.aggregation.weights import ByExamples, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class HetLora:
+    """Everything trains and travels; ranks may differ.
+
+    Args:
+        weights: how much each shop counts.
+        scale_at: the s of an adapter of a rank: the run's.
+    """
+
+    weights: Weights = field(default_factory=ByExamples)
+    scale_at: Callable[[int], float] = unscaled
+    mixed_ranks: ClassVar[bool] = True
+    single_updates: ClassVar[bool] = True
+    pairs_only: ClassVar[bool] = True
+
+    def exchange(self, server_round: int) -> Exchange:
+        """Everything, in every round."""
+        return WHOLE
+
+    def start(self) -> AggregatorState:
+        """No adapter: the shops start from their own."""
+        return AggregatorState()
+
+    def downlink(self, state: AggregatorState, shop_id: str) -> AdapterState | None:
+        """As much of the mean as the shop's rank has room for."""
+        return in_own_rank(state, shop_id, self.scale_at)
+
+    def aggregate(
+        self, state: AggregatorState, updates: Sequence[AdapterUpdate]
+    ) -> tuple[AggregatorState, AggregateReport]:
+        """The weighted mean of the factors, filled up to the highest rank."""
+        weights = self.weights(updates)
+        scalars = remembered(state, updates)
+        rank = max(known_ranks(scalars).values())
+        scale = self.scale_at(rank)
+        adapter: dict[str, Array] = {}
+        for names in low_rank_pairs(updates[0].adapter):  # module by module: few tensors at a time
+            wide = [
+                cut({name: update.adapter[name] for name in names}, rank, update.scale / scale) for update in updates
+            ]
+            adapter |= weighted_mean(wide, weights)
+        report = report_on(adapter, state.adapter, updates, weights, scale=scale)
+        return AggregatorState(adapter, scalars=scalars), report

@@ -1,0 +1,54 @@
+"""Stacked factors and their SVD against whole matrices."""
+
+import numpy as np
+import pytest
+
+from ecc_fed.federation.aggregation.low_rank import Factors, best_pair, cut, energy_rank, stacked, svd
+from tests.federation.aggregation.dense import best_of_rank, drawn, products
+
+
+def factors(rng: np.random.Generator, d_out: int, m: int, d_in: int) -> Factors:
+    return Factors(rng.standard_normal((d_out, m)), rng.standard_normal((m, d_in)))
+
+
+@pytest.mark.parametrize(("d_out", "d_in"), [(7, 7), (3, 20), (20, 3)])
+@pytest.mark.parametrize("parts", [1, 2, 9])
+def test_a_stack_is_the_sum_and_never_much_wider_than_the_matrix(d_out, d_in, parts):
+    rng = np.random.default_rng(parts)
+    each = [factors(rng, d_out, 2, d_in) for _ in range(parts)]
+    found = stacked(iter(each))
+    assert np.allclose(found.left @ found.right, sum(one.left @ one.right for one in each), rtol=1e-12, atol=1e-12)
+    assert found.rank <= max(2, 2 * min(d_out, d_in))
+
+
+@pytest.mark.parametrize(("d_out", "m", "d_in"), [(7, 3, 7), (3, 8, 9), (9, 8, 3), (6, 30, 6)])
+def test_the_svd_of_factors_is_that_of_their_product(d_out, m, d_in):
+    each = factors(np.random.default_rng(1), d_out, m, d_in)
+    found, whole = svd(each), each.left @ each.right
+    values = np.linalg.svd(whole, compute_uv=False)
+    np.testing.assert_allclose(found.values, values[: len(found.values)], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose((found.left * found.values) @ found.right, whole, rtol=1e-10, atol=1e-10)
+    for rank in (1, 2, 12):
+        a, b = best_pair(found, rank, 4.0)
+        assert (a.shape, b.shape, a.dtype, b.dtype) == ((rank, d_in), (d_out, rank), np.float32, np.float32)
+        best = best_of_rank(whole, rank)
+        assert np.linalg.norm(4.0 * b.astype(np.float64) @ a - best) < 1e-6 * np.linalg.norm(whole)
+
+
+def test_energy_is_that_of_the_squares():
+    values = np.array([4.0, 3.0, 0.0, 0.0])  # squares 16 and 9: .64 of all in the first
+    assert [energy_rank(values, energy) for energy in (0.1, 0.64, 0.641, 1.0)] == [1, 1, 2, 2]
+    assert energy_rank(np.zeros(3), 0.9) == 1
+    assert energy_rank(np.full(10, 0.1), 1.0) == 10
+
+
+def test_cut_keeps_the_first_of_a_rank_and_fills_up_with_zeros():
+    adapter = drawn(np.random.default_rng(2), 3)
+    narrow, wide = cut(adapter, 2, 1.0), cut(adapter, 5, 2.0)
+    for name, tensor in adapter.items():
+        assert np.array_equal(narrow[name], tensor[:2] if ".lora_A." in name else tensor[:, :2])
+    found = products(wide, 0.5)
+    for name, each in products(adapter, 1.0).items():
+        np.testing.assert_allclose(found[name], each, rtol=1e-6)
+    assert all(5 in tensor.shape for tensor in wide.values())
+    assert all(np.array_equal(cut(adapter, 3, 1.0)[name], tensor) for name, tensor in adapter.items())
