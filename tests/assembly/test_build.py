@@ -1,5 +1,7 @@
 """What of a run's config reaches the parts that are built from it."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +10,17 @@ from ecc_fed.assembly import build
 from ecc_fed.assembly.build import EMBEDDED, build_cloud, build_end_model, build_settings
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.errors import BudgetExceeded, ConfigError
+from ecc_fed.core.rows import CloudCalls
+from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.adapters.low_rank import RsLora
 from ecc_fed.end_model.engines import opening
+from ecc_fed.evolution.evaluation_files import save_evaluation
+from ecc_fed.evolution.owner import owner_of
 from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.gateway.settings import GatewaySettings
+from tests.evolution import fakes
 
 
 @pytest.mark.parametrize(("rounds", "cycles", "steps"), [(4, 1, 50), (2, 3, 5), (1, 1, 7)])
@@ -62,6 +69,24 @@ def test_a_hosts_gateway_has_its_part_of_the_runs_budget() -> None:
         budget.reserve(Spending(1, 1, 0.0))
     with pytest.raises(BudgetExceeded, match="max_requests is 10, of which this host's shops have 3"):
         budget.reserve(Spending(1, 1, 0.0))
+
+
+def test_a_host_goes_on_from_what_its_shops_have_spent_the_bases_part_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = to_run_config(compose_run(["corpus.num_shops=2", "corpus.pairs_per_shop=24"]))
+    corpus, directory = build.build_corpus(config), RunDirectory(tmp_path)
+    shops = [corpus.shop(shop_id) for shop_id in corpus.shop_ids()]
+    for phase, spent in (("base", Spending(3, 30, 0.5)), ("final", Spending(4, 40, 0.25))):
+        owner = owner_of(shops[0], "run")
+        save_evaluation(directory.shop(owner.shop_id), phase, 0, owner, (), (), spent, CloudCalls())  # type: ignore[arg-type]
+    cloud = build_cloud(config)
+    services = replace(fakes.services(), gateway=cloud.gateway)
+    monkeypatch.setattr(build, "build_services", lambda config, budget_share: services)
+    restored: list[tuple[Spending, Spending]] = []
+    monkeypatch.setattr(cloud.gateway.budget, "restore", lambda spent, of_base: restored.append((spent, of_base)))
+    build.build_devices(config, shops, {}, directory, 2)
+    assert restored == [(Spending(7, 70, 0.75), Spending(3, 30, 0.5))]
 
 
 def test_a_limit_on_money_needs_prices() -> None:

@@ -54,6 +54,21 @@ def test_a_single_run_exits_as_its_error_says(seed: int, code: int, made: list[i
     assert made == [seed]
 
 
+def test_a_run_that_is_reported_although_its_teacher_was_gone_exits_with_1(
+    made: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def ended(directories: list[RunDirectory]) -> int:
+        asked.extend(directory.root for directory in directories)
+        return 1
+
+    monkeypatch.setattr(run, "ended", ended)
+    assert main(["run", "hydra.run.dir=mine", "seed=0"]) == 1
+    assert main(["run", "-m", "hydra.sweep.dir=s", "seed=0,3"]) == 1
+    assert [root.name for root in asked][:1] == ["mine"] and len(asked) == 3
+
+
 def test_runs_and_sweeps_of_one_second_get_a_folder_each(made: list[int], tmp_path: Path) -> None:
     for _ in range(3):
         assert main(["run", "hydra.run.dir=runs/${now:%Y}/x", "seed=0"]) == (0 if not made[1:] else 2)

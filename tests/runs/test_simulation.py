@@ -40,9 +40,11 @@ from ecc_fed.hosts.jobs import DeviceFactory, Hosts
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.summary import write_summary
+from ecc_fed.runs import hosting, simulation
 from ecc_fed.runs.kept_hosts import HostsRecord
 from ecc_fed.runs.simulation import read_corpus, simulate
 from ecc_fed.teacher.gateway.budget import Spending
+from ecc_fed.teacher.gateway.probe import ProbeReport
 from tests.evolution import fakes
 
 SMALL = ["corpus.num_shops=3", "corpus.pairs_per_shop=24", "corpus.test_pairs_per_shop=2", "evolution.server_rounds=2"]
@@ -269,6 +271,27 @@ def test_a_teacher_that_is_not_there_is_found_before_anything_starts(tmp_path: P
     kept = read_jsonl(RunDirectory(tmp_path).probes)
     assert [row["spent"]["requests"] for row in kept] == [2], "what was sent counts; nothing else was begun"
     assert [path.name for path in tmp_path.iterdir()] == ["probes.jsonl"]
+
+
+def test_what_probes_have_cost_is_off_the_budget_of_the_hosts(
+    tmp_path: Path, model: SeedsOfModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[RunConfig] = []
+    build_devices = hosting.build_devices
+
+    def noted(config: RunConfig, *rest: Any) -> Any:
+        given.append(config)
+        return build_devices(config, *rest)
+
+    def probes(config: RunConfig, keep: Any) -> None:
+        keep(ProbeReport(Spending(2, 9, 0.25), (EgressEntry("(probe)", 0, "cloud_teacher", "up", "query", 5),)))
+
+    monkeypatch.setattr(hosting, "build_devices", noted)
+    monkeypatch.setattr(simulation, "probe_teacher", probes)
+    config = to_run_config(compose_run([*SMALL, "gateway.max_requests=1000", "arm=none"]))
+    for times in (1, 2):
+        simulate(config, RunDirectory(tmp_path), WatchedHosts(), lambda stage, done, total: None, "mine")
+        assert given[-1].gateway.max_requests == 1000 - 2 * times, "the probes of every start"
 
 
 def test_what_the_probe_used_is_off_the_budget() -> None:
