@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, Exchange, Shapes
+from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, Exchange, Shapes, select
 from ecc_fed.core.records import (
     AdapterState,
     EgressEntry,
@@ -132,13 +132,8 @@ class ShopDevices:
         longest = heapq.nlargest(tuning.batch_size, pairs, key=_characters)
         if tuning.steps == 0 or self._settings.evolution.server_rounds == 0 or not longest:
             return None
-        return FineTuneJob(
-            self.services.end_model.new_adapter(self._seed),
-            None,
-            tuple(longest),
-            replace(tuning, steps=1),
-            self._seed,
-        )
+        adapter = self.services.end_model.new_adapter(self._seed)
+        return FineTuneJob(adapter, None, tuple(longest), replace(tuning, steps=1), self._seed, anchor=adapter)
 
     def adapter_shapes(self) -> Shapes:
         """Names and shapes of a fresh adapter."""
@@ -229,6 +224,7 @@ class ShopDevices:
         experience = Experience(tuple(by_id[i] for i in state.natural_ids), state.pseudo_labels)
         self._begin_calls(shop_id, f"train/{server_round}")
         num_parts = evolution.server_rounds * evolution.cycles
+        anchor = select(start, exchange.up)
         served_count = state.served
         for cycle in range(evolution.cycles):
             part = stream_part(shop, (server_round - 1) * evolution.cycles + cycle, num_parts)
@@ -237,7 +233,7 @@ class ShopDevices:
             served = serve(part, adapter, examples, truth, settings, self.services, server_round, seed)
             grown = [pair for pair in part if pair.pair_id in human]
             experience = experience.grown(grown, served.pseudo_labels)
-            learned = learn(experience, adapter, optimizer, settings, self.services, seed, exchange.train)
+            learned = learn(experience, adapter, optimizer, settings, self.services, seed, exchange.train, anchor)
             adapter, optimizer = learned.adapter, learned.optimizer
             num_examples += learned.num_examples
             served_count += len(part)

@@ -195,8 +195,12 @@ def learn(
     services: Services,
     seed: int,
     trained: Patterns = EVERYTHING,
+    anchor: AdapterState | None = None,
 ) -> Learned:
-    """Fine-tunes the `trained` tensors on a fresh draw from the shop's experience; without any, nothing changes."""
+    """Fine-tunes the `trained` tensors on a fresh draw from the shop's experience; without any, nothing changes.
+
+    `anchor` is where the settings' `prox_mu` pulls.
+    """
     started = time.perf_counter()
     tuning = settings.fine_tune
     examples = draw_examples(
@@ -212,6 +216,7 @@ def learn(
         derive_seed(seed, "fine_tune"),
         decay_steps=settings.decay_steps,
         trained=trained,
+        anchor=anchor,
     )
     result = services.end_model.fine_tune([job])[0]
     return Learned(result.adapter, result.optimizer, result.losses, len(examples), time.perf_counter() - started)

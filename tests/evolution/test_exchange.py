@@ -63,6 +63,26 @@ def test_what_may_train_reaches_the_end_model_and_what_goes_up_the_server(
     assert set(load_state(tmp_path / "shops" / "shop_0", 1).adapter) == {A, B}
 
 
+@pytest.mark.parametrize(("up", "pulled"), [(EVERYTHING, {A, B}), (LORA_A, {A}), (NOTHING, set())])
+def test_a_round_is_pulled_to_where_it_began_as_far_as_that_goes_up(
+    tmp_path: Path, up: tuple[str, ...], pulled: set[str]
+) -> None:
+    given = services()
+    shops = device(tmp_path, given)
+    shops.train("shop_0", 1, None)
+    own, incoming = load_state(tmp_path / "shops" / "shop_0", 1).adapter, {A: np.full((2, 3), 9, np.float32)}
+    given.end_model.jobs.clear()
+    shops._settings = settings(cycles=2)
+    shops.train("shop_0", 2, incoming, Exchange(EVERYTHING, up))
+    jobs = given.end_model.jobs
+    assert len(jobs) == 2, "every cycle of the round is pulled to the round's start"
+    start = {**own, **incoming}
+    for job in jobs:
+        assert set(job.anchor) == pulled
+        assert all(np.array_equal(job.anchor[name], start[name]) for name in pulled)
+    assert not np.array_equal(jobs[1].adapter[B], start[B])
+
+
 def test_transforms_change_what_leaves_and_nothing_at_home(tmp_path: Path) -> None:
     class Halfway:
         sums_only = False

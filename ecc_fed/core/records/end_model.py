@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -95,6 +96,9 @@ class FineTuneSettings:
     clipping_norm: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
+    # mu of FedProx (Li et al. 2020): the gradient also pulls, by mu times the way from there, towards the tensors from
+    # which the server round began, if they go up after it. 0: no pull.
+    prox_mu: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.steps >= 0, "finetune.steps", self.steps, "0 or more")
@@ -104,6 +108,7 @@ class FineTuneSettings:
         require(self.clipping_norm > 0, "finetune.clipping_norm", self.clipping_norm, "above 0")
         require(all(0 <= beta < 1 for beta in self.betas), "finetune.betas", self.betas, "0 up to, not including, 1")
         require(self.epsilon > 0, "finetune.epsilon", self.epsilon, "above 0")
+        require(0 <= self.prox_mu < math.inf, "finetune.prox_mu", self.prox_mu, "0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,9 @@ class FineTuneJob:
         trained: patterns of tensor names (`core.aggregation.matches`). The other tensors and their
             moments stay as they are, bit for bit: they count for nothing in the gradient's norm, and
             neither noise nor weight decay moves them.
+        anchor: where `settings.prox_mu` pulls the tensors of its names, as far as they are trained. The pull
+            mu (w - anchor) is no example's, so it is added to what `gradient` has made: no bound holds for it, and
+            losses are told without it. None: nowhere.
 
     Raises:
         ConfigError: `decay_steps` below 1.
@@ -134,6 +142,7 @@ class FineTuneJob:
     gradient: GradientRule | None = None
     decay_steps: int | None = None
     trained: tuple[str, ...] = ("*",)
+    anchor: AdapterState | None = None
 
     def __post_init__(self) -> None:
         require(self.decay_steps is None or self.decay_steps >= 1, "decay_steps", self.decay_steps, "1 or more")

@@ -34,6 +34,13 @@ def trained_names(job: FineTuneJob, names: Iterable[str]) -> list[str]:
     return chosen
 
 
+def anchors(job: FineTuneJob, names: Iterable[str]) -> dict[str, Array]:
+    """Where the job pulls tensors by `prox_mu`, by those of `names` that it trains; empty without a pull."""
+    if not job.settings.prox_mu or not job.anchor:
+        return {}
+    return {name: job.anchor[name] for name in names if name in job.anchor and matches(name, job.trained)}
+
+
 def learning_rate(job: FineTuneJob, step: int) -> float:
     """The rate of optimizer step t = `step`, counted from 0 over the shop's life.
 

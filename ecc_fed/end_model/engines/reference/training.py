@@ -18,7 +18,7 @@ from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.records import Array, FineTuneJob, FineTuneResult
 from ecc_fed.end_model.training.examples import EncodedExample
 from ecc_fed.end_model.training.gradients import JobGradients, weighted_sum
-from ecc_fed.end_model.training.jobs import dropout_seed, learning_rate, read_optimizer, trained_names
+from ecc_fed.end_model.training.jobs import anchors, dropout_seed, learning_rate, read_optimizer, trained_names
 
 IGNORED = -100
 
@@ -72,6 +72,7 @@ def train(
             "exp_avg": torch.tensor(first[name], device=device),
             "exp_avg_sq": torch.tensor(second[name], device=device),
         }
+    pulled_to = {name: torch.tensor(anchor, device=device) for name, anchor in anchors(job, trained).items()}
     losses = []
     label_tokens = 0
     model.train()
@@ -83,6 +84,7 @@ def train(
         for step in range(start, start + settings.steps):
             batch = gradients.next_batch(examples)
             losses.append(_step_gradient(model, trained, batch, gradients, device))
+            _pull(trained, pulled_to, settings.prox_mu)
             optimizer.param_groups[0]["lr"] = learning_rate(job, step)
             optimizer.step()
             label_tokens += sum(example.label_tokens for example in batch)
@@ -96,6 +98,14 @@ def train(
         state[f"v.{name}"] = second[name] if slots is None else slots["exp_avg_sq"].cpu().numpy()
     adapter = {name: parameter.detach().cpu().numpy().copy() for name, parameter in parameters.items()}
     return FineTuneResult(adapter, state, tuple(losses), label_tokens)
+
+
+def _pull(parameters: Mapping[str, torch.nn.Parameter], pulled_to: Mapping[str, Tensor], prox_mu: float) -> None:
+    """Adds mu (w - anchor) to the gradients that wait in the parameters."""
+    for name, anchor in pulled_to.items():
+        gradient = parameters[name].grad
+        assert gradient is not None
+        gradient.add_(parameters[name].detach() - anchor, alpha=prox_mu)
 
 
 def _step_gradient(

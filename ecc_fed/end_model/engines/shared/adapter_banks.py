@@ -14,9 +14,9 @@ from ecc_fed.end_model.adapters.tensors import check_adapter
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout, adapter_rank, load_rows
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
-from ecc_fed.end_model.engines.shared.training_bank import ShopJob, TrainingBank
+from ecc_fed.end_model.engines.shared.training_bank import ProximalPull, ShopJob, TrainingBank
 from ecc_fed.end_model.training.examples import EncodedExample
-from ecc_fed.end_model.training.jobs import read_optimizer, trained_names
+from ecc_fed.end_model.training.jobs import anchors, read_optimizer, trained_names
 
 
 class AdapterBanks:
@@ -87,7 +87,9 @@ class AdapterBanks:
             load_rows(layout, states, self._base) for states in ([job.adapter for job in jobs], first, second)
         )
         masks = self._masks(layout, shop_jobs) if any(job.frozen for job in shop_jobs) else None
-        return shop_jobs, TrainingBank(layout, flat, m_rows, v_rows, self.scale(ranks), masks)
+        return shop_jobs, TrainingBank(
+            layout, flat, m_rows, v_rows, self.scale(ranks), masks, self._pull(layout, shop_jobs)
+        )
 
     def _masks(self, layout: AdapterLayout, jobs: Sequence[ShopJob]) -> Tensor:
         """1 where a job may move a number, 0 elsewhere (shops, size)."""
@@ -96,6 +98,19 @@ class AdapterBanks:
             shapes = layout.shapes(job.rank)
             masks.append({name: np.full(shape, name not in job.frozen, np.float32) for name, shape in shapes.items()})
         return load_rows(layout, masks, self._base)
+
+    def _pull(self, layout: AdapterLayout, jobs: Sequence[ShopJob]) -> ProximalPull | None:
+        shapes = [layout.shapes(job.rank) for job in jobs]
+        found = [anchors(job.job, own) for job, own in zip(jobs, shapes, strict=True)]
+        if not any(found):
+            return None
+        zeros = [{name: np.zeros(shape, np.float32) for name, shape in own.items()} for own in shapes]
+        anchor = [{**none, **own} for none, own in zip(zeros, found, strict=True)]
+        mu = [
+            {**none, **{name: np.full_like(tensor, job.settings.prox_mu) for name, tensor in own.items()}}
+            for job, none, own in zip(jobs, zeros, found, strict=True)
+        ]
+        return ProximalPull(load_rows(layout, mu, self._base), load_rows(layout, anchor, self._base))
 
 
 def read_results(bank: TrainingBank, jobs: Sequence[ShopJob]) -> list[FineTuneResult]:

@@ -47,6 +47,9 @@ def train_batch(
             _accumulate(base, bank, jobs, rules, batches, shops, gradients, dropout)
         for shop in range(active):
             _finish(bank, rules[shop], shop, gradients[shop])
+        if bank.pull is not None:
+            way = bank.flat[:active] - bank.pull.anchor[:active]
+            gradients[:active].addcmul_(bank.pull.mu[:active], way)
         update(bank, gradients, jobs[:active], step)
         beat()
 

@@ -34,12 +34,20 @@ class ShopJob:
         return self.job.settings
 
 
+@dataclass(frozen=True, slots=True)
+class ProximalPull:
+    """Where FedProx pulls rows of a bank: mu and the anchor of every number, both (shops, size); 0 without a pull."""
+
+    mu: Tensor
+    anchor: Tensor
+
+
 @dataclass(slots=True)
 class TrainingBank:
     """Adapters and Adam's moments, a row for each shop (shops, size); `scale` (shops,) is lora_alpha / rank.
 
     `trained` (shops, size) is 1 where a number may move and 0 where it may not; None: all may. A number that
-    may not has zero moments here, and so no step.
+    may not has zero moments here, and so no step. `pull` is None where no job has one.
     """
 
     layout: AdapterLayout
@@ -48,3 +56,4 @@ class TrainingBank:
     second: Tensor
     scale: Tensor
     trained: Tensor | None = None
+    pull: ProximalPull | None = None
