@@ -30,7 +30,7 @@ from ecc_fed.evolution.downlink import fitted, received
 from ecc_fed.evolution.evaluation import evaluate_pairs
 from ecc_fed.evolution.evaluation_files import load_evaluation, save_evaluation
 from ecc_fed.evolution.experience import Experience
-from ecc_fed.evolution.loop import Learned, Served, last, learn, serve
+from ecc_fed.evolution.loop import Learned, Served, learn, serve
 from ecc_fed.evolution.owner import Owner, owner_of
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import (
@@ -225,12 +225,14 @@ class ShopDevices:
         self._begin_calls(shop_id, f"train/{server_round}")
         num_parts = evolution.server_rounds * evolution.cycles
         anchor = select(start, exchange.up)
-        served_count = state.served
+        served_count, outcomes = state.served, state.outcomes
         for cycle in range(evolution.cycles):
             part = stream_part(shop, (server_round - 1) * evolution.cycles + cycle, num_parts)
             seed = derive_seed(self._seed, "cycle", shop_id, server_round, cycle)
-            examples = last(experience.natural, evolution.teacher_examples)
-            served = serve(part, adapter, examples, truth, settings, self.services, server_round, seed)
+            served = serve(
+                part, adapter, experience.natural, truth, settings, self.services, server_round, seed, outcomes
+            )
+            outcomes = (*outcomes, *served.outcomes)
             grown = [pair for pair in part if pair.pair_id in human]
             experience = experience.grown(grown, served.pseudo_labels)
             learned = learn(experience, adapter, optimizer, settings, self.services, seed, exchange.train, anchor)
@@ -247,6 +249,7 @@ class ShopDevices:
             served=served_count,
             natural_ids=tuple(pair.pair_id for pair in experience.natural),
             pseudo_labels=experience.pseudo_labels,
+            outcomes=outcomes,
             metrics=tuple(rows),
             egress=(*state.egress, *egress),
             num_examples=num_examples,

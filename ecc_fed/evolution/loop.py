@@ -25,52 +25,50 @@ from ecc_fed.core.records import (
     TeacherReply,
     TeacherRequest,
 )
+from ecc_fed.core.rows import Signals
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.experience import Experience, draw_examples
+from ecc_fed.evolution.few_shots import few_shots
+from ecc_fed.evolution.routing.router import Outcome, Router
+from ecc_fed.evolution.routing.signals import signals_of
 from ecc_fed.evolution.settings import EvolutionSettings, LoopSettings, Services
 
 
 @dataclass(frozen=True)
 class Served:
-    """What became of a part of the stream: replies, verdicts, and the pseudo-labels they led to."""
+    """What became of a part of the stream: replies, verdicts, the pseudo-labels they led to, and outcomes to route by."""
 
     replies: tuple[str, ...]
     judgements: tuple[Judgement | None, ...]
     feedback: tuple[Feedback | None, ...]
     cloud: tuple[TeacherReply | None, ...]
     pseudo_labels: tuple[PseudoLabel, ...]
+    outcomes: tuple[Outcome, ...]
     escalated: int
     seconds: float
 
 
-def last(pairs: Sequence[Pair], count: int) -> Sequence[Pair]:
-    """The latest `count` pairs; none for 0."""
-    return pairs[len(pairs) - min(count, len(pairs)) :]
-
-
 def ask_cloud(
     pairs: Sequence[Pair],
-    examples: Sequence[Pair],
+    examples: Sequence[Sequence[Pair]],
     purpose: str,
     server_round: int,
     services: Services,
 ) -> list[TeacherReply]:
-    """The cloud's replies to the pairs' prompts, through the gateway; `examples` are the few shots of Table II."""
-    few_shots = tuple((example.query, example.reply) for example in examples)
-    example_customers = tuple(example.customer for example in examples)
+    """The cloud's replies to the pairs' prompts, through the gateway; `examples` are each pair's few shots."""
     return services.gateway.answer(
         [
             TeacherRequest(
                 shop_id=pair.shop_id,
                 turns=pair.prompt,
-                examples=few_shots,
+                examples=tuple((example.query, example.reply) for example in shots),
                 purpose=purpose,  # type: ignore[arg-type]
                 customer=pair.customer,
                 server_round=server_round,
-                example_customers=example_customers,
+                example_customers=tuple(example.customer for example in shots),
             )
-            for pair in pairs
+            for pair, shots in zip(pairs, examples, strict=True)
         ]
     )
 
@@ -94,67 +92,96 @@ def judge_replies(
 def wants_reference(
     pairs: Sequence[Pair],
     replies: Sequence[str],
-    feedback: Sequence[Feedback | None],
+    chances: Sequence[float | None],
     settings: EvolutionSettings,
     services: Services,
     rng: np.random.Generator,
 ) -> list[bool]:
-    """Which replies go to the cloud for a reference; an unhappy customer's always does."""
-    unhappy = [verdict is not None and not verdict.satisfied for verdict in feedback]
+    """Which replies go to the cloud for a reference before their customers have said anything.
+
+    `chances` that each reply is good; None where nothing is known of it yet.
+    """
     if settings.reference == "always":
         return [True] * len(pairs)
     if settings.reference == "sampled":
+        return [bool(draw < settings.reference_rate) for draw in rng.random(len(pairs))]
+    if settings.reference == "routed":
         return [
-            sad or draw < settings.reference_rate for sad, draw in zip(unhappy, rng.random(len(pairs)), strict=True)
+            chance is None or chance < settings.route_confidence or bool(draw < settings.explore_rate)
+            for chance, draw in zip(chances, rng.random(len(pairs)), strict=True)
         ]
     relevance = services.judge.relevance([pair.query for pair in pairs], replies)
-    return [sad or bool(score < settings.gate_relevance) for sad, score in zip(unhappy, relevance, strict=True)]
+    return [bool(score < settings.gate_relevance) for score in relevance]
+
+
+def outcomes_of(
+    chosen: Sequence[bool],
+    signals: Sequence[Signals],
+    judgements: Sequence[Judgement | None],
+    unhappy: Sequence[bool],
+    settings: EvolutionSettings,
+    server_round: int,
+) -> tuple[Outcome, ...]:
+    """What a router may learn from: chosen replies that were judged. A gate chooses by what it thinks of the reply."""
+    if settings.reference == "gated":
+        return ()
+    return tuple(
+        Outcome(server_round, signal, judgement.accepted and not sad)
+        for choice, signal, judgement, sad in zip(chosen, signals, judgements, unhappy, strict=True)
+        if choice and judgement is not None
+    )
 
 
 def serve(
     pairs: Sequence[Pair],
     adapter: AdapterState,
-    examples: Sequence[Pair],
+    known: Sequence[Pair],
     truth: ShopTruth,
     settings: LoopSettings,
     services: Services,
     server_round: int,
     seed: int,
+    outcomes: Sequence[Outcome] = (),
 ) -> Served:
     """Answers a part of the stream and turns what went badly into pseudo-labels.
 
     Args:
         pairs: queries to serve, one shop's, in time order.
         adapter: the shop's adapter.
-        examples: natural pairs for the cloud's few-shot prompt.
+        known: the shop's natural pairs so far: examples for the cloud's prompt, and what a question may be near to.
         truth: what played customers know of the pairs; nothing else looks at it.
         settings: the shop's loop.
         services: models and gateway.
         server_round: for the records.
         seed: the cycle's seed.
+        outcomes: of the shop's former replies, from which a router learns.
     """
     started = time.perf_counter()
     if not pairs:
-        return Served((), (), (), (), (), 0, 0.0)
+        return Served((), (), (), (), (), (), 0, 0.0)
     prompts = tuple(pair.prompt for pair in pairs)
-    replies = services.end_model.reply([ReplyRequest(adapter, prompts, settings.decoding, derive_seed(seed, "reply"))])[
-        0
-    ]
+    request = ReplyRequest(adapter, prompts, settings.decoding, derive_seed(seed, "reply"))
+    measured = services.end_model.measured_reply([request])[0]
+    replies = [reply.text for reply in measured]
+    signals = signals_of(pairs, [reply.margin for reply in measured], known)
+    chosen = wants_reference(
+        pairs, replies, Router(outcomes).chances(signals), settings.evolution, services, derive_rng(seed, "reference")
+    )
     truths = [truth.get(pair.pair_id) for pair in pairs]
     feedback = services.feedback.feedback(pairs, truths, replies, derive_seed(seed, "feedback"))
-    asked = wants_reference(pairs, replies, feedback, settings.evolution, services, derive_rng(seed, "reference"))
-    answers = iter(
-        ask_cloud([p for p, ask in zip(pairs, asked, strict=True) if ask], examples, "judge", server_round, services)
-    )
+    unhappy = [verdict is not None and not verdict.satisfied for verdict in feedback]
+    asked = [wanted or sad for wanted, sad in zip(chosen, unhappy, strict=True)]
+    asking = [pair for pair, ask in zip(pairs, asked, strict=True) if ask]
+    examples = few_shots(asking, known, settings.evolution)
+    answers = iter(ask_cloud(asking, examples, "judge", server_round, services))
     cloud = [next(answers) if ask else None for ask in asked]
     judgements = judge_replies(pairs, replies, cloud, services)
     labels: list[PseudoLabel] = []
     escalated = 0
-    for pair, verdict, judgement, answer in zip(pairs, feedback, judgements, cloud, strict=True):
-        unhappy = verdict is not None and not verdict.satisfied
+    for pair, sad, judgement, answer in zip(pairs, unhappy, judgements, cloud, strict=True):
         low = judgement is not None and not judgement.accepted
-        escalated += unhappy or low
-        if (unhappy or low) and answer is not None and answer.text is not None:
+        escalated += sad or low
+        if (sad or low) and answer is not None and answer.text is not None:
             labels.append(
                 PseudoLabel(
                     pair_id=pair.pair_id,
@@ -171,6 +198,7 @@ def serve(
         tuple(feedback),
         tuple(cloud),
         tuple(labels),
+        outcomes_of(chosen, signals, judgements, unhappy, settings.evolution, server_round),
         escalated,
         time.perf_counter() - started,
     )

@@ -11,7 +11,9 @@ from ecc_fed.core.records import Decoding, FineTuneSettings
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.gateway.journal import CallJournal
 
-Reference = Literal["always", "sampled", "gated"]
+Reference = Literal["always", "sampled", "gated", "routed"]
+Examples = Literal["latest", "nearest"]
+_SHARES = ("pseudo_share", "human_share", "reference_rate", "gate_relevance", "route_confidence", "explore_rate")
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,21 @@ class EvolutionSettings:
     # Of the streamed queries, so many were also answered by a human agent, so that the reply becomes a natural pair;
     # the others teach by pseudo-label alone.
     human_share: float = 0.5
-    # always | sampled | gated: which replies the cloud is asked about, for Eq. (1): all of them, a random
-    # reference_rate of them, or those whose relevance falls below gate_relevance. An unhappy customer's always is.
+    # always | sampled | gated | routed: which replies the cloud is asked about, for Eq. (1): all of them, a random
+    # reference_rate of them, those whose relevance falls below gate_relevance, or those whose calibrated chance of
+    # being good falls below route_confidence. An unhappy customer's always is.
     reference: Reference = "always"
     reference_rate: float = 0.2
     gate_relevance: float = 0.5
-    # N of the paper's Table II: the shop's most recent natural pairs in the cloud's prompt.
+    # The chance is learned by the shop from its own stream; before it has learned it, all are asked about.
+    route_confidence: float = 0.5
+    # Of all queries, a random share is asked about besides, so that chances do not come from doubtful replies alone.
+    explore_rate: float = 0.05
+    # latest | nearest: the shop's own pairs in the cloud's prompt: its most recent teacher_examples (N of the paper's
+    # Table II), or the nearest_examples whose queries are nearest to the customer's.
+    examples: Examples = "latest"
     teacher_examples: int = 500
+    nearest_examples: int = 16
     # Asked of every shop when it is evaluated, beside its test queries and apart from them: nobody knows the right
     # answer.
     extra_queries: tuple[str, ...] = ()
@@ -69,10 +79,12 @@ class EvolutionSettings:
     def __post_init__(self) -> None:
         require(self.server_rounds >= 0, "evolution.server_rounds", self.server_rounds, "0 or more")
         require(self.cycles >= 1, "evolution.cycles", self.cycles, "1 or more")
-        for name in ("pseudo_share", "human_share", "reference_rate", "gate_relevance"):
+        for name in _SHARES:
             require(0 <= getattr(self, name) <= 1, f"evolution.{name}", getattr(self, name), "0 to 1")
         require_one_of("evolution.reference", self.reference, get_args(Reference))
-        require(self.teacher_examples >= 0, "evolution.teacher_examples", self.teacher_examples, "0 or more")
+        require_one_of("evolution.examples", self.examples, get_args(Examples))
+        for name in ("teacher_examples", "nearest_examples"):
+            require(getattr(self, name) >= 0, f"evolution.{name}", getattr(self, name), "0 or more")
 
 
 @dataclass(frozen=True)

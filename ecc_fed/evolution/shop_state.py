@@ -4,7 +4,7 @@
         adapter/                     peft's own files, so that peft and vLLM open it
         optimizer.safetensors
         state.json                   schema, run, shop, round, dialogues learned from, pseudo-labels, what the cloud
-                                     has cost, the shops beside it
+                                     has cost, how replies were received, the shops beside it
         metrics.jsonl egress.jsonl   rows so far
         lessons.jsonl                what a chat taught, in a chat's states
         digests.json                 SHA-256 of every file
@@ -33,6 +33,7 @@ from ecc_fed.core.run_directory import read_json, write_bytes
 from ecc_fed.core.whole_folder import check_digests, replacing_folder
 from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.evolution.owner import Owner
+from ecc_fed.evolution.routing.router import Outcome
 from ecc_fed.teacher.gateway.budget import NOTHING, Spending
 
 _KEPT_ROUNDS = 2
@@ -46,7 +47,7 @@ class ShopState:
 
     `served` counts the stream's pairs already served, `num_examples` what the shop learned from in this round;
     `run_id` and `dialogues_sha256` are its owner's. `spent` its rounds' calls to the cloud, those of rounds that
-    failed included. `together` are the shops side by side in this round, itself included, and
+    failed included. `outcomes` are what a router learns from. `together` are the shops side by side in this round, itself included, and
     `warm_before`, of a warm start, is the server round whose work began with it.
     """
 
@@ -66,6 +67,7 @@ class ShopState:
     dialogues_sha256: str = ""
     together: tuple[str, ...] = ()
     warm_before: int | None = None
+    outcomes: tuple[Outcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class StateRecord:
     spent: Spending = NOTHING
     together: tuple[str, ...] = ()
     warm_before: int | None = None
+    outcomes: tuple[Outcome, ...] = ()
 
 
 def adapter_digest(state: AdapterState) -> str:
@@ -161,6 +164,7 @@ def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> 
         state.spent,
         state.together,
         state.warm_before,
+        state.outcomes,
     )
     write_record(aside / "state.json", record)
 
@@ -204,6 +208,7 @@ def load_state(folder: Path, server_round: int, owner: Owner | None = None) -> S
             dialogues_sha256=state.dialogues_sha256,
             together=state.together,
             warm_before=state.warm_before,
+            outcomes=state.outcomes,
         )
     except (OSError, ValueError, SafetensorError, ModelError, RunDirectoryError) as error:
         present = finished_rounds(folder)

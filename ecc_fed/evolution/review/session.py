@@ -35,7 +35,8 @@ from ecc_fed.core.rows import LessonRow, append_rows
 from ecc_fed.core.run_directory import cut_torn_tail
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.experience import Experience, cycled, draw_examples
-from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, wants_reference
+from ecc_fed.evolution.few_shots import few_shots
+from ecc_fed.evolution.loop import ask_cloud, judge_replies, wants_reference
 from ecc_fed.evolution.owner import Owner
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.review.marks import Mark, Verdict, append_mark, read_marks
@@ -186,7 +187,8 @@ class Review:
         request = ReplyRequest(adapter, (pair.prompt,), self.settings.decoding, reply_seed)
         reply = self._stream(request, say)
         rng = derive_rng(self.seed, "chat_reference", pair.pair_id)
-        # A cloud answer that was paid for in this chat is used again.
+        # A cloud answer that was paid for in this chat is used again. A router knows nothing of a reply that is said
+        # piece by piece, and asks.
         known = pair.pair_id in self._cloud
         asked = known or wants_reference([pair], [reply], [None], self.settings.evolution, self.services, rng)[0]
         cloud = self._ask_cloud(pair, "judge") if asked else None
@@ -228,7 +230,7 @@ class Review:
     def _ask_cloud(self, pair: Pair, purpose: str) -> TeacherReply:
         if pair.pair_id in self._cloud:
             return self._cloud[pair.pair_id]
-        examples = last(self._natural, self.settings.evolution.teacher_examples)
+        examples = few_shots([pair], self._natural, self.settings.evolution)
         self.services.ledger.drain(self.shop.shop_id)
         try:
             cloud = ask_cloud([pair], examples, purpose, self._server_round, self.services)[0]
