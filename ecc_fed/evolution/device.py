@@ -19,9 +19,8 @@ from ecc_fed.core.records import (
     Pair,
     PseudoLabel,
     Shop,
-    TeacherReply,
 )
-from ecc_fed.core.rows import EvaluationPhase, MetricRow, SampleRow
+from ecc_fed.core.rows import EvaluationPhase, SampleRow
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import adapter_seed, derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
@@ -30,8 +29,10 @@ from ecc_fed.evolution.downlink import fitted, received
 from ecc_fed.evolution.evaluation import evaluate_pairs
 from ecc_fed.evolution.evaluation_files import load_evaluation, save_evaluation
 from ecc_fed.evolution.experience import Experience
-from ecc_fed.evolution.loop import Learned, Served, learn, serve
+from ecc_fed.evolution.loop import learn, serve
+from ecc_fed.evolution.metric_rows import metric_row
 from ecc_fed.evolution.owner import Owner, owner_of
+from ecc_fed.evolution.routing.router import Outcome
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import (
     ShopState,
@@ -239,7 +240,7 @@ class ShopDevices:
             adapter, optimizer = learned.adapter, learned.optimizer
             num_examples += learned.num_examples
             served_count += len(part)
-            rows.append(_metric_row(shop_id, server_round, cycle, served, learned, len(grown)))
+            rows.append(metric_row(shop_id, server_round, cycle, served, learned, len(grown)))
         spent, egress = self._finish_calls(shop_id)
         after = replace(
             state,
@@ -270,8 +271,10 @@ class ShopDevices:
             drop_saved_attempts(folder)
             return _report(finished.rows, phase)
         adapter: AdapterState | None = None
+        outcomes: tuple[Outcome, ...] = ()
         if phase == "final":
             state = self._state(shop, server_round + 1, incoming)
+            outcomes = state.outcomes
             # Never trained, and nothing sent: the bare base.
             if incoming or state.server_round or self._generated is not None:
                 adapter = received(state.adapter, incoming)
@@ -287,6 +290,7 @@ class ShopDevices:
             settings,
             self.services,
             derive_seed(self._seed, "evaluate", shop_id),
+            outcomes,
         )
         spent, egress = self._finish_calls(shop_id)
         together, rows = self._batch.of(shop_id), evaluated.rows
@@ -315,33 +319,3 @@ def _report(rows: Sequence[SampleRow], phase: EvaluationPhase) -> EvaluationRepo
 
 def _characters(example: Example) -> int:
     return sum(len(turn.text) for turn in example.prompt) + len(example.reply)
-
-
-def _metric_row(
-    shop_id: str, server_round: int, cycle: int, served: Served, learned: Learned, num_natural: int
-) -> MetricRow:
-    scores = [judgement.final_score for judgement in served.judgements if judgement is not None]
-    asked: list[TeacherReply] = [answer for answer in served.cloud if answer is not None]
-    return MetricRow(
-        server_round=server_round,
-        cycle=cycle,
-        shop_id=shop_id,
-        split="stream",
-        served=len(served.replies),
-        escalated=served.escalated,
-        unhappy=sum(verdict is not None and not verdict.satisfied for verdict in served.feedback),
-        mean_score=sum(scores) / len(scores) if scores else None,
-        pseudo_labels=len(served.pseudo_labels),
-        natural_pairs=num_natural,
-        train_loss=sum(learned.losses) / len(learned.losses) if learned.losses else None,
-        steps=len(learned.losses),
-        teacher_requests=len(asked),
-        teacher_cached=sum(answer.cached for answer in asked),
-        teacher_failed=sum(answer.text is None for answer in asked),
-        teacher_errors=tuple(sorted({f"{reply.outcome}: {reply.detail}" for reply in asked if reply.text is None})),
-        input_tokens=sum(answer.input_tokens for answer in asked if not answer.cached),
-        output_tokens=sum(answer.output_tokens for answer in asked if not answer.cached),
-        cost_usd=sum(answer.cost_usd for answer in asked if not answer.cached),
-        serve_seconds=served.seconds,
-        train_seconds=learned.seconds,
-    )

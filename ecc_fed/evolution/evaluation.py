@@ -18,8 +18,11 @@ from ecc_fed.core.records import (
 from ecc_fed.core.rows import CloudCalls, EvaluationPhase, SampleRow, calls_of
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth, Truth
-from ecc_fed.evolution.loop import ask_cloud, judge_replies, last
+from ecc_fed.evolution.few_shots import few_shots
+from ecc_fed.evolution.loop import ask_cloud, judge_replies
 from ecc_fed.evolution.others_replies import others_replies
+from ecc_fed.evolution.routing.router import Outcome, Router
+from ecc_fed.evolution.routing.signals import signals_of
 from ecc_fed.evolution.sample_rows import sample_row, taught_by
 from ecc_fed.evolution.settings import LoopSettings, Services
 
@@ -48,10 +51,11 @@ def evaluate_pairs(
     settings: LoopSettings,
     services: Services,
     seed: int,
+    outcomes: Sequence[Outcome] = (),
 ) -> Evaluated:
     """Rows of `samples.jsonl` for one shop's test pairs, and what they asked of the cloud.
 
-    The cloud's few-shot examples are the shop's latest `training` pairs in every phase and arm, and
+    The cloud's few-shot examples are chosen from the shop's `training` pairs alike in every phase and arm, and
     the draws depend on `seed` alone, so that rows of two phases or arms are paired.
 
     Args:
@@ -66,6 +70,7 @@ def evaluate_pairs(
         settings: decoding and N.
         services: models and gateway.
         seed: the shop's evaluation seed, the same for both phases.
+        outcomes: of the shop's replies on its stream, from which its router learns how sure to be of these.
     """
     if not pairs:
         return Evaluated((), CloudCalls())
@@ -75,10 +80,13 @@ def evaluate_pairs(
         *[None for _ in settings.evolution.extra_queries],
     ]
     pairs = (*pairs, *extra_pairs(pairs[0].shop_id, settings.evolution.extra_queries))
-    examples = last(training, settings.evolution.teacher_examples)
+    examples = few_shots(pairs, training, settings.evolution)
     cloud = ask_cloud(pairs, examples, "evaluate", server_round, services)
     request = ReplyRequest(adapter, tuple(pair.prompt for pair in pairs), settings.decoding, derive_seed(seed, "reply"))
-    replies = services.end_model.reply([request])[0]
+    measured = services.end_model.measured_reply([request])[0]
+    replies = [reply.text for reply in measured]
+    signals = signals_of(pairs, [reply.margin for reply in measured], training)
+    chances = Router(outcomes).chances(signals)
     judgements = judge_replies(pairs, replies, cloud, services)
     taught = taught_by(training, truth)
     chrf = CHRF()
@@ -95,9 +103,11 @@ def evaluate_pairs(
             likelihood=likelihood,
             chrf=chrf.sentence_score(reply, [pair.reply]).score if likelihood else None,
             extra=likelihood is None,
+            signals=signal,
+            confidence=chance,
         )
-        for pair, reply, answer, judgement, likelihood in zip(
-            pairs, replies, cloud, judgements, likelihoods, strict=True
+        for pair, reply, answer, judgement, likelihood, signal, chance in zip(
+            pairs, replies, cloud, judgements, likelihoods, signals, chances, strict=True
         )
     ]
     if phase == "final":

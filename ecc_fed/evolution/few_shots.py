@@ -15,7 +15,7 @@ def last(pairs: Sequence[Pair], count: int) -> Sequence[Pair]:
 
 
 def few_shots(pairs: Sequence[Pair], known: Sequence[Pair], settings: EvolutionSettings) -> list[Sequence[Pair]]:
-    """For each of `pairs` its examples among the `known` ones, oldest first, so that news stands behind what it changed.
+    """For each of `pairs` its examples among the `known` ones, oldest first: news stands behind what it changed.
 
     `latest`: the newest `teacher_examples`, the same for all. `nearest`: the `nearest_examples` whose queries are
     nearest to the pair's own. Without the context: an example is a query and its answer, nothing before them.

@@ -37,7 +37,7 @@ from ecc_fed.evolution.settings import EvolutionSettings, LoopSettings, Services
 
 @dataclass(frozen=True)
 class Served:
-    """What became of a part of the stream: replies, verdicts, the pseudo-labels they led to, and outcomes to route by."""
+    """What became of a part of the stream: replies, verdicts, the pseudo-labels they led to, outcomes to route by."""
 
     replies: tuple[str, ...]
     judgements: tuple[Judgement | None, ...]

@@ -43,10 +43,10 @@ class NearestTexts:
         squares = np.zeros(self._count)
         self._postings: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]] = {}
         for feature, (at, times_each) in found.items():
-            places = np.array(at, dtype=np.intp)
+            having = np.array(at, dtype=np.intp)
             weights = np.array(times_each) * self._rarity(len(at))
-            squares[places] += weights**2
-            self._postings[feature] = places, weights
+            squares[having] += weights**2
+            self._postings[feature] = having, weights
         self._lengths = np.sqrt(np.where(squares > 0, squares, 1.0))
 
     def similarities(self, text: str) -> npt.NDArray[np.float64]:
@@ -56,10 +56,10 @@ class NearestTexts:
         """
         scores, square = np.zeros(self._count), 0.0
         for feature, times in features(text).items():
-            places, weights = self._postings.get(feature, _NOWHERE)
-            weight = times * self._rarity(len(places))
+            having, weights = self._postings.get(feature, _NOWHERE)
+            weight = times * self._rarity(len(having))
             square += weight**2
-            scores[places] += weight * weights
+            scores[having] += weight * weights
         if square:
             scores /= self._lengths * math.sqrt(square)
         return np.minimum(scores.round(_DECIMALS), 1.0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ecc_fed.core.facts import competing_values, states_fact
 from ecc_fed.core.records import Judgement, Likelihood, Pair
-from ecc_fed.core.rows import FactRow, Phase, SampleRow
+from ecc_fed.core.rows import FactRow, Phase, SampleRow, Signals
 from ecc_fed.core.truth import Fact, ShopTruth, Truth
 
 
@@ -57,6 +57,8 @@ def sample_row(
     likelihood: Likelihood | None = None,
     chrf: float | None = None,
     extra: bool = False,
+    signals: Signals | None = None,
+    confidence: float | None = None,
 ) -> SampleRow:
     """The row of one reply to a pair's query; `about` holds the facts that the reply is measured by."""
     day = float(math.floor(pair.position))
@@ -86,6 +88,6 @@ def sample_row(
         nll_nats=likelihood.nll_nats if likelihood else None,
         label_tokens=likelihood.label_tokens if likelihood else None,
         characters=likelihood.characters if likelihood else None,
-        signals=None,
-        confidence=None,
+        signals=signals,
+        confidence=confidence,
     )

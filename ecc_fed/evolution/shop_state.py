@@ -47,8 +47,8 @@ class ShopState:
 
     `served` counts the stream's pairs already served, `num_examples` what the shop learned from in this round;
     `run_id` and `dialogues_sha256` are its owner's. `spent` its rounds' calls to the cloud, those of rounds that
-    failed included. `outcomes` are what a router learns from. `together` are the shops side by side in this round, itself included, and
-    `warm_before`, of a warm start, is the server round whose work began with it.
+    failed included. `outcomes` are what a router learns from. `together` are the shops side by side in this round,
+    itself included, and `warm_before`, of a warm start, is the server round whose work began with it.
     """
 
     shop_id: str

@@ -4,22 +4,21 @@ from dataclasses import replace
 import numpy as np
 
 from ecc_fed.core.records import Likelihood, LikelihoodRequest, Pair, ReplyRequest, Turn
-from ecc_fed.core.rows import CloudCalls, SampleRow
+from ecc_fed.core.rows import CloudCalls, SampleRow, Signals
 from ecc_fed.core.rows.sample import FactRow
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import Truth
 from ecc_fed.evolution.evaluation import Evaluated, evaluate_pairs, extra_pairs
+from ecc_fed.evolution.nearest import NearestTexts
 from tests.evolution.fakes import NAMES, CountingModel, EchoGateway, about, courier, pair, services, settings
 
 
-class Fixed:
+class Fixed(CountingModel):
     """Answers every prompt with one text."""
 
     def __init__(self, text: str) -> None:
+        super().__init__()
         self.text = text
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(services().end_model, name)
 
     def reply(self, requests: list) -> list[list[str]]:  # type: ignore[type-arg]
         return [[self.text for _ in request.prompts] for request in requests]
@@ -98,6 +97,7 @@ def test_a_row_tells_all_of_one_query() -> None:
     loop = settings(teacher_examples=2)
     rows = evaluate_pairs(test, adapter, "final", 3, [pair("a", "m"), pair("a", "n")], truth, loop, given, 5).rows
     fact = FactRow("courier", "courier", "shop", ("圆通",), True, False, (), (), 1, None)
+    distance = round(1 - float(NearestTexts(["q m", "q n"]).similarities("q t").max()), 4)
     assert rows[0] == SampleRow(
         shop_id="a",
         pair_id="a/t",
@@ -124,7 +124,7 @@ def test_a_row_tells_all_of_one_query() -> None:
         nll_nats=1.0,
         label_tokens=3,
         characters=3,
-        signals=None,
+        signals=Signals(CountingModel.margin(rows[0].reply), None, distance),
         confidence=None,
     )
     assert (rows[1].pair_id, rows[1].reference, rows[1].label_tokens) == ("a/u", "发申通", 1)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from ecc_fed.core.records import Array, Feedback, FineTuneSettings, Judgement, OrderRecord, Pair, TeacherReply, Turn
+from ecc_fed.core.rows import Signals
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import Truth
 from ecc_fed.evolution.experience import Experience, draw_examples
-from ecc_fed.evolution.loop import ask_cloud, judge_replies, last, learn, serve, wants_reference
+from ecc_fed.evolution.loop import ask_cloud, judge_replies, learn, serve, wants_reference
+from ecc_fed.evolution.routing.router import Outcome
 from ecc_fed.evolution.settings import Services
 from tests.evolution.fakes import NAMES, CountingModel, EchoGateway, about, courier, pair, services, settings
 
@@ -36,40 +38,34 @@ class Scripted:
 
 
 def wanted(
-    feedback: Sequence[Feedback | None], scores: Sequence[float] = (0.9, 0.1, 0.9, 0.1), seed: int = 0, **loop: object
+    scores: Sequence[float] = (0.9, 0.1, 0.9, 0.1), chances: Sequence[float | None] = (None,) * 4, **loop: object
 ) -> list[bool]:
     replies = [f"r{i}" for i in range(len(scores))]
     given = replace(services(), judge=Scripted(dict(zip(replies, scores, strict=True))))
-    return wants_reference(PAIRS, replies, feedback, settings(**loop).evolution, given, np.random.default_rng(seed))
+    return wants_reference(PAIRS, replies, chances, settings(**loop).evolution, given, np.random.default_rng(0))
 
 
 def test_with_always_everybody_is_asked_about() -> None:
-    assert wanted([HAPPY, SAD, None, None], reference="always") == [True] * 4
+    assert wanted(reference="always") == [True] * 4
 
 
-def test_gated_asks_about_the_irrelevant_and_about_every_unhappy_customer() -> None:
-    found = wanted([SAD, SAD, HAPPY, HAPPY], reference="gated", gate_relevance=0.5)
-    assert found == [True, True, False, True]
-    assert wanted([None] * 4, reference="gated", gate_relevance=0.5) == [False, True, False, True]
+def test_gated_asks_about_the_irrelevant() -> None:
+    assert wanted(reference="gated", gate_relevance=0.5) == [False, True, False, True]
 
 
 def test_a_relevance_at_the_gate_is_relevant_enough() -> None:
     gate = 0.5
     below = float(np.nextafter(np.float32(gate), np.float32(0)))
-    assert wanted([None] * 4, (gate, below, 0.0, 1.0), reference="gated", gate_relevance=gate) == [
-        False,
-        True,
-        True,
-        False,
-    ]
+    found = wanted((gate, below, 0.0, 1.0), reference="gated", gate_relevance=gate)
+    assert found == [False, True, True, False]
 
 
-def test_sampled_asks_about_its_share_and_about_every_unhappy_customer() -> None:
-    assert wanted([SAD, HAPPY, None, SAD], reference="sampled", reference_rate=0.0) == [True, False, False, True]
-    assert wanted([HAPPY] * 4, reference="sampled", reference_rate=1.0) == [True] * 4
+def test_sampled_asks_about_its_share() -> None:
+    assert wanted(reference="sampled", reference_rate=0.0) == [False] * 4
+    assert wanted(reference="sampled", reference_rate=1.0) == [True] * 4
     many = [pair("a", str(i)) for i in range(2000)]
     loop = settings(reference="sampled", reference_rate=0.2).evolution
-    found = wants_reference(many, [""] * 2000, [HAPPY] * 2000, loop, services(), np.random.default_rng(1))
+    found = wants_reference(many, [""] * 2000, [None] * 2000, loop, services(), np.random.default_rng(1))
     assert sum(found) == pytest.approx(400, abs=60)
     draws = np.random.default_rng(1).random(2000)
     assert found == [bool(draw < 0.2) for draw in draws], "one draw for every pair, in order"
@@ -84,33 +80,66 @@ def test_a_draw_at_the_rate_is_not_asked_about() -> None:
     assert wants_reference(PAIRS, [""] * 4, [None] * 4, loop, services(), Halves()) == [False] * 4  # type: ignore[arg-type]
 
 
-def test_the_last_pairs_are_the_latest_in_order() -> None:
-    assert last(PAIRS, 2) == PAIRS[2:]
-    assert last(PAIRS, 0) == ()
-    assert last(PAIRS, 4) == last(PAIRS, 99) == PAIRS
-    assert last((), 3) == ()
+def test_routed_asks_where_the_chance_is_low_or_unknown_and_explores_a_share() -> None:
+    chances = (0.49, 0.5, None, 0.99)
+    assert wanted(chances=chances, reference="routed", route_confidence=0.5, explore_rate=0.0) == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert wanted(chances=(0.01,) * 4, reference="routed", route_confidence=0.0, explore_rate=0.0) == [False] * 4
+    assert wanted(chances=(0.99,) * 4, reference="routed", route_confidence=1.0, explore_rate=0.0) == [True] * 4
+    draws = np.random.default_rng(0).random(4)
+    found = wanted(chances=(0.9,) * 4, reference="routed", explore_rate=float(np.median(draws)))
+    assert found == [bool(draw < np.median(draws)) for draw in draws]
 
 
-def test_the_cloud_gets_each_prompt_with_the_same_few_shots() -> None:
+@pytest.mark.parametrize("reference", ["sampled", "gated", "routed"])
+def test_an_unhappy_customers_reply_is_always_asked_about(reference: str) -> None:
+    loop = settings(reference=reference, reference_rate=0.0, gate_relevance=0.0, route_confidence=0.0, explore_rate=0.0)
+    given = scripted([0.9] * 4, (SAD, HAPPY, None, SAD))
+    outcomes = [Outcome(1, Signals(0.5, None, 0.5), i % 2 == 0) for i in range(10)]
+    served = serve(PAIRS, ADAPTER, (), {}, loop, given, 2, 0, outcomes)
+    assert [answer is not None for answer in served.cloud] == [True, False, False, True]
+    assert served.outcomes == (), "whom the customer chose says nothing of the others"
+
+
+def test_outcomes_are_of_chosen_replies_that_were_judged_good_if_accepted_and_not_complained_of() -> None:
+    given = scripted((0.9, 0.9, 0.1, 0.9), (HAPPY, SAD, HAPPY, None))
+    served = serve(PAIRS, ADAPTER, PAIRS[:2], {}, settings(reference="routed"), given, 3, 0)
+    assert [outcome.good for outcome in served.outcomes] == [True, False, False, True]
+    assert {outcome.server_round for outcome in served.outcomes} == {3}
+    assert [outcome.signals.margin for outcome in served.outcomes] == [CountingModel.margin(p.query) for p in PAIRS]
+    assert [outcome.signals.distance for outcome in served.outcomes][:2] == [0.0, 0.0], "asked before"
+    dead = serve(PAIRS, ADAPTER, (), {}, settings(), scripted([0.9] * 4, [SAD] * 4, dead=True), 3, 0)
+    assert dead.outcomes == ()
+    gated = serve(PAIRS, ADAPTER, (), {}, settings(reference="gated", gate_relevance=1.0), given, 3, 0)
+    assert gated.outcomes == (), "a gate chooses by the reply itself"
+
+
+def test_the_cloud_gets_each_prompt_with_its_few_shots() -> None:
     given = services()
     long = replace(PAIRS[0], context=(Turn("customer", "hi"), Turn("agent", "yes")))
-    answers = ask_cloud([long, PAIRS[1]], PAIRS[2:], "judge", 7, given)
+    answers = ask_cloud([long, PAIRS[1]], [PAIRS[2:], PAIRS[:1]], "judge", 7, given)
     assert [answer.text for answer in answers] == ["cloud q p0", "cloud q p1"]
     assert isinstance(given.gateway, EchoGateway)
     first, second = given.gateway.requests
     assert (first.turns, second.turns) == (long.prompt, PAIRS[1].prompt)
     assert {(r.shop_id, r.purpose, r.server_round) for r in (first, second)} == {("a", "judge", 7)}
-    assert first.examples == second.examples == (("q p2", "发圆通"), ("q p3", "发圆通"))
+    assert first.examples == (("q p2", "发圆通"), ("q p3", "发圆通"))
+    assert second.examples == (("q p0", "发圆通"),)
 
 
 def test_the_gateway_is_told_the_order_record_of_each_customer() -> None:
     given = services()
     known = [replace(p, customer=OrderRecord(name=f"name {p.pair_id}")) for p in PAIRS]
-    ask_cloud([known[0], PAIRS[1]], [known[2], PAIRS[3], known[3]], "judge", 1, given)
+    ask_cloud([known[0], PAIRS[1]], [[known[2], PAIRS[3], known[3]], [known[1]]], "judge", 1, given)
     assert isinstance(given.gateway, EchoGateway)
     first, second = given.gateway.requests
     assert (first.customer, second.customer) == (known[0].customer, None)
-    assert first.example_customers == second.example_customers == (known[2].customer, None, known[3].customer)
+    assert first.example_customers == (known[2].customer, None, known[3].customer)
+    assert second.example_customers == (known[1].customer,)
 
 
 def test_judgements_stand_where_the_cloud_answered() -> None:
@@ -213,7 +242,7 @@ def test_an_unhappy_customer_whom_the_cloud_fails_is_escalated_without_a_label()
 def test_an_empty_part_asks_nobody() -> None:
     given = scripted([0.0] * 4, [SAD] * 4)
     served = serve((), ADAPTER, PAIRS, {}, settings(), given, 1, 0)
-    assert served == type(served)((), (), (), (), (), 0, 0.0)
+    assert served == type(served)((), (), (), (), (), (), 0, 0.0)
     assert isinstance(given.gateway, EchoGateway) and given.gateway.requests == []
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from ecc_fed.core.errors import DamagedState, RunDirectoryError, WriteError
 from ecc_fed.core.records import AdapterState, EgressEntry, PseudoLabel, Turn
-from ecc_fed.core.rows import SCHEMA, LessonRow
+from ecc_fed.core.rows import SCHEMA, LessonRow, Signals
 from ecc_fed.core.run_directory import read_json
 from ecc_fed.evolution.loop import Learned
 from ecc_fed.evolution.owner import Owner, dialogues_digest
+from ecc_fed.evolution.routing.router import Outcome
 from ecc_fed.evolution.shop_state import (
     ShopState,
     adapter_digest,
@@ -45,6 +46,7 @@ FULL = ShopState(
     egress=(EgressEntry("店 1", 1, "cloud_teacher", "up", "query", 5, details={"attempt": 2}),),
     lessons=(LessonRow(1, "p", "human", 2, 1.0, 0.5, None, "f00d"),),
     num_examples=4,
+    outcomes=(Outcome(3, Signals(0.5, None, 0.25), True), Outcome(3, Signals(None, None, None), False)),
 )
 
 

@@ -42,7 +42,12 @@ SMALL = [
     "evolution.server_rounds=3",
     "finetune.steps=2",
 ]
-ARMS = {"local": [], "aggregated": ["arm=aggregated"], "personalized": ["arm=personalized", "arm.personal_rounds=1"]}
+ARMS = {
+    "local": [],
+    "aggregated": ["arm=aggregated"],
+    "personalized": ["arm=personalized", "arm.personal_rounds=1"],
+    "routed": ["evolution.reference=routed", "evolution.examples=nearest", "corpus.pairs_per_shop=48"],
+}
 
 
 class Cloud(ScriptedTeacher):
