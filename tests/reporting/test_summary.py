@@ -188,7 +188,7 @@ def test_a_repeated_row_is_named(make_run):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 4}, "run.json: schema 4, and this version reads schemas 1, 2, 3; run it again"),
+        ({"schema": 5}, "run.json: schema 5, and this version reads schemas 1, 2, 3, 4; run it again"),
         ({"schema": None}, "schema None, and this version reads"),
         ({"schema": True}, "schema True, and this version reads"),
         ({"arm": None}, "run.json: arm is None, not a text"),
