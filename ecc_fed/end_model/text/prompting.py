@@ -1,4 +1,4 @@
-"""Dialogues to token ids and back.
+"""Dialogues to token ids; `decoding` has the way back.
 
 A customer may type anything, `<|user|>` and `<|end|>` too. So a chat template is rendered around
 placeholders, and what people wrote is encoded apart from it, with special tokens split into plain
@@ -75,12 +75,6 @@ def encode_reply(tokenizer: Any, text: str, max_tokens: int) -> list[int]:
     opening = str(tokenizer.init_kwargs.get("reply_opening", ""))
     ids = [*(encode_text(tokenizer, opening) if opening else []), *encode_text(tokenizer, text)]
     return [*ids, int(tokenizer.eos_token_id)] if len(ids) < max_tokens else ids[:max_tokens]
-
-
-def decode_reply(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text of generated ids, special tokens left out."""
-    text: str = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return text.strip()
 
 
 def _latest(turns: list[Turn], texts: list[list[int]], max_tokens: int) -> tuple[list[Turn], list[list[int]]]:

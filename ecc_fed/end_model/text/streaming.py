@@ -6,17 +6,14 @@ that the finished reply may strip, are held back, so that what was said never ha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ecc_fed.core.records import ReplyRequest
 from ecc_fed.end_model.engines.replies import hearing_tokens
-from ecc_fed.end_model.text.prompting import decode_reply
+from ecc_fed.end_model.text.decoding import byte_of, decode_reply
 
 OnText = Callable[[str], None]
-_BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
-_BROKEN = "\ufffd"
 
 
 class StreamingEngine(Protocol):
@@ -40,10 +37,9 @@ class _Speech:
     def token(self, token: int) -> None:
         """Hears of the next token and says what is certain by now."""
         self._ids.append(token)
-        # A later byte can change how the bytes right before it are read.
-        if _BYTE.fullmatch(str(self._tokenizer.convert_ids_to_tokens(token))):
-            return
-        self.finish(decode_reply(self._tokenizer, self._ids).rstrip(_BROKEN))
+        # Bytes wait for the token after them: more of their character may come.
+        if byte_of(self._tokenizer.convert_ids_to_tokens(token)) is None:
+            self.finish(decode_reply(self._tokenizer, self._ids))
 
     def finish(self, text: str) -> None:
         """Says what of `text` is not said yet."""

@@ -259,7 +259,8 @@ def _checked(completion: Completion, max_output_tokens: int) -> Completion:
     """Holds a teacher to its word: "ok" has text of no more than it was asked for, nothing else has any."""
     if completion.outcome != "ok":
         return replace(completion, text=None)
-    text = (completion.text or "").encode("utf-8", "replace").decode("utf-8").strip()
+    # A reply cut in the middle of a character ends before it.
+    text = (completion.text or "").replace("\ufffd", "").encode("utf-8", "replace").decode("utf-8").strip()
     if not text:
         return replace(completion, text=None, outcome="malformed", detail="the reply is empty")
     if len(text) > CHARACTERS_PER_TOKEN * max_output_tokens:

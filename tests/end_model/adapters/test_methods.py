@@ -27,7 +27,8 @@ from ecc_fed.end_model.adapters.low_rank import Lora, RsLora
 from ecc_fed.end_model.adapters.prefix import PrefixTuning, PTuningV2
 from ecc_fed.end_model.adapters.settings import METHODS, AdapterChoice, adapter_settings
 from ecc_fed.end_model.adapters.tensors import check_adapter
-from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt
+from ecc_fed.end_model.text.decoding import decode_reply
+from ecc_fed.end_model.text.prompting import encode_prompt
 from ecc_fed.end_model.training.examples import encode_example
 from ecc_fed.end_model.training.record_privacy import RecordPrivacy
 from ecc_fed.evolution.shop_state import ShopState, load_state, save_state

@@ -11,7 +11,7 @@ from ecc_fed.end_model.base import load_base
 from ecc_fed.end_model.chatglm3 import convert_chatglm3
 from ecc_fed.end_model.chatglm3.geometry import native_config, read_geometry
 from ecc_fed.end_model.chatglm3.weight_map import map_weights, original_shapes
-from ecc_fed.end_model.text.prompting import decode_reply
+from ecc_fed.end_model.text.decoding import decode_reply
 
 from . import original
 from .conftest import Converted

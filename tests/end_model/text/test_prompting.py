@@ -2,7 +2,8 @@ import pytest
 
 from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.core.records import Turn
-from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt, encode_reply, encode_text
+from ecc_fed.end_model.text.decoding import decode_reply
+from ecc_fed.end_model.text.prompting import encode_prompt, encode_reply, encode_text
 
 from ..tiny_models import build_tokenizer
 

@@ -12,7 +12,7 @@ from ecc_fed.core.records import Decoding, ReplyRequest, Turn
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.engines.replies import draw_replies, hearing_tokens
 from ecc_fed.end_model.engines.sampling import make_rows
-from ecc_fed.end_model.text.prompting import decode_reply
+from ecc_fed.end_model.text.decoding import decode_reply
 from ecc_fed.end_model.text.streaming import stream_reply
 
 from ..drawing import lively
@@ -83,6 +83,7 @@ def test_any_tokens_at_all_join_to_the_reply(tokenizer):
         pieces = []
         reply = stream_reply(Scripted(tokenizer, ids), ReplyRequest(None, (PROMPT,), Decoding(), 0), pieces.append)
         assert "".join(pieces) == reply == decode_reply(tokenizer, ids)
+        assert "\ufffd" not in reply
 
 
 def test_nobody_listens_outside_the_block(tokenizer):

@@ -452,7 +452,7 @@ def test_a_request_that_cannot_be_asked_is_told_and_not_sent(changes, detail):
 
 
 def test_lone_surrogates_and_emoji_pass(tmp_path):
-    teacher = ScriptedTeacher(lambda *_: ok("好\ud83d的👍🏽"))
+    teacher = ScriptedTeacher(lambda *_: ok("好\ud83d的👍🏽\ufffd"))
     cloud, ledger, _ = gateway(teacher, cache=ReplyCache(tmp_path / "replies.sqlite"))
     asked = [request("坏\ud83d字👩‍👩‍👧")]
     assert cloud.answer(asked)[0].text == "好?的👍🏽"

@@ -33,7 +33,8 @@ from ecc_fed.end_model.engines.reference.generation import generate
 from ecc_fed.end_model.engines.reference.training import label_logits, train
 from ecc_fed.end_model.engines.sampling import make_rows
 from ecc_fed.end_model.limits import TokenLimits
-from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt, encode_text
+from ecc_fed.end_model.text.decoding import decode_reply
+from ecc_fed.end_model.text.prompting import encode_prompt, encode_text
 from ecc_fed.end_model.training.examples import EncodedExample, encode_example
 from ecc_fed.end_model.training.jobs import check_job
 

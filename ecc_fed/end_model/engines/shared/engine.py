@@ -36,7 +36,8 @@ from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_supp
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
 from ecc_fed.end_model.engines.shared.training import train_batch
 from ecc_fed.end_model.limits import TokenLimits
-from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt, encode_text
+from ecc_fed.end_model.text.decoding import decode_reply
+from ecc_fed.end_model.text.prompting import encode_prompt, encode_text
 from ecc_fed.end_model.training.examples import EncodedExample, encode_example
 from ecc_fed.end_model.training.jobs import check_job
 

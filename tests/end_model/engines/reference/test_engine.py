@@ -16,7 +16,8 @@ from ecc_fed.core.records import (
     Turn,
 )
 from ecc_fed.end_model.adapters.low_rank import Lora
-from ecc_fed.end_model.text.prompting import decode_reply, encode_prompt
+from ecc_fed.end_model.text.decoding import decode_reply
+from ecc_fed.end_model.text.prompting import encode_prompt
 from ecc_fed.end_model.training.examples import encode_example
 
 from ...opening import peft_engine
