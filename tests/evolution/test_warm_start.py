@@ -174,7 +174,7 @@ def test_zero_steps_change_nothing(tmp_path: Path) -> None:
         jobs[name] = given.end_model.jobs
     a, b = jobs["without"][0], jobs["zero"][0]
     assert len(jobs["zero"]) == 1
-    assert replace(a, adapter={}) == replace(b, adapter={})
+    assert replace(a, adapter={}, anchor=None) == replace(b, adapter={}, anchor=None)
     assert all(np.array_equal(a.adapter[name], b.adapter[name]) for name in NAMES)
 
 
