@@ -1,8 +1,12 @@
-"""What the runs asked of the cloud by phase, and whether it was there to the end."""
+"""What the runs asked of the cloud by phase and round, and whether it was there to the end."""
+
+from collections.abc import Sequence
 
 from ecc_fed.core.rows import CloudCalls
-from ecc_fed.reporting.formatting import count_text
+from ecc_fed.core.statistics import weighted_mean
+from ecc_fed.reporting.formatting import bytes_text, count_text
 from ecc_fed.reporting.page.cells import Cell, PageTable
+from ecc_fed.reporting.run import Run
 from ecc_fed.reporting.study import Study
 
 _PHASES = {"base": "Evaluation before", "stream": "Rounds", "final": "Evaluation after"}
@@ -66,3 +70,54 @@ def calls_lines(study: Study) -> list[str]:
         text = f"{title.lower()} {calls.requests:,} ({calls.cached:,} cached{failed}, ${calls.cost_usd:,.4f})"
         lines.setdefault(label, []).append(text)
     return [f"Asked of the {whom}, {label}: {'; '.join(parts)}." for label, parts in lines.items()]
+
+
+def asked_by_round(run: Run) -> list[tuple[int, int, int, int]]:
+    """(server round, queries served, asked of the cloud, bytes up) of serving; none without rows or ledger."""
+    if run.cloud_bytes is None:
+        return []
+    rows = [row for row in run.metrics or () if row.split == "stream" and row.server_round >= 1]
+    rounds = sorted({row.server_round for row in rows})
+    return [
+        (
+            number,
+            sum(row.served for row in rows if row.server_round == number),
+            sum(row.teacher_requests for row in rows if row.server_round == number),
+            run.cloud_bytes.get(number, (0, 0))[0],
+        )
+        for number in rounds
+    ]
+
+
+def rounds_table(study: Study) -> PageTable:
+    """Calls and bytes to the cloud in every server round, means over seeds; arms that asked nothing are left out."""
+    rows = []
+    for group in study.groups:
+        runs = [found for found in map(asked_by_round, group.runs) if any(calls for _, _, calls, _ in found)]
+        for place in range(max(map(len, runs), default=0)):
+            there = [found[place] for found in runs if place < len(found)]
+            served, calls, up = (_mean([float(each[column]) for each in there]) for column in (1, 2, 3))
+            cells = [count_text(served), count_text(calls), bytes_text(up)]
+            rows.append((Cell(group.label), Cell(str(there[0][0])), *map(Cell, cells)))
+    return PageTable(("Arm", "Round", "Queries", "Asked of the cloud", "Bytes up"), tuple(rows))
+
+
+def rounds_lines(study: Study) -> list[str]:
+    """From the first round to the last in a line for every arm."""
+    lines = []
+    for group in study.groups:
+        runs = [found for found in map(asked_by_round, group.runs) if any(calls for _, _, calls, _ in found)]
+        if not runs or len(runs[0]) < 2:
+            continue
+        first, last = ([found[end] for found in runs] for end in (0, -1))
+        calls = [_mean([float(each[2]) for each in end]) for end in (first, last)]
+        up = [_mean([float(each[3]) for each in end]) for end in (first, last)]
+        lines.append(
+            f"Asked of the cloud in a round, {group.label}: {count_text(calls[0])} calls, {bytes_text(up[0])} up in "
+            f"the first; {count_text(calls[1])} calls, {bytes_text(up[1])} up in the last."
+        )
+    return lines
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return weighted_mean(values, [1.0] * len(values))

@@ -11,7 +11,7 @@ from rich.text import Text
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.rows import SampleRow
 from ecc_fed.core.run_directory import RunDirectory, write_text
-from ecc_fed.reporting.cloud import calls_lines, gone_notes
+from ecc_fed.reporting.cloud import calls_lines, gone_notes, rounds_lines
 from ecc_fed.reporting.dialogues import Dialogue, choose, verdicts
 from ecc_fed.reporting.page.html import render
 from ecc_fed.reporting.page.quality import correlations
@@ -66,7 +66,7 @@ def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
         console.print(text, markup=False, highlight=False)
     for dialogue in choose(study, _TERMINAL_DIALOGUES):
         console.print(_panel(dialogue, study.cloud_name))
-    for text in calls_lines(study):
+    for text in [*calls_lines(study), *rounds_lines(study)]:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     for reading in readings(study).values():
         console.print(f"Read {line(reading)}", markup=False, highlight=False, soft_wrap=True)

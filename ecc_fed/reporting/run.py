@@ -28,7 +28,8 @@ class Flow:
 class Run:
     """One finished run. `samples`, `metrics`, `updates` and `traffic` are None where the file is not there.
 
-    `traffic` maps a flow to its bytes and its number of ledger entries.
+    `traffic` maps a flow to its bytes and its number of ledger entries; `cloud_bytes` a server round to the bytes that
+    went up to the cloud and came down for serving.
     """
 
     directory: RunDirectory
@@ -37,6 +38,7 @@ class Run:
     metrics: tuple[MetricRow, ...] | None
     updates: tuple[UpdateRow, ...] | None
     traffic: Mapping[Flow, tuple[int, int]] | None
+    cloud_bytes: Mapping[int, tuple[int, int]] | None
     config: str | None = field(repr=False, default=None)
 
     @property
@@ -95,10 +97,12 @@ def _metrics(path: Path, schema: int) -> tuple[MetricRow, ...] | None:
     return tuple(read_rows(path, MetricRow, lift=lifts(schema).get(MetricRow)))
 
 
-def _traffic(path: Path) -> dict[Flow, tuple[int, int]] | None:
+def _traffic(path: Path) -> tuple[dict[Flow, tuple[int, int]] | None, dict[int, tuple[int, int]] | None]:
+    """By flow, and of serving's calls to the cloud by server round; None without a ledger."""
     if not path.exists():
-        return None
+        return None, None
     totals: dict[Flow, tuple[int, int]] = {}
+    rounds: dict[int, tuple[int, int]] = {}
     for entry in read_rows(path, EgressEntry):
         flow = Flow(
             destination=entry.destination,
@@ -109,7 +113,11 @@ def _traffic(path: Path) -> dict[Flow, tuple[int, int]] | None:
         )
         num_bytes, entries = totals.get(flow, (0, 0))
         totals[flow] = (num_bytes + entry.num_bytes, entries + 1)
-    return {flow: totals[flow] for flow in sorted(totals, key=astuple)}
+        if flow.destination == "cloud_teacher" and not flow.evaluation:
+            up, down = rounds.get(entry.server_round, (0, 0))
+            sent = entry.num_bytes if flow.direction == "up" else 0
+            rounds[entry.server_round] = (up + sent, down + entry.num_bytes - sent)
+    return {flow: totals[flow] for flow in sorted(totals, key=astuple)}, dict(sorted(rounds.items()))
 
 
 def load_run(root: Path) -> Run:
@@ -121,12 +129,14 @@ def load_run(root: Path) -> Run:
     """
     directory = RunDirectory(root)
     info = read_run_info(directory.run)
+    traffic, cloud_bytes = _traffic(directory.egress)
     return Run(
         directory=directory,
         info=info,
         samples=_samples(directory.samples, info.schema),
         metrics=_metrics(directory.metrics, info.schema),
         updates=tuple(read_rows(directory.updates, UpdateRow)) if directory.updates.exists() else None,
-        traffic=_traffic(directory.egress),
+        traffic=traffic,
+        cloud_bytes=cloud_bytes,
         config=read_text(directory.config) if directory.config.exists() else None,
     )

@@ -6,7 +6,10 @@ from rich.console import Console
 
 from ecc_fed.core.rows import CloudCalls, FailureRow, encode
 from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.reporting.cloud import asked_by_round, rounds_table
 from ecc_fed.reporting.report import report
+from ecc_fed.reporting.run import load_run
+from ecc_fed.reporting.study import load_study
 from ecc_fed.reporting.summary import summarise
 from ecc_fed.runs.cloud import ended
 
@@ -57,4 +60,35 @@ def test_a_teacher_that_died_is_named_on_top_and_is_no_good_end(make_run, capsys
 
 def test_a_run_of_an_older_version_tells_nothing_of_phases(make_run, capsys):
     page = report([make_run("a", queries=3)], console=Console(width=400)).read_text()
-    assert "phase by phase" not in page and "Asked of the" not in capsys.readouterr().out
+    assert "phase by phase" not in page and "evaluation before" not in capsys.readouterr().out
+
+
+def test_calls_and_bytes_are_told_round_by_round(make_run, capsys):
+    one, two = make_run("a", queries=3, shops=2), make_run("b", seed=1, queries=3, shops=2)
+    for run, halved in ((one, 40), (two, 20)):
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for line in lines:
+            line["teacher_requests"] = 40 if line["server_round"] == 1 else halved
+        (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    # Two shops of 40 queries; 94,000 bytes each, of which what the evaluation sent is none.
+    assert asked_by_round(load_run(one)) == [(number, 80, 80, 188_000) for number in (1, 2, 3, 4)]
+    assert [calls for _, _, calls, _ in asked_by_round(load_run(two))] == [80, 40, 40, 40]
+    table = rounds_table(load_study([one, two]))
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["local", "1", "80", "80", "188 kB"],
+        *(["local", str(number), "80", "60", "188 kB"] for number in (2, 3, 4)),
+    ]
+    page = report([one, two], output=one.parent, console=Console(width=400)).read_text()
+    shown = capsys.readouterr().out
+    assert "Calls and bytes to the cloud, round by round" in page
+    assert (
+        "Asked of the cloud in a round, local: 80 calls, 188 kB up in the first; 60 calls, 188 kB up in the last."
+    ) in shown
+
+
+def test_where_nothing_was_asked_no_round_is_told(make_run, capsys):
+    page = report([make_run("a", arm="none", queries=3)], console=Console(width=400)).read_text()
+    assert "round by round" not in page and "in a round" not in capsys.readouterr().out
+    run = make_run("b", queries=3)
+    (run / "egress.jsonl").unlink()
+    assert asked_by_round(load_run(run)) == []

@@ -12,7 +12,7 @@ from ecc_fed.core.outside_text import visible
 from ecc_fed.core.rows import RunInfo
 from ecc_fed.core.secrets import without_secrets
 from ecc_fed.reporting import reading
-from ecc_fed.reporting.cloud import calls_table, gone_notes
+from ecc_fed.reporting.cloud import calls_table, gone_notes, rounds_table
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.page import comparison, costs, quality
 from ecc_fed.reporting.plots import arms, rounds, shops
@@ -102,6 +102,7 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "several_seeds": any(len(group.runs) > 1 for group in study.groups),
         "notes": [*gone_notes(study), *study.notes, *unpaired],
         "cloud_calls": calls_table(study),
+        "cloud_rounds": rounds_table(study),
         "arms": comparison.arms(rows, quality_cells),
         "costs": comparison.arms(rows, cost_cells),
         "before_and_after": comparison.before_and_after(study),
