@@ -12,7 +12,7 @@ from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Judgement
 from ecc_fed.core.rows import write_record
 from ecc_fed.core.seeding import derive_seed
-from ecc_fed.core.statistics import Estimate, bootstrap_mean, bootstrap_paired_difference
+from ecc_fed.core.statistics import Estimate, Units, bootstrap_mean, bootstrap_paired_difference
 from ecc_fed.evolution.review.marks import Agreement, Verdict, agreement
 from ecc_fed.evolution.review.replay import Replayed, replay
 from ecc_fed.evolution.review.session import Review
@@ -66,8 +66,9 @@ def print_replay(review: Review, console: Console) -> None:
     console.print(_table(review, rows), soft_wrap=False)
     seed = derive_seed(review.seed, "chat_replay", review.shop.shop_id)
     scored = [(row.then.final_score, row.now.final_score) for row in rows if row.then and row.now]
-    then, now = bootstrap_mean([a for a, _ in scored], seed), bootstrap_mean([b for _, b in scored], seed)
-    gain = bootstrap_paired_difference([b for _, b in scored], [a for a, _ in scored], seed)
+    units, first, second = Units.single(len(scored)), [a for a, _ in scored], [b for _, b in scored]
+    then, now = bootstrap_mean(first, units, seed), bootstrap_mean(second, units, seed)
+    gain = bootstrap_paired_difference(second, first, units, seed)
     console.print(f"Mean final score: then {_text(then)}, now {_text(now)}, change {_text(gain)}.")
     found = agreement(review.marks, review.accept_score, seed)
     console.print(
@@ -76,7 +77,7 @@ def print_replay(review: Review, console: Console) -> None:
     )
     console.print(
         f"{found.marked} replies marked, {found.good} of them good; {found.scored} have a final score "
-        "(the others: the cloud was not asked). Intervals: 95%, bootstrap over replies."
+        "(the others: the cloud was not asked). Intervals: 95%, bootstrap over replies of this shop."
     )
     if found.auc is None:
         console.print("An area needs scored replies of both kinds, good and bad.")

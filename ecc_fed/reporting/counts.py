@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ecc_fed.core.rows import MetricRow
-from ecc_fed.core.statistics import Estimate, bootstrap_mean, weighted_mean
+from ecc_fed.core.statistics import Estimate, Units, bootstrap_mean, weighted_mean
 from ecc_fed.reporting.run import Flow, Run
 
 # What is counted, by its name here.
@@ -61,18 +61,21 @@ def serving(run: Run) -> dict[str, list[float | None]]:
 def escalation(runs: Sequence[Run], *, last: bool, seed: int) -> Estimate | None:
     """The escalation rate of the first or last server round over the queries of all runs, with its interval.
 
+    It draws the shops of every run and queries within them: the rows count queries, and know no dialogues.
     None where no reply of that round was judged.
     """
-    ones = total = 0
+    escalated: list[bool] = []
+    shops: list[tuple[int, str]] = []
     for run in runs:
         rounds = _stream_rounds(run)
         rows = rounds[-1 if last else 0] if rounds else []
         if not _judged(rows):
             continue
-        ones += sum(row.escalated for row in rows)
-        total += sum(row.served for row in rows)
-    # A query escalates or not, so the counts are the queries.
-    return bootstrap_mean(np.arange(total) < ones, seed)
+        for row in rows:
+            # A query escalates or not, so the counts are the queries.
+            escalated += [query < row.escalated for query in range(row.served)]
+            shops += [(run.seed, row.shop_id)] * row.served
+    return bootstrap_mean(np.array(escalated, dtype=np.float64), Units(shops, range(len(shops))), seed)
 
 
 def teacher(run: Run) -> dict[str, float | int | None]:

@@ -16,17 +16,17 @@ mean over queries is sum / sum (for a perplexity: exp of it).
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from ecc_fed.core.rows import FactRow, SampleRow
 from ecc_fed.core.statistics import Estimate, Values, bootstrap_ratio_differences, bootstrap_ratios
+from ecc_fed.reporting.units import QueryKey, SeededRow, seeded, units_of
 
 Fraction = tuple[float, float]
-Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,13 @@ def _shown(estimate: Estimate | None, measure: Measure) -> Estimate | None:
     if estimate is None or measure.unit != "perplexity":
         return estimate
     low, high = (None if bound is None else math.exp(bound) for bound in (estimate.low, estimate.high))
-    return Estimate(math.exp(estimate.mean), low, high, estimate.n)
+    return replace(estimate, mean=math.exp(estimate.mean), low=low, high=high)
 
 
-def estimate_all(rows: Sequence[SampleRow], seed: int) -> dict[str, Estimate | None]:
+def estimate_all(rows: Sequence[SeededRow], seed: int) -> dict[str, Estimate | None]:
     """Every measure's mean over the rows with its 95% interval; None where it applies to no query."""
-    above, below = (np.nan_to_num(part) for part in _fractions(rows))
-    estimates = bootstrap_ratios(above, below, seed)
+    above, below = (np.nan_to_num(part) for part in _fractions([row for _, row in rows]))
+    estimates = bootstrap_ratios(above, below, units_of(rows), seed)
     return {m.name: _shown(estimate, m) for m, estimate in zip(MEASURES, estimates, strict=True)}
 
 
@@ -136,7 +136,7 @@ class Comparison:
     unpaired: int
 
 
-def compare(left: Mapping[Key, SampleRow], right: Mapping[Key, SampleRow], seed: int) -> Comparison:
+def compare(left: Mapping[QueryKey, SampleRow], right: Mapping[QueryKey, SampleRow], seed: int) -> Comparison:
     """Every measure's difference left - right over the queries that both sides answered.
 
     Rows of one key are paired only if query and human reply are the same on both sides: arms that
@@ -152,7 +152,11 @@ def compare(left: Mapping[Key, SampleRow], right: Mapping[Key, SampleRow], seed:
     missing = np.isnan(sides[0][0]) | np.isnan(sides[1][0])
     first, second = [tuple(np.where(missing, 0.0, part) for part in side) for side in sides]
     estimates = bootstrap_ratio_differences(
-        (first[0], first[1]), (second[0], second[1]), seed, exponentials=_EXPONENTIALS
+        (first[0], first[1]),
+        (second[0], second[1]),
+        units_of(seeded({key: left[key] for key in keys})),
+        seed,
+        exponentials=_EXPONENTIALS,
     )
     names = [measure.name for measure in MEASURES]
     return Comparison(dict(zip(names, estimates, strict=True)), len(left) - len(keys))

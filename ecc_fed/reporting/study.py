@@ -20,11 +20,10 @@ from ecc_fed.reporting.coverage import unlike_phases
 from ecc_fed.reporting.measures import Comparison, compare, estimate_all
 from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.sweep import settings_of, short_names, swept_settings
+from ecc_fed.reporting.units import QueryKey, drawn_text, seeded
 
 ARM_ORDER = ("none", "local", "aggregated", "personalized", "centralized", "cloud")
 BASELINES = ("none", "local")
-# (seed, shop_id, pair_id): one query of one run of an arm.
-QueryKey = tuple[int, str, str]
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,17 @@ class Group:
     @cached_property
     def base(self) -> dict[str, Estimate | None]:
         """Every measure before evolution, over the queries of all seeds."""
-        return estimate_all(list(self.rows("base").values()), derive_seed(0, "report", self.label, "base"))
+        return estimate_all(seeded(self.rows("base")), derive_seed(0, "report", self.label, "base"))
 
     @cached_property
     def final(self) -> dict[str, Estimate | None]:
         """Every measure after evolution, over the queries of all seeds."""
-        return estimate_all(list(self.rows("final").values()), derive_seed(0, "report", self.label, "final"))
+        return estimate_all(seeded(self.rows("final")), derive_seed(0, "report", self.label, "final"))
+
+    @property
+    def drawn(self) -> str:
+        """What the intervals of its figures draw, such as "18 shops and 1,080 dialogues in them"."""
+        return drawn_text(seeded(self.rows("final") or self.rows("base")))
 
     def gain(self) -> Comparison:
         """Final minus base over the same queries."""

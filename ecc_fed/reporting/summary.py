@@ -17,6 +17,7 @@ from ecc_fed.reporting.counts import bigram, serving, teacher, traffic
 from ecc_fed.reporting.coverage import unlike_phases
 from ecc_fed.reporting.measures import MEASURES, all_right, estimate_all, means
 from ecc_fed.reporting.run import Run, load_run
+from ecc_fed.reporting.units import SeededRow, units_of
 
 # Of this file alone; the rows behind it have their own. 2: `runtime.shops_per_batch` was called `cohort` before.
 SCHEMA = 2
@@ -49,30 +50,37 @@ def by_shop(rows: Sequence[SampleRow]) -> dict[str, dict[str, float | None]]:
     return {shop: means([row for row in rows if row.shop_id == shop]) for shop in shops}
 
 
-def _evaluation(rows: Sequence[SampleRow], seed: int) -> dict[str, Any]:
-    estimates, shops = estimate_all(rows, seed), by_shop(rows)
+def _evaluation(run: Run, rows: Sequence[SampleRow], seed: int) -> dict[str, Any]:
+    estimates, shops = estimate_all([(run.seed, row) for row in rows], seed), by_shop(rows)
     result: dict[str, Any] = {}
     for measure in MEASURES:
         estimate = estimates[measure.name]
         result[measure.name] = estimate and {
             "mean": estimate.mean,
             "ci95": _interval(estimate),
+            "shops": estimate.shops,
+            "dialogues": estimate.dialogues,
             "per_shop": {shop: x for shop, of in shops.items() if (x := of[measure.name]) is not None},
         }
     return result
 
 
-def judge_fact_correlation(rows: Sequence[SampleRow], seed: int) -> dict[str, Any] | None:
+def judge_fact_correlation(rows: Sequence[SeededRow], seed: int) -> dict[str, Any] | None:
     """How far the judge's final score and the judge-free facts point the same way, over queries with both.
 
     Returns:
         Pearson's r with its interval, Spearman's rho and the number of queries; None for fewer
         than three queries, or where score or correctness never varies.
     """
-    points = [(row.final_score, all_right(row)) for row in rows]
-    known = [(score, float(right)) for score, right in points if score is not None and right is not None]
-    scores, rights = [score for score, _ in known], [right for _, right in known]
-    estimate = bootstrap_correlation(scores, rights, seed) if known else None
+    points = [(row.final_score, all_right(row)) for _, row in rows]
+    known = [
+        (place, score, float(right))
+        for place, (score, right) in enumerate(points)
+        if score is not None and right is not None
+    ]
+    scores, rights = [score for _, score, _ in known], [right for _, _, right in known]
+    units = units_of(rows).take([place for place, _, _ in known])
+    estimate = bootstrap_correlation(scores, rights, units, seed) if known else None
     if estimate is None:
         return None
     return {
@@ -87,15 +95,15 @@ def summarise_run(run: Run) -> dict[str, Any]:
     """The summary of a loaded run, as `summary.json` holds it."""
     info = encode(run.info)
     phases = {phase: run.rows(phase) for phase in PHASES}
-    correlations: dict[str, list[SampleRow]] = {
-        **{str(phase): rows for phase, rows in phases.items()},
-        "both": [row for rows in phases.values() for row in rows],
+    correlations: dict[str, list[SeededRow]] = {
+        str(phase): [(run.seed, row) for row in rows] for phase, rows in phases.items()
     }
+    correlations["both"] = [row for rows in correlations.values() for row in rows]
     summary = {
         "schema": SCHEMA,
         **{key: info[key] for key in _TOLD},
         "evaluation": {
-            phase: _evaluation(rows, derive_seed(run.seed, "summary", phase)) for phase, rows in phases.items()
+            phase: _evaluation(run, rows, derive_seed(run.seed, "summary", phase)) for phase, rows in phases.items()
         },
         "serving": serving(run),
         "teacher": teacher(run),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Literal
 
 import numpy as np
@@ -11,14 +12,16 @@ import numpy as np
 from ecc_fed.core.rows import SampleRow
 from ecc_fed.core.statistics import (
     Estimate,
+    Units,
     bootstrap_auc,
     bootstrap_kappa,
-    bootstrap_ratio_differences,
+    bootstrap_paired_difference,
     bootstrap_ratios,
     spearman,
 )
 from ecc_fed.reporting.formatting import MISSING
 from ecc_fed.reporting.measures import all_right
+from ecc_fed.reporting.units import units_of
 from experiments.paper.published import BEST, COLUMNS, ORIGINAL, QUERIES, column_name, paper_means
 from experiments.paper.runs import Column, ColumnKey, Grid
 
@@ -83,7 +86,7 @@ def _gain(scores: Grid) -> Claim:
     paper = paper_means()
     six = np.array([query.scores for query in QUERIES])
     best, original = COLUMNS.index(BEST), COLUMNS.index(ORIGINAL)
-    theirs = bootstrap_ratios(six[:, best], six[:, original], _SEED)[0]
+    theirs = bootstrap_ratios(six[:, best], six[:, original], Units.single(len(six)), _SEED)[0]
     ours = scores.ratio(BEST, ORIGINAL) if BEST in scores.columns else None
     verdict: Verdict = "not measured"
     if ours is not None and ours.low is not None and ours.high is not None:
@@ -106,9 +109,9 @@ def _convergence(scores: Grid, losses: Mapping[ColumnKey, Mapping[tuple[int, str
     mine, differences, lines = losses[_FIRST_LORA], [], []
     for rival in rivals:
         shops = sorted(set(mine) & set(losses[rival]))
-        ones = np.ones(len(shops))
-        sides = [(np.array([of[shop] for shop in shops]), ones) for of in (losses[rival], mine)]
-        difference = bootstrap_ratio_differences(sides[0], sides[1], _SEED)[0]
+        left, right = ([of[shop] for shop in shops] for of in (losses[rival], mine))
+        # A shop has one loss, and no dialogues.
+        difference = bootstrap_paired_difference(left, right, Units.single(len(shops)), _SEED)
         differences.append(difference)
         lines.append(
             f"mean training loss over the first {_FIRST_LORA[1]} steps, {column_name(rival)} minus LoRA: "
@@ -146,16 +149,17 @@ def _more_steps(scores: Grid) -> Claim:
 def _review(columns: Sequence[Column], scores: Grid, facts: Grid) -> Claim:
     claim = "The automated score agrees with manual review."
     judged = [
-        (row.final_score, row.accepted, right)
+        ((key[0], row), row.final_score, row.accepted, right)
         for column in columns
-        for row in (column.rows[key] for key in sorted(column.rows))
+        for key, row in sorted(column.rows.items(), key=itemgetter(0))
         if row.final_score is not None and row.accepted is not None and (right := all_right(row)) is not None
     ]
     if not judged:
         return Claim(claim, "not measured", "No query has both a score and facts.")
-    values, accepted, rights = zip(*judged, strict=True)
-    kappa = bootstrap_kappa(accepted, rights, _SEED)
-    auc = bootstrap_auc(values, rights, _SEED)
+    rows, values, accepted, rights = zip(*judged, strict=True)
+    units = units_of(rows)
+    kappa = bootstrap_kappa(accepted, rights, units, _SEED)
+    auc = bootstrap_auc(values, rights, units, _SEED)
     means = [(scores.mean(key), facts.mean(key)) for key in scores.columns]
     known = [(score.mean, right.mean) for score, right in means if score is not None and right is not None]
     order = spearman([score for score, _ in known], [right for _, right in known])
@@ -174,7 +178,7 @@ def _review(columns: Sequence[Column], scores: Grid, facts: Grid) -> Claim:
         f"kappa of accepted and right {shown(kappa)}, area under the curve of the score against right {shown(auc)}; "
         f"over the {len(known)} columns, Spearman's rho of mean score and right facts "
         f"{MISSING if order is None else f'{order:.2f}'}. It counts as holding from a kappa above 0.4 (moderate) and "
-        "a rho from 0.8, in part where the area is above 0.5 (these two intervals resample replies)",
+        "a rho from 0.8, in part where the area is above 0.5",
     )
 
 

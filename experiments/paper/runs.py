@@ -1,7 +1,7 @@
 """The runs of a study by method and steps, and figures over queries that every column answered.
 
-Intervals resample whole shops of all seeds, (seed, shop), not queries: replies of one shop come from
-one fine-tuning and hang together. They speak of other shops and other draws.
+Intervals draw the shops of all seeds, (seed, shop), and dialogues within them: replies of one shop come from one
+fine-tuning and hang together. They speak of other shops, not of other seeds.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import yaml
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
 from ecc_fed.core.rows import Phase, SampleRow
-from ecc_fed.core.statistics import Estimate, Values, bootstrap_ratio_differences, bootstrap_ratios
+from ecc_fed.core.statistics import Estimate, Values, bootstrap_mean, bootstrap_paired_difference, bootstrap_ratios
 from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.study import find_runs
+from ecc_fed.reporting.units import QueryKey, SeededRow, seeded, units_of
 from experiments.paper.published import COLUMNS, ORIGINAL, SCALE, paper_steps
 
 ColumnKey = tuple[str, int]
-# (seed, shop_id, pair_id)
-QueryKey = tuple[int, str, str]
 _SEED = 20240
 
 
@@ -88,6 +87,11 @@ class Column:
         """Test queries of all seeds."""
         return {(r.run.seed, row.shop_id, row.pair_id): row for r in self.runs for row in r.run.rows(self.phase)}
 
+    @property
+    def seeded(self) -> list[SeededRow]:
+        """The test queries with their seeds."""
+        return seeded(self.rows)
+
     @cached_property
     def extra(self) -> dict[QueryKey, SampleRow]:
         """The extra queries of all seeds."""
@@ -147,28 +151,22 @@ class Grid:
         self.columns = [column.key for column in columns]
         # (queries, columns)
         self.values: Values = np.array([cells[key] for key in self.keys], dtype=np.float64).reshape(-1, len(columns))
-        clusters = sorted({key[:2] for key in self.keys})
-        place = {cluster: index for index, cluster in enumerate(clusters)}
-        member = np.array([place[key[:2]] for key in self.keys], dtype=np.int64)
-        # (shops, columns): sums, and the number of queries behind each.
-        self.sums: Values = np.zeros((len(clusters), len(columns)))
-        np.add.at(self.sums, member, self.values)
-        self.counts: Values = np.bincount(member, minlength=len(clusters)).astype(np.float64)
+        self.units = units_of([(key[0], rows[0][key]) for key in self.keys])
 
-    def _sums(self, column: ColumnKey) -> Values:
-        return self.sums[:, self.columns.index(column)]
+    def _column(self, column: ColumnKey) -> Values:
+        return self.values[:, self.columns.index(column)]
 
     def mean(self, column: ColumnKey) -> Estimate | None:
         """The column's mean over queries."""
-        return bootstrap_ratios(self._sums(column), self.counts, _SEED)[0]
+        return bootstrap_mean(self._column(column), self.units, _SEED)
 
     def difference(self, left: ColumnKey, right: ColumnKey) -> Estimate | None:
-        """Mean of left minus mean of right, paired by shop."""
-        return bootstrap_ratio_differences((self._sums(left), self.counts), (self._sums(right), self.counts), _SEED)[0]
+        """Mean of left minus mean of right, paired by query."""
+        return bootstrap_paired_difference(self._column(left), self._column(right), self.units, _SEED)
 
     def ratio(self, left: ColumnKey, right: ColumnKey) -> Estimate | None:
-        """Mean of left over mean of right, paired by shop."""
-        return bootstrap_ratios(self._sums(left), self._sums(right), _SEED)[0]
+        """Mean of left over mean of right, paired by query."""
+        return bootstrap_ratios(self._column(left), self._column(right), self.units, _SEED)[0]
 
     def of_query(self, pair_id: str, column: ColumnKey) -> float | None:
         """The mean of one extra query over shops and seeds."""

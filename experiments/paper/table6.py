@@ -12,6 +12,7 @@ from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.run_directory import read_json, write_text
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.formatting import MISSING, bytes_text, count_text, number_text
+from ecc_fed.reporting.units import drawn_text
 from experiments.paper.claims import Claim, claims, fact_value, shown
 from experiments.paper.plot import figure_3
 from experiments.paper.published import COLUMNS, QUERIES, SCALE, SOURCE, column_name, paper_means
@@ -194,7 +195,7 @@ def _setting(columns: Sequence[Column]) -> str:
     return (
         f"{len(runs)} seeds ({', '.join(str(run.run.seed) for run in runs)}), {len(shops)} shops in all, each evolving "
         f"by itself (no server). One step here stands for {runs[0].scale:g} of the paper's. Intervals are 95% "
-        "bootstrap intervals over shops of all seeds, paired where columns are compared.\n"
+        f"bootstrap intervals over {drawn_text(columns[0].seeded)}, paired where columns are compared.\n"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from ecc_fed.core.run_directory import write_text
 from ecc_fed.core.statistics import bootstrap_auc
 from ecc_fed.reporting.formatting import MISSING, number_text
 from ecc_fed.reporting.measures import all_right
+from ecc_fed.reporting.units import drawn_text, units_of
 from experiments.paper.claims import fact_value, shown
 from experiments.paper.published import ORIGINAL, SCALE, column_name
 from experiments.paper.runs import Column, ColumnKey, Grid, StudyRun, columns_of, load_runs
@@ -47,14 +49,15 @@ def rescored(score_alpha: float, relevance_floor: float) -> Callable[[SampleRow]
 def _agreement(columns: Sequence[Column], score: Callable[[SampleRow], float | None]) -> str:
     """Area under the curve of the score against right facts, over all replies of all columns."""
     known = [
-        (value, right)
+        ((key[0], row), value, right)
         for column in columns
-        for row in (column.rows[key] for key in sorted(column.rows))
+        for key, row in sorted(column.rows.items(), key=itemgetter(0))
         if (value := score(row)) is not None and (right := all_right(row)) is not None
     ]
     if not known:
         return MISSING
-    return shown(bootstrap_auc([value for value, _ in known], [right for _, right in known], _SEED))
+    rows, values, rights = zip(*known, strict=True)
+    return shown(bootstrap_auc(values, rights, units_of(rows), _SEED))
 
 
 def _sweep(columns: Sequence[Column], pairs: Sequence[tuple[float, float]]) -> str:
@@ -129,8 +132,8 @@ def _page(columns: Sequence[Column], runs: Sequence[StudyRun]) -> str:
     queries = len(Grid(columns, rescored(*_PAPER)).keys)
     return "\n".join([
         "# score_alpha and Theta\n",
-        f"{len(columns[0].runs)} seeds, {queries} held-out queries, 95% bootstrap intervals over shops of all seeds "
-        "(for the area: over replies).\n",
+        f"{len(columns[0].runs)} seeds, {queries} held-out queries, 95% bootstrap intervals over "
+        f"{drawn_text(columns[0].seeded)}.\n",
         "## The same replies, scored by other values\n",
         "Computed again from the recorded similarity and relevances: exact.\n",
         _sweep(columns, [(alpha, _PAPER[1]) for alpha in ALPHAS]),

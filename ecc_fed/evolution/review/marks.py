@@ -9,7 +9,7 @@ from typing import Literal
 
 from ecc_fed.core.records import Turn
 from ecc_fed.core.rows import append_rows, read_rows
-from ecc_fed.core.statistics import Estimate, bootstrap_auc, bootstrap_kappa
+from ecc_fed.core.statistics import Estimate, Units, bootstrap_auc, bootstrap_kappa
 
 Verdict = Literal["good", "bad", "better"]
 
@@ -103,14 +103,18 @@ class Agreement:
 
 
 def agreement(marks: Sequence[Mark], accept_score: float, seed: int) -> Agreement:
-    """Agreement over replies, each by its last mark; intervals are bootstrapped over them."""
+    """Agreement over replies, each by its last mark.
+
+    Intervals draw replies of this one shop, each by itself: marks know no dialogues.
+    """
     replies = last_words(marks)
     known = [(mark.good, mark.final_score) for mark in replies if mark.final_score is not None]
     good = [verdict for verdict, _ in known]
     scores = [score for _, score in known]
+    units = Units.single(len(known))
     return Agreement(
-        bootstrap_kappa(good, [score >= accept_score for score in scores], seed),
-        bootstrap_auc(scores, good, seed),
+        bootstrap_kappa(good, [score >= accept_score for score in scores], units, seed),
+        bootstrap_auc(scores, good, units, seed),
         len(known),
         len(replies),
         sum(mark.good for mark in replies),

@@ -99,6 +99,7 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "title": title(study),
         "facts": _facts(study),
         "several": len(study.groups) > 1,
+        "drawn": _drawn(study),
         "several_seeds": any(len(group.runs) > 1 for group in study.groups),
         "notes": [*gone_notes(study), *study.notes, *unpaired],
         "cloud_calls": calls_table(study),
@@ -128,6 +129,14 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
             name: [Markup(visible(svg)) for svg in drawn if svg is not None] for name, drawn in _plots(study).items()
         },
     }
+
+
+def _drawn(study: Study) -> str:
+    """What the intervals draw; arms that draw the same are not told apart."""
+    texts = {group.label: text for group in study.groups if (text := group.drawn)}
+    if len(set(texts.values())) < 2:
+        return next(iter(texts.values()), "nothing")
+    return "; ".join(f"{text} ({label})" for label, text in texts.items())
 
 
 def _plots(study: Study) -> dict[str, list[str | None]]:

@@ -13,6 +13,7 @@ from ecc_fed.reporting.measures import BY_NAME
 from ecc_fed.reporting.page.cells import Cell, PageTable, estimate_cell, measured
 from ecc_fed.reporting.study import Group, Study
 from ecc_fed.reporting.summary import judge_fact_correlation
+from ecc_fed.reporting.units import seeded
 
 
 def facts_and_voice(study: Study) -> PageTable:
@@ -96,7 +97,7 @@ def correlations(study: Study) -> PageTable | None:
     """The judge's final score against the judge-free facts, over queries; None for a corpus without facts."""
     rows = []
     for group in study.groups:
-        before, after = list(group.rows("base").values()), list(group.rows("final").values())
+        before, after = seeded(group.rows("base")), seeded(group.rows("final"))
         found = [
             judge_fact_correlation(queries, derive_seed(0, "report", group.label, "correlation", name))
             for name, queries in (("before", before), ("after", after), ("both", before + after))

@@ -32,7 +32,15 @@ def _text_cell(text: str) -> str:
 
 def markdown_table(rows: Sequence[ArmRow]) -> str:
     """The table in Markdown, an arm a line."""
-    body = [{"Arm": _escape_markdown(row.group.label), "Seeds": str(len(row.group.runs)), **cells(row)} for row in rows]
+    body = [
+        {
+            "Arm": _escape_markdown(row.group.label),
+            "Seeds": str(len(row.group.runs)),
+            "Intervals over": row.group.drawn,
+            **cells(row),
+        }
+        for row in rows
+    ]
     if not body:
         return ""
     lines = [list(body[0]), ["---"] * len(body[0]), *[list(line.values()) for line in body]]
@@ -41,20 +49,28 @@ def markdown_table(rows: Sequence[ArmRow]) -> str:
 
 def run_estimates(group: Group, run: Run, phase: Phase) -> dict[str, Estimate | None]:
     """Every measure of one run's phase."""
-    return estimate_all(run.rows(phase), derive_seed(run.seed, "report", group.label, phase))
+    return estimate_all(
+        [(run.seed, row) for row in run.rows(phase)], derive_seed(run.seed, "report", group.label, phase)
+    )
 
 
 def csv_table(study: Study) -> str:
-    """Every measure of every arm, phase and seed in long form; seed "all" pools the queries of all seeds."""
+    """Every measure of every arm, phase and seed in long form; seed "all" pools the queries of all seeds.
+
+    `shops` and `dialogues`: what the interval drew; no shops where it drew dialogues alone.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["arm", "variant", "seed", "phase", "measure", "mean", "ci95_low", "ci95_high", "queries"])
+    writer.writerow(
+        ["arm", "variant", "seed", "phase", "measure", "mean", "ci95_low", "ci95_high", "queries", "shops", "dialogues"]
+    )
 
     def write(group: Group, seed: str, phase: str, name: str, estimate: Estimate | None) -> None:
-        figures: list[object] = ["", "", "", 0]
+        figures: list[object] = ["", "", "", 0, "", 0]
         if estimate is not None:
             bounds = [f"{bound:.6g}" if bound is not None else "" for bound in (estimate.low, estimate.high)]
             figures = [f"{estimate.mean:.6g}", *bounds, estimate.n]
+            figures += ["" if estimate.shops is None else estimate.shops, estimate.dialogues]
         writer.writerow([_text_cell(group.arm), _text_cell(group.variant_label), seed, phase, name, *figures])
 
     for group in study.groups:

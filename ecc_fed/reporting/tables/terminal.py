@@ -30,6 +30,7 @@ def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
             table.add_column(Text(row.group.label), justify="right", overflow="fold")
         seeds = [", ".join(map(str, row.group.seeds)) for row in rows[start:stop]]
         table.add_row("Seeds", *seeds)
+        table.add_row("Intervals over", *[row.group.drawn for row in rows[start:stop]])
         for title in titles:
             table.add_row(title, *[cell[title] for cell in body[start:stop]])
         tables.append(table)
@@ -42,6 +43,7 @@ def _before_and_after(row: ArmRow) -> Table:
     for title in ("95% interval", "before", f"after ({row.group.label})", "paired difference"):
         table.add_column(Text(title), justify="left" if title == "95% interval" else "right", overflow="fold")
     differences = row.group.gain().differences
+    table.add_row("Intervals over", "", row.group.drawn, "")
     for name in HEADLINE:
         measure = BY_NAME[name]
         before, after = (estimate_text(of[name], measure, "\n") for of in (row.group.base, row.measures))

@@ -9,7 +9,7 @@ import pytest
 
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.records import Turn
-from ecc_fed.core.statistics import bootstrap_auc, bootstrap_kappa
+from ecc_fed.core.statistics import Units, bootstrap_auc, bootstrap_kappa
 from ecc_fed.evolution.review.marks import Mark, agreement, append_mark, last_words, read_marks
 
 MARK = Mark(
@@ -74,8 +74,10 @@ def test_a_score_at_the_accept_score_agrees_with_a_good_mark() -> None:
     marks = [replace(MARK, reply=str(i), mark=mark, final_score=score) for i, (mark, score) in enumerate(scored)]  # type: ignore[arg-type]
     found = agreement(marks, 0.6, seed=3)
     assert found.kappa is not None and found.kappa.mean == 1
-    assert found.kappa == bootstrap_kappa([True, False, True, False], [True, False, True, False], seed=3)
-    assert found.auc == bootstrap_auc([0.6, below, 0.9, 0.1], [True, False, True, False], seed=3)
+    assert found.kappa == bootstrap_kappa(
+        [True, False, True, False], [True, False, True, False], Units.single(4), seed=3
+    )
+    assert found.auc == bootstrap_auc([0.6, below, 0.9, 0.1], [True, False, True, False], Units.single(4), seed=3)
     assert (found.scored, found.marked, found.good) == (4, 4, 2)
     unscored = agreement([replace(MARK, final_score=None)], 0.6, seed=0)
     assert (unscored.kappa, unscored.auc, unscored.scored, unscored.marked, unscored.good) == (None, None, 0, 1, 1)

@@ -5,22 +5,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecc_fed.core.statistics import (
-    Estimate,
-    bootstrap_auc,
-    bootstrap_correlation,
-    bootstrap_kappa,
-    bootstrap_mean,
-    bootstrap_paired_difference,
-    bootstrap_ratio_differences,
-    bootstrap_ratios,
-    pearson,
-    ranks,
-    spearman,
-    weighted_mean,
-)
+from ecc_fed.core import statistics
+from ecc_fed.core.statistics import Estimate, Units, pearson, ranks, spearman, weighted_mean
 
 finite = st.floats(-100, 100, allow_nan=False, width=32)
+
+
+def by_rows(bootstrap):
+    """Every row a unit of its own: what shops and dialogues change is tested in test_units.py."""
+
+    def call(first, *others, seed, **given):
+        rows = first[0] if bootstrap is statistics.bootstrap_ratio_differences else first
+        return bootstrap(first, *others, Units.single(len(rows)), seed, **given)
+
+    return call
+
+
+bootstrap_auc = by_rows(statistics.bootstrap_auc)
+bootstrap_correlation = by_rows(statistics.bootstrap_correlation)
+bootstrap_kappa = by_rows(statistics.bootstrap_kappa)
+bootstrap_mean = by_rows(statistics.bootstrap_mean)
+bootstrap_paired_difference = by_rows(statistics.bootstrap_paired_difference)
+bootstrap_ratio_differences = by_rows(statistics.bootstrap_ratio_differences)
+bootstrap_ratios = by_rows(statistics.bootstrap_ratios)
 
 
 def test_mean_interval_matches_the_normal_approximation():
@@ -197,7 +204,7 @@ def test_figures_of_one_call_stand_apart():
     above = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
     below = np.array([[2.0, 4.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     many, single, none = bootstrap_ratios(above, below, seed=2, resamples=100)
-    assert single == Estimate(0.5, None, None, 1)
+    assert single == Estimate(0.5, None, None, 1, None, 1)
     assert none is None
     assert (many, [none]) == (
         bootstrap_ratios(above[:, 0], below[:, 0], seed=2, resamples=100)[0],
@@ -276,7 +283,7 @@ def test_many_figures_equal_each_alone():
 def test_blocks_of_draws_change_nothing_about_the_interval(monkeypatch):
     values = np.random.default_rng(5).random(100)
     whole = bootstrap_mean(values, seed=1, resamples=3000)
-    monkeypatch.setattr("ecc_fed.core.statistics._BLOCK_CELLS", 700)
+    monkeypatch.setattr("ecc_fed.core.statistics.units._BLOCK_CELLS", 700)
     blocks = bootstrap_mean(values, seed=1, resamples=3000)
     assert (blocks.low, blocks.high) == pytest.approx((whole.low, whole.high), rel=1e-12), "the draws are the same"
 
@@ -409,7 +416,7 @@ def test_kappa_of_full_no_and_opposite_agreement():
     assert bootstrap_kappa([1, 0], [0, 1], seed=0).mean == -1
     assert bootstrap_kappa([], [], seed=0) is None
     assert bootstrap_kappa([1, 1, 1], [1, 1, 1], seed=0) is None, "chance alone agrees always"
-    assert bootstrap_kappa([True], [False], seed=0) == Estimate(0.0, None, None, 1)
+    assert bootstrap_kappa([True], [False], seed=0) == Estimate(0.0, None, None, 1, None, 1)
 
 
 def brute_force_area(scores, verdicts):
