@@ -1,4 +1,4 @@
-"""`summary.json` (schema 2) from a run's rows: the contract for reports and for other tools.
+"""`summary.json` (schema 3) from a run's rows: the contract for reports and for other tools.
 
 The same rows give the same bytes: draws come from the run's seed, rows are taken in sorted order,
 and figures are rounded to six significant digits, so that the order in which a machine adds
@@ -20,7 +20,8 @@ from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.units import SeededRow, units_of
 
 # Of this file alone; the rows behind it have their own. 2: `runtime.shops_per_batch` was called `cohort` before.
-SCHEMA = 2
+# 3: what an interval drew stands beside it.
+SCHEMA = 3
 # Of the run itself, by the keys of `run.json`.
 _TOLD = (
     "arm", "seed", "shops", "server_rounds", "cycles", "personal_rounds", "corpus", "language", "platform_share",

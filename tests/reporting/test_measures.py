@@ -1,6 +1,7 @@
 """Measures by hand on single replies."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,15 @@ def row(*facts, pair="p0", score=None, nll=None, query="q", reference="r", chrf=
         verbatim=verbatim, nll_nats=nll, label_tokens=None, characters=None if nll is None else 10,
         signals=None, confidence=None,
     )  # fmt: skip
+
+
+def dialogues(rows):
+    """Each row a dialogue of its own, under seed 0."""
+    return [(0, replace(of, session_id=f"d{place}")) for place, of in enumerate(rows)]
+
+
+def keyed(rows):
+    return {(0, "s", f"p{place}"): of for place, (_, of) in enumerate(dialogues(rows))}
 
 
 def test_a_query_is_right_only_if_all_its_facts_of_that_scope_are():
@@ -53,7 +63,7 @@ def test_other_shop_share_counts_wrong_answers_on_shop_facts_only():
         # Stated, but beside a competing value that is another shop's.
         row(fact(competing=["圆通"], other=["shop_03"])),
     ]
-    estimate = estimate_all(rows, seed=0)["other_shop_share"]
+    estimate = estimate_all(dialogues(rows), seed=0)["other_shop_share"]
     assert estimate.mean == pytest.approx(2 / 3)
     assert estimate.n == 3
     assert means([row(fact())])["other_shop_share"] is None
@@ -61,7 +71,7 @@ def test_other_shop_share_counts_wrong_answers_on_shop_facts_only():
 
 def test_perplexity_pools_nats_and_characters():
     rows = [row(nll=20.0), row(nll=40.0), row()]
-    estimate = estimate_all(rows, seed=0)["perplexity"]
+    estimate = estimate_all(dialogues(rows), seed=0)["perplexity"]
     assert estimate.mean == pytest.approx(math.exp(60 / 20))
     assert math.exp(2) <= estimate.low <= estimate.mean <= estimate.high <= math.exp(4) + 1e-9
     assert means(rows)["perplexity"] == pytest.approx(math.exp(3))
@@ -76,20 +86,14 @@ def test_what_was_not_judged_takes_no_part():
 
 def test_means_equal_estimates():
     rows = [row(fact(right=i % 3 > 0), score=i / 10, nll=float(i), chrf=i, verbatim=i % 2 == 0) for i in range(10)]
-    found, estimates = means(rows), estimate_all(rows, seed=1)
+    found, estimates = means(rows), estimate_all(dialogues(rows), seed=1)
     for name, estimate in estimates.items():
         assert found[name] == pytest.approx(estimate.mean) if estimate else found[name] is None
 
 
 def test_comparison_pairs_like_queries_only():
-    left = {
-        0: row(score=0.9),
-        1: row(score=0.5),
-        2: row(score=0.1, query="other"),
-        3: row(score=0.3),
-        4: row(score=0.2),
-    }
-    right = {0: row(score=0.4), 1: row(), 2: row(score=0.1), 3: row(score=0.3, reference="other")}
+    left = keyed([row(score=0.9), row(score=0.5), row(score=0.1, query="other"), row(score=0.3), row(score=0.2)])
+    right = keyed([row(score=0.4), row(), row(score=0.1), row(score=0.3, reference="other")])
     found = compare(left, right, seed=0)
     assert found.differences["final_score"].mean == pytest.approx(0.5)
     assert found.differences["final_score"].n == 1
@@ -98,7 +102,7 @@ def test_comparison_pairs_like_queries_only():
 
 
 def test_comparison_with_itself_is_zero_and_empty_is_none():
-    rows = {i: row(fact(right=i % 2 == 0), score=i / 9, nll=i + 1.0) for i in range(10)}
+    rows = keyed([row(fact(right=i % 2 == 0), score=i / 9, nll=i + 1.0) for i in range(10)])
     same = compare(rows, rows, seed=0).differences
     for name in ("final_score", "fact_accuracy", "perplexity"):
         assert (same[name].mean, same[name].low, same[name].high) == (0, 0, 0)

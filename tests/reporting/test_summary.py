@@ -21,14 +21,14 @@ METRICS = {
 def test_schema(make_run):
     run = make_run("run", "aggregated", seed=3)
     summary = summarise(run)
-    assert summary["schema"] == 2
+    assert summary["schema"] == 3
     assert (summary["arm"], summary["seed"], summary["server_rounds"], summary["cycles"]) == ("aggregated", 3, 4, 1)
     assert summary["shops"] == ["shop_00", "shop_01", "shop_02", "shop_03"]
     assert set(summary["evaluation"]) == {"base", "final"}
     for phase in summary["evaluation"].values():
         assert set(phase) == METRICS
         for metric in phase.values():
-            assert set(metric) == {"mean", "ci95", "per_shop"}
+            assert set(metric) == {"mean", "ci95", "shops", "dialogues", "per_shop"}
             assert metric["ci95"][0] <= metric["mean"] <= metric["ci95"][1]
             assert set(metric["per_shop"]) <= set(summary["shops"])
     assert set(summary["serving"]) == {"escalation_rate", "mean_score"}

@@ -4,15 +4,22 @@ Percentile bootstrap (Efron & Tibshirani, An Introduction to the Bootstrap, 1993
 units with replacement (`Units`), recompute the figure, repeat, and take the central 95% of what came out.
 
 An interval speaks of other shops and dialogues of the same kind; where the rows know only one shop, of other dialogues
-of it. It never speaks of other seeds: a handful says too little. Where every row has the same value it has no width,
-which is not certainty. How often an interval of 95% holds the truth (normal values, 40 dialogues a shop, two rows a
-dialogue; the intraclass correlation is the share of the variance that lies between shops):
+of it. It never speaks of other seeds: a handful of them says too little. Where every row has the same value it has no
+width, which is not certainty.
 
-COVERAGE_TABLE
+How often an interval of 95% holds the truth: normal values, 40 dialogues a shop, two rows a dialogue, 200 trials a cell
+(so give or take 3 points), by the share of the variance that lies between shops:
 
-So few shops that differ much give too narrow an interval, and shops that do not differ at all too wide a one. That is
-why an `Estimate` carries how many shops stand behind it. Single rows drawn by themselves, with 4 shops: 87%, 75%, 48%
-and 27%.
+| | 0 | 0.02 | 0.1 | 0.3 |
+|---|---|---|---|---|
+| 4 shops | 99% | 97% | 88% | 80% |
+| 6 shops | 100% | 95% | 91% | 88% |
+| 12 shops | 99% | 95% | 91% | – |
+| 4 shops, rows drawn by themselves | 87% | 75% | 48% | 27% |
+
+Few shops that differ much give too narrow an interval, and shops that do not differ at all too wide a one; so an
+`Estimate` carries how many shops stand behind it. Wider tails for few shops (Hesterberg 2015) would hold the truth of 4
+shops in 92% to 100% of trials, at 1.5 to 1.6 times the width, also where shops hardly differ.
 """
 
 from ecc_fed.core.statistics.association import (

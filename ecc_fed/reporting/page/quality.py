@@ -113,5 +113,5 @@ def correlations(study: Study) -> PageTable | None:
 def _correlation(found: Mapping[str, Any] | None) -> Cell:
     if found is None:
         return Cell(MISSING)
-    low, high = found["ci95"]
-    return Cell(f"{found['pearson']:.2f}", f"[{low:.2f}, {high:.2f}]")
+    interval = found["ci95"]
+    return Cell(f"{found['pearson']:.2f}", "" if interval is None else f"[{interval[0]:.2f}, {interval[1]:.2f}]")

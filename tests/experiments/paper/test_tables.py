@@ -35,13 +35,13 @@ SKILL = {
 }
 
 
-def sample(rng, shop, pair, phase, score, right, extra):
+def sample(rng, world, shop, pair, phase, score, right, extra):
     relevance, cloud = float(rng.uniform(0, 1)), float(rng.uniform(0, 1))
     facts = FactRow("courier", "courier", "shop", ("圆通",), True, bool(right), (), (), 1, None)
     value = float(np.clip(score, 0, 1))
     return SampleRow(
         shop_id=shop, pair_id=pair, session_id=pair, phase=phase, extra=extra, server_round=1, context=(),
-        query=f"问 {pair} | {shop}",
+        query=f"问 {pair} | {shop}, {world}",
         reference="" if extra else "发圆通", reply="圆通" if right else "不知道", cloud_reply="发圆通", intent=None,
         form_id=None, similarity=value, relevance=relevance, cloud_relevance=cloud, final_score=value,
         relevance_trusted=True, accepted=value >= 0.45, facts=() if extra else (facts,), chrf=None, verbatim=False,
@@ -61,8 +61,8 @@ def write_run(root: Path, key, seed, skill):
             for pair in range(20):
                 right = rng.random() < rate
                 value = mean + 0.15 * (right - rate) + rng.normal(0, 0.02)
-                rows.append(sample(rng, shop, f"p{pair:02d}", phase, value, right, False))
-            rows += [sample(rng, shop, f"extra/{n}", phase, 0.1 * n, False, True) for n in range(1, 7)]
+                rows.append(sample(rng, seed, shop, f"p{pair:02d}", phase, value, right, False))
+            rows += [sample(rng, seed, shop, f"extra/{n}", phase, 0.1 * n, False, True) for n in range(1, 7)]
         metrics.append(MetricRow(
             server_round=1, cycle=0, shop_id=shop, split="stream", served=0, escalated=0, unhappy=0, mean_score=None,
             pseudo_labels=9, natural_pairs=0, train_loss=loss + 0.01 * seed, steps=50, teacher_requests=0,
@@ -122,7 +122,7 @@ def test_means_differences_and_ratios_are_those_of_the_values(study):
     ratio = grid.ratio(BEST, ORIGINAL)
     assert ratio.mean == pytest.approx(left.mean() / right.mean())
     assert ratio.low < ratio.mean < ratio.high
-    assert ratio.n == 6  # shops of all seeds, not queries
+    assert (ratio.n, ratio.shops, ratio.dialogues) == (120, 6, 120)
     extra = Grid(columns, lambda row: row.final_score, extra=True)
     assert extra.of_query("extra/4", BEST) == pytest.approx(0.4)
 
@@ -177,13 +177,15 @@ def test_the_page_holds_the_papers_figures_beside_the_studys(study, tmp_path):
     assert figure.startswith("<svg") and "P-Tuning v2 3000 steps" in figure
 
 
-def test_a_study_of_one_seed_and_shop_has_figures_without_intervals(tmp_path):
+def test_a_study_of_one_seed_and_shop_draws_dialogues_and_says_so(tmp_path):
     folder = write_run(tmp_path, ("lora", 3000), 0, SKILL["lora", 3000])
     path = folder / "samples.jsonl"
     kept = [line for line in path.read_text(encoding="utf-8").splitlines() if '"shop_id": "a"' in line]
     path.write_text("\n".join(kept) + "\n", encoding="utf-8")
-    assert Grid(columns_of(load_runs(tmp_path)), lambda row: row.final_score).mean(("lora", 3000)).low is None
-    assert Table6().write(tmp_path, tmp_path / "out")[0].exists()
+    estimate = Grid(columns_of(load_runs(tmp_path)), lambda row: row.final_score).mean(("lora", 3000))
+    assert (estimate.shops, estimate.dialogues) == (None, 20)
+    page = Table6().write(tmp_path, tmp_path / "out")[0].read_text(encoding="utf-8")
+    assert "intervals over 20 dialogues of one shop" in page
 
 
 def test_seeds_that_a_column_lacks_are_left_out_and_none_in_common_is_refused(tmp_path):
