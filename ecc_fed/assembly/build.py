@@ -82,7 +82,7 @@ def base_path(config: RunConfig) -> str:
 
 def build_end_model(config: RunConfig) -> EndModel:
     """The resident end model, loaded once a process."""
-    key = {"engine": config.runtime.engine, **asdict(config.end_model), **asdict(config.adapter)}
+    key = {"engine": config.runtime.engine, **asdict(config.end_model), "adapter": config.adapter.settings()}
 
     def make() -> EndModel:
         from ecc_fed.end_model.engines.opening import open_engine  # with torch, which hosts alone need
@@ -239,11 +239,11 @@ def build_devices(
     shops: Sequence[Shop],
     truth: Mapping[str, ShopTruth],
     directory: RunDirectory,
-    num_shops: int,
+    shop_ids: Sequence[str],
     run_id: str = "",
 ) -> ShopDevices:
-    """The shops of one host, of the run's `num_shops`, over the process's resident models."""
-    services = build_services(config, budget_share=len(shops) / num_shops)
+    """The shops of one host, of all the run's `shop_ids`, over the process's resident models."""
+    services = build_services(config, budget_share=len(shops) / len(shop_ids))
     if isinstance(services.gateway, Gateway):
         services.gateway.budget.keep_for_final(kept_for_final(config, shops))
         # What a former process spent on these shops is spent.
@@ -261,6 +261,7 @@ def build_devices(
         generated=read_warm_start(config, shops),
         uplink=build_uplink(config),
         run_id=run_id,
+        ranks=config.adapter.ranks_of(shop_ids),
     )
 
 
@@ -288,4 +289,4 @@ def device_from_run_config(
     if run_id:
         accept_claim(directory, run_id, config_digest(config_text(run_config)), ELSEWHERE)
     truth = {shop_id: corpus.truth(shop_id)}
-    return build_devices(config, [corpus.shop(shop_id)], truth, directory, len(shop_ids), run_id)
+    return build_devices(config, [corpus.shop(shop_id)], truth, directory, shop_ids, run_id)

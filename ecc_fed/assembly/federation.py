@@ -66,4 +66,9 @@ def build_plan(config: RunConfig) -> FederationPlan:
             f"strategy {type(plan.aggregator).__name__} works on low-rank pairs A and B, and adapter.method="
             f"{config.adapter.method} is more than these. Take adapter.method=lora or rslora, or strategy=fedavg."
         )
+    if plan.federated and config.adapter.ranks and not plan.aggregator.mixed_ranks:
+        raise ConfigError(
+            f"adapter.ranks gives shops ranks of their own, and strategy {type(plan.aggregator).__name__} needs one "
+            "rank for all. Take a strategy that mixes ranks (flexlora, florist, hetlora), or leave adapter.ranks out."
+        )
     return plan

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, Exchange, Shapes, select
+from ecc_fed.core.aggregation import EVERYTHING, WHOLE, AdapterUpdate, Exchange, Patterns, Shapes, select
 from ecc_fed.core.records import (
     AdapterState,
     EgressEntry,
@@ -24,6 +24,7 @@ from ecc_fed.core.rows import EvaluationPhase, SampleRow
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import adapter_seed, derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
+from ecc_fed.end_model.adapters.tensors import of_rank
 from ecc_fed.evolution.batch import Batch, batch_of
 from ecc_fed.evolution.downlink import fitted, received
 from ecc_fed.evolution.evaluation import evaluate_pairs
@@ -89,6 +90,7 @@ class ShopDevices:
         generated: by shop, the cloud's replies that it learns from before its first round; None is no warm start.
         uplink: how updates leave.
         run_id: the run's; states of another are refused.
+        ranks: by shop, the rank of its adapter, where that is not the end model's.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class ShopDevices:
         generated: Mapping[str, tuple[PseudoLabel, ...]] | None = None,
         uplink: Uplink = Uplink(),  # noqa: B008 (frozen)
         run_id: str = "",
+        ranks: Mapping[str, int] | None = None,
     ) -> None:
         self.base_loads = base_loads
         self.shop_ids = tuple(shop.shop_id for shop in shops)
@@ -117,6 +120,7 @@ class ShopDevices:
         self._generated = generated
         self._uplink = uplink
         self._run_id = run_id
+        self._ranks = ranks or {}
         self._owners: dict[str, Owner] = {}
         # By shop: the round before which its state was wanted, and the state.
         self._ahead: dict[str, tuple[int, ShopState | None]] = {}
@@ -159,18 +163,27 @@ class ShopDevices:
             self._owners[shop.shop_id] = owner_of(shop, self._run_id)
         return self._owners[shop.shop_id]
 
-    def _state(self, shop: Shop, server_round: int, incoming: AdapterState | None, anew: bool = True) -> ShopState:
+    def _state(
+        self,
+        shop: Shop,
+        server_round: int,
+        incoming: AdapterState | None,
+        anew: bool = True,
+        trained: Patterns = EVERYTHING,
+    ) -> ShopState:
         """The shop before `server_round`; a round that it missed leaves it where it was.
 
         With `anew` the round's work is done again from its beginning, the warm start included. A shop without any
-        state starts afresh, and warm where there is a warm start and no `incoming` adapter to go on from.
+        state starts afresh, and warm where there is a warm start and no `incoming` adapter to go on from; the warm
+        start moves the `trained` tensors alone.
         """
         before, state = self._ahead.pop(shop.shop_id, (None, None))
         if before != server_round:
             state = newest_state(self._directory.shop(shop.shop_id), server_round, self._owner(shop))
         if state is not None and not (anew and state.warm_before == server_round):
             return state
-        adapter = self.services.end_model.new_adapter(adapter_seed(self._seed))
+        fresh = self.services.end_model.new_adapter(adapter_seed(self._seed))
+        adapter = of_rank(fresh, self._ranks.get(shop.shop_id))
         state = ShopState(
             shop.shop_id,
             0,
@@ -182,7 +195,8 @@ class ShopDevices:
         if self._generated is None or incoming is not None:
             return state
         seed = derive_seed(self._seed, "warm_start", shop.shop_id)
-        learned = start_warm(shop, adapter, self._generated[shop.shop_id], self._settings, self.services, seed)
+        generated = self._generated[shop.shop_id]
+        learned = start_warm(shop, adapter, generated, self._settings, self.services, seed, trained)
         rows = (warm_start_row(shop.shop_id, learned),)
         state = replace(state, adapter=learned.adapter, metrics=rows, warm_before=server_round)
         save_state(self._directory.shop(shop.shop_id), state, self._write_adapter)
@@ -194,7 +208,7 @@ class ShopDevices:
         """One server round: `cycles` cycles over this round's parts of the stream."""
         shop, folder = self._shops[shop_id], self._directory.shop(shop_id)
         finished = server_round in finished_rounds(folder) and shop_id not in self._batch.again
-        before = self._state(shop, server_round, incoming, anew=not finished)
+        before = self._state(shop, server_round, incoming, not finished, exchange.train)
         start = received(before.adapter, incoming)
         if finished:
             # A kill after the saving of the state has left these.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ecc_fed.core.aggregation import EVERYTHING, Patterns
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import AdapterState, PseudoLabel, Shop
 from ecc_fed.core.rows import MetricRow
@@ -57,15 +58,19 @@ def start_warm(
     settings: LoopSettings,
     services: Services,
     seed: int,
+    trained: Patterns = EVERYTHING,
 ) -> Learned:
-    """Trains a fresh adapter on history and `generated` replies mixed; the rounds' optimizer starts afresh after it."""
+    """Trains a fresh adapter on history and `generated` replies mixed; the rounds' optimizer starts afresh after it.
+
+    Tensors that are not `trained` stay as they were drawn, the same in every shop.
+    """
     warm = settings.evolution.warm_start
     experience = Experience(shop.history, tuple(generated))
     # A run of one cycle: its learning rate decays over its own steps.
     evolution = replace(settings.evolution, server_rounds=1, cycles=1, pseudo_share=warm.generated_share)
     fine_tune = replace(settings.fine_tune, steps=warm.steps)
     first = replace(settings, fine_tune=fine_tune, evolution=evolution)
-    return learn(experience, adapter, None, first, services, seed)
+    return learn(experience, adapter, None, first, services, seed, trained)
 
 
 def warm_start_row(shop_id: str, learned: Learned) -> MetricRow:

@@ -25,6 +25,7 @@ from ecc_fed.core.records import AdapterState, Shop
 from ecc_fed.core.rows import RunInfo, check_schema, read_run_info
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import adapter_seed
+from ecc_fed.end_model.adapters.tensors import of_rank
 from ecc_fed.end_model.text.streaming import StreamingEngine, stream_reply
 from ecc_fed.evolution.downlink import received
 from ecc_fed.evolution.owner import owner_of
@@ -135,7 +136,8 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
         raise UserError(f"The corpus of {run.directory.root} has no shop {shop_id} any more. Check corpus.path.")
     shop = corpus.shop(shop_id)
     services = build_services(config)
-    fresh = build_end_model(config).new_adapter(adapter_seed(config.seed))
+    rank = config.adapter.ranks_of(run.shop_ids).get(shop_id)
+    fresh = of_rank(build_end_model(config).new_adapter(adapter_seed(config.seed)), rank)
     end, answering = end_state(run, shop, fresh)
     return Review(
         shop,

@@ -35,14 +35,17 @@ def open_hosts(config: RunConfig, at_least: int = 1) -> Iterator[Hosts]:
 
 @dataclass(frozen=True, slots=True)
 class HostDevices:
-    """Builds the devices of a host's shops, inside it. Satisfies `DeviceFactory` and `Divisible`."""
+    """Builds the devices of a host's shops, inside it. Satisfies `DeviceFactory` and `Divisible`.
+
+    `shop_ids` are those of the whole run, in its order.
+    """
 
     config: RunConfig
     shops: Sequence[Shop]
     truth: Mapping[str, ShopTruth]
     directory: RunDirectory
     run_id: str
-    num_shops: int
+    shop_ids: tuple[str, ...]
 
     def only(self, shop_ids: tuple[str, ...]) -> HostDevices:
         """As `Divisible.only`."""
@@ -58,4 +61,4 @@ class HostDevices:
         _joined = join(self.directory)
         torch.set_num_threads(self.config.runtime.threads_per_host)
         mine = self.only(shop_ids)
-        return build_devices(self.config, mine.shops, mine.truth, self.directory, self.num_shops, self.run_id)
+        return build_devices(self.config, mine.shops, mine.truth, self.directory, self.shop_ids, self.run_id)

@@ -113,12 +113,23 @@ def _privacy(config: RunConfig) -> Privacy:
 
 
 def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...]:
-    """What averaging A and B apart did, one row for every aggregated round."""
+    """What became of the shops' updates, one row for every aggregated round."""
     return tuple(
-        AggregationRow(record.server_round, record.aggregation.relative_error)
+        AggregationRow(
+            record.server_round,
+            record.aggregation.relative_error,
+            record.aggregation.aggregate_rank,
+            record.aggregation.ranks,
+            _adapter_bytes(record, "up"),
+            _adapter_bytes(record, "down"),
+        )
         for record in rounds
         if record.aggregation is not None
     )
+
+
+def _adapter_bytes(record: RoundRecord, direction: str) -> int:
+    return sum(entry.num_bytes for entry in record.traffic if entry.kind == "adapter" and entry.direction == direction)
 
 
 def versions() -> dict[str, str]:

@@ -102,7 +102,7 @@ def simulate(
     result = run_federation(
         plan,
         shop_ids,
-        HostDevices(left, shops, truth, directory, run_id, len(shops)),
+        HostDevices(left, shops, truth, directory, run_id, tuple(shop_ids)),
         hosts,
         settings=config.runtime,
         kept=kept_hosts(directory),

@@ -128,3 +128,14 @@ def test_a_strategy_on_low_rank_pairs_refuses_what_is_more_than_these(adapter: s
         plan_of("arm=aggregated", "strategy=flexlora", f"adapter={adapter}")
     plan_of("arm=local", "strategy=flexlora", f"adapter={adapter}")
     plan_of("arm=aggregated", "strategy=fedavg", f"adapter={adapter}")
+
+
+def test_ranks_of_their_own_need_a_strategy_that_mixes_them() -> None:
+    ranks = "adapter.ranks=[2,3]"
+    with pytest.raises(
+        ConfigError, match=r"adapter\.ranks .* strategy FedAvg needs one rank for all\. Take .*flexlora"
+    ):
+        plan_of("arm=aggregated", ranks)
+    plan_of("arm=local", ranks)
+    for strategy in ("flexlora", "florist", "hetlora"):
+        assert plan_of("arm=aggregated", f"strategy={strategy}", ranks).aggregator.mixed_ranks

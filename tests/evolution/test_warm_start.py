@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ecc_fed.core.aggregation import LORA_B, Exchange
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Example, FineTuneSettings, PseudoLabel, Turn
 from ecc_fed.core.rows import MetricRow
@@ -51,6 +52,14 @@ def test_the_declared_share_of_examples_is_generated(tmp_path: Path, share: floa
     history = {(pair.prompt, pair.reply) for pair in SHOP.history}
     assert all((e.prompt, e.reply) in history for e in job.examples if e not in generated)
     assert job.optimizer is None
+
+
+def test_what_does_not_train_in_the_first_round_stays_as_it_was_drawn(tmp_path: Path) -> None:
+    """So that a factor that a method freezes is the same in every shop, also after a warm start of each one's own."""
+    given = services()
+    device(tmp_path, given, warm()).train("shop_0", 1, None, Exchange(LORA_B, LORA_B))
+    assert isinstance(given.end_model, CountingModel)
+    assert [job.trained for job in given.end_model.jobs] == [LORA_B, LORA_B]
 
 
 def test_its_learning_rate_decays_over_its_own_steps(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ecc_fed.core.aggregation import LORA_A, LORA_B, adapter_rank, select
 from ecc_fed.core.protocols import Aggregator
 from ecc_fed.core.records import AdapterState, Decoding, FineTuneSettings
 from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.seeding import adapter_seed
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.settings import adapter_settings
 from ecc_fed.end_model.engines.opening import open_engine
@@ -58,7 +58,12 @@ def shipped(strategy: str) -> Aggregator:
 
 
 def play(
-    folder: Path, engine: Any, base: str, aggregator: Aggregator, names: tuple[str, ...] = ("a", "b")
+    folder: Path,
+    engine: Any,
+    base: str,
+    aggregator: Aggregator,
+    names: tuple[str, ...] = ("a", "b"),
+    ranks: Mapping[str, int] | None = None,
 ) -> tuple[FederationResult, Mapping[int, Mapping[str, AdapterState]]]:
     """The run, and every shop's adapter as it was saved after each round."""
     tuning = FineTuneSettings(steps=2, batch_size=2, learning_rate=1e-2)
@@ -69,7 +74,9 @@ def play(
         shops = [shop for shop in SHOPS if shop.shop_id in shop_ids]
         services = replace(fakes.services(), end_model=engine)
         truth, uplink = fakes.truth_of(shops), Uplink(LORA.scale_at)
-        return ShopDevices(shops, truth, services, settings, RunDirectory(folder), write, seed=0, uplink=uplink)
+        return ShopDevices(
+            shops, truth, services, settings, RunDirectory(folder), write, seed=0, uplink=uplink, ranks=ranks
+        )
 
     plan = replace(aggregated(ROUNDS, aggregator, evaluates_base=False), limits=ReplyLimits(scale_at=LORA.scale_at))
     result = run_federation(plan, names, build, InProcessHosts(), settings=HostSettings(shops_per_batch=2))
@@ -88,7 +95,7 @@ def test_a_run(tmp_path: Path, engine: Any, base: str, strategy: str) -> None:
     result, saved = play(tmp_path, engine, base, aggregator)
     assert not result.failures
     assert not result.skipped_rounds
-    fresh = engine.new_adapter(derive_seed(0, "adapter"))
+    fresh = engine.new_adapter(adapter_seed(0))
     first, last = saved[1], saved[2]
     assert not same(first["a"], first["b"], ("*",)), "shops learn what is their own"
     errors = [record.aggregation.relative_error for record in result.rounds if record.aggregation is not None]
@@ -129,3 +136,20 @@ def test_one_shops_federation_is_its_own_evolution(tmp_path: Path, engine: Any, 
         # FLoRIST may drop what is little; all others keep the product.
         atol = 0.3 if strategy == "florist" else 1e-5
         np.testing.assert_allclose(after, before, atol=atol * float(np.abs(before).max()))
+
+
+@pytest.mark.parametrize("strategy", ["flexlora", "hetlora", "florist"])
+def test_shops_of_different_ranks(tmp_path: Path, engine: Any, base: str, strategy: str) -> None:
+    aggregator = shipped(strategy)
+    result, saved = play(tmp_path, engine, base, aggregator, ranks={"a": 1})
+    assert not result.failures
+    assert result.rounds[0].aggregation.ranks == {"a": 1, "b": 2}
+    fresh = engine.new_adapter(adapter_seed(0))
+    names = list(select(fresh, LORA_A))
+    if strategy == "florist":
+        sent = result.rounds[0].aggregation.aggregate_rank
+        assert {adapter_rank(saved[2][shop]) for shop in ("a", "b")} == {sent}
+    else:
+        assert [adapter_rank(saved[2][shop]) for shop in ("a", "b")] == [1, 2]
+        assert [adapter_rank(aggregator.downlink(result.state.aggregator, shop)) for shop in ("a", "b")] == [1, 2]
+    assert all(saved[1]["a"][name].shape == (1, fresh[name].shape[1]) for name in names)

@@ -18,7 +18,7 @@ from ecc_fed.runs.simulation import read_corpus
 def devices() -> HostDevices:
     config = to_run_config(compose_run(["corpus.num_shops=5", "corpus.pairs_per_shop=8"]))
     shops, truth, _ = read_corpus(config)
-    return HostDevices(config, shops, truth, RunDirectory(Path("none")), "id", len(shops))
+    return HostDevices(config, shops, truth, RunDirectory(Path("none")), "id", tuple(shop.shop_id for shop in shops))
 
 
 def test_hosts_get_their_own_shops_alone(devices: HostDevices, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +32,7 @@ def test_hosts_get_their_own_shops_alone(devices: HostDevices, monkeypatch: pyte
     assert [mine for _, mine in sent] == [tuple(shop_ids[0::2]), tuple(shop_ids[1::2])]
     for factory, mine in sent:
         assert tuple(shop.shop_id for shop in factory.shops) == tuple(factory.truth) == mine
-        assert (factory.num_shops, factory.run_id, factory.config) == (5, "id", devices.config)
+        assert (factory.shop_ids, factory.run_id, factory.config) == (tuple(shop_ids), "id", devices.config)
         others = [pair for shop in devices.shops if shop.shop_id not in mine for pair in shop.history]
         assert others and not any(pair.pair_id.encode() in pickle.dumps(factory) for pair in others)
 
@@ -43,6 +43,7 @@ def test_a_factory_of_all_shops_builds_what_was_asked_for(devices: HostDevices) 
         patch.setattr("ecc_fed.runs.hosting.build_devices", lambda *given: built.append(given))
         patch.setattr("ecc_fed.runs.hosting.join", lambda directory: None)
         devices(("shop_0001", "shop_0003"))
-    ((config, shops, truth, directory, num_shops, run_id),) = built
+    ((config, shops, truth, directory, shop_ids, run_id),) = built
     assert [shop.shop_id for shop in shops] == list(truth) == ["shop_0001", "shop_0003"]
-    assert (config, directory, num_shops, run_id) == (devices.config, devices.directory, 5, "id")
+    assert (config, directory, run_id) == (devices.config, devices.directory, "id")
+    assert (len(shop_ids), shop_ids) == (5, devices.shop_ids)

@@ -6,7 +6,7 @@ import pytest
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.aggregation import AggregateReport, AggregatorState
-from ecc_fed.core.records import Pair, Shop
+from ecc_fed.core.records import EgressEntry, Pair, Shop
 from ecc_fed.core.rows import AggregationRow, FailureRow, MetricRow
 from ecc_fed.evolution.bigram import bigram_perplexity
 from ecc_fed.evolution.loop import Learned
@@ -24,7 +24,18 @@ from ecc_fed.runs.collect import Collected
 from ecc_fed.runs.run_info import run_info
 from tests.federation.fakes import local, personalized
 
-FIRST = RoundRecord(1, {}, (), (), 2.0, aggregation=AggregateReport(0.25))
+FIRST = RoundRecord(
+    1,
+    {},
+    (),
+    tuple(
+        EgressEntry(shop, 1, "aggregator", direction, kind, size)
+        for shop in ("a", "b")
+        for direction, kind, size in (("down", "adapter", 10), ("down", "config", 7), ("up", "adapter", 300))
+    ),
+    2.0,
+    aggregation=AggregateReport(0.25, ranks={"a": 2, "b": 4}, aggregate_rank=4),
+)
 SECOND = RoundRecord(
     2,
     {},
@@ -94,7 +105,7 @@ def test_everything_that_went_wrong_stands_there_with_its_reason(info) -> None:
 
 
 def test_only_aggregated_rounds_have_an_averaging_error(info) -> None:
-    assert info.aggregation == (AggregationRow(1, 0.25),)
+    assert info.aggregation == (AggregationRow(1, 0.25, 4, {"a": 2, "b": 4}, bytes_up=600, bytes_down=20),)
 
 
 def test_hosts_add_up_and_the_largest_peak_counts(info) -> None:

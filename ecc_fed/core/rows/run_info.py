@@ -56,13 +56,24 @@ class FailureRow:
 
 @dataclass(frozen=True, slots=True)
 class AggregationRow:
-    """How far averaging A and B apart moved their product in one server round, in relative Frobenius norm.
+    """What one server round made of the shops' updates.
 
-    None where the mean product is zero and the aggregate's is not, and for adapters without A and B.
+    Attributes:
+        server_round: which.
+        relative_error: ||s B A - W*|| / ||W*|| in Frobenius norm, W* the weighted mean of the shops' s_i B_i A_i. None
+            where W* is zero and s B A is not, for adapters without A and B, and where a factor is every shop's own.
+        rank: of the server's adapter; None without low-rank factors, and in older files.
+        ranks: of the shops' updates, by shop.
+        bytes_up, bytes_down: of the adapters that went over the wire in this round, of all shops together; None in
+            older files.
     """
 
     server_round: int
     relative_error: float | None
+    rank: int | None = None
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    bytes_up: int | None = None
+    bytes_down: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ecc_fed.core.aggregation import adapter_rank
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.ranges import require
 from ecc_fed.core.records import AdapterState
@@ -71,12 +72,12 @@ class Lora:
         }
 
     def stored_words(self, state: AdapterState) -> dict[str, Any]:
-        """What peft's config file holds beside this adapter.
+        """What peft's config file holds beside this adapter, its own rank included.
 
         The modules go by name: "all-linear" would depend on the reader's own idea of it.
         """
         names = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in state})
-        return {**self.peft_words(), "target_modules": names}
+        return {**self.peft_words(), "r": adapter_rank(state) or self.rank, "target_modules": names}
 
     def stored_tensors(self, state: AdapterState) -> dict[str, AdapterState]:
         """The tensors of every file that keeps this adapter."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.ranges import require
 from ecc_fed.core.records import AdapterState
 from ecc_fed.end_model.adapters.low_rank import Dora, Lora, RsLora
 from ecc_fed.end_model.adapters.prefix import PrefixTuning, PTuningV2
@@ -67,13 +68,31 @@ class AdapterChoice:
     target_modules: str | tuple[str, ...] = "all-linear"
     num_virtual_tokens: int | None = None
     encoder_hidden_size: int | None = None
+    # The shops' own ranks, none above `rank`, dealt in turn to the shops in the run's order: [2, 8] gives every second
+    # shop 2. Empty: all have `rank`.
+    ranks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        self.settings()
+        settings = self.settings()
+        if self.ranks and not settings.pairs_alone:
+            raise ConfigError(
+                f"adapter.ranks: a {self.method} adapter has one rank for all shops. Take lora or rslora."
+            )
+        most = int(getattr(settings, "rank", 0))
+        require(
+            all(1 <= rank <= most for rank in self.ranks),
+            "adapter.ranks",
+            list(self.ranks),
+            f"1 up to adapter.rank={most}",
+        )
 
     def settings(self) -> AdapterSettings:
         """What engines and files take."""
-        return adapter_settings(**asdict(self))
+        return adapter_settings(**{name: value for name, value in asdict(self).items() if name != "ranks"})
+
+    def ranks_of(self, shop_ids: Sequence[str]) -> dict[str, int]:
+        """The ranks of a run's shops, which come in its order, by shop; empty where all have `rank`."""
+        return {shop_id: self.ranks[place % len(self.ranks)] for place, shop_id in enumerate(shop_ids) if self.ranks}
 
 
 _CLASSES: tuple[Any, ...] = (Lora, RsLora, Dora, PrefixTuning, PTuningV2)
@@ -93,7 +112,7 @@ def adapter_settings(
     if method not in METHODS:
         raise ConfigError(f"adapter.method={method} is unknown: take one of {', '.join(METHODS)}")
     kind = METHODS[method]
-    names = [field.name for field in fields(kind)]
+    names = [each.name for each in fields(kind)]
     given = {name: value for name, value in values.items() if value is not None}
     for name, value in given.items():
         if name not in names:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ecc_fed.core.aggregation import LORA_A, LORA_B, Shapes, matches
 from ecc_fed.core.errors import ModelError
 from ecc_fed.core.records import AdapterState
 from ecc_fed.core.seeding import derive_rng
@@ -30,6 +31,34 @@ def fresh_adapter(shapes: Mapping[str, tuple[int, ...]], seed: int) -> AdapterSt
         else:
             state[name] = np.zeros(shape, np.float32)
     return state
+
+
+def of_rank(adapter: AdapterState, rank: int | None) -> AdapterState:
+    """The first `rank` rows of every A and columns of every B; the adapter itself for None.
+
+    Of a fresh adapter that is a fresh adapter: A's bound does not depend on the rank.
+    """
+    if rank is None:
+        return adapter
+    first = {name: tensor[:rank] if matches(name, LORA_A) else tensor for name, tensor in adapter.items()}
+    return {
+        name: np.ascontiguousarray(tensor[:, :rank] if matches(name, LORA_B) else tensor)
+        for name, tensor in first.items()
+    }
+
+
+def shapes_of_rank(shapes: Shapes, rank: int | None) -> Shapes:
+    """The same adapter's shapes at another rank; None: without low-rank factors, as they are."""
+    if rank is None:
+        return shapes
+    return {
+        name: (rank, *shape[1:])
+        if matches(name, LORA_A)
+        else (*shape[:1], rank, *shape[2:])
+        if matches(name, LORA_B)
+        else shape
+        for name, shape in shapes.items()
+    }
 
 
 def check_adapter(state: AdapterState, shapes: Mapping[str, tuple[int, ...]]) -> None:

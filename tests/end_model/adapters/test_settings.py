@@ -5,7 +5,7 @@ import pytest
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.end_model.adapters.low_rank import Dora, Lora, RsLora
 from ecc_fed.end_model.adapters.prefix import PrefixTuning, PTuningV2
-from ecc_fed.end_model.adapters.settings import METHODS, adapter_settings
+from ecc_fed.end_model.adapters.settings import METHODS, AdapterChoice, adapter_settings
 
 
 def test_a_name_in_a_config_is_one_class():
@@ -62,3 +62,24 @@ def test_prefixes_out_of_range_are_refused():
             kind(0)
     with pytest.raises(ConfigError, match=r"adapter\.encoder_hidden_size=0 is out of range: 1 or more"):
         PrefixTuning(5, 0)
+
+
+def test_ranks_are_dealt_to_the_shops_in_turn():
+    choice = AdapterChoice("lora", rank=8, ranks=(2, 8))
+    assert choice.ranks_of(("b", "a", "c")) == {"b": 2, "a": 8, "c": 2}
+    assert choice.settings() == Lora(8)
+    assert AdapterChoice().ranks_of(("a", "b")) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"rank": 4, "ranks": (2, 5)}, r"adapter\.ranks=\[2, 5\] is out of range: 1 up to adapter\.rank=4"),
+        ({"ranks": (0,)}, r"adapter\.ranks=\[0\] is out of range: 1 up to adapter\.rank=8"),
+        ({"method": "dora", "ranks": (2,)}, r"adapter\.ranks: a dora adapter has one rank for all shops"),
+        ({"method": "p_tuning_v2", "ranks": (2,)}, r"adapter\.ranks: a p_tuning_v2 adapter has one rank"),
+    ],
+)
+def test_ranks_that_no_shop_can_have_are_refused(values, said):
+    with pytest.raises(ConfigError, match=said):
+        AdapterChoice(**values)

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 
 import torch
 from peft import PeftConfig, get_peft_config, get_peft_model
+from peft.tuners.lora import LoraLayer
 
+from ecc_fed.core.aggregation import adapter_rank
 from ecc_fed.core.errors import ModelError
 from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.records import (
@@ -26,7 +28,7 @@ from ecc_fed.core.records import (
 )
 from ecc_fed.end_model.adapters.names import MAGNITUDE
 from ecc_fed.end_model.adapters.settings import AdapterSettings
-from ecc_fed.end_model.adapters.tensors import check_adapter, fresh_adapter
+from ecc_fed.end_model.adapters.tensors import check_adapter, fresh_adapter, shapes_of_rank
 from ecc_fed.end_model.base import Base
 from ecc_fed.end_model.engines.batching import split_by_length
 from ecc_fed.end_model.engines.reference.generation import generate
@@ -53,7 +55,7 @@ def state_name(parameter_name: str) -> str:
 class PeftEngine:
     """An `EndModel` with one peft adapter, whose weights are swapped in for every job.
 
-    A training batch is never split, whatever `limits` say.
+    Adapters may differ in rank; each is scaled by its own. A training batch is never split, whatever `limits` say.
 
     Args:
         base: a loaded base.
@@ -87,6 +89,7 @@ class PeftEngine:
             state_name(name): parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad
         }
         self.shapes = {name: tuple(parameter.shape) for name, parameter in self.parameters.items()}
+        self._layers = [module for module in self.model.modules() if isinstance(module, LoraLayer)]
         self._base_norms = {
             name: parameter.detach().cpu().numpy().copy()
             for name, parameter in self.parameters.items()
@@ -123,7 +126,7 @@ class PeftEngine:
         """
         for job in jobs:
             check_job(job)
-            check_adapter(job.adapter, self.shapes)
+            self._check(job.adapter)
         return [self._fine_tune(job) for job in jobs]
 
     def likelihood(self, requests: Sequence[LikelihoodRequest]) -> list[list[Likelihood]]:
@@ -175,8 +178,17 @@ class PeftEngine:
             with self.model.disable_adapter():
                 yield
             return
-        check_adapter(state, self.shapes)
-        with torch.no_grad():
+        self._check(state)
+        rank = adapter_rank(state)
+        # Another rank is another shape, which a copy would not take; an inference tensor could not be trained later.
+        with torch.inference_mode(False):
             for name, parameter in self.parameters.items():
-                parameter.copy_(torch.tensor(state[name]))
+                parameter.data = torch.tensor(state[name], dtype=parameter.dtype, device=parameter.device)
+                parameter.grad = None
+        if rank is not None:
+            for layer in self._layers:
+                layer.scaling["default"] = self.settings.scale_at(rank)
         yield
+
+    def _check(self, state: AdapterState) -> None:
+        check_adapter(state, shapes_of_rank(self.shapes, adapter_rank(state)))
