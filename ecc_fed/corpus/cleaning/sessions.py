@@ -54,6 +54,7 @@ _ENTITY = re.compile(rf"&(?:amp;)*({'|'.join(_ENTITIES)});")  # "&amp;lt;" was e
 _TAG_SIGNS = re.compile("([<>\n])")
 _TAG_INSIDE = re.compile("/?[A-Za-z][^<>\n]{0,80}")
 _PLACEHOLDER = re.compile(r"\[[^\[\]]*\]")
+_MASK = re.compile(r"\[(?!表情\])[^\[\]]*\]")
 _LETTER = re.compile(r"[^\W\d_]")
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _SPACES = re.compile(r" {2,}")
@@ -109,22 +110,22 @@ def clean_characters(text: str, edits: Counter[str]) -> str:
     return text
 
 
-def _says_a_word(text: str) -> bool:
-    """False for numbers and placeholders alone: "[数字x] [数字x]" masks two different numbers."""
-    return _LETTER.search(_PLACEHOLDER.sub("", text)) is not None
+def _same_if_equal(text: str) -> bool:
+    """True if equal text says the same thing: it has a word, and masks nothing ("现在[数字x]" may be two prices)."""
+    return _MASK.search(text) is None and _LETTER.search(_PLACEHOLDER.sub("", text)) is not None
 
 
 def drop_repetitions(text: str, edits: Counter[str]) -> str:
     """A turn that says something twice ("我要转人工 我要转人工", "在么? 怎么退货 在么?"), said once.
 
     A turn that is one text doubled is halved; of equal messages (split at spaces, with Chinese in them) the first
-    is kept. Numbers and placeholders are left alone.
+    is kept. Numbers alone and what masks something ("昨天[数字x] 今天[数字x] 昨天[数字x]") are left alone.
     """
     while (length := len(text)) >= 5:
         half = length // 2
         second = half + length % 2
         doubled = text[:half] == text[second:] and (text[half] == " " if length % 2 else length >= 8)
-        if not (doubled and _says_a_word(text[:half])):
+        if not (doubled and _same_if_equal(text[:half])):
             break
         edits["said_twice"] += 1
         text = text[:half].strip()
@@ -140,7 +141,7 @@ def drop_repetitions(text: str, edits: Counter[str]) -> str:
 def enumerate_repeatable(messages: list[str]) -> list[tuple[int, str]]:
     """(0, message) for messages of which a repetition may go, (position, message) for those that stay."""
     return [
-        (0 if len(message) > 1 and _CHINESE.search(_PLACEHOLDER.sub("", message)) else i, message)
+        (0 if len(message) > 1 and _same_if_equal(message) and _CHINESE.search(message) else i, message)
         for i, message in enumerate(messages, start=1)
     ]
 
@@ -161,10 +162,9 @@ def clean_session(
     joined = clean_characters(joined, edits)
     joined = notices.cut_cards(joined, edits)
     turns: list[str | None] = [text.strip() for text in joined.split("\n")]
-    if notices.suspects(joined):
-        for i, text in enumerate(turns):
-            if text and notices.suspects(text):
-                turns[i] = notices.cut(text, by_agent[i], edits) or None
+    for i, text in enumerate(turns):
+        if text and notices.suspects(text, by_agent[i]):
+            turns[i] = notices.cut(text, by_agent[i], edits) or None
     agent_first, last = by_agent[0], None  # `last`: who spoke the last kept turn
     cleaned: list[list[str]] = []  # what was said at a stretch
     previous = ""  # what that speaker said last
@@ -180,7 +180,7 @@ def clean_session(
                 agent_first = agent
             last = agent
             cleaned.append([text])
-        elif text == previous:
+        elif text == previous and _MASK.search(text) is None:
             dropped["repeated"] += 1
             continue
         else:

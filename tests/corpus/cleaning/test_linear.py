@@ -34,6 +34,14 @@ def test_beginnings_of_cards() -> None:
         assert len(NoticeRules().cut_cards(text, Counter())) <= len(text)
 
 
+def test_lines_that_are_nearly_scripted() -> None:
+    rules = NoticeRules()
+    for piece in ("请稍等", "我们我", "帮您您您", "祝您", "两到三", "您好，", "(移动", "不周", "聊天框“", "还有其他帮"):
+        for text in (piece * 40_000, (piece * 30 + "退 ") * 1_000 + "退"):
+            for by_agent in (True, False):
+                assert len(rules.cut(text, by_agent, Counter())) <= len(text)
+
+
 def test_a_card_with_long_fields_is_cut() -> None:
     text = f"你好 咨询订单号: 123 商品名称: {'很长' * 90} 订单金额: ￥59.9 在吗"
     assert NoticeRules().cut_cards(text, Counter()).split() == ["你好", "在吗"]

@@ -19,16 +19,26 @@ AGENT_NOTICES = {
         "您太客气了呢，这都是我应该做的呢~",
         "亲亲您看还有什么可以为您效劳的吗",
     ],
-    "evaluation_request": ["还辛苦您给小妹打个评价呢~", "点击表情栏旁边的“+”哦。", "麻烦对我的服务做出评价"],
-    "robot_notice": ["您好，我是智能客服小助手，很高兴为您服务"],
-    "transfer_notice": ["正在为您转接人工客服", "由于您长时间没有回复，本次会话将关闭"],
+    "evaluation_request": [
+        "还辛苦您给小妹打个评价呢~",
+        "点击表情栏旁边的“+”哦。",
+        "麻烦对我的服务做出评价",
+        "有个小请求可以吗?",
+        "麻烦您在聊天框右边的“+”",
+    ],
+    "robot_notice": ["您好，我是智能客服小助手，很高兴为您服务", "您好，9号客服小草莓为您服务!"],
+    "transfer_notice": [
+        "正在为您转接人工客服",
+        "由于您长时间没有回复，本次会话将关闭",
+        "抱歉没有收到您的回复，先为您关闭窗口了",
+    ],
 }
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in AGENT_NOTICES.items() for text in texts])
 def test_notices_of_agents_go_under_their_name(name, text):
     edits = Counter()
-    assert RULES.suspects(text)
+    assert RULES.suspects(text, True)
     assert RULES.cut(text, True, edits) == ""
     assert edits == {name: 1}
 
@@ -36,10 +46,10 @@ def test_notices_of_agents_go_under_their_name(name, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "还请您稍等，正在为您查询~",
         "帮您查询一下这个商品评价很高哦，肯定也是您挑选过的",
         "可以的 亲 下单后帮您备注",
         "您好，点击“订单”后，选择一下您需要咨询的订单哦",
+        "请点击对话框右下角的“订单”后选择订单",
         "这边建议您联系配送员",
     ],
 )
@@ -52,6 +62,33 @@ def test_answers_of_agents_stay(text):
 def test_customers_may_write_of_evaluations_and_say_goodbye():
     for text in ("我看评价说是翻新机", "感谢您的帮助", "再见", "还有什么优惠需要领吗"):
         assert RULES.cut(text, False, Counter()) == text
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "京东快递(移动端)",
+        "配送咨询",
+        "返修退换货咨询",
+        "之前的问题",
+        "请选择您要咨询的业务类型",
+        "我还未购买",
+        "意见与建议反馈",
+    ],
+)
+def test_menu_entries_of_customers_go_and_their_words_stay(entry):
+    edits = Counter()
+    assert RULES.suspects(entry, False)
+    assert RULES.cut(f"{entry} 请问怎么办?", False, edits) == "请问怎么办?"
+    assert edits == {"menu_entry": 1}
+    assert RULES.cut(entry, True, Counter()) == entry
+
+
+@pytest.mark.parametrize(
+    "text", ["我想要咨询", "怎么咨询", "我已经购买了保险", "之前的问题解决了吗", "手机(移动的)可以用吗"]
+)
+def test_customers_own_words_are_no_menu_entries(text):
+    assert RULES.cut(text, False, Counter()) == text
 
 
 def test_a_notice_is_cut_out_of_its_turn():
@@ -71,6 +108,7 @@ def test_what_leads_into_a_notice_goes_with_it():
         ("[订单编号:[订单x]，订单金额:[金额x]，下单时间:[日期x] [时间x]] 没到货", "没到货"),
         ("咨询订单号:[订单x] 订单金额:[金额x] 下单时间:[日期x] 没到货", "没到货"),
         ("请选择咨询订单 没到货", "没到货"),
+        ("查询订单号:[订单x]， 商品号:[数字x] 没到货", "没到货"),
         ("您选择了一个订单进行咨询(订单号:[订单x];商品编号:[数字x]) 没到货", "没到货"),
         ("订单号[订单x]没到货", "订单号[订单x]没到货"),
     ],

@@ -66,6 +66,10 @@ def test_any_text_is_cleaned_once_and_for_all(text):
         ("谢谢", "谢谢"),
         ("12341234", "12341234"),
         ("[数字x] [数字x]", "[数字x] [数字x]"),
+        ("之前[数字x] 现在[数字x]", "之前[数字x] 现在[数字x]"),
+        ("原价[数字x] 券[数字x] 原价[数字x]", "原价[数字x] 券[数字x] 原价[数字x]"),
+        ("收到[数字x]元 收到[数字x]元", "收到[数字x]元 收到[数字x]元"),
+        ("好的[表情] 好的[表情]", "好的[表情]"),
         ("New York New York city", "New York New York city"),
     ],
 )
@@ -88,6 +92,12 @@ def test_turns_of_one_speaker_are_merged_and_repeated_ones_dropped():
     assert dropped == {"repeated": 1, "merged": 1, "empty": 1}
 
 
+def test_turns_that_mask_something_are_kept_however_equal_they_look():
+    turns, dropped, _ = clean(("c", "涨到[数字x]元"), ("c", "涨到[数字x]元"), ("a", "是的"))
+    assert turns == [("c", "涨到[数字x]元 涨到[数字x]元"), ("a", "是的")]
+    assert dropped == {"merged": 1}
+
+
 def test_a_turn_that_is_a_notice_goes_and_its_neighbours_meet():
     turns, dropped, edits = clean(
         ("c", "你好"), ("a", "有什么问题我可以帮您处理或解决呢?"), ("c", "什么时候到"), ("a", "明天")
@@ -98,7 +108,7 @@ def test_a_turn_that_is_a_notice_goes_and_its_neighbours_meet():
 
 
 def test_who_speaks_first_is_who_speaks_the_first_turn_that_is_kept():
-    greeting, opening = ("a", "您好亲"), ("a", "有什么问题我可以帮您处理或解决呢?")
+    greeting, opening = ("a", "今天特价"), ("a", "有什么问题我可以帮您处理或解决呢?")
     asked, answered = ("c", "什么时候到"), ("a", "明天")
     assert clean(greeting, asked, answered)[0] == [greeting, asked, answered]
     # An opening that is a notice or blank goes, and the customer is left to begin.

@@ -178,7 +178,7 @@ def test_everything_dropped_is_counted_by_reason(tmp_path):
         "q3", 1, "有什么问题我可以帮您处理或解决呢?"
     )  # notices alone
     text += jddc_text(1).replace("s00000", "q4")  # the first dialogue again
-    text += row.format("s00003", 0, "又来了") + row.format("s00003", 1, "还在的亲")  # a session that had ended
+    text += row.format("s00003", 0, "又来了") + row.format("s00003", 1, "没有收到")  # a session that had ended
     text += "broken\n\n"
     corpus = JddcCorpus(path=str(written(tmp_path, text)), partition=IidPartition(), num_shops=2)
     report = corpus.report()
@@ -256,8 +256,8 @@ def test_reading_leaves_no_file_behind(corpus, tmp_path, monkeypatch):
 
 
 def opened_by_the_agent(i, customer_turns):
-    """Dialogue i, which a greeting of the agent opens, as a line of JSON."""
-    turns = [{"role": "agent", "text": f"欢迎光临第{i}次"}]
+    """Dialogue i, which the agent opens, as a line of JSON."""
+    turns = [{"role": "agent", "text": f"今天是第{i}场特卖"}]
     for k in range(customer_turns):
         question, answer = exchange(i, k)
         turns += [{"role": "customer", "text": question}, {"role": "agent", "text": answer}]
@@ -277,7 +277,7 @@ def test_sessions_that_the_agent_opens_give_a_pair_for_every_answer(tmp_path):
     assert {(pair.query, pair.reply) for pair in pairs} == {exchange(i, k) for i in range(20) for k in range(2)}
     for pair in pairs:
         assert [turn.role for turn in pair.prompt] == ["agent", "customer", "agent", "customer"][-len(pair.prompt) :]
-        assert pair.context[0].text.startswith("欢迎光临第")
+        assert pair.context[0].text.startswith("今天是第")
     assert report.sessions.dropped == {"no_customer_turn": 1, "no_answered_customer_turn": 1}
     assert (report.pairs.read, report.pairs.kept) == (40, 40)
     sessions, _ = corpus.read()
@@ -290,7 +290,7 @@ def test_sessions_that_the_agent_opens_give_a_pair_for_every_answer(tmp_path):
 def test_another_answer_to_the_same_opening_and_question_is_another_session(tmp_path):
     lines = []
     for i in range(6):
-        said = [("agent", "欢迎光临"), ("customer", "什么时候发货呀"), ("agent", exchange(i)[1])]
+        said = [("agent", "今天特价"), ("customer", "什么时候发货呀"), ("agent", exchange(i)[1])]
         lines.append(json.dumps({"turns": [{"role": role, "text": text} for role, text in said]}, ensure_ascii=False))
     path = written(tmp_path, "\n".join([*lines, lines[0]]))
     corpus = JsonlCorpus(
@@ -342,7 +342,7 @@ def test_a_full_disk_is_told_with_a_remedy(monkeypatch):
 def test_pairs_like_each_other_are_dropped_within_a_shop_only(tmp_path):
     lines = []
     for i in range(40):
-        said = ["在 吗", "您好 在 的", *exchange(i)]
+        said = ["有 优惠 吗", "满 百 减 十", *exchange(i)]
         lines.append("\t".join(["1", *said]))
     corpus = EcdCorpus(path=str(written(tmp_path, "\n".join(lines))), partition=IidPartition(), num_shops=2)
     greetings = Counter(
@@ -350,7 +350,7 @@ def test_pairs_like_each_other_are_dropped_within_a_shop_only(tmp_path):
         for shop in corpus.shops()
         for part in splits_of(shop).values()
         for pair in part
-        if pair.query == "在吗"
+        if pair.query == "有优惠吗"
     )
     assert greetings == {"shop-000": 1, "shop-001": 1}
     assert corpus.report().pairs.dropped == {"duplicate": 38}
