@@ -11,6 +11,7 @@ from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Aggregator, Arm, UpdateTransform
 from ecc_fed.core.seeding import adapter_seed
 from ecc_fed.federation.limits import ReplyLimits
+from ecc_fed.federation.participation import Participation
 from ecc_fed.federation.plan import FederationPlan
 
 
@@ -60,7 +61,13 @@ def build_plan(config: RunConfig) -> FederationPlan:
     Raises:
         ConfigError: a class that cannot be made, a value out of range, or parts that do not go together.
     """
-    plan = FederationPlan(build_arm(config), build_aggregator(config), build_transforms(config), build_limits(config))
+    plan = FederationPlan(
+        build_arm(config),
+        build_aggregator(config),
+        build_transforms(config),
+        build_limits(config),
+        Participation(config.participation, config.seed),
+    )
     if plan.federated and plan.aggregator.pairs_only and not config.adapter.settings().pairs_alone:
         raise ConfigError(
             f"strategy {type(plan.aggregator).__name__} works on low-rank pairs A and B, and adapter.method="

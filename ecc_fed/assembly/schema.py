@@ -20,6 +20,7 @@ from ecc_fed.end_model.settings import EndModelSettings
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.settings import EvolutionSettings
 from ecc_fed.federation.limits import ReplySettings
+from ecc_fed.federation.participation import ParticipationSettings
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.judging.final_score import Thresholds
 from ecc_fed.teacher.gateway.settings import GatewaySettings
@@ -86,6 +87,7 @@ class RunConfig:
     # Update transforms by name, in the order in which they work.
     update: Mapping[str, Any] = field(default_factory=dict)
     replies: ReplySettings = field(default_factory=ReplySettings)
+    participation: ParticipationSettings = field(default_factory=ParticipationSettings)
     runtime: RuntimeSettings
     study: StudySettings
     chat: Lesson

@@ -121,6 +121,7 @@ class AggregateReport:
         update_bytes: of every shop's tensors.
         update_norm: L2 norm of the server's adapter minus the one before; None for the first and for one with other
             tensors.
+        flags: of shops whose update did not count as it came, by what became of it: not_selected, shortened.
     """
 
     relative_error: float | None = None
@@ -129,6 +130,7 @@ class AggregateReport:
     aggregate_rank: int | None = None
     update_bytes: Mapping[str, int] = field(default_factory=dict)
     update_norm: float | None = None
+    flags: Mapping[str, str] = field(default_factory=dict)
 
 
 def tensor_bytes(adapter: AdapterState) -> int:

@@ -8,6 +8,7 @@ from ecc_fed.core.aggregation import EVERYTHING, NOTHING, Exchange, Shapes
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Aggregator, Arm, UpdateTransform
 from ecc_fed.federation.limits import ReplyLimits
+from ecc_fed.federation.participation import Participation
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class FederationPlan:
     aggregator: Aggregator
     transforms: tuple[UpdateTransform, ...] = ()
     limits: ReplyLimits = field(default_factory=ReplyLimits)
+    participation: Participation = field(default_factory=Participation)
 
     def __post_init__(self) -> None:
         if not self.aggregator.single_updates:

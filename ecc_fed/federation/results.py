@@ -50,7 +50,7 @@ class ShopRound:
 
     `update_norm` is the L2 norm of its update minus what it was sent of the same tensors; None where
     that was not sent, nothing came back, or the server sees sums only. `norm_ratio` is the update's norm
-    over the median of its round's (`federation.norms`); `flags` names what stands out: large_norm.
+    over the median of its round's (`federation.norms`); `flags` names what stands out, as in `UpdateRow`.
     """
 
     num_examples: int

@@ -74,9 +74,10 @@ def _round_trip(server: Server, messages: Iterable[Message], phase: Phase, serve
     for message in came:
         if (shop := server.shops.get(message.metadata.src_node_id)) is not None:
             traffic += records.traffic_entries(shop, server_round, "up", message)
-    found = sort_replies(came, server.shops)
+    asked = {message.metadata.dst_node_id: server.shops[message.metadata.dst_node_id] for message in sent}
+    found = sort_replies(came, asked)
     replies, failures = [], []
-    for shop_id in server.shops.values():
+    for shop_id in asked.values():
         reply = found.by_shop.get(shop_id)
         kind: Literal["dropped", "refused"] = "dropped"
         if shop_id in found.refused:
@@ -94,7 +95,15 @@ def _round_trip(server: Server, messages: Iterable[Message], phase: Phase, serve
             reason, details = shown(reason), details[:_LONGEST_DETAILS]
         failures.append(ShopFailure(shop_id, server_round, phase, kind, reason, details))
     failures += [
-        ShopFailure(None, server_round, phase, "refused", f"node {node_id} replied, which stands for no shop")
+        ShopFailure(
+            server.shops.get(node_id),
+            server_round,
+            phase,
+            "refused",
+            "it replied and takes no part in this round"
+            if node_id in server.shops
+            else f"node {node_id} replied, which stands for no shop",
+        )
         for node_id in found.strangers
     ]
     return _RoundTrip(tuple(replies), tuple(failures), tuple(traffic))
@@ -103,6 +112,13 @@ def _round_trip(server: Server, messages: Iterable[Message], phase: Phase, serve
 def _refusals(outcome: Outcome, phase: Phase, server_round: int) -> Iterator[ShopFailure]:
     for shop_id, reason in outcome.refused.items():
         yield ShopFailure(shop_id, server_round, phase, "refused", reason)
+
+
+def _drop_outs(strategy: AdapterStrategy, server_round: int) -> Iterator[ShopFailure]:
+    dropout = strategy.plan.participation.settings.dropout
+    reason = f"dropped out before the round, as participation.dropout={dropout:g} has it"
+    for shop_id in strategy.dropped:
+        yield ShopFailure(shop_id, server_round, "train", "dropped", reason)
 
 
 def _train_round(server: Server, strategy: AdapterStrategy, server_round: int) -> RoundRecord:
@@ -114,7 +130,7 @@ def _train_round(server: Server, strategy: AdapterStrategy, server_round: int) -
     return RoundRecord(
         server_round,
         outcome.shops,
-        (*trip.failures, *_refusals(outcome, "train", server_round)),
+        (*_drop_outs(strategy, server_round), *trip.failures, *_refusals(outcome, "train", server_round)),
         trip.traffic,
         time.perf_counter() - started,
         None if outcome.skipped is None else SkippedRound(server_round, outcome.skipped),

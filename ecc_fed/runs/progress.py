@@ -11,19 +11,24 @@ OnProgress = Callable[[str, int, int], None]
 
 
 class Stages:
-    """Tells of a run's stages. A shop counts once for each round and for each of the two evaluations.
+    """Tells of a run's stages. A shop counts once for each round that it takes part in and for each evaluation.
 
-    `finished_round` is the last one done before a run that goes on; None for one that starts.
+    `shops_a_round` says how many do, round by round. `finished_round` is the last one done before a run that goes on;
+    None for one that starts.
     """
 
     def __init__(
-        self, on_progress: OnProgress, num_shops: int, server_rounds: int, finished_round: int | None = None
+        self,
+        on_progress: OnProgress,
+        num_shops: int,
+        shops_a_round: Sequence[int],
+        finished_round: int | None = None,
     ) -> None:
         self._on_progress = on_progress
-        self._server_rounds = server_rounds
-        self._total = num_shops * (server_rounds + 2)
+        self._server_rounds = len(shops_a_round)
+        self._total = 2 * num_shops + sum(shops_a_round)
         # The base's evaluation and the rounds of a run that goes on.
-        self._done = 0 if finished_round is None else num_shops * (finished_round + 1)
+        self._done = 0 if finished_round is None else num_shops + sum(shops_a_round[:finished_round])
 
     def loading(self) -> None:
         """The hosts are about to load their models."""

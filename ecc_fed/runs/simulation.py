@@ -88,7 +88,9 @@ def simulate(
             "back its files, or start the run again in another folder."
         )
     seconds_before = 0.0 if before is None else before[1].seconds
-    stages = Stages(on_progress, len(shops), plan.arm.server_rounds, before and before[0].state.server_round)
+    rounds = range(1, plan.arm.server_rounds + 1)
+    a_round = [len(plan.participation.of_round(each, shop_ids).present) for each in rounds]
+    stages = Stages(on_progress, len(shops), a_round, before and before[0].state.server_round)
     stages.loading()
 
     def keep(checkpoint: Checkpoint) -> None:

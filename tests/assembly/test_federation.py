@@ -14,6 +14,7 @@ from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.aggregation.server_optimizers import FedAdam, FedYogi
 from ecc_fed.federation.aggregation.weights import ByExamples, Uniform
 from ecc_fed.federation.arms import Aggregated, Frozen, Local, Personalized
+from ecc_fed.federation.participation import Participation, ParticipationSettings
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.transforms.clipping import ClipUpdate
 from tests.federation.toys import EverySecondRound, ZeroPadding
@@ -55,6 +56,15 @@ def test_the_shipped_arms(overrides: list[str], arm: object) -> None:
 def test_a_wrong_setting_is_one_clear_message(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         plan_of("arm=personalized", override)
+
+
+def test_who_takes_part_is_drawn_from_the_runs_seed_in_every_arm() -> None:
+    given = ["participation.share=0.5", "participation.dropout=0.1", "seed=7"]
+    for arm in ("local", "aggregated"):
+        found = plan_of(f"arm={arm}", *given).participation
+        assert found == Participation(ParticipationSettings(0.5, 0.1), seed=7)
+    with pytest.raises(ConfigError, match=r"participation.share=0.0 is out of range: above 0, at most 1"):
+        plan_of("participation.share=0")
 
 
 def test_weights_are_chosen_by_class() -> None:
@@ -115,9 +125,17 @@ STRATEGIES = sorted(path.stem for path in Path("conf/strategy").glob("*.yaml"))
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_shipped_strategy_knows_the_runs_scale_where_it_needs_it(strategy: str) -> None:
     aggregator = plan_of("arm=aggregated", f"strategy={strategy}", "adapter=rslora").aggregator
-    scale_at = getattr(aggregator, "scale_at", None)
+    scale_at = getattr(getattr(aggregator, "mean", aggregator), "scale_at", None)
     assert scale_at is None or scale_at(4) == pytest.approx(11.3137 / 2)
-    assert getattr(aggregator, "mean", aggregator).weights == ByExamples()
+    alike = strategy in (
+        "krum",
+        "multi_krum",
+        "norm_bound",
+        "median",
+        "trimmed_mean",
+    )  # no shop tells how much it counts
+    weights = getattr(getattr(aggregator, "mean", aggregator), "weights", Uniform())
+    assert weights == (Uniform() if alike else ByExamples())
 
 
 @pytest.mark.parametrize("adapter", ["dora", "prefix_tuning"])

@@ -11,6 +11,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDic
 from ecc_fed.core.records import AdapterState
 from ecc_fed.federation.flower.strategy import AdapterStrategy
 from ecc_fed.federation.limits import ReplyLimits, ReplySettings
+from ecc_fed.federation.participation import Participation, ParticipationSettings
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, as_json
 from ecc_fed.federation.rounds import Server, run_rounds
@@ -262,3 +263,27 @@ def test_a_shop_of_another_machine_cannot_end_the_run_by_saying_that_its_disk_is
     assert {(f.shop_id, f.kind) for f in result.failures} == {(shop, "dropped") for shop in LIARS}
     assert all(len(f.reason) < 400 and f.reason.isprintable() for f in result.failures)
     assert same(result.state.aggregate, run(plan_of(1), HONEST).state.aggregate)
+
+
+def test_a_shop_that_was_not_asked_in_a_round_has_no_say_in_it():
+    half = Participation(ParticipationSettings(share=0.5), seed=1)
+    plan = replace(plan_of(1), participation=half)
+    present = half.of_round(1, SHOPS).present
+    uninvited = next(shop for shop in SHOPS if shop not in present)
+    nodes = {shop: node for node, shop in grid_of(SHOPS).shops.items()}
+
+    def spoil(shop_id: str, reply: Message) -> list[Message]:
+        config = reply.content.config_records["config"]
+        if shop_id != present[0] or config["phase"] != "train":
+            return [reply]
+        content = RecordDict({**reply.content, "config": ConfigRecord({**config, records.SHOP_ID: uninvited})})
+        other = Message(scaled(2.0)(content), reply_to=reply)
+        other.metadata.__dict__["_src_node_id"] = nodes[uninvited]
+        return [reply, other]
+
+    result = run(plan, spoil=spoil)
+    assert [(f.shop_id, f.kind, f.reason) for f in result.failures] == [
+        (uninvited, "refused", "it replied and takes no part in this round")
+    ]
+    assert tuple(result.rounds[0].shops) == present
+    assert same(result.state.aggregate, run(plan).state.aggregate)

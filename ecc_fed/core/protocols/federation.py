@@ -78,8 +78,8 @@ class Aggregator(Protocol):
     def downlink(self, state: AggregatorState, shop_id: str) -> AdapterState | None:
         """The tensors that a shop is sent, in the scale of its own adapter; None: nothing yet.
 
-        The shop puts them in the place of its own of the same names. Equal for all shops is best
-        returned as the same object: it is then packed once.
+        The shop puts them in the place of its own of the same names. What several shops are sent alike is best
+        made of the same tensors: it is then packed once.
         """
         ...
 

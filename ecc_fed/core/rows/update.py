@@ -15,7 +15,8 @@ class UpdateRow:
             nothing came back, or the server sees sums of updates alone.
         norm_ratio: the update's norm over the median of its round's; None where the server sees no update, or the
             shop had no example.
-        flags: what stands out; large_norm: `norm_ratio` above `replies.norm_factor`.
+        flags: what stands out; large_norm: `norm_ratio` above `replies.norm_factor`; not_selected and shortened: what
+            a robust strategy made of it.
     """
 
     server_round: int

@@ -27,14 +27,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState, Exchange
+from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.protocols import Aggregator
 from ecc_fed.core.ranges import require_number
 from ecc_fed.core.records import AdapterState
 from ecc_fed.end_model.adapters.names import MAGNITUDE
 from ecc_fed.end_model.adapters.tensors import fresh_adapter
 from ecc_fed.federation.aggregation.averaging import update_norm
+from ecc_fed.federation.aggregation.wrapper import Wrapper
 
 Matrix = npt.NDArray[np.float64]
 # One tensor's moments by name, "m" and "v".
@@ -46,19 +46,18 @@ _STEPS = "server.steps"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptimizer(ABC):
+class ServerOptimizer(Wrapper, ABC):
     """Steps from what the server had along the way to `mean`'s aggregate.
 
     Of the tensors that went up this round alone; others, of a method that exchanges them by turns, wait with their
     moments. The report's error is the mean's, before the step.
 
     Args:
-        mean: makes one adapter of the updates.
+        mean: makes one adapter of the updates, for all shops.
         adapter_seed: of the fresh adapter that every shop starts from.
         learning_rate: eta.
     """
 
-    mean: Aggregator
     adapter_seed: int
     learning_rate: float
     moments: ClassVar[tuple[str, ...]]
@@ -75,33 +74,6 @@ class ServerOptimizer(ABC):
             moments: before the step.
             steps: t, counted from 1.
         """
-
-    @property
-    def mixed_ranks(self) -> bool:
-        """As the mean."""
-        return self.mean.mixed_ranks
-
-    @property
-    def single_updates(self) -> bool:
-        """As the mean."""
-        return self.mean.single_updates
-
-    @property
-    def pairs_only(self) -> bool:
-        """As the mean."""
-        return self.mean.pairs_only
-
-    def exchange(self, server_round: int) -> Exchange:
-        """As the mean."""
-        return self.mean.exchange(server_round)
-
-    def start(self) -> AggregatorState:
-        """As the mean: shops draw their fresh adapter themselves."""
-        return self.mean.start()
-
-    def downlink(self, state: AggregatorState, shop_id: str) -> AdapterState | None:
-        """As the mean, of the adapter after the step."""
-        return self.mean.downlink(state, shop_id)
 
     def aggregate(
         self, state: AggregatorState, updates: Sequence[AdapterUpdate]

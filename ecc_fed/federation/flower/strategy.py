@@ -40,8 +40,21 @@ class Outcome:
     aggregation: AggregateReport | None = None
 
 
+def _identity(adapter: AdapterState) -> tuple[tuple[str, int], ...]:
+    """The same for adapters of the very same tensors."""
+    return tuple((name, id(tensor)) for name, tensor in adapter.items())
+
+
+def _flags(large: Iterable[str], report: AggregateReport | None) -> dict[str, tuple[str, ...]]:
+    """By shop, all that stands out of its update."""
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(large, ("large_norm",))
+    for shop_id, flag in report.flags.items() if report is not None else ():
+        found[shop_id] = (*found.get(shop_id, ()), flag)
+    return found
+
+
 class AdapterStrategy(Strategy):
-    """Every shop takes part in every round, in a fixed order.
+    """The shops that the plan has taking part work in a fixed order; all are evaluated.
 
     Flower's own arguments and results have no room for a state that differs between shops: arrays and
     metrics stay empty there, `state` is what the next round starts from, and `outcome` tells what
@@ -65,16 +78,23 @@ class AdapterStrategy(Strategy):
         self.run = secrets.token_hex(8)
         self.state = state or ServerState(aggregator=plan.aggregator.start())
         self.outcome = Outcome()
+        # Of the last round that was configured: Flower's node ids -> shop ids, and who dropped out of it.
+        self._present = shops
+        self.dropped: tuple[str, ...] = ()
         self._sent: dict[str, AdapterState] = {}
         self._phase = ""
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """A message for every shop, with what the arm and the aggregator have for it."""
-        self._sent = self._downlinks(server_round)
+        """A message for every shop that takes part, with what the arm and the aggregator have for it."""
+        taking_part = self.plan.participation.of_round(server_round, self.shops.values())
+        self._present = {node: shop for node, shop in self.shops.items() if shop in taking_part.present}
+        self.dropped = taking_part.dropped
+        self._sent = self._downlinks(server_round, self._present)
         exchange = self.plan.exchange(server_round)
-        return self._messages(MessageType.TRAIN, records.train_config(server_round, exchange), self._sent)
+        config = records.train_config(server_round, exchange)
+        return self._messages(MessageType.TRAIN, config, self._sent, self._present)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -86,7 +106,7 @@ class AdapterStrategy(Strategy):
             FederationError: an aggregator that fails, or whose adapter is not finite.
         """
         up = self.plan.exchange(server_round).up
-        messages, refused = self._by_shop(replies)
+        messages, refused = self._by_shop(replies, self._present)
         received = receive(messages, self._asked("train", server_round), up, self.plan, self._sent)
         norms: dict[str, float | None] = {}
         if not self.plan.sums_only:
@@ -108,13 +128,14 @@ class AdapterStrategy(Strategy):
             aggregator, report = self._aggregate(server_round, updates)
             state = replace(state, aggregator=aggregator, adopted=frozenset())
         self.state = state
+        flags = _flags(large, report)
         shops = {
             shop_id: ShopRound(
                 update.num_examples,
                 update.metrics,
                 norms.get(shop_id),
                 ratios.get(shop_id),
-                ("large_norm",) if shop_id in large else (),
+                flags.get(shop_id, ()),
             )
             for shop_id, update in replied.items()
         }
@@ -126,12 +147,12 @@ class AdapterStrategy(Strategy):
     ) -> Iterable[Message]:
         """For the bare base, nothing but the `config`; after the last round, what another would begin with."""
         self._phase = str(config[records.PHASE])
-        downlinks = {} if self._phase == "base" else self._downlinks(server_round + 1)
-        return self._messages(MessageType.EVALUATE, config, downlinks)
+        downlinks = {} if self._phase == "base" else self._downlinks(server_round + 1, self.shops)
+        return self._messages(MessageType.EVALUATE, config, downlinks, self.shops)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Reads the replies."""
-        messages, refused = self._by_shop(replies)
+        messages, refused = self._by_shop(replies, self.shops)
         reports, unread = receive_evaluations(messages, self._asked(self._phase, server_round))
         self.outcome = Outcome(evaluations=reports, refused={**refused, **unread})
         return None
@@ -139,37 +160,43 @@ class AdapterStrategy(Strategy):
     def summary(self) -> None:
         """Nothing to log: the run's config says it all."""
 
-    def _downlinks(self, server_round: int) -> dict[str, AdapterState]:
+    def _downlinks(self, server_round: int, shops: Mapping[int, str]) -> dict[str, AdapterState]:
         """What the server has for each shop before a round; nothing where the shop goes on with its own."""
         if not self.plan.federated:
             return {}
         everyone = self.plan.arm.starts_from_server(server_round)
-        wanted = [shop_id for shop_id in self.shops.values() if everyone or shop_id not in self.state.adopted]
+        wanted = [shop_id for shop_id in shops.values() if everyone or shop_id not in self.state.adopted]
         found = {shop_id: self.plan.aggregator.downlink(self.state.aggregator, shop_id) for shop_id in wanted}
         return {shop_id: adapter for shop_id, adapter in found.items() if adapter}
 
     def _messages(
-        self, message_type: str, config: ConfigRecord, downlinks: Mapping[str, AdapterState]
+        self,
+        message_type: str,
+        config: ConfigRecord,
+        downlinks: Mapping[str, AdapterState],
+        shops: Mapping[int, str],
     ) -> list[Message]:
-        """A message for every shop; an adapter that several are sent is packed once."""
-        distinct = {id(adapter): adapter for adapter in downlinks.values()}
-        packed = {number: to_arrays(adapter) for number, adapter in distinct.items()}
+        """A message for each of the shops; tensors that several are sent are packed once."""
+        distinct = {_identity(adapter): adapter for adapter in downlinks.values()}
+        packed = {key: to_arrays(adapter) for key, adapter in distinct.items()}
         nothing, group_id = ArrayRecord(), str(config[records.SERVER_ROUND])
         return [
             Message(
                 records.instructions(
-                    packed[id(downlinks[shop_id])] if shop_id in downlinks else nothing, config, self.run
+                    packed[_identity(downlinks[shop_id])] if shop_id in downlinks else nothing, config, self.run
                 ),
                 node_id,
                 message_type,
                 group_id=group_id,
             )
-            for node_id, shop_id in self.shops.items()
+            for node_id, shop_id in shops.items()
         ]
 
-    def _by_shop(self, replies: Iterable[Message]) -> tuple[dict[str, Message], dict[str, str]]:
+    def _by_shop(
+        self, replies: Iterable[Message], shops: Mapping[int, str]
+    ) -> tuple[dict[str, Message], dict[str, str]]:
         """The replies with content, in shop order, and why others' may not count."""
-        found = sort_replies(replies, self.shops)
+        found = sort_replies(replies, shops)
         return {shop: each for shop, each in found.by_shop.items() if not each.has_error()}, dict(found.refused)
 
     def _asked(self, phase: str, server_round: int) -> dict[str, Asked]:
