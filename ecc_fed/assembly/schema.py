@@ -28,10 +28,12 @@ from ecc_fed.teacher.gateway.settings import GatewaySettings
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeSettings(Thresholds):
-    """Eq. (1): its two models, with the thresholds that belong to them."""
+    """Eq. (1): its two models, with the thresholds that belong to them, and what they can read."""
 
     similarity: Mapping[str, Any]
     relevance: Mapping[str, Any]
+    # Of the dialogues that the two can score, such as [zh]; null: any.
+    languages: tuple[str, ...] | None = None
 
 
 Engine = Literal["peft", "shared"]

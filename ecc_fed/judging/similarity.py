@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -40,6 +41,18 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling, model: Any)
     return dense if pooling == "cls_dense" else torch.tanh(dense)
 
 
+def check_cosine_range(low: float, high: float) -> None:
+    """Refuses a range that `cosine_to_similarity` cannot map.
+
+    Raises:
+        ConfigError: it is empty, or outside -1..1.
+    """
+    if not -1.0 <= low < high <= 1.0:
+        raise ConfigError(
+            f"judge similarity cosine range ({low}, {high}) is empty or outside -1..1: give cosine_low < cosine_high"
+        )
+
+
 def cosine_to_similarity(cosine: Array, low: float, high: float) -> Array:
     """Maps a cosine linearly onto 0..1: `low` and below -> 0, `high` and above -> 1."""
     mapped: Array = np.clip((cosine - low) / (high - low), 0.0, 1.0).astype(np.float32)
@@ -58,6 +71,7 @@ class EncoderSimilarity:
         batch_size: texts per forward pass; changes speed and memory, not scores.
         max_tokens: longer texts are cut at the end.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        prefix: stands before every text; it belongs to the checkpoint, as "query: " does to E5.
 
     Raises:
         ModelError: the folder is incomplete, or lacks the pooler that `pooling` needs.
@@ -73,17 +87,14 @@ class EncoderSimilarity:
         batch_size: int = 64,
         max_tokens: int = 128,
         device: str = "auto",
+        prefix: str = "",
     ) -> None:
         if pooling not in get_args(Pooling):
             raise ConfigError(f"judge similarity pooling {pooling!r} is unknown: use one of {get_args(Pooling)}")
-        if not -1.0 <= cosine_low < cosine_high <= 1.0:
-            raise ConfigError(
-                f"judge similarity cosine range ({cosine_low}, {cosine_high}) is empty or outside -1..1: "
-                "give cosine_low < cosine_high"
-            )
+        check_cosine_range(cosine_low, cosine_high)
         self.pooling: Pooling = pooling
         self.cosine_low, self.cosine_high = cosine_low, cosine_high
-        self.batch_size, self.max_tokens = batch_size, max_tokens
+        self.batch_size, self.max_tokens, self.prefix = batch_size, max_tokens, prefix
         folder = resolve_folder(path, "similarity")
         opened = open_judge(transformers.AutoModel, folder, "similarity model", device)
         if pooling in ("cls_dense", "pooler_tanh"):
@@ -96,12 +107,19 @@ class EncoderSimilarity:
         self.device, self._model, self._tokenizer = opened.device, opened.model, opened.tokenizer
         check_limits(max_tokens, batch_size, self._model, "similarity", folder)
 
+    def with_prefix(self, prefix: str) -> EncoderSimilarity:
+        """The same model with another word before its texts."""
+        other = copy.copy(self)
+        other.prefix = prefix
+        return other
+
     def encode(self, texts: Sequence[str]) -> Array:
         """(texts, dimensions), fp32 rows of unit L2 norm. Equal texts are encoded once."""
         unique = list(dict.fromkeys(texts))
         vectors = np.zeros((len(unique), self._model.config.hidden_size), dtype=np.float32)
         if unique:
-            ids = self._tokenizer(unique, truncation=True, max_length=self.max_tokens)["input_ids"]
+            prefixed = [self.prefix + text for text in unique]
+            ids = self._tokenizer(prefixed, truncation=True, max_length=self.max_tokens)["input_ids"]
             for rows in length_sorted_batches([len(row) for row in ids], self.batch_size):
                 vectors[rows] = self._encode_batch([ids[row] for row in rows])
         place = {text: row for row, text in enumerate(unique)}
