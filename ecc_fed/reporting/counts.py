@@ -99,9 +99,9 @@ def _traffic_key(flow: Flow) -> str | None:
     return TRAFFIC_KEYS.get((flow.destination, flow.direction))
 
 
-def bigram(run: Run) -> dict[str, Any] | None:
-    """The smoothed character bigram's perplexity per shop, and over all test characters."""
-    known = {shop: x for shop, x in run.info.bigram_perplexity.items() if x is not None and x > 0}
+def kneser_ney(run: Run) -> dict[str, Any] | None:
+    """A Kneser-Ney character model's perplexity per shop, and over all test characters."""
+    known = {shop: x for shop, x in run.info.kneser_ney_perplexity.items() if x is not None and x > 0}
     if not known:
         return None
     rows = run.rows("final") or run.rows("base")

@@ -13,14 +13,14 @@ from ecc_fed.core.rows import Phase, SampleRow, encode
 from ecc_fed.core.run_directory import RunDirectory, write_json
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, bootstrap_correlation, spearman
-from ecc_fed.reporting.counts import bigram, serving, teacher, traffic
+from ecc_fed.reporting.counts import kneser_ney, serving, teacher, traffic
 from ecc_fed.reporting.coverage import unlike_phases
 from ecc_fed.reporting.measures import MEASURES, all_right, estimate_all, means
 from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.units import SeededRow, units_of
 
 # Of this file alone; the rows behind it have their own. 2: `runtime.shops_per_batch` was called `cohort` before.
-# 3: what an interval drew stands beside it.
+# 3: what an interval drew stands beside it; `kneser_ney_perplexity` in place of `bigram_perplexity`.
 SCHEMA = 3
 # Of the run itself, by the keys of `run.json`.
 _TOLD = (
@@ -114,7 +114,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
             name: judge_fact_correlation(rows, derive_seed(run.seed, "summary", "correlation", name))
             for name, rows in correlations.items()
         },
-        "bigram_perplexity": bigram(run),
+        "kneser_ney_perplexity": kneser_ney(run),
         "notes": unlike_phases(run),
     }
     return dict(_rounded(summary))

@@ -10,8 +10,8 @@ from ecc_fed import __version__
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.records import Shop
 from ecc_fed.core.rows import SCHEMA, AggregationRow, MetricRow, Privacy, Reading, RunInfo, Runtime
-from ecc_fed.evolution.bigram import bigram_perplexity
 from ecc_fed.evolution.device import natural_pairs
+from ecc_fed.evolution.kneser_ney import kneser_ney_perplexity
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, RoundRecord
 from ecc_fed.hosts.reports import HostReport
@@ -61,7 +61,7 @@ def run_info(
         platform_share=config.corpus.get("platform_share"),
         language=config.corpus.get("language", "zh"),
         teacher=_class_name(config.teacher),
-        bigram_perplexity={shop.shop_id: _bigram(config, shop) for shop in shops},
+        kneser_ney_perplexity={shop.shop_id: _kneser_ney(config, shop) for shop in shops},
         runtime=_runtime(result, hosts, collected.metrics, wall_seconds),
         privacy=_privacy(config),
         failures=(
@@ -80,10 +80,10 @@ def _class_name(node: Mapping[str, Any]) -> str:
     return str(node["_target_"]).rsplit(".", 1)[-1]
 
 
-def _bigram(config: RunConfig, shop: Shop) -> float | None:
-    """A floor for perplexity: what a character bigram makes of the shop's test replies."""
+def _kneser_ney(config: RunConfig, shop: Shop) -> float | None:
+    """A floor for perplexity: what a Kneser-Ney character model makes of the shop's test replies."""
     learned = natural_pairs(shop, config.evolution.human_share, config.seed)
-    return bigram_perplexity([pair.reply for pair in learned], [pair.reply for pair in shop.test])
+    return kneser_ney_perplexity([pair.reply for pair in learned], [pair.reply for pair in shop.test])
 
 
 def _runtime(

@@ -156,4 +156,4 @@ def test_every_published_format_runs_end_to_end(
     values = summary(directory)
     assert values["evaluation"]["final"]["fact_accuracy"] is None, "nobody knows the facts of real dialogues"
     assert values["evaluation"]["final"]["final_score"]["mean"] >= 0
-    assert values["bigram_perplexity"]["mean"] > 1
+    assert values["kneser_ney_perplexity"]["mean"] > 1

@@ -175,7 +175,7 @@ def write_run(root, arm="local", seed=0, **given):
         platform_share=options["platform_share"],
         language="zh",
         teacher=options["teacher"],
-        bigram_perplexity=dict.fromkeys(shops, 19.5) if options["likelihood"] else {},
+        kneser_ney_perplexity=dict.fromkeys(shops, 19.5) if options["likelihood"] else {},
         runtime=Runtime(
             wall_seconds=190.5 + seed,
             client_steps=800,

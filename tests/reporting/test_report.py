@@ -96,7 +96,7 @@ def test_a_study(study_folder):
     assert "aggregated − local" in text
     assert "What aggregation does to facts and voice" in text
     assert "<host> died" in text
-    assert "Character bigram" in text
+    assert "Kneser-Ney, characters" in text
     assert page.count("<figure>") >= 5
     assert (study_folder / "arms.md").read_text().count("\n") == 2 + 4
     rows = list(csv.DictReader(io.StringIO((study_folder / "arms.csv").read_text())))

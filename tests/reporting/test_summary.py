@@ -98,7 +98,7 @@ def test_a_corpus_without_facts_cloud_or_likelihoods_gives_nulls(make_run):
         assert final[name] is None, name
     assert final["chrf"]["mean"] > 0
     assert summary["judge_fact_correlation"] == {"base": None, "final": None, "both": None}
-    assert summary["bigram_perplexity"] is None
+    assert summary["kneser_ney_perplexity"] is None
     assert summary["platform_share"] is None
 
 
@@ -133,14 +133,16 @@ def test_judge_and_facts_point_the_same_way(make_run):
     assert found["both"]["queries"] > found["final"]["queries"]
 
 
-def test_bigram_is_weighted_by_characters_on_a_log_scale(make_run):
+def test_kneser_ney_is_weighted_by_characters_on_a_log_scale(make_run):
     run = make_run("run", shops=2)
     rows = read_jsonl(run / "samples.jsonl")
     for row in rows:
         row["characters"] = 30 if row["shop_id"] == "shop_00" else 10
     write_jsonl(run / "samples.jsonl", rows)
-    write_json(run / "run.json", read_json(run / "run.json") | {"bigram_perplexity": {"shop_00": 16, "shop_01": 81}})
-    found = summarise(run)["bigram_perplexity"]
+    write_json(
+        run / "run.json", read_json(run / "run.json") | {"kneser_ney_perplexity": {"shop_00": 16, "shop_01": 81}}
+    )
+    found = summarise(run)["kneser_ney_perplexity"]
     assert found["mean"] == pytest.approx(math.exp(0.75 * math.log(16) + 0.25 * math.log(81)), rel=1e-5)
 
 
@@ -195,7 +197,10 @@ def test_a_repeated_row_is_named(make_run):
         ({"seed": "0"}, "seed is '0', not a whole number"),
         ({"aggregation": [{"relative_error": 0.1}]}, r"aggregation\[0\].server_round is missing"),
         ({"runtime": {"hours": 3}}, "runtime.hours is no key of it; it has wall_seconds"),
-        ({"bigram_perplexity": {"shop_00": "x"}}, r"bigram_perplexity\['shop_00'\] is 'x', not a number or null"),
+        (
+            {"kneser_ney_perplexity": {"shop_00": "x"}},
+            r"kneser_ney_perplexity\['shop_00'\] is 'x', not a number or null",
+        ),
     ],
 )
 def test_a_wrong_run_file_is_named(make_run, change, message):

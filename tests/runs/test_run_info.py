@@ -8,7 +8,7 @@ from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.aggregation import AggregateReport, AggregatorState
 from ecc_fed.core.records import EgressEntry, Pair, Shop
 from ecc_fed.core.rows import AggregationRow, FailureRow, MetricRow
-from ecc_fed.evolution.bigram import bigram_perplexity
+from ecc_fed.evolution.kneser_ney import kneser_ney_perplexity
 from ecc_fed.evolution.loop import Learned
 from ecc_fed.evolution.warm_start import warm_start_row
 from ecc_fed.federation.results import (
@@ -122,7 +122,7 @@ def test_the_run_is_told_by_its_config(info) -> None:
     assert (info.server_rounds, info.cycles, info.personal_rounds) == (2, 1, 1)
     assert (info.corpus, info.teacher, info.language) == ("SimulatorCorpus", "RetrievalTeacher", "zh")
     assert info.platform_share == 0.5
-    assert info.bigram_perplexity == {"b": bigram_perplexity(["哈哈"], ["哈哈"]), "a": None}
+    assert info.kneser_ney_perplexity == {"b": kneser_ney_perplexity(["哈哈"], ["哈哈"]), "a": None}
     assert (info.privacy.redaction, info.privacy.epsilon, info.privacy.secagg) == ("none", None, False)
     assert {"ecc_fed", "torch", "flwr"} <= set(info.versions)
 

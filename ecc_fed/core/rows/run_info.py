@@ -88,7 +88,8 @@ class RunInfo:
         platform_share: None for a corpus that is not simulated.
         reading: what became of a corpus in a file; None for any other.
         cloud: what each phase asked: base, stream, final; empty in older runs.
-        bigram_perplexity: of a smoothed character bigram on the shop's test replies; None where it has none.
+        kneser_ney_perplexity: of a Kneser-Ney character model on the shop's test replies; None where it has none. Empty
+            in older runs, which tell that of a weaker model.
     """
 
     schema: int
@@ -104,7 +105,7 @@ class RunInfo:
     platform_share: float | None
     language: str
     teacher: str
-    bigram_perplexity: Mapping[str, float | None]
+    kneser_ney_perplexity: Mapping[str, float | None]
     runtime: Runtime
     privacy: Privacy
     failures: tuple[FailureRow, ...]

@@ -18,7 +18,8 @@ from ecc_fed.core.run_directory import read_json
 # has all its keys; the shops' states carry the schema.
 # 3: `run.json` names the run's id; a shop's evaluation is a folder, and its states are tied to run, shop and dialogues.
 # 4: a sample's row names its dialogue, may hold the teacher's, the human agent's or another human reply, and has the
-# device's signals and the router's confidence; a fact's row counts how often it was taught, and since when it holds.
+# device's signals and the router's confidence; a fact's row counts how often it was taught, and since when it holds;
+# `bigram_perplexity` gave way to `kneser_ney_perplexity`.
 SCHEMA = 4
 _READABLE = (1, 2, 3, SCHEMA)
 _RENAMED = {"cohort": "shops_per_batch", "cohort_reason": "batch_reason"}
@@ -45,7 +46,9 @@ def _lift_info(info: Mapping[str, Any], schema: int) -> dict[str, Any]:
     runtime = info.get("runtime")
     if schema == 1 and isinstance(runtime, Mapping):
         runtime = {_RENAMED.get(key, key): value for key, value in runtime.items()}
-    return {"run_id": "", **info, "runtime": runtime}
+    # What an older run tells is a smoothed bigram's, another yardstick.
+    kept = {key: value for key, value in info.items() if key != "bigram_perplexity"}
+    return {"run_id": "", "kneser_ney_perplexity": {}, **kept, "runtime": runtime}
 
 
 def _lift_sample(row: Mapping[str, Any]) -> Mapping[str, Any]:

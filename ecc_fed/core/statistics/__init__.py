@@ -14,7 +14,7 @@ How often an interval of 95% holds the truth: normal values, 40 dialogues a shop
 |---|---|---|---|---|
 | 4 shops | 99% | 97% | 88% | 80% |
 | 6 shops | 100% | 95% | 91% | 88% |
-| 12 shops | 99% | 95% | 91% | – |
+| 12 shops | 99% | 95% | 91% | 90% |
 | 4 shops, rows drawn by themselves | 87% | 75% | 48% | 27% |
 
 Few shops that differ much give too narrow an interval, and shops that do not differ at all too wide a one; so an

@@ -7,7 +7,7 @@ from typing import Any
 from ecc_fed.core.rows import AggregationRow
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import weighted_mean
-from ecc_fed.reporting.counts import bigram
+from ecc_fed.reporting.counts import kneser_ney
 from ecc_fed.reporting.formatting import MISSING, count_text, number_text, value_text
 from ecc_fed.reporting.measures import BY_NAME
 from ecc_fed.reporting.page.cells import Cell, PageTable, estimate_cell, measured
@@ -73,13 +73,13 @@ def platform_shares(study: Study) -> PageTable | None:
 
 
 def perplexities(study: Study) -> PageTable | None:
-    """Perplexity per character before and after, beside the smoothed character bigram's."""
+    """Perplexity per character before and after, beside a Kneser-Ney character model's."""
     measure = BY_NAME["perplexity"]
     if measure not in measured(study):
         return None
     rows = []
     for group in study.groups:
-        found = [of["mean"] for run in group.runs if (of := bigram(run)) is not None]
+        found = [of["mean"] for run in group.runs if (of := kneser_ney(run)) is not None]
         # Perplexities average by their logarithms.
         mean = math.exp(sum(map(math.log, found)) / len(found)) if found else None
         rows.append(
@@ -90,7 +90,7 @@ def perplexities(study: Study) -> PageTable | None:
                 Cell(value_text(mean, "perplexity")),
             )
         )
-    return PageTable(("Arm", "Before", "After", "Character bigram"), tuple(rows))
+    return PageTable(("Arm", "Before", "After", "Kneser-Ney, characters"), tuple(rows))
 
 
 def correlations(study: Study) -> PageTable | None:

@@ -27,7 +27,7 @@ INFO = RunInfo(
     platform_share=0.2,
     language="zh",
     teacher="SimulatedTeacher",
-    bigram_perplexity={"a": 3.5, "b": None},
+    kneser_ney_perplexity={"a": 3.5, "b": None},
     runtime=RUNTIME,
     privacy=Privacy("none", None, None, False, {}),
     failures=(),
@@ -64,6 +64,13 @@ def test_a_run_of_schema_2_has_no_id(tmp_path: Path) -> None:
     assert read_run_info(written(tmp_path / "run.json", old)) == replace(INFO, schema=2, run_id="")
     with pytest.raises(RunDirectoryError, match=r"run\.json: run_id is missing"):
         read_run_info(written(tmp_path / "run.json", old | {"schema": SCHEMA}))
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3])
+def test_what_a_weaker_character_model_said_is_not_taken_for_todays(tmp_path: Path, schema: int) -> None:
+    old = encode(replace(INFO, schema=schema)) | {"bigram_perplexity": {"a": 7.0}}
+    del old["kneser_ney_perplexity"]
+    assert read_run_info(written(tmp_path / "run.json", old)).kneser_ney_perplexity == {}
 
 
 @pytest.mark.parametrize("schema", [0, 5, None, "2", True, 2.0])
