@@ -1,0 +1,1 @@
+"""What asking the cloud for some queries alone is worth."""
