@@ -10,12 +10,15 @@ from dataclasses import dataclass
 SOURCE = "the paper's Section IV.C: ChatGLM3-6B judged against Gemini 1.5 pro, score_alpha 0.8, Theta 0.2"
 ORIGINAL = ("original", 0)
 BEST = ("lora", 15000)
-# (method, steps) of Table VI's columns, in its order.
+# What no model and no training gets: each shop copies the answer of its own most similar question. Not the paper's.
+COPY = ("nearest_example", 0)
 # Steps of the paper that one step of the embedded model's studies stands for.
 SCALE = 60.0
+# (method, steps) of Table VI's columns, in its order.
 COLUMNS = (ORIGINAL, ("prefix_tuning", 3000), ("p_tuning_v2", 3000), ("lora", 3000), ("lora", 5000), BEST)
 _NAMES = {
     "original": "Original model",
+    "nearest_example": "Copy of the nearest own example",
     "prefix_tuning": "Prefix-Tuning",
     "p_tuning_v2": "P-Tuning v2",
     "lora": "LoRA",

@@ -21,7 +21,7 @@ from ecc_fed.core.statistics import Estimate, Values, bootstrap_mean, bootstrap_
 from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.study import find_runs
 from ecc_fed.reporting.units import QueryKey, SeededRow, seeded, units_of
-from experiments.paper.published import COLUMNS, ORIGINAL, SCALE, paper_steps
+from experiments.paper.published import COLUMNS, COPY, ORIGINAL, SCALE, paper_steps
 
 ColumnKey = tuple[str, int]
 _SEED = 20240
@@ -50,7 +50,9 @@ class StudyRun:
 
     @property
     def column(self) -> ColumnKey:
-        """Method and the paper's steps that the run stands for."""
+        """Method and the paper's steps that the run stands for; the copy has none."""
+        if self.run.arm == "retrieval":
+            return COPY
         return str(self.setting("adapter.method")), paper_steps(int(self.setting("finetune.steps")), self.scale)
 
 
@@ -103,7 +105,7 @@ _ONE_STUDY = ("corpus", "partition", "end_model", "decoding", "teacher")
 
 
 def columns_of(runs: Sequence[StudyRun]) -> tuple[Column, ...]:
-    """The runs as columns, the paper's first; the bare base comes from the runs of the first.
+    """The runs as columns: the bare base, the copy where it was run, then the paper's; the base is the next column's.
 
     Raises:
         UserError: no seed was run by all columns, no run fine-tunes, or two runs of a column and seed are not of
@@ -121,9 +123,10 @@ def columns_of(runs: Sequence[StudyRun]) -> tuple[Column, ...]:
                 f"{other.run.directory.root} and {run.run.directory.root} differ in {differs[0]}: give a folder with "
                 "the runs of one study alone."
             )
-    if not found:
+    if not set(found) - {COPY}:
         raise UserError("No run of this folder fine-tunes: there is nothing to compare.")
-    order = [key for key in COLUMNS if key in found] + sorted(key for key in found if key not in COLUMNS)
+    known = (COPY, *COLUMNS)
+    order = [key for key in known if key in found] + sorted(key for key in found if key not in known)
     seeds = {key: sorted(of) for key, of in found.items()}
     common = set.intersection(*(set(of) for of in seeds.values()))
     if not common:

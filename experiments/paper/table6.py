@@ -15,7 +15,7 @@ from ecc_fed.reporting.formatting import MISSING, bytes_text, count_text, number
 from ecc_fed.reporting.units import drawn_text
 from experiments.paper.claims import Claim, claims, fact_value, shown
 from experiments.paper.plot import figure_3
-from experiments.paper.published import COLUMNS, QUERIES, SCALE, SOURCE, column_name, paper_means
+from experiments.paper.published import COLUMNS, COPY, ORIGINAL, QUERIES, SCALE, SOURCE, column_name, paper_means
 from experiments.paper.runs import Column, ColumnKey, Grid, StudyRun, columns_of, load_runs
 
 
@@ -129,7 +129,7 @@ def costs(columns: Sequence[Column]) -> str:
     """What each method costs, from the runs themselves."""
     rows = []
     for column in columns:
-        if column.phase == "base":
+        if column.key in (ORIGINAL, COPY):
             continue
         metrics = [row for run in column.runs for row in run.run.metrics or ()]
         first = column.runs[0]

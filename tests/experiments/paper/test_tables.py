@@ -19,8 +19,8 @@ from ecc_fed.core.rows import (
     write_rows,
 )
 from experiments.paper import tables
-from experiments.paper.claims import claims, fact_value
-from experiments.paper.published import BEST, COLUMNS, ORIGINAL, QUERIES, paper_means, paper_steps, scaled_steps
+from experiments.paper.claims import claims, fact_value, shown
+from experiments.paper.published import BEST, COLUMNS, COPY, ORIGINAL, QUERIES, paper_means, paper_steps, scaled_steps
 from experiments.paper.runs import Grid, columns_of, load_runs
 from experiments.paper.table6 import Table6, losses_of, markdown
 from experiments.paper.theta import Theta, rescored
@@ -164,6 +164,31 @@ def test_without_the_papers_columns_nothing_is_claimed(tmp_path):
     for seed in (0, 1):
         write_run(tmp_path, ("dora", 3000), seed, (0.5, 0.5, 1.0))
     assert verdicts(tmp_path)[:4] == ["not measured"] * 4
+
+
+def test_a_copy_without_any_model_stands_beside_the_methods(study, tmp_path):
+    alone = Table6().write(study, tmp_path / "alone")[0].read_text(encoding="utf-8")
+    assert "No run here copies the nearest own example" in alone
+    for seed in (0, 1, 2):
+        folder = write_run(study / "copy", ("lora", 5000), seed, (0.57, 0.6, 0.0))
+        path = folder / "run.json"
+        path.write_text(path.read_text(encoding="utf-8").replace('"arm": "local"', '"arm": "retrieval"'))
+    columns = columns_of(load_runs(study))
+    assert [column.key for column in columns] == [ORIGINAL, COPY, *COLUMNS[1:]]
+    assert verdicts(study)[:3] == ["holds"] * 3
+    page = Table6().write(study, tmp_path / "out")[0].read_text(encoding="utf-8")
+    grid = Grid(columns, lambda row: row.final_score)
+    assert f"over the original model's: {shown(grid.ratio(COPY, ORIGINAL))}; LoRA 15000 steps minus it" in page
+    assert "the size cannot" in page
+    costs = page.split("## Costs")[1]
+    assert "LoRA 5000 steps" in costs and "Copy" not in costs
+
+
+def test_a_copy_alone_is_no_study(tmp_path):
+    path = write_run(tmp_path, ("lora", 5000), 0, SKILL["lora", 5000]) / "run.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"arm": "local"', '"arm": "retrieval"'))
+    with pytest.raises(UserError, match="No run of this folder fine-tunes"):
+        columns_of(load_runs(tmp_path))
 
 
 def test_the_page_holds_the_papers_figures_beside_the_studys(study, tmp_path):
