@@ -22,7 +22,7 @@ import numpy.typing as npt
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.run_directory import write_text
 from ecc_fed.core.seeding import derive_seed
-from ecc_fed.core.statistics import Estimate, Units
+from ecc_fed.core.statistics import Estimate, Units, bootstrap_auc
 from ecc_fed.core.statistics.resampling import RESAMPLES, estimates, resampled
 from ecc_fed.reporting.formatting import MISSING, interval_text, value_text
 from ecc_fed.reporting.routing.calibration import calibration_error, reliability
@@ -98,9 +98,31 @@ class Worth:
         """Queries that a router hands over at this confidence."""
         return float(np.mean([each.confidence < confidence for each in self.queries]))
 
+    def areas(self) -> dict[str, Estimate | None]:
+        """How well the confidence, and each signal alone, tells good replies from others; None where unmeasured."""
+        columns = {
+            "the confidence": [query.confidence for query in self.queries],
+            "the margin": [query.signals.margin for query in self.queries],
+            "the question's nearness": [
+                None if query.signals.distance is None else 1 - query.signals.distance for query in self.queries
+            ],
+        }
+        found: dict[str, Estimate | None] = {}
+        for name, values in columns.items():
+            rows = [i for i, value in enumerate(values) if value is not None]
+            scores = [value for value in values if value is not None]
+            good = [self.queries[i].good for i in rows]
+            found[name] = bootstrap_auc(scores, good, self.units.take(rows), derive_seed(_SEED, name))
+        return found
+
+    @property
+    def units(self) -> Units:
+        """Shop and dialogue of every query."""
+        return Units([query.unit[0] for query in self.queries], [query.unit[1] for query in self.queries])
+
     def estimate(self, figure: Callable[[Counts], float | None], name: str) -> Estimate | None:
         """A figure with its interval over shops, dialogues in them, and queries."""
-        units = Units([query.unit[0] for query in self.queries], [query.unit[1] for query in self.queries])
+        units = self.units
 
         def one(counts: Counts) -> float:
             value = figure(counts)
@@ -151,6 +173,7 @@ def figures_table(worth: Worth) -> str:
         ["APGR, random (closed form)", "0.500"],
         ["APGR, oracle", _shown(oracle, "score")],
         ["Expected calibration error", _shown(error, "score")],
+        *[[f"AUC of {name} against good replies", _shown(auc, "score")] for name, auc in worth.areas().items()],
         ["Queries; shops", f"{len(worth.queries):,}; {len({query.unit[0] for query in worth.queries}):,}"],
     ]
     return markdown(["Over the queries of all runs", "95% interval over shops, dialogues, queries"], rows)

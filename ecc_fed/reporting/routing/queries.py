@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ecc_fed.core.rows import SampleRow
+from ecc_fed.core.rows import SampleRow, Signals
 from ecc_fed.reporting.measures import all_right
 from ecc_fed.reporting.run import Run
 
@@ -20,6 +20,7 @@ class RoutedQuery:
     Attributes:
         unit: shop and dialogue, for intervals.
         confidence: the shop's router's chance that the device's reply is good, without any reference.
+        signals: from which it has that.
         device, cloud: quality of either's reply, 0 to 1.
         good: what the chance is of: the judge accepts the reply, and no fact of it is wrong.
         device_characters, cloud_characters: lengths of the replies.
@@ -27,6 +28,7 @@ class RoutedQuery:
 
     unit: tuple[str, str]
     confidence: float
+    signals: Signals
     device: float
     cloud: float
     good: bool
@@ -57,7 +59,7 @@ def routed_queries(runs: Sequence[Run]) -> list[RoutedQuery]:
         cloud = {(row.shop_id, row.pair_id): row for row in run.rows("teacher")}
         for row in run.rows("final"):
             answer = cloud.get((row.shop_id, row.pair_id))
-            if answer is None or row.confidence is None or row.accepted is None:
+            if answer is None or row.confidence is None or row.signals is None or row.accepted is None:
                 continue
             device_value, cloud_value = _value(row, quality), _value(answer, quality)
             if device_value is None or cloud_value is None:
@@ -66,6 +68,7 @@ def routed_queries(runs: Sequence[Run]) -> list[RoutedQuery]:
                 RoutedQuery(
                     unit=(f"{run.seed}/{row.shop_id}", row.session_id),
                     confidence=row.confidence,
+                    signals=row.signals,
                     device=device_value,
                     cloud=cloud_value,
                     good=row.accepted and all_right(row) is not False,

@@ -2,13 +2,14 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ecc_fed.core.errors import ConfigError, UserError
-from ecc_fed.core.rows import CloudCalls, encode
+from ecc_fed.core.rows import CloudCalls, Signals, encode
 from ecc_fed.reporting.routing.queries import RoutedQuery, routed_queries
 from ecc_fed.reporting.run import load_run
 from experiments.router.network import Network
@@ -17,7 +18,9 @@ from tests.reporting.conftest import write_run
 
 
 def query(place: int, device: float, cloud: float, confidence: float) -> RoutedQuery:
-    return RoutedQuery((f"s{place % 3}", f"d{place}"), confidence, device, cloud, device > 0, 10, 30)
+    return RoutedQuery(
+        (f"s{place % 3}", f"d{place}"), confidence, Signals(confidence, None, 0.5), device, cloud, device > 0, 10, 30
+    )
 
 
 # The device is right where it is sure; the cloud nearly always.
@@ -32,6 +35,7 @@ def lived(folder: Path, name: str, seed: int = 0) -> Path:
         row = json.loads(line)
         if row["phase"] == "final":
             row["confidence"] = round(float(rng.random()), 3)
+            row["signals"] = {"margin": None, "consistency": None, "distance": 0.25}
             facts = [fact | {"stated": True, "competing_stated": []} for fact in row["facts"]]
             lines.append(row | {"phase": "teacher", "facts": facts, "confidence": None, "reply": "cloud"})
         lines.append(row)
@@ -62,6 +66,14 @@ def test_figures_have_intervals_over_units_and_the_same_draws_again() -> None:
     assert found[0].low is not None and found[0].high is not None
     assert found[0].low < found[0].mean < found[0].high
     assert (found[0].n, found[0].shops, found[0].dialogues) == (40, 3, 40)
+
+
+def test_each_signal_is_told_apart() -> None:
+    areas = Worth([replace(q, signals=Signals(None, None, q.device)) for q in QUERIES]).areas()
+    confidence, margin, nearness = areas.values()
+    assert confidence is not None and confidence.mean == 1.0
+    assert margin is None
+    assert nearness is not None and nearness.mean == 0.0, "where the far ones are the good ones"
 
 
 def test_a_query_that_is_handed_over_has_waited_for_the_device_too() -> None:
