@@ -72,7 +72,7 @@ def _print_report(report: CorpusReport, console: Console) -> None:
             )
             table.add_row(name, *row)
         console.print(table)
-    for note in report.notes:
+    for note in (report.order, *report.notes):
         console.print(f"Note: {note}", markup=False, highlight=False)
 
 

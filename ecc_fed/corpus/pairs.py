@@ -1,4 +1,4 @@
-"""Pairs with their context from a session, and a shop's split in time."""
+"""Pairs with their context from a session, and a shop's split in the order of its sessions."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def build_pairs(
 
 
 def split_bounds(num_sessions: int, history_share: float, test_share: float) -> tuple[int, int]:
-    """(end of history, end of stream) for sessions in time order; history, stream and test get one session or more.
+    """(end of history, end of stream) for sessions in order; history, stream and test get one session or more.
 
     history_share: 0 <= h, test_share: 0 < t, h + t < 1. A history share of 0 gives an empty history.
 
@@ -114,7 +114,9 @@ def split_bounds(num_sessions: int, history_share: float, test_share: float) -> 
         )
     needed = 3 if history_share > 0 else 2
     if num_sessions < needed:
-        raise CorpusError(f"{num_sessions} sessions cannot be split in time: {needed} or more are needed")
+        raise CorpusError(
+            f"{num_sessions} sessions cannot be split into history, stream and test: {needed} or more are needed"
+        )
     test = min(max(1, round(num_sessions * test_share)), num_sessions - needed + 1)
     history = round(num_sessions * history_share)
     if history_share > 0:

@@ -74,6 +74,7 @@ class ShopCount:
 class CorpusReport:
     """What was read, cleaned, dropped and why, and how it was split into shops.
 
+    order:         what the order by which sessions are split has to do with time
     lines:         lines of the file; kept lines went into a session
     turns:         turns of the recovered sessions; "merged" ones live on inside their neighbour
     edits:         changes inside kept turns (links, emoji codes, notices cut), by kind
@@ -87,6 +88,7 @@ class CorpusReport:
 
     path: str
     format: str
+    order: str
     lines: StepCount
     broken_lines: tuple[BrokenLine, ...]
     turns: StepCount

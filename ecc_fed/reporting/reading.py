@@ -62,4 +62,4 @@ def _table(reading: Reading) -> PageTable:
 def _notes(reading: Reading) -> list[str]:
     broken = [f"Line {row.number}: {row.reason}" for row in reading.broken_lines[:_SHOWN_LINES]]
     edits = [f"Edits inside kept turns: {reasons(reading.edits)}"] if reasons(reading.edits) else []
-    return [*broken, *edits, *reading.notes]
+    return [*broken, *edits, *filter(None, [reading.order]), *reading.notes]

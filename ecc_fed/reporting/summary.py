@@ -94,7 +94,7 @@ def judge_fact_correlation(rows: Sequence[SeededRow], seed: int) -> dict[str, An
 
 def summarise_run(run: Run) -> dict[str, Any]:
     """The summary of a loaded run, as `summary.json` holds it."""
-    info = encode(run.info)
+    info, reading = encode(run.info), run.info.reading
     phases = {phase: run.rows(phase) for phase in PHASES}
     correlations: dict[str, list[SeededRow]] = {
         str(phase): [(run.seed, row) for row in rows] for phase, rows in phases.items()
@@ -115,7 +115,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
             for name, rows in correlations.items()
         },
         "kneser_ney_perplexity": kneser_ney(run),
-        "notes": unlike_phases(run),
+        "notes": [*unlike_phases(run), *([reading.order] if reading is not None and reading.order else [])],
     }
     return dict(_rounded(summary))
 

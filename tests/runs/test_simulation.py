@@ -1,5 +1,6 @@
 """A whole run around fake models: what its hosts are told, and what its directory holds."""
 
+import html
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,7 +40,7 @@ from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.jobs import DeviceFactory, Hosts
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.reporting.report import report
-from ecc_fed.reporting.summary import write_summary
+from ecc_fed.reporting.summary import summarise, write_summary
 from ecc_fed.runs import hosting, simulation
 from ecc_fed.runs.kept_hosts import HostsRecord
 from ecc_fed.runs.simulation import read_corpus, simulate
@@ -240,6 +241,10 @@ def test_a_run_tells_what_was_lost_on_reading_its_corpus(
     for part in ("of 23 lines 2 dropped (broken 2)", "same_id 1", "the first broken line is 8 (turn 1 has role 'boss'"):
         assert part in shown
     assert "Line 23: not JSON" in page and "same_id 1" in page and "turn 1 has role" in page
+    # What the split has to do with time is told wherever the corpus is.
+    assert reading.order == told.order and "taken for that of time" in reading.order
+    assert reading.order in html.unescape(page)
+    assert reading.order in summarise(directory.root)["notes"]
 
 
 def test_a_corpus_that_counted_its_shops_builds_them_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

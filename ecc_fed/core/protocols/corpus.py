@@ -21,7 +21,7 @@ class Corpus(Protocol):
         ...
 
     def shop(self, shop_id: str) -> Shop:
-        """One shop's private dialogues, split in time: what its device knows.
+        """One shop's private dialogues, split in order: what its device knows.
 
         Raises:
             CorpusError: as `shop_ids`, or no such shop.

@@ -44,7 +44,8 @@ class OrderRecord:
 class Session:
     """One dialogue between one customer and one shop.
 
-    `position` orders sessions in time (a day number, a line number): test sessions come last.
+    By `position` a shop's sessions are split, test sessions last: a day number, or the number of a line, which says
+    nothing of time unless the file's lines are in its order.
     """
 
     session_id: str
@@ -90,7 +91,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A shop's private dialogues, in time order: history (before the run), stream (served), test."""
+    """A shop's private dialogues, in order: history (before the run), stream (served), test."""
 
     shop_id: str
     history: tuple[Pair, ...]

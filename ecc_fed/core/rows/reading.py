@@ -33,6 +33,7 @@ class Reading:
         edits: changes inside kept turns, by kind.
         broken_lines: the first of them; `steps["lines"]` counts all.
         notes: what else there is to know, such as what the partition did.
+        order: what the order by which sessions were split has to do with time; empty in older files.
     """
 
     path: str
@@ -41,3 +42,4 @@ class Reading:
     edits: Mapping[str, int]
     broken_lines: tuple[BrokenLineRow, ...]
     notes: tuple[str, ...]
+    order: str = ""

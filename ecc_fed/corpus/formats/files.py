@@ -1,4 +1,7 @@
-"""A dialogue file as shops: read, clean, drop duplicates, partition, split in time, pair.
+"""A dialogue file as shops: read, clean, drop duplicates, partition, split in order, pair.
+
+Sessions stay in the order of the file. A shuffle would put two chats of one customer that stand side by side
+into training and test; where the file's order means nothing, the split by it is a draw anyhow.
 
 The first pass streams the file: a session is in memory while it is cleaned, then lies in a temporary file
 (`store.py`), so memory does not grow with the text (some 200 bytes per session stay). Duplicates and the partition work
@@ -48,13 +51,14 @@ class _Placed(NamedTuple):
 class FileCorpus(ABC):
     """What the file corpora share; a format of your own is a subclass with a `format` name and a `reader`.
 
-    `expected` says in errors what a line should look like, where the name alone does not.
+    `expected` says in errors what a line should look like, where the name alone does not; `order` says in the report
+    what the order of the file's sessions, by which they are split, has to do with time.
 
     path:                      the file
     partition:                 gives sessions to shops
     num_shops:                 >= 1
-    history_share:             earliest sessions of a shop, before the run       0 <= h
-    test_share:                latest sessions of a shop, held out               0 < t, h + t < 1
+    history_share:             first sessions of a shop, before the run          0 <= h
+    test_share:                last sessions of a shop, held out                 0 < t, h + t < 1
     max_pairs_per_shop:        history and stream together, in their shares      >= 2 or None
     max_test_pairs_per_shop:   >= 1 or None
     max_context_tokens:        query and context together                        >= 1
@@ -69,6 +73,7 @@ class FileCorpus(ABC):
 
     format: ClassVar[str]
     expected: ClassVar[str] = ""
+    order: ClassVar[str] = "Split in the file's order, which is not known to be that of time."
     reader: ClassVar[Reader]
 
     path: str
@@ -180,6 +185,7 @@ class FileCorpus(ABC):
         report = CorpusReport(
             path=str(log.path),
             format=self.format,
+            order=self.order,
             lines=StepCount(log.lines, log.lines - sum(log.dropped.values()), dict(log.dropped)),
             broken_lines=tuple(log.broken_lines),
             turns=StepCount(turns, turns - sum(dropped_turns.values()), dict(dropped_turns)),
@@ -206,7 +212,7 @@ class FileCorpus(ABC):
         return _Placed(sessions, report, assignment, dict(sorted(members.items())))
 
     def _split(self, placed: _Placed) -> tuple[list[Shop], CorpusReport]:
-        """Every shop in time order, and the whole report."""
+        """Every shop, its sessions in the file's order, and the whole report."""
         limits = self._limits()
         sessions, report, assignment, members = placed
         dropped: Counter[str] = Counter()
@@ -286,7 +292,7 @@ class FileCorpus(ABC):
     def _within_cap(
         rows: npt.NDArray[np.int64], answered: npt.NDArray[np.int64], cap: int, rng: np.random.Generator
     ) -> npt.NDArray[np.int64]:
-        """Sessions drawn at random until they could fill the cap, in time order: the whole span stays covered."""
+        """Sessions drawn at random until they could fill the cap, in their order: the whole span stays covered."""
         order = rng.permutation(rows)
         enough = int(np.searchsorted(np.cumsum(answered[order]), cap)) + 1
         return np.sort(order[:enough])

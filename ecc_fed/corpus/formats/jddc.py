@@ -8,6 +8,9 @@ kept: they are what the customer said, as far as anyone may know.
 `transferred` and `repeated` are facts about a whole session (the chat was handed over; the customer
 came back about the same matter) and are the same on all its lines, so they say nothing against a
 turn: they are counted and drop nothing. Turns that really repeat are found by their text.
+
+No column tells when a session was, and dates in the text are masked. The published file is sorted by session number,
+and the numbers are hashes: a split by the file's order is a random one, and history is not before test.
 """
 
 from __future__ import annotations
@@ -65,5 +68,9 @@ class JddcCorpus(FileCorpus):
     expected: ClassVar[str] = (
         "JDDC: a line is seven tab-separated columns: session, user, sent-by-agent (0 or 1), "
         "transferred, repeated, SKU or nan, text"
+    )
+    order: ClassVar[str] = (
+        "Split in the file's order, which is not that of time: JDDC tells no time, and the published file is sorted by "
+        "session numbers that are hashes. History, stream and test are draws of one kind."
     )
     reader: ClassVar[Reader] = staticmethod(read_jddc)

@@ -98,4 +98,5 @@ class JsonlCorpus(FileCorpus):
         'JSON lines: a line is {"shop": …, "turns": [{"role": "customer"|"agent", "text": …}, …]} or '
         '{"conversations": [{"role": "user"|"assistant", "content": …}, …]}'
     )
+    order: ClassVar[str] = "Split in the file's order, which is taken for that of time."
     reader: ClassVar[Reader] = staticmethod(read_jsonl)

@@ -20,7 +20,7 @@ from ecc_fed.corpus.partition.natural import NaturalPartition
 from ecc_fed.corpus.partition.quantity import QuantityPartition
 from ecc_fed.corpus.partition.topic import TopicPartition
 from ecc_fed.corpus.store import SessionWriter
-from tests.corpus.dialogue_files import ecd_text, exchange, jddc_text, jsonl_text, written
+from tests.corpus.dialogue_files import FORMATS, ecd_text, exchange, jddc_text, jsonl_text, written
 
 KINDS = {"ecd": (EcdCorpus, ecd_text), "jddc": (JddcCorpus, jddc_text), "jsonl": (JsonlCorpus, jsonl_text)}
 
@@ -231,7 +231,7 @@ def test_the_ends_of_the_ranges_are_allowed(corpus):
 
 def test_shops_too_small_to_split_are_refused_by_name(corpus):
     small = replace(corpus, partition=QuantityPartition(0.01, min_sessions=1))
-    with pytest.raises(CorpusError, match=r"shop shop-00\d: \d sessions cannot be split in time.*min_sessions"):
+    with pytest.raises(CorpusError, match=r"shop shop-00\d: \d sessions cannot be split into history.*min_sessions"):
         small.shops()
 
 
@@ -240,6 +240,14 @@ def test_a_file_without_an_answer_is_refused(tmp_path):
     corpus = JddcCorpus(path=str(path), partition=IidPartition(), num_shops=1)
     with pytest.raises(CorpusError, match=r"holds no usable dialogue .*no_answered_customer_turn: 1"):
         corpus.shops()
+
+
+def test_the_report_says_what_the_order_has_to_do_with_time(corpus):
+    assert corpus.report().order == corpus.order
+    said = {name: kind.order for name, kind in FORMATS.items()}
+    assert "taken for that of time" in said["jsonl"]
+    assert "not that of time" in said["jddc"] and "not known to be that of time" in said["ecd"]
+    assert len(set(said.values())) == 3
 
 
 def test_topics_partition_a_file(corpus):
