@@ -76,6 +76,6 @@ def build_plan(config: RunConfig) -> FederationPlan:
     if plan.federated and config.adapter.ranks and not plan.aggregator.mixed_ranks:
         raise ConfigError(
             f"adapter.ranks gives shops ranks of their own, and strategy {type(plan.aggregator).__name__} needs one "
-            "rank for all. Take a strategy that mixes ranks (flexlora, florist, hetlora), or leave adapter.ranks out."
+            "rank for all. Take one that mixes ranks (flexlora, florist, flora, hetlora), or leave adapter.ranks out."
         )
     return plan

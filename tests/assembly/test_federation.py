@@ -155,5 +155,5 @@ def test_ranks_of_their_own_need_a_strategy_that_mixes_them() -> None:
     ):
         plan_of("arm=aggregated", ranks)
     plan_of("arm=local", ranks)
-    for strategy in ("flexlora", "florist", "hetlora"):
+    for strategy in ("flexlora", "florist", "flora", "hetlora"):
         assert plan_of("arm=aggregated", f"strategy={strategy}", ranks).aggregator.mixed_ranks

@@ -13,6 +13,7 @@ import torch
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.federation import build_aggregator
 from ecc_fed.core.aggregation import LORA_A, LORA_B, adapter_rank, select
+from ecc_fed.core.frozen_part import FROZEN, frozen_part
 from ecc_fed.core.protocols import Aggregator
 from ecc_fed.core.records import AdapterState, Decoding, FineTuneSettings
 from ecc_fed.core.run_directory import RunDirectory
@@ -31,12 +32,25 @@ from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.runs.federation import run_federation
 from tests.end_model.tiny_models import save_base
 from tests.evolution import fakes
+from tests.federation.aggregation.dense import added
 from tests.federation.fakes import aggregated
 
 SHOPS = [fakes.shop("a", 4, 4), fakes.shop("b", 3, 2)]
 ROUNDS = 2
-METHODS = ("ffa_lora", "fedsa_lora", "rolora", "fedsvd", "flexlora", "florist", "lora_fair", "fedrot_lora", "hetlora")
-EXACT = ("ffa_lora", "rolora", "fedsvd")
+METHODS = (
+    "ffa_lora",
+    "fedsa_lora",
+    "rolora",
+    "fedsvd",
+    "flexlora",
+    "florist",
+    "lora_fair",
+    "fedrot_lora",
+    "hetlora",
+    "flora",
+    "fedex_lora",
+)
+EXACT = ("ffa_lora", "rolora", "fedsvd", "flora", "fedex_lora")
 LORA = adapter_settings("lora", rank=2, lora_alpha=8.0, lora_dropout=0.0)
 
 
@@ -115,6 +129,10 @@ def test_a_run(tmp_path: Path, engine: Any, base: str, strategy: str) -> None:
     if strategy == "fedsvd":
         assert same(last["a"], last["b"], LORA_A)
         assert not same(last["a"], fresh, LORA_A), "turned after what was learned"
+    if strategy in ("flora", "fedex_lora"):
+        assert same(last["a"], last["b"], FROZEN)
+        assert last["a"].keys() == fresh.keys() | frozen_part(last["a"]).keys()
+        assert not same(last["a"], last["b"], LORA_B)
     sent = set(result.rounds[-1].aggregation.update_bytes.values())
     if strategy in ("ffa_lora", "fedsa_lora", "rolora", "fedsvd"):
         assert max(sent) < sum(tensor.nbytes for tensor in fresh.values())
@@ -129,16 +147,14 @@ def test_one_shops_federation_is_its_own_evolution(tmp_path: Path, engine: Any, 
     result, saved = play(tmp_path, engine, base, aggregator, ("a",))
     own = saved[ROUNDS]["a"]
     served = {**own, **(aggregator.downlink(result.state.aggregator, "a") or {})}
-    scales = [LORA.scale_at(adapter_rank(each)) for each in (own, served)]
-    for name in select(own, LORA_A):
-        b = name.replace("lora_A", "lora_B")
-        before, after = (s * each[b] @ each[name] for s, each in zip(scales, (own, served), strict=True))
+    before, after = (added(each, LORA.scale_at(adapter_rank(each))) for each in (own, served))
+    for name in before:
         # FLoRIST may drop what is little; all others keep the product.
         atol = 0.3 if strategy == "florist" else 1e-5
-        np.testing.assert_allclose(after, before, atol=atol * float(np.abs(before).max()))
+        np.testing.assert_allclose(after[name], before[name], atol=atol * float(np.abs(before[name]).max()))
 
 
-@pytest.mark.parametrize("strategy", ["flexlora", "hetlora", "florist"])
+@pytest.mark.parametrize("strategy", ["flexlora", "hetlora", "florist", "flora"])
 def test_shops_of_different_ranks(tmp_path: Path, engine: Any, base: str, strategy: str) -> None:
     aggregator = shipped(strategy)
     result, saved = play(tmp_path, engine, base, aggregator, ranks={"a": 1})

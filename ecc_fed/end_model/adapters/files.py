@@ -9,6 +9,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from ecc_fed.core.aggregation import LORA_A, select
 from ecc_fed.core.errors import ModelError
+from ecc_fed.core.frozen_part import frozen_names, frozen_rank
 from ecc_fed.core.records import AdapterState
 from ecc_fed.end_model.adapters.low_rank import Dora, Lora, RsLora
 from ecc_fed.end_model.adapters.names import (
@@ -24,12 +27,14 @@ from ecc_fed.end_model.adapters.names import (
     CONFIG_FILE,
     EMBEDDING,
     ENCODER_FILE,
+    FROZEN_FILE,
     MAGNITUDE,
     TRANSFORM,
     WEIGHTS_FILE,
 )
 from ecc_fed.end_model.adapters.prefix import PrefixTuning, PTuningV2
 from ecc_fed.end_model.adapters.settings import AdapterSettings
+from ecc_fed.end_model.adapters.tensors import of_rank
 
 
 def save_adapter(directory: Path, state: AdapterState, settings: AdapterSettings, base_path: str) -> None:
@@ -47,6 +52,8 @@ def save_adapter(directory: Path, state: AdapterState, settings: AdapterSettings
         if directory.exists():
             for name in (*files, CONFIG_FILE):
                 (aside / name).replace(directory / name)
+            if FROZEN_FILE not in files:
+                (directory / FROZEN_FILE).unlink(missing_ok=True)
         else:
             aside.chmod(0o755)
             aside.rename(directory)
@@ -79,8 +86,19 @@ def load_adapter(directory: Path) -> tuple[AdapterState, AdapterSettings]:
             "its config and its weights do not belong together"
         )
     kind = Dora if dora else RsLora if rslora else Lora
-    alpha, modules = float(config["lora_alpha"]), config["target_modules"]
-    return state, kind(config["r"], alpha, config["lora_dropout"], modules)
+    settings = kind(config["r"], float(config["lora_alpha"]), config["lora_dropout"], config["target_modules"])
+    return _with_frozen_part(directory, state, settings) if (directory / FROZEN_FILE).is_file() else (state, settings)
+
+
+def _with_frozen_part(directory: Path, state: AdapterState, settings: Lora) -> tuple[AdapterState, AdapterSettings]:
+    """Takes apart what `Lora.stored_tensors` put together."""
+    frozen = _read(directory, FROZEN_FILE)
+    rank = settings.rank - frozen_rank(frozen)
+    if rank < 1 or frozen.keys() != {name for a in select(state, LORA_A) for name in frozen_names(a)}:
+        raise ModelError(f"{directory / FROZEN_FILE} is not of the adapter beside it; save it again")
+    # The scale stays, and with it lora_alpha goes by the rank.
+    alpha = settings.lora_alpha * settings.scale / settings.scale_at(rank)
+    return {**of_rank(state, rank), **frozen}, replace(settings, rank=rank, lora_alpha=alpha)
 
 
 def _read(directory: Path, name: str) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from ecc_fed.core.aggregation import adapter_rank
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.frozen_part import frozen_part, frozen_rank, own_part, whole
 from ecc_fed.core.ranges import require
 from ecc_fed.core.records import AdapterState
-from ecc_fed.end_model.adapters.names import WEIGHTS_FILE
+from ecc_fed.end_model.adapters.names import FROZEN_FILE, WEIGHTS_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +73,24 @@ class Lora:
         }
 
     def stored_words(self, state: AdapterState) -> dict[str, Any]:
-        """What peft's config file holds beside this adapter, its own rank included.
+        """What peft's config file holds beside this adapter: the rank of its pairs as they are stored, and their scale.
 
         The modules go by name: "all-linear" would depend on the reader's own idea of it.
         """
-        names = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in state})
-        return {**self.peft_words(), "r": adapter_rank(state) or self.rank, "target_modules": names}
+        names = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in own_part(state)})
+        own = adapter_rank(state) or self.rank
+        rank = own + frozen_rank(state)
+        alpha = self.lora_alpha * self.scale_at(own) / self.scale_at(rank)
+        return {**self.peft_words(), "r": rank, "lora_alpha": alpha, "target_modules": names}
 
     def stored_tensors(self, state: AdapterState) -> dict[str, AdapterState]:
-        """The tensors of every file that keeps this adapter."""
-        return {WEIGHTS_FILE: state}
+        """The tensors of every file that keeps this adapter.
+
+        peft's file holds the whole of it, a frozen part behind its own rows; ours beside it tells that part.
+        """
+        pairs = whole(state, self.scale_at(adapter_rank(state) or self.rank))
+        frozen = frozen_part(state)
+        return {WEIGHTS_FILE: pairs, **({FROZEN_FILE: frozen} if frozen else {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ CONFIG_FILE = "adapter_config.json"
 # Ours, beside peft's own two: the MLP that makes a prefix.
 ENCODER_FILE = "prompt_encoder.safetensors"
 
+# Ours too: the part of a low-rank adapter that nobody trains.
+FROZEN_FILE = "frozen_part.safetensors"
+
 MAGNITUDE = "lora_magnitude_vector"
 ENCODER = "prompt_encoder"
 EMBEDDING = f"{ENCODER}.embedding.weight"

@@ -10,7 +10,7 @@ from ecc_fed.core.errors import ModelError
 from ecc_fed.end_model.adapters.files import load_adapter, save_adapter
 from ecc_fed.end_model.adapters.low_rank import Dora, Lora, RsLora
 from ecc_fed.end_model.adapters.tensors import check_adapter, fresh_adapter
-from ecc_fed.end_model.engines.reference.engine import peft_config
+from ecc_fed.end_model.engines.reference.peft_words import peft_config
 
 from ..opening import peft_engine
 

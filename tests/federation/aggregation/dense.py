@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecc_fed.core.aggregation import AdapterUpdate, low_rank_pairs
+from ecc_fed.core.frozen_part import frozen_names, frozen_rank
 from ecc_fed.core.records import AdapterState
 
 # (d_out, d_in): one square, where a transposed factor shows in no shape.
@@ -46,11 +47,20 @@ def products(adapter: AdapterState, scale: float) -> dict[str, np.ndarray]:
     }
 
 
+def added(adapter: AdapterState, scale: float) -> dict[str, np.ndarray]:
+    """s B A by module, and the frozen part where there is one."""
+    found = products(adapter, scale)
+    for name in found if frozen_rank(adapter) else ():
+        frozen_a, frozen_b = (adapter[each].astype(np.float64) for each in frozen_names(name))
+        found[name] = found[name] + frozen_b @ frozen_a
+    return found
+
+
 def mean_product(updates: Sequence[AdapterUpdate], weights: Sequence[float] | None = None) -> dict[str, np.ndarray]:
     """W* by module: by examples, unless `weights` say otherwise."""
     counts = [update.num_examples for update in updates] if weights is None else weights
     shares = np.asarray(counts, np.float64) / np.sum(counts)
-    every = [products(update.adapter, update.scale) for update in updates]
+    every = [added(update.adapter, update.scale) for update in updates]
     return {name: sum(share * each[name] for share, each in zip(shares, every, strict=True)) for name in every[0]}
 
 

@@ -18,17 +18,20 @@ from ecc_fed.core.aggregation import (
 )
 from ecc_fed.core.records import AdapterState
 from ecc_fed.federation.aggregation.fedavg import FedAvg
+from ecc_fed.federation.aggregation.fedex_lora import FedExLora
 from ecc_fed.federation.aggregation.fedrot_lora import FedRotLora
 from ecc_fed.federation.aggregation.fedsa_lora import FedSaLora
 from ecc_fed.federation.aggregation.fedsvd import FedSvd
 from ecc_fed.federation.aggregation.ffa_lora import FfaLora
 from ecc_fed.federation.aggregation.flexlora import FlexLora
+from ecc_fed.federation.aggregation.flora import Flora
 from ecc_fed.federation.aggregation.florist import Florist
+from ecc_fed.federation.aggregation.frozen_sum import Bound
 from ecc_fed.federation.aggregation.hetlora import HetLora
 from ecc_fed.federation.aggregation.lora_fair import LoraFair
 from ecc_fed.federation.aggregation.rolora import RoLora
 from ecc_fed.federation.aggregation.weights import Uniform
-from tests.federation.aggregation.dense import distance, drawn, lora, mean_product, products, rslora, updates_of
+from tests.federation.aggregation.dense import added, distance, drawn, lora, mean_product, rslora, updates_of
 
 RANK = 3
 METHODS: dict[str, Any] = {
@@ -42,9 +45,11 @@ METHODS: dict[str, Any] = {
     "fair": LoraFair(0.01),
     "fedrot": FedRotLora(),
     "hetlora": HetLora(scale_at=lora),
+    "flora": Flora(Bound(64, 1.0), adapter_seed=5),
+    "fedex": FedExLora(Bound(64, 1.0)),
 }
 # The server's result is W* to rounding.
-EXACT = ("ffa", "rolora", "fedsvd", "florist")
+EXACT = ("ffa", "rolora", "fedsvd", "florist", "flora", "fedex")
 PERSONAL = ("fedsa",)
 
 
@@ -81,8 +86,8 @@ def play(
 
 
 def served(adapter: AdapterState) -> dict[str, np.ndarray]:
-    rank = next(iter(select(adapter, LORA_A).values())).shape[0]
-    return products(adapter, lora(rank))
+    """All that the adapter adds to the base."""
+    return added(adapter, lora(next(iter(select(adapter, LORA_A).values())).shape[0]))
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 3])
@@ -108,7 +113,7 @@ def test_the_report_tells_the_error_that_whole_matrices_have(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_one_shop_is_local(name, rounds):
     _, _, own, whole = play(METHODS[name], shops(1), [4], rounds)
-    assert distance(served(own[0]), products(whole[0].adapter, lora(RANK))) < 1e-6
+    assert distance(served(own[0]), added(whole[0].adapter, lora(RANK))) < 1e-6
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
@@ -116,7 +121,7 @@ def test_one_shop_is_local(name, rounds):
 def test_equal_shops_change_nothing(name, rounds):
     _, _, own, whole = play(METHODS[name], [shops(1)[0]] * 3, [4, 1, 9], rounds)
     for mine in own:
-        assert distance(served(mine), products(whole[0].adapter, lora(RANK))) < 1e-6
+        assert distance(served(mine), added(whole[0].adapter, lora(RANK))) < 1e-6
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -189,10 +194,18 @@ def test_what_trains_and_travels():
         "fedsa": Exchange(EVERYTHING, LORA_A),
         "rolora": Exchange(LORA_B, LORA_B),
         "fedsvd": Exchange(LORA_B, EVERYTHING),
+        # Never the frozen part.
+        "flora": Exchange(EVERYTHING, (*LORA_A, *LORA_B)),
+        "fedex": Exchange(EVERYTHING, (*LORA_A, *LORA_B)),
     }
     assert METHODS["fedsvd"].exchange(2) == Exchange(LORA_B, LORA_B)
     assert METHODS["rolora"].exchange(2) == Exchange(LORA_A, LORA_A)
     assert METHODS["rolora"].exchange(3) == Exchange(LORA_B, LORA_B)
-    assert {name for name, method in METHODS.items() if method.mixed_ranks} == {"flexlora", "florist", "hetlora"}
+    assert {name for name, method in METHODS.items() if method.mixed_ranks} == {
+        "flexlora",
+        "florist",
+        "hetlora",
+        "flora",
+    }
     assert not METHODS["fedavg"].pairs_only
     assert all(method.pairs_only for name, method in METHODS.items() if name != "fedavg")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
-from peft import PeftConfig, get_peft_config, get_peft_model
+from peft import get_peft_model
 from peft.tuners.lora import LoraLayer
 
 from ecc_fed.core.aggregation import adapter_rank
 from ecc_fed.core.errors import ModelError
+from ecc_fed.core.frozen_part import frozen_part, frozen_rank, with_frozen
 from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.records import (
     AdapterState,
@@ -31,7 +33,9 @@ from ecc_fed.end_model.adapters.settings import AdapterSettings
 from ecc_fed.end_model.adapters.tensors import check_adapter, fresh_adapter, shapes_of_rank
 from ecc_fed.end_model.base import Base
 from ecc_fed.end_model.engines.batching import split_by_length
+from ecc_fed.end_model.engines.reference.frozen_adapter import fill_frozen
 from ecc_fed.end_model.engines.reference.generation import generate
+from ecc_fed.end_model.engines.reference.peft_words import peft_config
 from ecc_fed.end_model.engines.reference.training import label_logits, train
 from ecc_fed.end_model.engines.sampling import make_rows
 from ecc_fed.end_model.limits import TokenLimits
@@ -39,12 +43,6 @@ from ecc_fed.end_model.text.decoding import decode_reply
 from ecc_fed.end_model.text.prompting import encode_prompt, encode_text
 from ecc_fed.end_model.training.examples import EncodedExample, encode_example
 from ecc_fed.end_model.training.jobs import check_job
-
-
-def peft_config(settings: AdapterSettings) -> PeftConfig:
-    """peft's own object; sizes that belong to the base are left to peft."""
-    config: PeftConfig = get_peft_config(settings.peft_words())
-    return config
 
 
 def state_name(parameter_name: str) -> str:
@@ -150,7 +148,8 @@ class PeftEngine:
     def _fine_tune(self, job: FineTuneJob) -> FineTuneResult:
         examples = [self._encode(example) for example in job.examples]
         with self._adapter(job.adapter):
-            return train(self.model, self.parameters, examples, job, self.base.device)
+            result = train(self.model, self.parameters, examples, job, self.base.device)
+        return replace(result, adapter={**result.adapter, **frozen_part(job.adapter)})
 
     @torch.inference_mode()
     def _likelihood(self, request: LikelihoodRequest) -> list[Likelihood]:
@@ -188,7 +187,8 @@ class PeftEngine:
         if rank is not None:
             for layer in self._layers:
                 layer.scaling["default"] = self.settings.scale_at(rank)
+        fill_frozen(self.model, self.settings, frozen_part(state))
         yield
 
     def _check(self, state: AdapterState) -> None:
-        check_adapter(state, shapes_of_rank(self.shapes, adapter_rank(state)))
+        check_adapter(state, with_frozen(shapes_of_rank(self.shapes, adapter_rank(state)), frozen_rank(state)))

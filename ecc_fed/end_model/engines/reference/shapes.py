@@ -8,7 +8,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from ecc_fed.core.aggregation import Shapes
 from ecc_fed.end_model.adapters.settings import AdapterSettings
-from ecc_fed.end_model.engines.reference.engine import peft_config, state_name
+from ecc_fed.end_model.engines.reference.engine import state_name
+from ecc_fed.end_model.engines.reference.peft_words import peft_config
 from ecc_fed.models.folder import refusal
 
 

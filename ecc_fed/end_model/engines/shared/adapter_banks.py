@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ecc_fed.core.frozen_part import frozen_part, frozen_rank, whole, with_frozen
 from ecc_fed.core.records import AdapterState, FineTuneJob, FineTuneResult, OptimizerState
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.adapters.tensors import check_adapter
@@ -20,7 +21,10 @@ from ecc_fed.end_model.training.jobs import anchors, read_optimizer, trained_nam
 
 
 class AdapterBanks:
-    """Makes banks as wide as the highest rank among their adapters; every row is scaled by its own rank."""
+    """Makes banks as wide as the highest rank among their adapters; every row is scaled by its own rank.
+
+    A frozen part lies behind an adapter's own rows. Dropout falls on its input as on theirs.
+    """
 
     def __init__(self, base: PackedBase, settings: Lora) -> None:
         self._base, self._settings = base, settings
@@ -53,13 +57,25 @@ class AdapterBanks:
             rows.append(places[id(state)])
         if all(state is None for state in distinct):
             return None, rows
-        own = self._settings.rank
-        ranks = [own if state is None else adapter_rank(state, own) for state in distinct]
-        layout = self.layout(max(ranks))
-        for state, rank in zip(distinct, ranks, strict=True):
-            if state is not None:
-                check_adapter(state, layout.shapes(rank))
-        return ActiveAdapters(layout, load_rows(layout, distinct, self._base), self.scale(ranks)), rows
+        ranks = [self._rank(state or {}) for state in distinct]
+        layout = self._layout_of(distinct, ranks)
+        whole_rows = [
+            None if state is None else self._whole(state, rank, layout)
+            for state, rank in zip(distinct, ranks, strict=True)
+        ]
+        return ActiveAdapters(layout, load_rows(layout, whole_rows, self._base), self.scale(ranks)), rows
+
+    def _rank(self, state: AdapterState) -> int:
+        return adapter_rank(state, self._settings.rank)
+
+    def _layout_of(self, states: Sequence[AdapterState | None], ranks: Sequence[int]) -> AdapterLayout:
+        """Room for all of them, frozen parts included."""
+        return self.layout(max(rank + frozen_rank(state or {}) for state, rank in zip(states, ranks, strict=True)))
+
+    def _whole(self, state: AdapterState, rank: int, layout: AdapterLayout) -> AdapterState:
+        """An adapter's row: its own tensors, and behind them its frozen part in its own scale."""
+        check_adapter(state, with_frozen(layout.shapes(rank), frozen_rank(state)))
+        return whole(state, self._settings.scale_at(rank))
 
     def train(
         self, jobs: Sequence[FineTuneJob], examples: Sequence[Sequence[EncodedExample]]
@@ -70,12 +86,12 @@ class AdapterBanks:
             ModelError: an adapter that does not fit the base, or an optimizer state that does not
                 fit its adapter.
         """
-        ranks = [adapter_rank(job.adapter, self._settings.rank) for job in jobs]
-        layout = self.layout(max(ranks))
-        shop_jobs, first, second = [], [], []
+        ranks = [self._rank(job.adapter) for job in jobs]
+        layout = self._layout_of([job.adapter for job in jobs], ranks)
+        shop_jobs, adapters, first, second = [], [], [], []
         for job, rank, own in zip(jobs, ranks, examples, strict=True):
             shapes = layout.shapes(rank)
-            check_adapter(job.adapter, shapes)
+            adapters.append(self._whole(job.adapter, rank, layout))
             start, m, v = read_optimizer(job.optimizer, shapes)
             trained = trained_names(job, shapes)
             frozen = {name: (m[name], v[name]) for name in shapes if name not in trained}
@@ -83,16 +99,15 @@ class AdapterBanks:
             first.append({**m, **zeros})
             second.append({**v, **zeros})
             shop_jobs.append(ShopJob(job, own, start, rank, frozen))
-        flat, m_rows, v_rows = (
-            load_rows(layout, states, self._base) for states in ([job.adapter for job in jobs], first, second)
-        )
-        masks = self._masks(layout, shop_jobs) if any(job.frozen for job in shop_jobs) else None
+        flat, m_rows, v_rows = (load_rows(layout, states, self._base) for states in (adapters, first, second))
+        partly = any(job.frozen or frozen_rank(job.job.adapter) for job in shop_jobs)
+        masks = self._masks(layout, shop_jobs) if partly else None
         return shop_jobs, TrainingBank(
             layout, flat, m_rows, v_rows, self.scale(ranks), masks, self._pull(layout, shop_jobs)
         )
 
     def _masks(self, layout: AdapterLayout, jobs: Sequence[ShopJob]) -> Tensor:
-        """1 where a job may move a number, 0 elsewhere (shops, size)."""
+        """1 where a job may move a number, 0 elsewhere and in all frozen parts (shops, size)."""
         masks = []
         for job in jobs:
             shapes = layout.shapes(job.rank)
@@ -126,5 +141,6 @@ def read_results(bank: TrainingBank, jobs: Sequence[ShopJob]) -> list[FineTuneRe
             **{f"m.{name}": array for name, array in m.items()},
             **{f"v.{name}": array for name, array in v.items()},
         }
+        adapter |= frozen_part(job.job.adapter)
         results.append(FineTuneResult(adapter, optimizer, tuple(job.losses), job.label_tokens))
     return results
