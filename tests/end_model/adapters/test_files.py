@@ -62,7 +62,7 @@ def test_a_saved_adapter_opens_in_peft_with_the_same_logits(engine, llama, tmp_p
 )
 def test_peft_reads_the_config_as_its_own(settings, theirs, llama, tmp_path):
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
-    save_adapter(tmp_path / "adapter", {name: np.zeros((2, 2), np.float32)}, settings, llama)
+    save_adapter(tmp_path / "adapter", {name: np.zeros((settings.rank, 2), np.float32)}, settings, llama)
     read = PeftConfig.from_pretrained(tmp_path / "adapter")
     place = {"base_model_name_or_path": llama, "inference_mode": True, "target_modules": ["q_proj"]}
     assert read == LoraConfig(task_type="CAUSAL_LM", **place, **theirs)
