@@ -17,6 +17,7 @@ from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import (
+    Answering,
     Corpus,
     EndModel,
     FeedbackSource,
@@ -121,6 +122,18 @@ def build_judge(config: RunConfig) -> Judge:
     return FinalScoreJudge(build_similarity(config), relevance, config.judge)
 
 
+def build_answering(config: RunConfig) -> Answering:
+    """How the run's shops answer. `answering.encoder=judge` is the resident similarity model.
+
+    Raises:
+        ConfigError: a value out of range, or a judge that cannot encode texts.
+    """
+    node = config.answering
+    own = node.get("encoder") == "judge" and accepts(node, "answering", "encoder")
+    objects = {"encoder": build_similarity(config)} if own else {}
+    return cast(Answering, instantiate(node, "answering", Answering, **objects))
+
+
 @dataclass(frozen=True)
 class Cloud:
     """The teacher behind its gateway, and the ledger that the gateway writes."""
@@ -196,12 +209,13 @@ def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
         cast(FeedbackSource, instantiate(config.feedback, "feedback", FeedbackSource)),
         cloud.ledger,
         cloud.gateway.journal,
+        build_answering(config),
     )
 
 
 def build_settings(config: RunConfig) -> LoopSettings:
     """All that a shop's loop goes by."""
-    return LoopSettings(config.evolution, config.finetune, config.decoding)
+    return LoopSettings(config.evolution, config.finetune, config.decoding, build_arm(config).trains)
 
 
 def build_uplink(config: RunConfig) -> Uplink:
@@ -221,13 +235,13 @@ def adapter_writer(config: RunConfig) -> WriteAdapter:
 
 
 def read_warm_start(config: RunConfig, shops: Sequence[Shop]) -> dict[str, tuple[PseudoLabel, ...]] | None:
-    """By shop, what `shops` learn from before their first round; None where nothing is set, or where no shop evolves.
+    """By shop, what `shops` learn from before their first round; None where nothing is set, or where no shop learns.
 
     Raises:
         CorpusError: the file is missing, empty, broken, or of another corpus.
     """
-    warm = config.evolution.warm_start
-    if warm.path is None or not build_arm(config).evolves:
+    warm, arm = config.evolution.warm_start, build_arm(config)
+    if warm.path is None or not (arm.evolves and arm.trains):
         return None
     rows = read_generated(Path(warm.path))
     generated = {shop.shop_id: shared_rows(rows) if warm.shared else own_rows(shop, rows, warm.path) for shop in shops}

@@ -1,7 +1,7 @@
 """What a run is made of: one frozen record for each group of settings, from the room that uses it.
 
 Hydra composes their nodes (`assembly.nodes`), which hold names and types; the records check ranges
-when they are made. Groups with a `_target_` (arm, corpus, partition, teacher, the two models of the judge,
+when they are made. Groups with a `_target_` (arm, answering, corpus, partition, teacher, the two models of the judge,
 feedback, redaction, strategy, update) are classes named in YAML; `build` checks them against the target's
 signature, so that a user's own class needs no edit here.
 """
@@ -73,6 +73,8 @@ class RunConfig:
 
     seed: int = 0
     arm: Mapping[str, Any]
+    # How a shop answers: by its model, its own examples, or both.
+    answering: Mapping[str, Any]
     corpus: Mapping[str, Any]
     partition: Mapping[str, Any]
     end_model: EndModelSettings

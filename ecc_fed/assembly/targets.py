@@ -85,6 +85,12 @@ def _is_protocol(kind: type) -> bool:
     return bool(getattr(kind, "_is_protocol", False))
 
 
+def _attributes(kind: type | None) -> Iterator[str]:
+    """What a Protocol's classes must tell of themselves as properties."""
+    for base in kind.__mro__ if kind is not None and _is_protocol(kind) else ():
+        yield from (name for name, held in vars(base).items() if isinstance(held, property))
+
+
 def _methods(kind: type | None) -> Iterator[str]:
     """What a Protocol's classes can be asked to do; nothing for a class of another sort."""
     for base in kind.__mro__ if kind is not None else ():
@@ -131,8 +137,12 @@ def instantiate(node: Mapping[str, Any], group: str, kind: type | None = None, *
         for name, value in given.items()
     }
     try:
-        return target(**values, **objects)
+        made = target(**values, **objects)
     except EccError:
         raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{group}: {path} refused its settings {values}: {error}") from error
+    lacking = [name for name in _attributes(kind) if not hasattr(made, name)]
+    if kind is not None and lacking:
+        raise ConfigError(f"{group}._target_={path} is no {kind.__name__}: it has no attribute {', '.join(lacking)}.")
+    return made

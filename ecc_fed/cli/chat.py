@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -152,10 +152,7 @@ class Chat:
             self._tell("Kept, but the cloud gave no label to learn. Give the right answer yourself: /better TEXT")
             return
         source = "your answer" if better else f"the cloud's ({learned.label.model_version})"
-        self._tell(
-            f"Learned {source}: {learned.label.reply}\n"
-            f"{len(learned.losses)} steps, loss {learned.losses[0]:.2f} -> {learned.losses[-1]:.2f}. Asked again:"
-        )
+        self._tell(f"Learned {source}: {learned.label.reply}\n{_steps(learned.losses)} Asked again:")
         # What was said wrongly is taken back, or the dialogue would go on from it.
         self._context = answer.pair.context
         self._ask(answer.pair.query)
@@ -177,6 +174,12 @@ class Chat:
     def _tell(self, text: str) -> None:
         for line in text.split("\n"):
             self._console.print(f"  {line}", style="dim", markup=False)
+
+
+def _steps(losses: Sequence[float]) -> str:
+    if not losses:
+        return "No model to train: the shop answers from its examples, and this is one of them now."
+    return f"{len(losses)} steps, loss {losses[0]:.2f} -> {losses[-1]:.2f}."
 
 
 def _lines(console: Console) -> Iterator[str]:

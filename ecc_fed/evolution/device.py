@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -14,7 +13,6 @@ from ecc_fed.core.records import (
     AdapterState,
     EgressEntry,
     EvaluationReport,
-    Example,
     FineTuneJob,
     Pair,
     PseudoLabel,
@@ -45,6 +43,7 @@ from ecc_fed.evolution.shop_state import (
     save_state,
 )
 from ecc_fed.evolution.spending import drop_saved_attempts
+from ecc_fed.evolution.trial import trial_job
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import start_warm, warm_start_row
 from ecc_fed.teacher.gateway.budget import Spending
@@ -128,17 +127,9 @@ class ShopDevices:
 
     def trial_job(self) -> FineTuneJob | None:
         """One step on the longest pairs of all shops, to measure memory by. None if nothing is fine-tuned."""
-        tuning = self._settings.fine_tune
-        pairs = [
-            Example(pair.prompt, pair.reply) for shop in self._shops.values() for pair in (*shop.history, *shop.stream)
-        ]
-        if self._generated is not None:
-            pairs += [Example(row.prompt, row.reply) for rows in self._generated.values() for row in rows]
-        longest = heapq.nlargest(tuning.batch_size, pairs, key=_characters)
-        if tuning.steps == 0 or self._settings.evolution.server_rounds == 0 or not longest:
-            return None
-        adapter = self.services.end_model.new_adapter(self._seed)
-        return FineTuneJob(adapter, None, tuple(longest), replace(tuning, steps=1), self._seed, anchor=adapter)
+        pairs = [pair for shop in self._shops.values() for pair in (*shop.history, *shop.stream)]
+        labels = [label for rows in (self._generated or {}).values() for label in rows]
+        return trial_job([*pairs, *labels], self._settings, self.services, self._seed)
 
     def adapter_shapes(self) -> Shapes:
         """Names and shapes of a fresh adapter."""
@@ -235,8 +226,7 @@ class ShopDevices:
         adapter, optimizer, rows, num_examples = start, fitted(state.optimizer, start), list(state.metrics), 0
         truth = self._truth.get(shop_id, {})
         human = human_answered(shop, evolution.human_share, self._seed)
-        by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
-        experience = Experience(tuple(by_id[i] for i in state.natural_ids), state.pseudo_labels)
+        experience = _experience(shop, state)
         self._begin_calls(shop_id, f"train/{server_round}")
         num_parts = evolution.server_rounds * evolution.cycles
         anchor = select(start, exchange.up)
@@ -244,9 +234,8 @@ class ShopDevices:
         for cycle in range(evolution.cycles):
             part = stream_part(shop, (server_round - 1) * evolution.cycles + cycle, num_parts)
             seed = derive_seed(self._seed, "cycle", shop_id, server_round, cycle)
-            served = serve(
-                part, adapter, experience.natural, truth, settings, self.services, server_round, seed, outcomes
-            )
+            serving = adapter if settings.trains else None
+            served = serve(part, serving, experience, truth, settings, self.services, server_round, seed, outcomes)
             outcomes = (*outcomes, *served.outcomes)
             grown = [pair for pair in part if pair.pair_id in human]
             experience = experience.grown(grown, served.pseudo_labels)
@@ -286,11 +275,12 @@ class ShopDevices:
             return _report(finished.rows, phase)
         adapter: AdapterState | None = None
         outcomes: tuple[Outcome, ...] = ()
+        experience = Experience()
         if phase == "final":
             state = self._state(shop, server_round + 1, incoming)
-            outcomes = state.outcomes
+            outcomes, experience = state.outcomes, _experience(shop, state)
             # Never trained, and nothing sent: the bare base.
-            if incoming or state.server_round or self._generated is not None:
+            if incoming or (settings.trains and state.server_round) or self._generated is not None:
                 adapter = received(state.adapter, incoming)
         self._begin_calls(shop_id, phase)
         training = natural_pairs(shop, settings.evolution.human_share, self._seed)
@@ -305,6 +295,7 @@ class ShopDevices:
             self.services,
             derive_seed(self._seed, "evaluate", shop_id),
             outcomes,
+            experience,
         )
         spent, egress = self._finish_calls(shop_id)
         together, rows = self._batch.of(shop_id), evaluated.rows
@@ -326,10 +317,11 @@ class ShopDevices:
         return spent, [*self.services.ledger.drain(shop_id), *untaken]
 
 
+def _experience(shop: Shop, state: ShopState) -> Experience:
+    by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
+    return Experience(tuple(by_id[i] for i in state.natural_ids), state.pseudo_labels)
+
+
 def _report(rows: Sequence[SampleRow], phase: EvaluationPhase) -> EvaluationReport:
     """Of the shop's own replies; others' may stand beside them."""
     return EvaluationReport(sum(row.phase == phase for row in rows))
-
-
-def _characters(example: Example) -> int:
-    return sum(len(turn.text) for turn in example.prompt) + len(example.reply)

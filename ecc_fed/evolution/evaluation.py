@@ -9,15 +9,16 @@ from sacrebleu.metrics.chrf import CHRF
 
 from ecc_fed.core.records import (
     AdapterState,
-    Example,
+    Asked,
     Likelihood,
-    LikelihoodRequest,
     Pair,
-    ReplyRequest,
 )
 from ecc_fed.core.rows import CloudCalls, EvaluationPhase, SampleRow, calls_of
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth, Truth
+from ecc_fed.evolution.answering.model import ModelAlone
+from ecc_fed.evolution.answering.replies import likelihoods_of, reply_to
+from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.few_shots import few_shots
 from ecc_fed.evolution.loop import ask_cloud, judge_replies
 from ecc_fed.evolution.others_replies import others_replies
@@ -52,6 +53,7 @@ def evaluate_pairs(
     services: Services,
     seed: int,
     outcomes: Sequence[Outcome] = (),
+    experience: Experience = Experience(),  # noqa: B008 (frozen)
 ) -> Evaluated:
     """Rows of `samples.jsonl` for one shop's test pairs, and what they asked of the cloud.
 
@@ -71,21 +73,24 @@ def evaluate_pairs(
         services: models and gateway.
         seed: the shop's evaluation seed, the same for both phases.
         outcomes: of the shop's replies on its stream, from which its router learns how sure to be of these.
+        experience: what the shop may answer from in the final phase.
     """
     if not pairs:
         return Evaluated((), CloudCalls())
-    held_out = tuple(Example(pair.prompt, pair.reply) for pair in pairs)
-    likelihoods: list[Likelihood | None] = [
-        *services.end_model.likelihood([LikelihoodRequest(adapter, held_out)])[0],
-        *[None for _ in settings.evolution.extra_queries],
-    ]
+    num_test, humans = len(pairs), [pair.reply for pair in pairs]
     pairs = (*pairs, *extra_pairs(pairs[0].shop_id, settings.evolution.extra_queries))
     examples = few_shots(pairs, training, settings.evolution)
     cloud = ask_cloud(pairs, examples, "evaluate", server_round, services)
-    request = ReplyRequest(adapter, tuple(pair.prompt for pair in pairs), settings.decoding, derive_seed(seed, "reply"))
-    measured = services.end_model.measured_reply([request])[0]
-    replies = [reply.text for reply in measured]
-    signals = signals_of(pairs, [reply.margin for reply in measured], training)
+    # The bare base is the same in every arm.
+    answering = ModelAlone() if phase == "base" else services.answering
+    prepared = answering.prepare([Asked(pair.prompt, pair.pair_id) for pair in pairs], experience.known())
+    likelihoods: list[Likelihood | None] = [
+        *likelihoods_of(prepared[:num_test], humans, adapter, services.end_model),
+        *[None for _ in settings.evolution.extra_queries],
+    ]
+    answered = reply_to(prepared, adapter, settings.decoding, services.end_model, derive_seed(seed, "reply"))
+    replies = [reply.text for reply in answered]
+    signals = signals_of(pairs, [reply.margin for reply in answered], training)
     chances = Router(outcomes).chances(signals)
     judgements = judge_replies(pairs, replies, cloud, services)
     taught = taught_by(training, truth)
@@ -101,17 +106,15 @@ def evaluate_pairs(
             taught,
             judgement=judgement,
             likelihood=likelihood,
-            chrf=chrf.sentence_score(reply, [pair.reply]).score if likelihood else None,
-            extra=likelihood is None,
+            chrf=chrf.sentence_score(reply, [pair.reply]).score if number < num_test else None,
+            extra=number >= num_test,
             signals=signal,
             confidence=chance,
         )
-        for pair, reply, answer, judgement, likelihood, signal, chance in zip(
-            pairs, replies, cloud, judgements, likelihoods, signals, chances, strict=True
+        for number, (pair, reply, answer, judgement, likelihood, signal, chance) in enumerate(
+            zip(pairs, replies, cloud, judgements, likelihoods, signals, chances, strict=True)
         )
     ]
     if phase == "final":
-        rows += others_replies(
-            pairs[: len(held_out)], cloud[: len(held_out)], server_round, truth, taught, services, seed
-        )
+        rows += others_replies(pairs[:num_test], cloud[:num_test], server_round, truth, taught, services, seed)
     return Evaluated(tuple(rows), calls_of(cloud))

@@ -11,7 +11,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ecc_fed.core.records import Example, Pair, PseudoLabel
+from ecc_fed.core.records import OwnExample, Pair, PseudoLabel
+
+
+def as_example(source: Pair | PseudoLabel) -> OwnExample:
+    """What either teaches."""
+    return OwnExample(source.pair_id, source.prompt, source.reply)
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,10 @@ class Experience:
         kept = tuple(label for label in self.pseudo_labels if label.pair_id not in fresh)
         return replace(self, natural=(*self.natural, *natural), pseudo_labels=(*kept, *pseudo_labels))
 
+    def known(self) -> tuple[OwnExample, ...]:
+        """All of it as examples to answer from: agents' answers last, which win over equally near ones of the cloud."""
+        return (*map(as_example, self.pseudo_labels), *map(as_example, self.natural))
+
 
 def cycled(num_items: int, num_draws: int, rng: np.random.Generator) -> list[int]:
     """`num_draws` indices in whole permutations, so that every item is seen before any is seen again."""
@@ -38,7 +47,7 @@ def cycled(num_items: int, num_draws: int, rng: np.random.Generator) -> list[int
 
 def draw_examples(
     experience: Experience, num_examples: int, pseudo_share: float, rng: np.random.Generator
-) -> tuple[Example, ...]:
+) -> tuple[OwnExample, ...]:
     """Draws a training set for one cycle.
 
     Args:
@@ -51,8 +60,8 @@ def draw_examples(
     Returns:
         `num_examples` examples in a random order; none if the experience is empty.
     """
-    natural = [Example(pair.prompt, pair.reply) for pair in experience.natural]
-    pseudo = [Example(label.prompt, label.reply) for label in experience.pseudo_labels]
+    natural = [as_example(pair) for pair in experience.natural]
+    pseudo = [as_example(label) for label in experience.pseudo_labels]
     if not natural and not pseudo:
         return ()
     num_pseudo = round(pseudo_share * num_examples) if natural else num_examples

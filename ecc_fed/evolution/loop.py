@@ -15,19 +15,20 @@ import numpy as np
 from ecc_fed.core.aggregation import EVERYTHING, Patterns
 from ecc_fed.core.records import (
     AdapterState,
+    Asked,
     Feedback,
     FineTuneJob,
     Judgement,
     OptimizerState,
     Pair,
     PseudoLabel,
-    ReplyRequest,
     TeacherReply,
     TeacherRequest,
 )
 from ecc_fed.core.rows import Signals
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
+from ecc_fed.evolution.answering.replies import reply_to, to_train_on
 from ecc_fed.evolution.experience import Experience, draw_examples
 from ecc_fed.evolution.few_shots import few_shots
 from ecc_fed.evolution.routing.router import Outcome, Router
@@ -134,8 +135,8 @@ def outcomes_of(
 
 def serve(
     pairs: Sequence[Pair],
-    adapter: AdapterState,
-    known: Sequence[Pair],
+    adapter: AdapterState | None,
+    experience: Experience,
     truth: ShopTruth,
     settings: LoopSettings,
     services: Services,
@@ -147,8 +148,9 @@ def serve(
 
     Args:
         pairs: queries to serve, one shop's, in time order.
-        adapter: the shop's adapter.
-        known: the shop's natural pairs so far: examples for the cloud's prompt, and what a question may be near to.
+        adapter: the shop's adapter; None is the bare base.
+        experience: of the shop so far: what it may answer from; its natural pairs are also examples for the cloud's
+            prompt, and what a question may be near to.
         truth: what played customers know of the pairs; nothing else looks at it.
         settings: the shop's loop.
         services: models and gateway.
@@ -159,11 +161,10 @@ def serve(
     started = time.perf_counter()
     if not pairs:
         return Served((), (), (), (), (), (), 0, 0.0)
-    prompts = tuple(pair.prompt for pair in pairs)
-    request = ReplyRequest(adapter, prompts, settings.decoding, derive_seed(seed, "reply"))
-    measured = services.end_model.measured_reply([request])[0]
-    replies = [reply.text for reply in measured]
-    signals = signals_of(pairs, [reply.margin for reply in measured], known)
+    prepared = services.answering.prepare([Asked(pair.prompt, pair.pair_id) for pair in pairs], experience.known())
+    answered = reply_to(prepared, adapter, settings.decoding, services.end_model, derive_seed(seed, "reply"))
+    replies = [reply.text for reply in answered]
+    signals = signals_of(pairs, [reply.margin for reply in answered], experience.natural)
     chosen = wants_reference(
         pairs, replies, Router(outcomes).chances(signals), settings.evolution, services, derive_rng(seed, "reference")
     )
@@ -172,7 +173,7 @@ def serve(
     unhappy = [verdict is not None and not verdict.satisfied for verdict in feedback]
     asked = [wanted or sad for wanted, sad in zip(chosen, unhappy, strict=True)]
     asking = [pair for pair, ask in zip(pairs, asked, strict=True) if ask]
-    examples = few_shots(asking, known, settings.evolution)
+    examples = few_shots(asking, experience.natural, settings.evolution)
     answers = iter(ask_cloud(asking, examples, "judge", server_round, services))
     cloud = [next(answers) if ask else None for ask in asked]
     judgements = judge_replies(pairs, replies, cloud, services)
@@ -227,15 +228,20 @@ def learn(
 ) -> Learned:
     """Fine-tunes the `trained` tensors on a fresh draw from the shop's experience; without any, nothing changes.
 
+    Nor does it where shops do not train, or where their model is never asked.
     `anchor` is where the settings' `prox_mu` pulls.
     """
     started = time.perf_counter()
     tuning = settings.fine_tune
-    examples = draw_examples(
+    nothing = Learned(adapter, optimizer, (), 0, 0.0)
+    if not settings.trains:
+        return nothing
+    drawn = draw_examples(
         experience, tuning.steps * tuning.batch_size, settings.evolution.pseudo_share, derive_rng(seed, "examples")
     )
+    examples = to_train_on(drawn, experience.known(), services.answering)
     if not examples:
-        return Learned(adapter, optimizer, (), 0, 0.0)
+        return nothing
     job = FineTuneJob(
         adapter,
         optimizer,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from ecc_fed.core.protocols import EndModel, FeedbackSource, Judge, TeacherGateway
+from ecc_fed.core.protocols import Answering, EndModel, FeedbackSource, Judge, TeacherGateway
 from ecc_fed.core.ranges import require, require_one_of
 from ecc_fed.core.records import Decoding, FineTuneSettings
+from ecc_fed.evolution.answering.model import ModelAlone
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.gateway.journal import CallJournal
 
@@ -94,6 +95,8 @@ class LoopSettings:
     evolution: EvolutionSettings
     fine_tune: FineTuneSettings
     decoding: Decoding = field(default_factory=Decoding)
+    # false: rounds are lived, experience grows, and the base answers without an adapter: nothing is fine-tuned.
+    trains: bool = True
 
     @property
     def decay_steps(self) -> int:
@@ -103,7 +106,10 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class Services:
-    """What all shops of a host share: the resident models, the way to the cloud, the wire log, the open calls."""
+    """What all shops of a host share: the resident models, the way to the cloud, the wire log, the open calls.
+
+    `answering` is how each of them makes replies of its model and its own examples.
+    """
 
     end_model: EndModel
     judge: Judge
@@ -111,3 +117,4 @@ class Services:
     feedback: FeedbackSource
     ledger: MemoryLedger
     journal: CallJournal = field(default_factory=CallJournal)
+    answering: Answering = field(default_factory=ModelAlone)

@@ -16,6 +16,7 @@ class Frozen:
     name: str = "none"
     evaluates_base: bool = True
     evolves: ClassVar[bool] = False
+    trains: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "server_rounds", 0)
@@ -31,11 +32,15 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Local:
-    """Each shop evolves by itself; no server."""
+    """Each shop evolves by itself; no server.
+
+    Without `trains` it gathers experience alone: what a way of answering by own examples makes of it.
+    """
 
     server_rounds: int
     name: str = "local"
     evaluates_base: bool = True
+    trains: bool = True
     evolves: ClassVar[bool] = True
 
     def starts_from_server(self, server_round: int) -> bool:
@@ -55,6 +60,7 @@ class Aggregated:
     name: str = "aggregated"
     evaluates_base: bool = True
     evolves: ClassVar[bool] = True
+    trains: ClassVar[bool] = True
 
     def starts_from_server(self, server_round: int) -> bool:
         """The final evaluation included."""
@@ -78,6 +84,7 @@ class Personalized:
     name: str = "personalized"
     evaluates_base: bool = True
     evolves: ClassVar[bool] = True
+    trains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(self.personal_rounds >= 0, "arm.personal_rounds", self.personal_rounds, "0 or more rounds")

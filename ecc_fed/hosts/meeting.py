@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from ecc_fed.core.protocols import EndModel, FeedbackSource, Judge, TeacherGateway
+from ecc_fed.core.protocols import Answering, EndModel, FeedbackSource, Judge, TeacherGateway
 from ecc_fed.core.records import (
     AdapterState,
     Array,
+    Asked,
     Feedback,
     FineTuneJob,
     FineTuneResult,
@@ -17,10 +18,12 @@ from ecc_fed.core.records import (
     Likelihood,
     LikelihoodRequest,
     MeasuredReply,
+    OwnExample,
     Pair,
     ReplyRequest,
     TeacherReply,
     TeacherRequest,
+    Turn,
 )
 from ecc_fed.core.truth import Truth
 from ecc_fed.evolution.settings import Services
@@ -36,6 +39,7 @@ def meeting_services(services: Services, rendezvous: Rendezvous) -> Services:
         judge=_MeetingJudge(services.judge, rendezvous),
         gateway=_MeetingGateway(services.gateway, rendezvous),
         feedback=_FeedbackInTurn(services.feedback, rendezvous),
+        answering=_AnsweringInTurn(services.answering, rendezvous),
     )
 
 
@@ -88,6 +92,17 @@ class _MeetingGateway:
 
     def answer(self, requests: Sequence[TeacherRequest]) -> list[TeacherReply]:
         return cast(list[TeacherReply], self._rendezvous.call(Call(TEACHER, self._gateway.answer, (requests,))))
+
+
+class _AnsweringInTurn:
+    """Each shop searches its own examples, and may do so by a model that takes one call at a time."""
+
+    def __init__(self, answering: Answering, rendezvous: Rendezvous) -> None:
+        self._answering = answering
+        self._rendezvous = rendezvous
+
+    def prepare(self, asked: Sequence[Asked], known: Sequence[OwnExample]) -> list[tuple[Turn, ...] | str]:
+        return self._rendezvous.alone(self._answering.prepare, asked, known)
 
 
 class _FeedbackInTurn:

@@ -92,6 +92,9 @@ def end_state(run: FinishedRun, shop: Shop, fresh: AdapterState) -> tuple[ShopSt
     """
     owner = owner_of(shop, run.info.run_id)
     state = newest_state(run.directory.shop(shop.shop_id), owner=owner)
+    plan = build_plan(run.config)
+    if state is not None and not plan.arm.trains:
+        return state, None
     if state is None:
         natural_ids = tuple(pair.pair_id for pair in shop.history)
         untrained = ShopState(
@@ -103,7 +106,7 @@ def end_state(run: FinishedRun, shop: Shop, fresh: AdapterState) -> tuple[ShopSt
             dialogues_sha256=owner.dialogues_sha256,
         )
         return untrained, None
-    found, plan = load_checkpoint(run.directory.server, run.info.run_id), build_plan(run.config)
+    found = load_checkpoint(run.directory.server, run.info.run_id)
     if found is None or not plan.federated or shop.shop_id in run.info.shops_on_their_own:
         return state, state.adapter
     return state, received(state.adapter, plan.aggregator.downlink(found[0].state.aggregator, shop.shop_id))

@@ -85,7 +85,7 @@ def test_a_host_goes_on_from_what_its_shops_have_spent_the_bases_part_apart(
     monkeypatch.setattr(build, "build_services", lambda config, budget_share: services)
     restored: list[tuple[Spending, Spending]] = []
     monkeypatch.setattr(cloud.gateway.budget, "restore", lambda spent, of_base: restored.append((spent, of_base)))
-    build.build_devices(config, shops, {}, directory, 2)
+    build.build_devices(config, shops, {}, directory, corpus.shop_ids())
     assert restored == [(Spending(7, 70, 0.75), Spending(3, 30, 0.5))]
 
 

@@ -12,6 +12,7 @@ from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import instantiate
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.protocols import Aggregator, Arm
 from ecc_fed.core.records import OrderRecord, TeacherRequest, Turn
 from ecc_fed.core.run_directory import RunDirectory, read_json, read_jsonl
 from ecc_fed.core.seeding import derive_seed
@@ -70,6 +71,23 @@ def test_a_whole_run_of_own_parts(tmp_path: Path) -> None:
         "hide-phone"
     }
     assert read_json(directory.run)["teacher"] == "Greeter"
+
+
+def test_an_own_way_of_answering_serves_every_reply_and_leaves_the_base_alone(tmp_path: Path) -> None:
+    small = ["evolution.server_rounds=1", "finetune.steps=1", "decoding.max_new_tokens=4"]
+    directory = RunDirectory(tmp_path)
+    simulate(config("answering=own", *small), directory, InProcessHosts(), lambda stage, done, total: None)
+    samples: list[dict[str, Any]] = read_jsonl(directory.samples)
+    replies = {phase: [row["reply"] for row in samples if row["phase"] == phase] for phase in ("base", "final")}
+    assert not any(reply.startswith("又来了，") for reply in replies["base"])
+    assert all(reply.startswith("又来了，") for reply in replies["final"])
+
+
+def test_an_arm_that_does_not_tell_of_itself_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"Mentions is no Arm"):
+        instantiate({"_target_": "tests.own_parts.judging.Mentions", "word": "x"}, "arm", Arm)
+    with pytest.raises(ConfigError, match=r"strategy\._target_=.*Untold is no Aggregator: it has no attribute mixed"):
+        instantiate({"_target_": "tests.own_parts.federation.Untold"}, "strategy", Aggregator)
 
 
 def test_an_own_arm_aggregator_and_transform_set_who_sends_what_when(tmp_path: Path) -> None:

@@ -6,7 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecc_fed.core.records import Array, Feedback, FineTuneSettings, Judgement, OrderRecord, Pair, TeacherReply, Turn
+from ecc_fed.core.records import (
+    Array,
+    Example,
+    Feedback,
+    FineTuneSettings,
+    Judgement,
+    OrderRecord,
+    Pair,
+    TeacherReply,
+    Turn,
+)
 from ecc_fed.core.rows import Signals
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import Truth
@@ -100,21 +110,21 @@ def test_an_unhappy_customers_reply_is_always_asked_about(reference: str) -> Non
     loop = settings(reference=reference, reference_rate=0.0, gate_relevance=0.0, route_confidence=0.0, explore_rate=0.0)
     given = scripted([0.9] * 4, (SAD, HAPPY, None, SAD))
     outcomes = [Outcome(1, Signals(0.5, None, 0.5), i % 2 == 0) for i in range(10)]
-    served = serve(PAIRS, ADAPTER, (), {}, loop, given, 2, 0, outcomes)
+    served = serve(PAIRS, ADAPTER, Experience(), {}, loop, given, 2, 0, outcomes)
     assert [answer is not None for answer in served.cloud] == [True, False, False, True]
     assert served.outcomes == (), "whom the customer chose says nothing of the others"
 
 
 def test_outcomes_are_of_chosen_replies_that_were_judged_good_if_accepted_and_not_complained_of() -> None:
     given = scripted((0.9, 0.9, 0.1, 0.9), (HAPPY, SAD, HAPPY, None))
-    served = serve(PAIRS, ADAPTER, PAIRS[:2], {}, settings(reference="routed"), given, 3, 0)
+    served = serve(PAIRS, ADAPTER, Experience(tuple(PAIRS[:2])), {}, settings(reference="routed"), given, 3, 0)
     assert [outcome.good for outcome in served.outcomes] == [True, False, False, True]
     assert {outcome.server_round for outcome in served.outcomes} == {3}
     assert [outcome.signals.margin for outcome in served.outcomes] == [CountingModel.margin(p.query) for p in PAIRS]
     assert [outcome.signals.distance for outcome in served.outcomes][:2] == [0.0, 0.0], "asked before"
-    dead = serve(PAIRS, ADAPTER, (), {}, settings(), scripted([0.9] * 4, [SAD] * 4, dead=True), 3, 0)
+    dead = serve(PAIRS, ADAPTER, Experience(), {}, settings(), scripted([0.9] * 4, [SAD] * 4, dead=True), 3, 0)
     assert dead.outcomes == ()
-    gated = serve(PAIRS, ADAPTER, (), {}, settings(reference="gated", gate_relevance=1.0), given, 3, 0)
+    gated = serve(PAIRS, ADAPTER, Experience(), {}, settings(reference="gated", gate_relevance=1.0), given, 3, 0)
     assert gated.outcomes == (), "a gate chooses by the reply itself"
 
 
@@ -190,7 +200,7 @@ ADAPTER = {NAMES[0]: np.ones((2, 3), np.float32), NAMES[1]: np.zeros((3, 2), np.
 
 def test_a_low_score_or_an_unhappy_customer_makes_a_label_and_nothing_else_does() -> None:
     given = scripted((0.9, 0.9, 0.1, 0.1), (HAPPY, SAD, None, SAD))
-    served = serve(PAIRS, ADAPTER, (), {}, settings(), given, 3, seed=5)
+    served = serve(PAIRS, ADAPTER, Experience(), {}, settings(), given, 3, seed=5)
     assert served.replies == tuple(p.query for p in PAIRS)
     assert served.feedback == (HAPPY, SAD, None, SAD)
     assert served.escalated == 3
@@ -209,19 +219,21 @@ def test_a_low_score_or_an_unhappy_customer_makes_a_label_and_nothing_else_does(
 def test_played_customers_are_told_what_is_true_of_their_own_pair() -> None:
     given = scripted([0.9] * 4, [None] * 4)
     truth = {"a/p0": about(courier()), "a/p2": about(courier("申通")), "a/p9": about()}
-    serve(PAIRS, ADAPTER, (), truth, settings(), given, 1, 0)
+    serve(PAIRS, ADAPTER, Experience(), truth, settings(), given, 1, 0)
     assert isinstance(given.feedback, Told)
     assert given.feedback.truths == [truth["a/p0"], None, truth["a/p2"], None]
 
 
 def test_a_score_at_the_accept_score_is_no_label() -> None:
-    served = serve(PAIRS, ADAPTER, (), {}, settings(), scripted((0.5, 0.5, 0.4, 0.6), [None] * 4), 1, 0)
+    served = serve(PAIRS, ADAPTER, Experience(), {}, settings(), scripted((0.5, 0.5, 0.4, 0.6), [None] * 4), 1, 0)
     assert [label.pair_id for label in served.pseudo_labels] == ["a/p2"]
 
 
 def test_only_those_asked_about_go_to_the_cloud_each_with_its_own_answer() -> None:
     given = scripted((0.9, 0.1, 0.9, 0.1), (HAPPY, HAPPY, SAD, None))
-    served = serve(PAIRS, ADAPTER, PAIRS[:1], {}, settings(reference="gated", gate_relevance=0.5), given, 1, 0)
+    served = serve(
+        PAIRS, ADAPTER, Experience(tuple(PAIRS[:1])), {}, settings(reference="gated", gate_relevance=0.5), given, 1, 0
+    )
     assert [None if answer is None else answer.text for answer in served.cloud] == [
         None,
         "cloud q p1",
@@ -235,13 +247,15 @@ def test_only_those_asked_about_go_to_the_cloud_each_with_its_own_answer() -> No
 
 
 def test_an_unhappy_customer_whom_the_cloud_fails_is_escalated_without_a_label() -> None:
-    served = serve(PAIRS, ADAPTER, (), {}, settings(), scripted([0.9] * 4, (SAD, HAPPY, None, SAD), dead=True), 1, 0)
+    served = serve(
+        PAIRS, ADAPTER, Experience(), {}, settings(), scripted([0.9] * 4, (SAD, HAPPY, None, SAD), dead=True), 1, 0
+    )
     assert (served.escalated, served.pseudo_labels, served.judgements) == (2, (), (None,) * 4)
 
 
 def test_an_empty_part_asks_nobody() -> None:
     given = scripted([0.0] * 4, [SAD] * 4)
-    served = serve((), ADAPTER, PAIRS, {}, settings(), given, 1, 0)
+    served = serve((), ADAPTER, Experience(tuple(PAIRS)), {}, settings(), given, 1, 0)
     assert served == type(served)((), (), (), (), (), (), 0, 0.0)
     assert isinstance(given.gateway, EchoGateway) and given.gateway.requests == []
 
@@ -250,7 +264,7 @@ def test_every_draw_of_a_cycle_has_its_stream() -> None:
     # Frozen: another name here is another draw, and every published figure moves.
     given = scripted([0.1] * 4, [None] * 4)
     loop = settings(reference="sampled", reference_rate=0.5)
-    served = serve(PAIRS, ADAPTER, (), {}, loop, given, 1, seed=11)
+    served = serve(PAIRS, ADAPTER, Experience(), {}, loop, given, 1, seed=11)
     assert isinstance(given.end_model, Replying) and isinstance(given.feedback, Told)
     (request,) = given.end_model.requests
     assert (request.seed, given.feedback.seeds) == (derive_seed(11, "reply"), [derive_seed(11, "feedback")])
@@ -264,7 +278,8 @@ def test_every_draw_of_a_cycle_has_its_stream() -> None:
     learned = learn(experience, ADAPTER, {"step": np.array(5, np.float32)}, tuned, given, seed=13)
     (job,) = given.end_model.jobs
     assert job.seed == derive_seed(13, "fine_tune")
-    assert job.examples == draw_examples(experience, 6, 0.4, derive_rng(13, "examples"))
+    drawn = draw_examples(experience, 6, 0.4, derive_rng(13, "examples"))
+    assert job.examples == tuple(Example(each.prompt, each.reply) for each in drawn)
     assert (job.settings, job.adapter) == (tuned.fine_tune, ADAPTER)
     assert (learned.num_examples, learned.losses, float(learned.adapter[NAMES[1]][0, 0])) == (6, (1.0,) * 3, 3.0)
     assert learned.optimizer is not None and float(learned.optimizer["step"]) == 8

@@ -17,6 +17,7 @@ class MeetEvery:
     rounds: int
     name: str = "meet_every"
     evolves: bool = True
+    trains: bool = True
     evaluates_base: bool = False
 
     def starts_from_server(self, server_round: int) -> bool:
@@ -64,3 +65,9 @@ class Shrink:
 
     def on_server(self, updates: Sequence[AdapterUpdate]) -> list[AdapterUpdate]:
         return list(updates)
+
+
+class Untold:
+    """Aggregates as `Median` does, and does not say what it needs."""
+
+    exchange, start, downlink, aggregate = Median.exchange, Median.start, Median.downlink, Median.aggregate

@@ -12,12 +12,15 @@ redaction           Redactor
 feedback            FeedbackSource
 study.view          StudyView
 arm                 Arm
+answering           Answering
+answering.encoder   TextEncoder
 strategy            Aggregator
 update              UpdateTransform, one for each name
 
 The others part the rooms of the package from one another.
 """
 
+from ecc_fed.core.protocols.answering import Answering
 from ecc_fed.core.protocols.cloud import Teacher, TeacherGateway
 from ecc_fed.core.protocols.corpus import Corpus, Partition
 from ecc_fed.core.protocols.device import Device
@@ -29,6 +32,7 @@ from ecc_fed.core.protocols.study import StudyView
 
 __all__ = [
     "Aggregator",
+    "Answering",
     "Arm",
     "Corpus",
     "Device",

@@ -23,6 +23,11 @@ class Arm(Protocol):
         ...
 
     @property
+    def trains(self) -> bool:
+        """False: rounds are lived and a shop's experience grows, but no adapter is ever fine-tuned."""
+        ...
+
+    @property
     def server_rounds(self) -> int:
         """How many rounds the shops evolve, counted from 1; 0 where nothing is learned."""
         ...

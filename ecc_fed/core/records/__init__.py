@@ -1,5 +1,6 @@
 """Frozen records that travel between rooms. Plain Python and numpy, so that every room can import them."""
 
+from ecc_fed.core.records.answering import Asked, OwnExample
 from ecc_fed.core.records.cloud import (
     Outcome,
     PseudoLabel,
@@ -42,6 +43,7 @@ from ecc_fed.core.records.verdicts import (
 __all__ = [
     "AdapterState",
     "Array",
+    "Asked",
     "Assignment",
     "Decoding",
     "EgressEntry",
@@ -58,6 +60,7 @@ __all__ = [
     "OptimizerState",
     "OrderRecord",
     "Outcome",
+    "OwnExample",
     "Pair",
     "PseudoLabel",
     "ReplyRequest",

@@ -42,11 +42,14 @@ def replay(review: Review) -> list[Replayed]:
     groups = list(by_query.values())
     pairs = [review.pair_of(group[0].context, group[0].query) for group in groups]
     # Each with the draws of then: a reply depends on its own seed and its place, the first, in the request.
+    prepared = review.prepared(pairs)
     requests = [
-        ReplyRequest(review.answering, (pair.prompt,), review.settings.decoding, group[0].reply_seed)
-        for pair, group in zip(pairs, groups, strict=True)
+        ReplyRequest(review.answering, (prompt,), review.settings.decoding, group[0].reply_seed)
+        for prompt, group in zip(prepared, groups, strict=True)
+        if not isinstance(prompt, str)
     ]
-    replies = [texts[0] for texts in review.services.end_model.reply(requests)]
+    drawn = iter(review.services.end_model.reply(requests) if requests else ())
+    replies = [prompt if isinstance(prompt, str) else next(drawn)[0] for prompt in prepared]
     references = [_reference(group) for group in groups]
     answers = [None if text is None else TeacherReply(text, "ok", "") for text in references]
     then = judge_replies(pairs, [group[0].reply for group in groups], answers, review.services)

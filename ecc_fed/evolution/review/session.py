@@ -21,7 +21,7 @@ from ecc_fed.core.errors import UserError
 from ecc_fed.core.folder_lock import sole_writer
 from ecc_fed.core.records import (
     AdapterState,
-    Example,
+    Asked,
     FineTuneJob,
     Judgement,
     Pair,
@@ -34,12 +34,13 @@ from ecc_fed.core.records import (
 from ecc_fed.core.rows import LessonRow, append_rows
 from ecc_fed.core.run_directory import cut_torn_tail
 from ecc_fed.core.seeding import derive_rng, derive_seed
-from ecc_fed.evolution.experience import Experience, cycled, draw_examples
+from ecc_fed.evolution.answering.replies import Prepared, to_train_on
 from ecc_fed.evolution.few_shots import few_shots
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, wants_reference
 from ecc_fed.evolution.owner import Owner
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.review.marks import Mark, Verdict, append_mark, read_marks
+from ecc_fed.evolution.review.memory import CHAT, Memory
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import (
     ShopState,
@@ -49,7 +50,6 @@ from ecc_fed.evolution.shop_state import (
     save_state,
 )
 
-_CHAT = "chat/"
 _HUMAN = "human"
 
 Say = Callable[[str], None]
@@ -184,8 +184,12 @@ class Review:
         pair = self.pair_of(context, query)
         reply_seed = derive_seed(self.seed, "chat", pair.pair_id)
         adapter = self.answering
-        request = ReplyRequest(adapter, (pair.prompt,), self.settings.decoding, reply_seed)
-        reply = self._stream(request, say)
+        prepared = self.prepared([pair])[0]
+        if isinstance(prepared, str):
+            reply = prepared
+            say(reply)
+        else:
+            reply = self._stream(ReplyRequest(adapter, (prepared,), self.settings.decoding, reply_seed), say)
         rng = derive_rng(self.seed, "chat_reference", pair.pair_id)
         # A cloud answer that was paid for in this chat is used again. A router knows nothing of a reply that is said
         # piece by piece, and asks.
@@ -198,7 +202,18 @@ class Review:
         """The question as a pair; its id stands for shop, context and query."""
         prompt = [part for turn in (*context, Turn("customer", query)) for part in (turn.role, turn.text)]
         digest = hashlib.sha256("\x1f".join([self.shop.shop_id, *prompt]).encode("utf-8", "replace")).hexdigest()
-        return Pair(f"{_CHAT}{digest[:16]}", "chat", self.shop.shop_id, tuple(context), query, "")
+        return Pair(f"{CHAT}{digest[:16]}", "chat", self.shop.shop_id, tuple(context), query, "")
+
+    def prepared(self, pairs: Sequence[Pair]) -> list[Prepared]:
+        """What the shop makes of queries before its model is asked, as at the end of its run and with what it learned.
+
+        What a human or the cloud taught it in the chat comes last: it wins over what it knew before.
+        """
+        return self.services.answering.prepare([Asked(pair.prompt) for pair in pairs], self._memory.known())
+
+    @property
+    def _memory(self) -> Memory:
+        return Memory(self._natural, self._state.pseudo_labels)
 
     def mark(self, answer: Answer, verdict: Verdict, better: str | None = None) -> Learned:
         """Keeps the verdict; after a bad one, learns the human's better answer or else the cloud's, at once.
@@ -286,44 +301,34 @@ class Review:
     def _learn(self, label: PseudoLabel) -> Learned:
         state, number = self._state, self.lessons + 1
         seed = derive_seed(self.seed, "chat_lesson", self.shop.shop_id, number, label.pair_id)
-        job = FineTuneJob(state.adapter, None, self._examples(label, seed), self._fine_tune, seed)
-        result = self.services.end_model.fine_tune([job])[0]
-        grown = Experience((), state.pseudo_labels).grown((), (label,))
+        memory, tuning = self._memory.with_label(label), self._fine_tune
+        count, share = tuning.steps * tuning.batch_size, self.settings.evolution.pseudo_share
+        drawn = memory.lesson(label, count, self._label_share, share, derive_rng(seed, "examples"))
+        adapter, losses = state.adapter, tuple[float, ...]()
+        # None where the shop's model is never asked: it has learned the label once it knows it.
+        if examples := to_train_on(drawn, memory.known(), self.services.answering):
+            job = FineTuneJob(state.adapter, None, examples, tuning, seed)
+            result = self.services.end_model.fine_tune([job])[0]
+            adapter, losses = result.adapter, result.losses
         row = LessonRow(
             lesson=number,
             pair_id=label.pair_id,
             label_source=label.model_version,
-            steps=len(result.losses),
-            first_loss=result.losses[0] if result.losses else None,
-            last_loss=result.losses[-1] if result.losses else None,
+            steps=len(losses),
+            first_loss=losses[0] if losses else None,
+            last_loss=losses[-1] if losses else None,
             from_sha256=_digest(self.answering),
-            to_sha256=adapter_digest(result.adapter),
+            to_sha256=adapter_digest(adapter),
         )
         self._state = replace(
             state,
             server_round=number,
-            adapter=result.adapter,
+            adapter=adapter,
             optimizer=None,
-            pseudo_labels=grown.pseudo_labels,
+            pseudo_labels=memory.labels,
             lessons=(*state.lessons, row),
             together=(),
         )
         save_state(self.folder, self._state, self._write_adapter)
-        self.answering = result.adapter
-        return Learned(label, result.losses)
-
-    def _examples(self, label: PseudoLabel, seed: int) -> tuple[Example, ...]:
-        """The lesson's examples in a random order: the label, earlier labels of the chat, and experience."""
-        count = self._fine_tune.steps * self._fine_tune.batch_size
-        rng = derive_rng(seed, "examples")
-        others = [other for other in self._state.pseudo_labels if other.pair_id != label.pair_id]
-        earlier = [other for other in others if other.pair_id.startswith(_CHAT)]
-        experience = Experience(self._natural, tuple(o for o in others if not o.pair_id.startswith(_CHAT)))
-        rehearsed = draw_examples(
-            experience, count - round(self._label_share * count), self.settings.evolution.pseudo_share, rng
-        )
-        num_labels = count - len(rehearsed)
-        num_earlier = num_labels // 2 if earlier else 0
-        chosen = [label] * (num_labels - num_earlier) + [earlier[i] for i in cycled(len(earlier), num_earlier, rng)]
-        drawn = [*rehearsed, *(Example(other.prompt, other.reply) for other in chosen)]
-        return tuple(drawn[i] for i in rng.permutation(len(drawn)))
+        self.answering = adapter
+        return Learned(label, losses)

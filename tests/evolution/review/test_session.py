@@ -273,7 +273,8 @@ def test_every_draw_of_a_chat_has_its_stream(tmp_path: Path) -> None:
     rng = derive_rng(lessons[0], "examples")
     experience = Experience(SHOP.history, (RUN_LABEL,))
     rehearsed = draw_examples(experience, 8, settings().evolution.pseudo_share, rng)
-    drawn = [*rehearsed, *[Example((Turn("customer", "question 0"),), "right")] * 8]
+    lesson = [Example((Turn("customer", "question 0"),), "right")] * 8
+    drawn = [*(Example(each.prompt, each.reply) for each in rehearsed), *lesson]
     assert jobs(given)[0].examples == tuple(drawn[i] for i in rng.permutation(16))
 
 

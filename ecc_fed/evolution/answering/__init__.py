@@ -1,0 +1,1 @@
+"""How a shop answers; a class for each way, and what uses them alike."""
