@@ -64,14 +64,14 @@ class EvolutionSettings:
     reference_rate: float = 0.2
     gate_relevance: float = 0.5
     # The chance is learned by the shop from its own stream; before it has learned it, all are asked about.
-    route_confidence: float = 0.5
+    route_confidence: float = 0.4
     # Of all queries, a random share is asked about besides, so that chances do not come from doubtful replies alone.
     explore_rate: float = 0.05
     # latest | nearest: the shop's own pairs in the cloud's prompt: its most recent teacher_examples (N of the paper's
     # Table II), or the nearest_examples whose queries are nearest to the customer's.
     examples: Examples = "latest"
     teacher_examples: int = 500
-    nearest_examples: int = 16
+    nearest_examples: int = 32
     # Asked of every shop when it is evaluated, beside its test queries and apart from them: nobody knows the right
     # answer.
     extra_queries: tuple[str, ...] = ()
