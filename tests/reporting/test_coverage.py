@@ -81,3 +81,12 @@ def test_a_round_whose_replies_needed_no_reference_was_judged_by_the_gate(make_r
     unasked = {"mean_score": None, "escalated": 0, "teacher_requests": 0}
     change(run / "metrics.jsonl", lambda row: row | unasked)
     assert summarise(run)["serving"]["escalation_rate"] == [0.0] * 4
+
+
+def test_escalation_draws_shops_of_every_seed_then_queries(make_run):
+    runs = [load_run(make_run(f"s{seed}", seed=seed, shops=2, rounds=1)) for seed in (0, 1)]
+    estimate = escalation(runs, last=True, seed=0)
+    assert (estimate.n, estimate.shops, estimate.dialogues) == (160, 4, 160)
+    total = sum(row.escalated for run in runs for row in run.metrics)
+    assert estimate.mean == total / 160
+    assert escalation(runs[:1], last=True, seed=0).shops == 2
