@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
+
 from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, AggregateReport, AggregatorState, Exchange, low_rank_pairs
-from ecc_fed.core.records import AdapterState, Array
-from ecc_fed.federation.aggregation.averaging import weighted_mean
-from ecc_fed.federation.aggregation.low_rank import cut
+from ecc_fed.core.records import AdapterState
+from ecc_fed.federation.aggregation.averaging import normalised
+from ecc_fed.federation.aggregation.low_rank import Matrix, cut
 from ecc_fed.federation.aggregation.report import report_on
 from ecc_fed.federation.aggregation.shop_ranks import in_own_rank, known_ranks, remembered, unscaled
 from ecc_fed.federation.aggregation.weights import ByExamples, Weights
@@ -55,11 +57,12 @@ class HetLora:
         scalars = remembered(state, updates)
         rank = max(known_ranks(scalars).values())
         scale = self.scale_at(rank)
-        adapter: dict[str, Array] = {}
-        for names in low_rank_pairs(updates[0].adapter):  # module by module: few tensors at a time
-            wide = [
-                cut({name: update.adapter[name] for name in names}, rank, update.scale / scale) for update in updates
-            ]
-            adapter |= weighted_mean(wide, weights)
+        sums: dict[str, Matrix] = {}
+        for names in low_rank_pairs(updates[0].adapter):
+            for update, share in zip(updates, normalised(weights), strict=True):
+                wide = cut({name: update.adapter[name] for name in names}, rank, update.scale / scale)
+                for name, tensor in wide.items():
+                    sums[name] = sums.get(name, np.zeros(tensor.shape)) + share * tensor.astype(np.float64)
+        adapter = {name: tensor.astype(np.float32) for name, tensor in sums.items()}
         report = report_on(adapter, state.adapter, updates, weights, scale=scale)
         return AggregatorState(adapter, scalars=scalars), report
