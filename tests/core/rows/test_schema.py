@@ -150,3 +150,9 @@ def test_what_another_version_wrote_is_refused_where_todays_files_are_needed(sch
     assert str(caught.value) == (
         f"the state in round_0001 was written by {age} version (schema {schema}, this one writes 4); run it again"
     )
+
+
+def test_a_rounds_aggregation_of_before_ranks_and_bytes_is_read(tmp_path: Path) -> None:
+    old = encode(INFO) | {"aggregation": [{"server_round": 1, "relative_error": 0.5}]}
+    (row,) = read_run_info(written(tmp_path / "run.json", old)).aggregation
+    assert (row.relative_error, row.rank, row.ranks, row.bytes_up, row.bytes_down) == (0.5, None, {}, None, None)
