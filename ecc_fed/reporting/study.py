@@ -6,7 +6,7 @@ change together are named once.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,13 @@ from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.sweep import settings_of, short_names, swept_settings
 from ecc_fed.reporting.units import QueryKey, drawn_text, seeded
 
-ARM_ORDER = ("none", "local", "aggregated", "personalized", "centralized", "cloud")
-BASELINES = ("none", "local")
+ARM_ORDER = (
+    "none", "retrieval", "base_with_examples", "local", "local_with_examples", "aggregated", "personalized",
+    "centralized", "cloud",
+)  # fmt: skip
+BASELINES = ("none", "retrieval", "local")
+# Others' replies to the same queries, which a table shows below the arms.
+OTHERS: Mapping[Phase, str] = {"teacher": "the teacher's own reply", "human": "the human agent's reply"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,16 @@ class Group:
     def final(self) -> dict[str, Estimate | None]:
         """Every measure after evolution, over the queries of all seeds."""
         return estimate_all(seeded(self.rows("final")), derive_seed(0, "report", self.label, "final"))
+
+    @cached_property
+    def others(self) -> dict[Phase, dict[str, Estimate | None]]:
+        """Every measure of the teacher's and the human agent's replies; nothing of those whom no run tells of."""
+        found = {phase: seeded(self.rows(phase)) for phase in OTHERS}
+        return {
+            phase: estimate_all(rows, derive_seed(0, "report", self.variant_label, phase))
+            for phase, rows in found.items()
+            if rows
+        }
 
     @property
     def drawn(self) -> str:

@@ -1,4 +1,4 @@
-"""`summary.json` (schema 3) from a run's rows: the contract for reports and for other tools.
+"""`summary.json` (schema 4) from a run's rows: the contract for reports and for other tools.
 
 The same rows give the same bytes: draws come from the run's seed, rows are taken in sorted order,
 and figures are rounded to six significant digits, so that the order in which a machine adds
@@ -21,13 +21,15 @@ from ecc_fed.reporting.units import SeededRow, units_of
 
 # Of this file alone; the rows behind it have their own. 2: `runtime.shops_per_batch` was called `cohort` before.
 # 3: what an interval drew stands beside it; `kneser_ney_perplexity` in place of `bigram_perplexity`.
-SCHEMA = 3
+# 4: `evaluation.teacher` and `evaluation.human`, of others' replies to the same queries.
+SCHEMA = 4
 # Of the run itself, by the keys of `run.json`.
 _TOLD = (
     "arm", "seed", "shops", "server_rounds", "cycles", "personal_rounds", "corpus", "language", "platform_share",
     "runtime", "privacy", "failures", "aggregation", "versions", "cloud",
 )  # fmt: skip
 PHASES: tuple[Phase, Phase] = ("base", "final")
+_EVALUATED: tuple[Phase, ...] = (*PHASES, "teacher", "human")
 
 
 def _rounded(value: Any) -> Any:
@@ -104,7 +106,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
         "schema": SCHEMA,
         **{key: info[key] for key in _TOLD},
         "evaluation": {
-            phase: _evaluation(run, rows, derive_seed(run.seed, "summary", phase)) for phase, rows in phases.items()
+            phase: _evaluation(run, run.rows(phase), derive_seed(run.seed, "summary", phase)) for phase in _EVALUATED
         },
         "serving": serving(run),
         "teacher": teacher(run),

@@ -1,5 +1,7 @@
 """Invented run directories: what a runner would write, with known rights and wrongs in them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,20 @@ def _sample(rng, shop, shops, pair, phase, skill, options):
     )
 
 
+def _others(row):
+    """The teacher, always right and never judged; the human agent, always right; another reply, without facts."""
+    facts = tuple(replace(fact, stated=True, competing_stated=(), other_shop=()) for fact in row.facts)
+    right = replace(row, facts=facts, verbatim=False, nll_nats=None, label_tokens=None, characters=None)
+    unjudged = dict.fromkeys(
+        ("similarity", "relevance", "cloud_relevance", "final_score", "relevance_trusted", "accepted")
+    )
+    return [
+        *([replace(right, phase="teacher", reply=row.cloud_reply, **unjudged)] if row.cloud_reply else []),
+        replace(right, phase="human", reply=row.reference, chrf=None, final_score=0.65, similarity=0.6),
+        replace(right, phase="other", reply="别的", facts=(), chrf=None, final_score=0.1),
+    ]
+
+
 def _metric(rng, server_round, rounds, shop, skill, cloud):
     learned = server_round / max(rounds, 1)
     score = float(np.clip(0.25 + learned * (skill[2] - 0.25) + rng.normal(0, 0.02), 0, 1))
@@ -145,7 +161,7 @@ def write_run(root, arm="local", seed=0, **given):
     options = {
         "shops": 4, "queries": 30, "rounds": 4, "facts": True, "judged": True, "likelihood": True,
         "platform_share": 0.25, "failures": [], "config": "", "world": "", "shop_names": None,
-        "teacher": "RetrievalTeacher",
+        "teacher": "RetrievalTeacher", "others": False,
     } | given  # fmt: skip
     root.mkdir(parents=True)
     shops = options["shop_names"] or [f"shop_{index:02d}" for index in range(options["shops"])]
@@ -157,6 +173,8 @@ def write_run(root, arm="local", seed=0, **given):
         for pair in range(options["queries"]):
             for phase, draws, level in (("base", shared, SKILL["none"]), ("final", rng, skill)):
                 samples.append(_sample(draws, shop, shops, pair, phase, level, options))
+            if options["others"]:
+                samples += _others(samples[-1])
     rounds = range(1, options["rounds"] + 1)
     metrics = [_metric(rng, r, options["rounds"], shop, skill, arm != "none") for r in rounds for shop in shops]
     egress = [entry for r in rounds for shop in shops for entry in _egress(arm, r, shop)]

@@ -51,6 +51,9 @@ class Checker(HTMLParser):
         self.text.append(data)
 
 
+PHASES = ("base", "final", "teacher", "human")
+
+
 def check(path):
     page = path.read_text(encoding="utf-8")
     checker = Checker()
@@ -233,6 +236,37 @@ def test_a_narrow_terminal_gets_more_tables(study_folder):
         out = io.StringIO()
         Console(file=out, width=80).print(table)
         assert "…" not in out.getvalue()
+
+
+def test_the_teacher_and_the_human_agent_are_rows_of_every_table(make_run, tmp_path):
+    for arm in ("none", "retrieval", "local"):
+        make_run(arm, arm, others=True)
+    study = load_study([tmp_path])
+    rows = arm_rows(study)
+    assert [row.label for row in rows] == [
+        "none", "retrieval", "local", "the teacher's own reply", "the human agent's reply",
+    ]  # fmt: skip
+    teacher, human = (cells(row) for row in rows[-2:])
+    assert teacher["Final score"] == human["chrF"] == "–" and human["Final score"].startswith("0.650")
+    assert teacher["Shop facts right"].startswith("100.0%") and teacher["Cloud calls"] == "–"
+    assert markdown_table(rows).count("\n") == 2 + 5
+    _, text = check(report([tmp_path]))
+    assert "the teacher's own reply" in text and "the human agent's reply" in text
+    assert "local − retrieval" in text
+    phases = {(row["arm"], row["phase"]) for row in csv.DictReader(io.StringIO(csv_table(study)))}
+    assert phases == {(arm, of) for arm in ("none", "retrieval", "local") for of in PHASES}
+    shown = [title.header for table in terminal_tables(rows, 300) for title in table.columns[1:]]
+    assert [str(header) for header in shown] == [row.label for row in rows]
+
+
+def test_a_single_run_shows_others_replies_behind_its_own(make_run):
+    rows = arm_rows(load_study([make_run("run", others=True)]))
+    (table,) = terminal_tables(rows, 200)
+    assert [str(column.header) for column in table.columns] == [
+        "95% interval", "before", "after (local)", "paired difference", "the teacher's own reply",
+        "the human agent's reply",
+    ]  # fmt: skip
+    assert {len(list(column.cells)) for column in table.columns} == {len(list(table.columns[0].cells))}
 
 
 def test_missing_figures_are_dashes(make_run):

@@ -21,11 +21,12 @@ METRICS = {
 def test_schema(make_run):
     run = make_run("run", "aggregated", seed=3)
     summary = summarise(run)
-    assert summary["schema"] == 3
+    assert summary["schema"] == 4
     assert (summary["arm"], summary["seed"], summary["server_rounds"], summary["cycles"]) == ("aggregated", 3, 4, 1)
     assert summary["shops"] == ["shop_00", "shop_01", "shop_02", "shop_03"]
-    assert set(summary["evaluation"]) == {"base", "final"}
-    for phase in summary["evaluation"].values():
+    assert set(summary["evaluation"]) == {"base", "final", "teacher", "human"}
+    for name in ("base", "final"):
+        phase = summary["evaluation"][name]
         assert set(phase) == METRICS
         for metric in phase.values():
             assert set(metric) == {"mean", "ci95", "shops", "dialogues", "per_shop"}
@@ -41,6 +42,19 @@ def test_schema(make_run):
     assert set(summary["privacy"]) == {"redaction", "epsilon", "delta", "secagg", "attacks"}
     assert summary["versions"]["torch"] == "2.13.0"
     json.dumps(summary, allow_nan=False)
+
+
+def test_the_teachers_and_the_human_agents_replies_stand_beside_the_shops(make_run):
+    evaluation = summarise(make_run("run", others=True))["evaluation"]
+    teacher, human = evaluation["teacher"], evaluation["human"]
+    assert (teacher["final_score"], teacher["perplexity"], human["chrf"]) == (None, None, None)
+    assert teacher["fact_accuracy"]["mean"] == human["fact_accuracy"]["mean"] == 1
+    assert human["final_score"]["mean"] == 0.65
+    assert evaluation["final"] == summarise(make_run("alone"))["evaluation"]["final"], (
+        "they move no figure of the shops'"
+    )
+    nobody = summarise(make_run("older"))["evaluation"]
+    assert set(nobody["teacher"].values()) == set(nobody["human"].values()) == {None}
 
 
 def test_sums(make_run):

@@ -12,7 +12,7 @@ from ecc_fed.reporting.tables.rows import ArmRow
 
 def arms(rows: Sequence[ArmRow], of: Callable[[ArmRow, str], Mapping[str, str]]) -> PageTable:
     """The table of the arms after evolution, or a part of it; columns without any figure are left out."""
-    lines = [{"Arm": row.group.label, **of(row, "\n")} for row in rows]
+    lines = [{"Arm": row.label, **of(row, "\n")} for row in rows]
     columns = [title for title in (lines[0] if lines else {}) if any(line[title] != MISSING for line in lines)]
     return PageTable(tuple(columns), tuple(tuple(split_cell(line[title]) for title in columns) for line in lines))
 

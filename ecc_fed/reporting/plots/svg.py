@@ -19,8 +19,12 @@ from matplotlib.figure import Figure
 
 from ecc_fed.reporting.study import ARM_ORDER, Study
 
-# Okabe & Ito's palette, told apart by colour-blind readers too; legible on white and on dark grey.
-COLOURS = ("#8a8f98", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a500")
+# After Okabe & Ito's palette, told apart by colour-blind readers too; legible on white and on dark grey.
+# Floors that copy or read examples are brown; in the order of ARM_ORDER, and two for arms of a user's own.
+COLOURS = (
+    "#8a8f98", "#8c564b", "#c49c94", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#6a51a3",
+    "#b8a500",
+)  # fmt: skip
 BASE_COLOUR = "#b9bec6"
 _STYLES = ("-", "--", ":", "-.")
 # Stands for the page's text colour and is replaced in the SVG.

@@ -34,7 +34,7 @@ def markdown_table(rows: Sequence[ArmRow]) -> str:
     """The table in Markdown, an arm a line."""
     body = [
         {
-            "Arm": _escape_markdown(row.group.label),
+            "Arm": _escape_markdown(row.label),
             "Seeds": str(len(row.group.runs)),
             "Intervals over": row.group.drawn,
             **cells(row),
@@ -74,8 +74,8 @@ def csv_table(study: Study) -> str:
         writer.writerow([_text_cell(group.arm), _text_cell(group.variant_label), seed, phase, name, *figures])
 
     for group in study.groups:
-        phases: tuple[tuple[Phase, dict[str, Estimate | None]], ...] = (("base", group.base), ("final", group.final))
-        for phase, pooled in phases:
+        phases: dict[Phase, dict[str, Estimate | None]] = {"base": group.base, "final": group.final, **group.others}
+        for phase, pooled in phases.items():
             for measure in MEASURES:
                 write(group, "all", phase, measure.name, pooled[measure.name])
             for run in group.runs:

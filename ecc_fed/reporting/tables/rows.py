@@ -9,7 +9,7 @@ from ecc_fed.reporting.counts import escalation, teacher, traffic
 from ecc_fed.reporting.formatting import bytes_text, count_text, estimate_text, number_text
 from ecc_fed.reporting.measures import BY_NAME, Measure
 from ecc_fed.reporting.run import Flow, Run
-from ecc_fed.reporting.study import Group, Study
+from ecc_fed.reporting.study import OTHERS, Group, Study
 
 HEADLINE = (
     "final_score", "similarity", "relevance", "fact_accuracy", "unseen_fact_accuracy", "platform_fact_accuracy",
@@ -34,13 +34,21 @@ class Costs:
 
 @dataclass(frozen=True)
 class ArmRow:
-    """One line of the table."""
+    """One line of the table: an arm, or `other` whose replies to its queries it was held against."""
 
     group: Group
     measures: dict[str, Estimate | None]
     escalation_first: Estimate | None
     escalation_last: Estimate | None
     costs: Costs
+    other: str = ""
+
+    @property
+    def label(self) -> str:
+        """Whose replies these are."""
+        if not self.other:
+            return self.group.label
+        return f"{self.other} ({self.group.variant_label})" if self.group.variant else self.other
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -78,8 +86,19 @@ def flows(group: Group) -> dict[str, float]:
     return totals
 
 
+def other_rows(study: Study) -> list[ArmRow]:
+    """The teacher's and the human agent's rows: of each part of the sweep once, from the first arm that tells."""
+    rows = []
+    for part in study.variants:
+        for phase, label in OTHERS.items():
+            group = next((group for group in part.groups if phase in group.others), None)
+            if group is not None:
+                rows.append(ArmRow(group, group.others[phase], None, None, Costs(None, None, None, None), label))
+    return rows
+
+
 def arm_rows(study: Study) -> list[ArmRow]:
-    """The table's rows, in the study's order."""
+    """The table's rows, in the study's order; below them the teacher's and the human agent's."""
     rows = []
     for group in study.groups:
         seed = derive_seed(0, "report", group.label, "escalation")
@@ -92,7 +111,7 @@ def arm_rows(study: Study) -> list[ArmRow]:
                 costs=costs(group),
             )
         )
-    return rows
+    return [*rows, *other_rows(study)]
 
 
 def quality_cells(row: ArmRow, separator: str = " ") -> dict[str, str]:

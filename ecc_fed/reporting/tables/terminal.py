@@ -11,13 +11,16 @@ from ecc_fed.reporting.tables.rows import HEADLINE, ArmRow, cells, cost_cells
 
 
 def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
-    """Arms side by side as columns, as many to a table as `width` characters hold; one arm beside its base."""
-    if len(rows) == 1:
-        return [_before_and_after(rows[0])]
+    """Arms side by side as columns, as many to a table as `width` characters hold; one arm beside its base.
+
+    The teacher's and the human agent's replies stand behind the arms.
+    """
+    if rows and all(row.other for row in rows[1:]):
+        return [_before_and_after(rows[0], rows[1:])]
     body = [cells(row, "\n") for row in rows]
     titles = list(body[0]) if body else []
     # Cells are at most "[0.712, 0.733]" wide, unless the arm's own name is wider.
-    widths = [max(16, *(len(word) + 2 for word in row.group.label.split())) for row in rows]
+    widths = [max(16, *(len(word) + 2 for word in row.label.split())) for row in rows]
     tables: list[Table] = []
     start = 0
     while start < len(rows):
@@ -27,7 +30,7 @@ def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
         table = Table(show_lines=False, row_styles=["", "dim"], pad_edge=False)
         table.add_column("final, 95% interval")
         for row in rows[start:stop]:
-            table.add_column(Text(row.group.label), justify="right", overflow="fold")
+            table.add_column(Text(row.label), justify="right", overflow="fold")
         seeds = [", ".join(map(str, row.group.seeds)) for row in rows[start:stop]]
         table.add_row("Seeds", *seeds)
         table.add_row("Intervals over", *[row.group.drawn for row in rows[start:stop]])
@@ -38,16 +41,19 @@ def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
     return tables
 
 
-def _before_and_after(row: ArmRow) -> Table:
+def _before_and_after(row: ArmRow, others: Sequence[ArmRow]) -> Table:
     table = Table(show_lines=False, row_styles=["", "dim"], pad_edge=False)
-    for title in ("95% interval", "before", f"after ({row.group.label})", "paired difference"):
+    labels = [other.label for other in others]
+    for title in ("95% interval", "before", f"after ({row.group.label})", "paired difference", *labels):
         table.add_column(Text(title), justify="left" if title == "95% interval" else "right", overflow="fold")
     differences = row.group.gain().differences
-    table.add_row("Intervals over", "", row.group.drawn, "")
+    empty = [""] * len(others)
+    table.add_row("Intervals over", "", row.group.drawn, "", *empty)
     for name in HEADLINE:
         measure = BY_NAME[name]
         before, after = (estimate_text(of[name], measure, "\n") for of in (row.group.base, row.measures))
-        table.add_row(measure.label, before, after, difference_text(differences[name], measure, "\n"))
+        of_others = [estimate_text(other.measures[name], measure, "\n") for other in others]
+        table.add_row(measure.label, before, after, difference_text(differences[name], measure, "\n"), *of_others)
     for title, text in cost_cells(row, "\n").items():
-        table.add_row(title, "", text, "")
+        table.add_row(title, "", text, "", *empty)
     return table

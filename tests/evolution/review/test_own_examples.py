@@ -1,0 +1,45 @@
+"""A chat with a shop that answers from its own examples answers as the run did, and learns by knowing more."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ecc_fed.core.records import ReplyRequest
+from ecc_fed.evolution.answering.model_with_examples import ModelWithExamples
+from ecc_fed.evolution.answering.nearest_example import NearestExample
+from ecc_fed.evolution.review.replay import replay
+from tests.evolution.fakes import services
+from tests.evolution.review.test_session import jobs, review, silence
+
+
+def test_a_shop_that_copies_says_its_nearest_answer_and_a_lesson_is_one_example_more(tmp_path: Path) -> None:
+    given, heard, said = replace(services(), answering=NearestExample("question")), list[ReplyRequest](), list[str]()
+    shop_review = review(tmp_path, given, heard=heard)
+    answer = shop_review.ask((), "q s0", said.append)
+    assert (answer.reply, said, heard) == ("cloud q s0", ["cloud q s0"], [])
+    learned = shop_review.mark(answer, "better", "taught")
+    assert learned.label is not None and learned.losses == () and jobs(given) == []
+    assert shop_review.ask((), "q s0", silence).reply == "taught"
+    assert shop_review.ask((), "q h1", silence).reply == "发圆通"
+    again = shop_review.ask((), "q s0", silence)
+    shop_review.mark(again, "better", "taught anew")
+    assert shop_review.ask((), "q s0", silence).reply == "taught anew"
+    # The next chat goes on from what it learned, and a replay answers the same way.
+    later = review(tmp_path, given)
+    assert later.ask((), "q s0", silence).reply == "taught anew" and later.lessons == 2
+    assert [replayed.reply for replayed in replay(later)] == ["taught anew"]
+
+
+def test_a_model_with_examples_reads_them_in_the_chat_and_trains_with_them(tmp_path: Path) -> None:
+    given, heard = replace(services(), answering=ModelWithExamples(2, "question")), list[ReplyRequest]()
+    shop_review = review(tmp_path, given, heard=heard)
+    answer = shop_review.ask((), "q s0", silence)
+    (prompt,) = heard[0].prompts
+    assert [turn.text for turn in prompt][-3:] == ["q s0", "cloud q s0", "q s0"] and len(prompt) == 5
+    shop_review.mark(answer, "better", "taught")
+    (job,) = jobs(given)
+    lessons = [example for example in job.examples if example.reply == "taught"]
+    assert lessons and all(len(example.prompt) == 5 for example in job.examples)
+    assert all("taught" not in {turn.text for turn in example.prompt} for example in lessons), "never behind itself"
+    shop_review.ask((), "q s0", silence)
+    assert [turn.text for turn in heard[-1].prompts[0]][-3:] == ["q s0", "taught", "q s0"]
+    assert [each.now is not None for each in replay(shop_review)] == [True]
