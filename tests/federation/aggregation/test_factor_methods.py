@@ -131,7 +131,8 @@ def turned(adapter, rng):
     for name in adapter:
         stem = name.split(".lora_")[0]
         if stem not in rotations:
-            rotations[stem] = np.linalg.qr(rng.standard_normal((2, 2)))[0]
+            # Of rank 3: numpy's of rank 2 are reflections, which are their own transposes.
+            rotations[stem] = np.linalg.qr(rng.standard_normal((3, 3)))[0]
     return {
         name: (
             rotations[name.split(".lora_")[0]] @ tensor
@@ -144,8 +145,8 @@ def turned(adapter, rng):
 
 def test_fedrot_finds_back_what_only_a_rotation_keeps_apart():
     rng = np.random.default_rng(6)
-    adapter = drawn(rng, 2)
-    updates = [AdapterUpdate(f"shop_{i}", 2, turned(adapter, rng), 1 + i, lora(2)) for i in range(4)]
+    adapter = drawn(rng, 3)
+    updates = [AdapterUpdate(f"shop_{i}", 2, turned(adapter, rng), 1 + i, lora(3)) for i in range(4)]
     _, apart = FedAvg().aggregate(AggregatorState(), updates)
     state, report = FedRotLora().aggregate(AggregatorState(adapter), updates)
     assert apart.relative_error > 0.1
@@ -168,11 +169,11 @@ def test_fedrots_rotation_is_orthogonal_and_the_closest():
 
 def test_fedrot_is_closer_than_plain_means_where_shops_have_drifted():
     rng = np.random.default_rng(8)
-    adapter = drawn(rng, 2)
+    adapter = drawn(rng, 3)
     near = [
         {n: t + 0.1 * rng.standard_normal(t.shape).astype(np.float32) for n, t in adapter.items()} for _ in range(4)
     ]
-    updates = [AdapterUpdate(f"shop_{i}", 2, turned(each, rng), 1, lora(2)) for i, each in enumerate(near)]
+    updates = [AdapterUpdate(f"shop_{i}", 2, turned(each, rng), 1, lora(3)) for i, each in enumerate(near)]
     _, plain = FedAvg().aggregate(AggregatorState(), updates)
     _, report = FedRotLora().aggregate(AggregatorState(adapter), updates)
     assert report.relative_error < 0.3 * plain.relative_error
