@@ -29,12 +29,14 @@ from ecc_fed.core.protocols import (
     StudyView,
     Teacher,
 )
-from ecc_fed.core.records import PseudoLabel, Shop
+from ecc_fed.core.records import AdapterState, PseudoLabel, Shop
 from ecc_fed.core.run_claim import accept_claim
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.end_model.adapters.files import save_adapter
+from ecc_fed.end_model.adapters.low_rank import Lora
+from ecc_fed.end_model.adapters.tensors import widened
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import WriteAdapter
@@ -220,13 +222,21 @@ def build_settings(config: RunConfig) -> LoopSettings:
 
 def build_uplink(config: RunConfig) -> Uplink:
     """How updates leave the run's devices."""
-    return Uplink(config.adapter.settings().scale_at, build_transforms(config))
+    return Uplink(config.adapter.settings().scale_at, build_transforms(config), config.adapter.shared_rank)
 
 
 def build_view(config: RunConfig) -> StudyView | None:
     """The study's own pages; None for the report alone."""
     view = config.study.view
     return None if view is None else cast(StudyView, instantiate(view, "study.view", StudyView))
+
+
+def whole_aggregate(config: RunConfig, aggregate: AdapterState) -> AdapterState:
+    """The server's adapter as a shop could serve it: zeros stand for the ranks that are a shop's own."""
+    settings = config.adapter.settings()
+    if config.adapter.shared_rank is None or not isinstance(settings, Lora):
+        return aggregate
+    return widened(aggregate, settings.rank)
 
 
 def adapter_writer(config: RunConfig) -> WriteAdapter:

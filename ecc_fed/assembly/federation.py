@@ -34,7 +34,7 @@ def build_limits(config: RunConfig) -> ReplyLimits:
     """What one reply may hold, but for the adapters' shapes, which the base decides."""
     tuning = config.finetune
     most = config.evolution.cycles * tuning.steps * tuning.batch_size
-    return ReplyLimits(config.replies, config.adapter.settings().scale_at, most)
+    return ReplyLimits(config.replies, config.adapter.exchanged_scale, most, shared_rank=config.adapter.shared_rank)
 
 
 def build_aggregator(config: RunConfig) -> Aggregator:
@@ -43,7 +43,7 @@ def build_aggregator(config: RunConfig) -> Aggregator:
     Each that takes one is given `adapter_seed`, from which every shop draws its fresh adapter, or `scale_at`, the s of
     an adapter of a rank.
     """
-    of_run = {"adapter_seed": adapter_seed(config.seed), "scale_at": config.adapter.settings().scale_at}
+    of_run = {"adapter_seed": adapter_seed(config.seed), "scale_at": config.adapter.exchanged_scale}
     return cast(Aggregator, instantiate(_with(config.strategy, "strategy", of_run), "strategy", Aggregator))
 
 
@@ -77,5 +77,10 @@ def build_plan(config: RunConfig) -> FederationPlan:
         raise ConfigError(
             f"adapter.ranks gives shops ranks of their own, and strategy {type(plan.aggregator).__name__} needs one "
             "rank for all. Take one that mixes ranks (flexlora, florist, flora, hetlora), or leave adapter.ranks out."
+        )
+    if plan.federated and config.adapter.shared_rank is not None and plan.aggregator.mixed_ranks:
+        raise ConfigError(
+            f"strategy {type(plan.aggregator).__name__} may send a shop another rank, and adapter.shared_rank="
+            f"{config.adapter.shared_rank} keeps its place in the adapter. Take a strategy of one rank."
         )
     return plan

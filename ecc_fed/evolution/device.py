@@ -200,7 +200,7 @@ class ShopDevices:
         shop, folder = self._shops[shop_id], self._directory.shop(shop_id)
         finished = server_round in finished_rounds(folder) and shop_id not in self._batch.again
         before = self._state(shop, server_round, incoming, not finished, exchange.train)
-        start = received(before.adapter, incoming)
+        start = received(before.adapter, incoming, self._uplink.shared_rank)
         if finished:
             # A kill after the saving of the state has left these.
             drop_saved_attempts(folder)
@@ -281,7 +281,7 @@ class ShopDevices:
             outcomes, experience = state.outcomes, _experience(shop, state)
             # Never trained, and nothing sent: the bare base.
             if incoming or (settings.trains and state.server_round) or self._generated is not None:
-                adapter = received(state.adapter, incoming)
+                adapter = received(state.adapter, incoming, self._uplink.shared_rank)
         self._begin_calls(shop_id, phase)
         training = natural_pairs(shop, settings.evolution.human_share, self._seed)
         evaluated = evaluate_pairs(

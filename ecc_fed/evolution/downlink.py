@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecc_fed.core.records import AdapterState, OptimizerState
+from ecc_fed.core.aggregation import LORA_A, LORA_B, matches
+from ecc_fed.core.records import AdapterState, Array, OptimizerState
 
 
-def received(own: AdapterState, incoming: AdapterState | None) -> AdapterState:
-    """The shop's adapter with the server's tensors in the place of its own of the same names."""
-    return {**own, **(incoming or {})}
+def received(own: AdapterState, incoming: AdapterState | None, shared_rank: int | None = None) -> AdapterState:
+    """The shop's adapter with the server's tensors in the place of its own of the same names.
+
+    With a `shared_rank` the server's pairs have that rank and take the place of as many of the shop's ranks, the first.
+    """
+    if shared_rank is None or incoming is None:
+        return {**own, **(incoming or {})}
+    return {
+        **own,
+        **{name: _before(tensor, own[name], name) if name in own else tensor for name, tensor in incoming.items()},
+    }
+
+
+def _before(shared: Array, own: Array, name: str) -> Array:
+    """The server's ranks, then the shop's own."""
+    if matches(name, LORA_A):
+        return np.concatenate([shared, own[len(shared) :]])
+    if matches(name, LORA_B):
+        return np.concatenate([shared, own[:, shared.shape[1] :]], axis=1)
+    return shared
 
 
 def fitted(optimizer: OptimizerState | None, adapter: AdapterState) -> OptimizerState | None:

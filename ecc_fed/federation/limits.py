@@ -52,9 +52,11 @@ class ReplyLimits:
         max_examples: that a shop can learn from in one server round.
         shapes: names and shapes of a fresh adapter; its rank is the highest where ranks may differ. None: not
             known yet, and then no update is taken.
+        shared_rank: of every pair so many ranks travel; None: all.
     """
 
     settings: ReplySettings = ReplySettings()
     scale_at: Callable[[int], float] = _unscaled
     max_examples: int = MOST_EXAMPLES
     shapes: Shapes | None = None
+    shared_rank: int | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from ecc_fed.core.aggregation import EVERYTHING, NOTHING, Exchange, Shapes
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Aggregator, Arm, UpdateTransform
+from ecc_fed.end_model.adapters.tensors import shapes_of_rank
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.participation import Participation
 
@@ -36,8 +37,9 @@ class FederationPlan:
                 )
 
     def expecting(self, shapes: Shapes) -> FederationPlan:
-        """The plan for adapters of these names and shapes, those of a fresh one."""
-        return replace(self, limits=replace(self.limits, shapes=dict(shapes)))
+        """The plan for adapters of these names and shapes, those of a fresh one; of them, what travels is expected."""
+        travelling = shapes_of_rank(shapes, self.limits.shared_rank)
+        return replace(self, limits=replace(self.limits, shapes=dict(travelling)))
 
     @property
     def sums_only(self) -> bool:

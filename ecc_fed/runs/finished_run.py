@@ -109,7 +109,8 @@ def end_state(run: FinishedRun, shop: Shop, fresh: AdapterState) -> tuple[ShopSt
     found = load_checkpoint(run.directory.server, run.info.run_id)
     if found is None or not plan.federated or shop.shop_id in run.info.shops_on_their_own:
         return state, state.adapter
-    return state, received(state.adapter, plan.aggregator.downlink(found[0].state.aggregator, shop.shop_id))
+    incoming = plan.aggregator.downlink(found[0].state.aggregator, shop.shop_id)
+    return state, received(state.adapter, incoming, run.config.adapter.shared_rank)
 
 
 def fingerprint(path: str) -> str:

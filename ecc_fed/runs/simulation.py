@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from ecc_fed.assembly.build import adapter_writer, build_corpus, read_warm_start
+from ecc_fed.assembly.build import adapter_writer, build_corpus, read_warm_start, whole_aggregate
 from ecc_fed.assembly.evaluation_budget import check_evaluation_budget
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.probe import probe_teacher, without
@@ -121,7 +121,7 @@ def simulate(
     )
     write_rows(directory.updates, update_rows(result.rounds))
     if result.state.aggregate is not None:
-        adapter_writer(config)(directory.aggregate, result.state.aggregate)
+        adapter_writer(config)(directory.aggregate, whole_aggregate(config, result.state.aggregate))
     seconds = seconds_before + time.perf_counter() - started
     told = run_info(run_id, config, shops, plan, result, hosts.reports(), collected, seconds, reading)
     write_record(directory.run, told)

@@ -140,6 +140,7 @@ class EverySecondRound:
     server_rounds: int
     name: str = "every_second_round"
     evolves: bool = True
+    trains: bool = True
     evaluates_base: bool = False
 
     def starts_from_server(self, server_round: int) -> bool:

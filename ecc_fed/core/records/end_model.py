@@ -97,7 +97,7 @@ class FineTuneSettings:
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     # mu of FedProx (Li et al. 2020): the gradient also pulls, by mu times the way from there, towards the tensors from
-    # which the server round began, if they go up after it. 0: no pull.
+    # which the server round began, if they go up after it, or a part of them does. 0: no pull.
     prox_mu: float = 0.0
 
     def __post_init__(self) -> None:

@@ -71,6 +71,9 @@ class AdapterChoice:
     # The shops' own ranks, none above `rank`, dealt in turn to the shops in the run's order: [2, 8] gives every second
     # shop 2. Empty: all have `rank`.
     ranks: tuple[int, ...] = ()
+    # Two adapters side by side in one: of every pair the first so many ranks are what the shops share, the others are a
+    # shop's own and never leave it. null: all are shared.
+    shared_rank: int | None = None
 
     def __post_init__(self) -> None:
         settings = self.settings()
@@ -85,16 +88,32 @@ class AdapterChoice:
             list(self.ranks),
             f"1 up to adapter.rank={most}",
         )
+        if self.shared_rank is not None:
+            self._check_shared(self.shared_rank, settings.pairs_alone, most)
+
+    def _check_shared(self, shared_rank: int, pairs_alone: bool, most: int) -> None:
+        if not pairs_alone:
+            raise ConfigError(f"adapter.shared_rank: a {self.method} adapter is no sum of ranks. Take lora or rslora.")
+        if self.ranks:
+            raise ConfigError("adapter.shared_rank and adapter.ranks do not go together: leave one of them out.")
+        require(1 <= shared_rank <= most, "adapter.shared_rank", shared_rank, f"1 up to adapter.rank={most}")
 
     def settings(self) -> AdapterSettings:
         """What engines and files take."""
-        return adapter_settings(**{name: value for name, value in asdict(self).items() if name != "ranks"})
+        return adapter_settings(**{name: value for name, value in asdict(self).items() if name not in _OF_SHOPS})
+
+    def exchanged_scale(self, rank: int) -> float:
+        """The s of what a shop sends, in an adapter of `rank`: that of the whole adapter, where only a part leaves."""
+        settings = self.settings()
+        return settings.scale_at(rank if self.shared_rank is None else int(getattr(settings, "rank", rank)))
 
     def ranks_of(self, shop_ids: Sequence[str]) -> dict[str, int]:
         """The ranks of a run's shops, which come in its order, by shop; empty where all have `rank`."""
         return {shop_id: self.ranks[place % len(self.ranks)] for place, shop_id in enumerate(shop_ids) if self.ranks}
 
 
+# Of a choice, what is no setting of its method.
+_OF_SHOPS = ("ranks", "shared_rank")
 _CLASSES: tuple[Any, ...] = (Lora, RsLora, Dora, PrefixTuning, PTuningV2)
 METHODS: dict[str, Any] = {kind.method: kind for kind in _CLASSES}
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ecc_fed.core.aggregation import LORA_A, LORA_B, Shapes, matches
 from ecc_fed.core.errors import ModelError
-from ecc_fed.core.records import AdapterState
+from ecc_fed.core.records import AdapterState, Array
 from ecc_fed.core.seeding import derive_rng
 from ecc_fed.end_model.adapters.names import EMBEDDING, ENCODER
 
@@ -45,6 +45,17 @@ def of_rank(adapter: AdapterState, rank: int | None) -> AdapterState:
         name: np.ascontiguousarray(tensor[:, :rank] if matches(name, LORA_B) else tensor)
         for name, tensor in first.items()
     }
+
+
+def widened(adapter: AdapterState, rank: int) -> AdapterState:
+    """With zeros behind the ranks of every A and B up to `rank`: B A stays as it is."""
+
+    def filled(name: str, tensor: Array) -> Array:
+        missing = {0: rank - len(tensor)} if matches(name, LORA_A) else {}
+        missing = {1: rank - tensor.shape[1]} if matches(name, LORA_B) else missing
+        return np.pad(tensor, [(0, missing.get(axis, 0)) for axis in range(tensor.ndim)])
+
+    return {name: filled(name, tensor) for name, tensor in adapter.items()}
 
 
 def shapes_of_rank(shapes: Shapes, rank: int | None) -> Shapes:

@@ -53,7 +53,8 @@ class ServerOptimizer(Wrapper, ABC):
     moments. The report's error is the mean's, before the step.
 
     Args:
-        mean: makes one adapter of the updates, for all shops.
+        mean: makes one adapter of the updates, for all shops, in factors that mean the same from round to round. SVD
+            methods turn theirs, and clusters send others: a step on theirs is none of what shops have learned.
         adapter_seed: of the fresh adapter that every shop starts from.
         learning_rate: eta.
     """

@@ -106,6 +106,13 @@ def test_a_scaled_adapter_adds_so_much_and_keeps_its_a():
     assert half[MAGNITUDE].tolist() == [0.5] * 3
 
 
+def test_scores_by_hand():
+    """Five on a line, one of which may lie: each one's two nearest count."""
+    line = np.array([0.0, 1.0, 3.0, 6.0, 20.0])
+    found = scores((line[:, None] - line[None]) ** 2, hostile=1)
+    assert found.tolist() == [1 + 9, 1 + 4, 4 + 9, 9 + 25, 14**2 + 17**2]
+
+
 @pytest.mark.parametrize("hostile", [0, 1, 2])
 @pytest.mark.parametrize("kept", [1, 3])
 def test_krum_chooses_as_flowers_does_on_the_dense_products(hostile, kept):
@@ -192,6 +199,8 @@ def test_within_a_bound_no_shop_adds_more_than_an_honest_one(attack):
     bound = np.median([np.linalg.norm(flat(update)) for update in sent])
     assert max(np.linalg.norm(flat(update)) for update in seen) <= bound * (1 + 1e-6)
     for before, after in zip(sent, seen, strict=True):
+        length = min(np.linalg.norm(flat(before)), bound)
+        assert np.linalg.norm(flat(after)) == pytest.approx(length, rel=1e-6)
         shortened = np.linalg.norm(flat(before)) > bound
         assert (before is after) == (not shortened)
         assert (report.flags.get(before.shop_id) == "shortened") == shortened

@@ -15,6 +15,7 @@ from ecc_fed.federation.aggregation.state_files import load_state, save_state
 from ecc_fed.federation.arms import Personalized
 from ecc_fed.federation.flower.strategy import AdapterStrategy, Outcome
 from ecc_fed.federation.limits import ReplyLimits
+from ecc_fed.federation.participation import Participation, ParticipationSettings
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import Checkpoint, FederationResult, ServerState
 from ecc_fed.federation.wire import arrays, records
@@ -431,6 +432,19 @@ def replies(
 
 def reply_of(adapter: AdapterState, num_examples: int = 3, **metrics: float) -> RecordDict:
     return train_reply(AdapterUpdate("", 0, adapter, num_examples, 1.0, metrics), ("*",), ConfigRecord())
+
+
+def test_a_shop_that_takes_no_part_in_a_round_is_not_counted_in_it():
+    half = Participation(ParticipationSettings(share=0.5), seed=0)
+    strategy = strategy_of(Told((1,)))
+    strategy.plan = replace(strategy.plan, participation=half)
+    messages = list(strategy.configure_train(1, ArrayRecord(), ConfigRecord(), None))
+    (present,) = half.of_round(1, NODES.values()).present
+    assert [NODES[message.metadata.dst_node_id] for message in messages] == [present]
+    both = {node: reply_of(make_adapter(shop_id)) for node, shop_id in NODES.items()}
+    strategy.aggregate_train(1, replies(strategy, 1, both))
+    assert list(strategy.outcome.shops) == [present]
+    assert same(strategy.state.aggregate, make_adapter(present))
 
 
 def test_every_shop_is_sent_what_the_aggregator_has_for_it():
