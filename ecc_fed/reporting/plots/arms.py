@@ -77,7 +77,8 @@ def traffic_bars(study: Study) -> str | None:
         return None
 
     def draw() -> Figure:
-        figure = Figure(figsize=(10, 1.3 + 0.42 * len(stacks)), layout="constrained")
+        # The legend below takes a line for two kinds.
+        figure = Figure(figsize=(10, 1.1 + 0.42 * len(stacks) + 0.14 * len(kinds)), layout="constrained")
         axes = figure.subplots()
         starts = dict.fromkeys(stacks, 0.0)
         for index, kind in enumerate(kinds):
