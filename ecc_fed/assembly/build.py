@@ -12,6 +12,7 @@ from typing import Any, cast
 from ecc_fed.assembly.evaluation_budget import kept_for_final
 from ecc_fed.assembly.federation import build_arm, build_plan, build_transforms
 from ecc_fed.assembly.flower import ELSEWHERE, config_from_run_config, config_text, run_directory
+from ecc_fed.assembly.language import spoken_in, why_withheld, with_language
 from ecc_fed.assembly.same_config import config_digest
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
@@ -38,6 +39,7 @@ from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.adapters.tensors import widened
 from ecc_fed.evolution.device import ShopDevices
+from ecc_fed.evolution.scoring import Scoring
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import WriteAdapter
 from ecc_fed.evolution.spending import spent_by, spent_on_base
@@ -212,6 +214,7 @@ def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
         cloud.ledger,
         cloud.gateway.journal,
         build_answering(config),
+        Scoring(why_withheld(config), config.judge.relevance_min_auc),
     )
 
 
@@ -307,6 +310,7 @@ def device_from_run_config(
     """
     config = config_from_run_config(run_config)
     corpus = build_corpus(config)
+    config = with_language(config, spoken_in(corpus))
     shop_ids = corpus.shop_ids()
     shop_id = shop_of(node_config, shop_ids)
     directory = run_directory(run_config)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ecc_fed.assembly.federation import build_arm
+from ecc_fed.assembly.language import why_withheld
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Shop
@@ -21,7 +22,12 @@ def requests_of(shops: Sequence[Shop], extra_queries: Sequence[str]) -> int:
 
 
 def kept_for_final(config: RunConfig, shops: Sequence[Shop]) -> int:
-    """How many requests base and rounds must leave: none where the cache answers what the base's evaluation asked."""
+    """How many requests base and rounds must leave.
+
+    None where the cache answers what the base's evaluation asked, or where nothing is scored and so nothing asked.
+    """
+    if why_withheld(config) is not None:
+        return 0
     if config.gateway.cache_path and build_arm(config).evaluates_base:
         return 0
     return requests_of(shops, config.evolution.extra_queries)
@@ -36,7 +42,11 @@ def check_evaluation_budget(config: RunConfig, shops: Sequence[Shop]) -> None:
         ConfigError: names the number that is needed.
     """
     gateway = config.gateway
-    if gateway.max_requests is None or (gateway.cache_path and Path(gateway.cache_path).exists()):
+    if (
+        gateway.max_requests is None
+        or why_withheld(config) is not None
+        or (gateway.cache_path and Path(gateway.cache_path).exists())
+    ):
         return
     one = requests_of(shops, config.evolution.extra_queries)
     base = one if build_arm(config).evaluates_base else 0

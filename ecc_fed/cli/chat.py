@@ -159,6 +159,9 @@ class Chat:
 
     def _print_scores(self, answer: Answer) -> None:
         judgement, cloud = answer.judgement, answer.cloud
+        if self._review.withheld is not None:
+            self._tell(f"no score. {self._review.withheld}")
+            return
         if judgement is None or cloud is None:
             why = "the cloud was not asked" if cloud is None else f"no cloud answer ({cloud.outcome}: {cloud.detail})"
             self._tell(f"relevance {answer.relevance:.2f}; no final score: {why}")

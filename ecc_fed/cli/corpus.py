@@ -54,7 +54,8 @@ def _print_report(report: CorpusReport, console: Console) -> None:
         "placed": report.placed,
         "pairs": report.pairs,
     }
-    console.print(_step_table(f"{report.path} ({report.format})", steps))
+    language = f", {report.language}" if report.language else ""
+    console.print(_step_table(f"{report.path} ({report.format}{language})", steps))
     for broken in report.broken_lines:
         console.print(f"  line {broken.number}: {broken.reason}", markup=False, highlight=False)
     if report.edits:

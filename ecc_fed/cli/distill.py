@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ecc_fed.assembly.build import Cloud, build_cloud, build_corpus
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
+from ecc_fed.assembly.language import spoken_in, with_language
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
 from ecc_fed.cli.console import TextConsole
@@ -62,15 +63,16 @@ def main(arguments: list[str]) -> int:
     refuse_flags(flags)
     composed = compose_run(overrides, folders)
     config = to_run_config(composed, allowed)
-    language = config.gateway.language
     console = TextConsole(stderr=True)
     with console.status("Reading the corpus"):
-        cloud = build_cloud(config)
         corpus = build_corpus(config)
+        config = with_language(config, spoken_in(corpus))
+        cloud = build_cloud(config)
         shops = [corpus.shop(shop_id) for shop_id in corpus.shop_ids()]
         queries = plan_queries(shops, splits, config.evolution.teacher_examples)
     if not queries:
         raise UserError(f"The corpus has no pairs in {', '.join(splits)}: choose another --split.")
+    language = config.gateway.language or "zh"
     which = identity(queries, cloud.teacher, language, cloud.redaction)
     queries = queries[: int(limit)] if limit else queries
     waiting = DataSet(folder, which).open_queries(queries)

@@ -84,6 +84,7 @@ class CorpusReport:
     broken_lines:  the first broken lines; `lines.dropped["broken"]` counts them all
     lengths:       tokens of the kept pairs' "query", "context" (without the query) and "reply";
                    "session_turns" in turns
+    language:      of the dialogues (`core.language`); None where they hold no letter
     """
 
     path: str
@@ -99,6 +100,7 @@ class CorpusReport:
     lengths: Mapping[str, LengthStats] = field(default_factory=dict)
     shops: tuple[ShopCount, ...] = ()
     notes: tuple[str, ...] = ()
+    language: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, ready for JSON."""

@@ -227,6 +227,7 @@ class ShopDevices:
         truth = self._truth.get(shop_id, {})
         human = human_answered(shop, evolution.human_share, self._seed)
         experience = _experience(shop, state)
+        self._look_up_relevance(shop)
         self._begin_calls(shop_id, f"train/{server_round}")
         num_parts = evolution.server_rounds * evolution.cycles
         anchor = select(start, exchange.up)
@@ -282,6 +283,7 @@ class ShopDevices:
             # Never trained, and nothing sent: the bare base.
             if incoming or (settings.trains and state.server_round) or self._generated is not None:
                 adapter = received(state.adapter, incoming, self._uplink.shared_rank)
+        self._look_up_relevance(shop)
         self._begin_calls(shop_id, phase)
         training = natural_pairs(shop, settings.evolution.human_share, self._seed)
         evaluated = evaluate_pairs(
@@ -301,6 +303,10 @@ class ShopDevices:
         together, rows = self._batch.of(shop_id), evaluated.rows
         save_evaluation(folder, phase, server_round, owner, rows, egress, spent, evaluated.calls, together)
         return _report(evaluated.rows, phase)
+
+    def _look_up_relevance(self, shop: Shop) -> None:
+        folder, seed = self._directory.shop(shop.shop_id), derive_seed(self._seed, "relevance", shop.shop_id)
+        self.services.scoring.look_up(shop.shop_id, shop.history, folder, self.services.judge, seed)
 
     def _begin_calls(self, shop_id: str, tag: str) -> None:
         """Calls to the cloud count as the work's of this name, which may have been cut before."""

@@ -12,6 +12,7 @@ from ecc_fed.core.records import (
     Asked,
     Likelihood,
     Pair,
+    TeacherReply,
 )
 from ecc_fed.core.rows import CloudCalls, EvaluationPhase, SampleRow, calls_of
 from ecc_fed.core.seeding import derive_seed
@@ -80,7 +81,9 @@ def evaluate_pairs(
     num_test, humans = len(pairs), [pair.reply for pair in pairs]
     pairs = (*pairs, *extra_pairs(pairs[0].shop_id, settings.evolution.extra_queries))
     examples = few_shots(pairs, training, settings.evolution)
-    cloud = ask_cloud(pairs, examples, "evaluate", server_round, services)
+    cloud: list[TeacherReply | None] = [None] * len(pairs)  # nobody asks where nobody scores
+    if services.scoring.withheld is None:
+        cloud = [*ask_cloud(pairs, examples, "evaluate", server_round, services)]
     # The bare base is the same in every arm.
     answering = ModelAlone() if phase == "base" else services.answering
     prepared = answering.prepare([Asked(pair.prompt, pair.pair_id) for pair in pairs], experience.known())
@@ -102,7 +105,7 @@ def evaluate_pairs(
             phase,
             server_round,
             reply,
-            answer.text,
+            None if answer is None else answer.text,
             taught,
             judgement=judgement,
             likelihood=likelihood,
@@ -117,4 +120,4 @@ def evaluate_pairs(
     ]
     if phase == "final":
         rows += others_replies(pairs[:num_test], cloud[:num_test], server_round, truth, taught, services, seed)
-    return Evaluated(tuple(rows), calls_of(cloud))
+    return Evaluated(tuple(rows), calls_of([answer for answer in cloud if answer is not None]))

@@ -77,7 +77,12 @@ def ask_cloud(
 def judge_replies(
     pairs: Sequence[Pair], replies: Sequence[str], cloud: Sequence[TeacherReply | None], services: Services
 ) -> list[Judgement | None]:
-    """Eq. (1) where the cloud answered; None where there is no reference to judge against."""
+    """Eq. (1) where the cloud answered; None without a reference to judge against, or where the judge cannot read.
+
+    A shop on whose dialogues relevance says nothing is judged by similarity alone.
+    """
+    if services.scoring.withheld is not None:
+        return [None] * len(pairs)
     known = [i for i, answer in enumerate(cloud) if answer is not None and answer.text is not None]
     judged = services.judge.judge(
         [pairs[i].query for i in known],
@@ -86,7 +91,7 @@ def judge_replies(
     )
     result: list[Judgement | None] = [None] * len(pairs)
     for i, judgement in zip(known, judged, strict=True):
-        result[i] = judgement
+        result[i] = services.scoring.of_shop(pairs[i].shop_id, judgement, services.judge.accept_score)
     return result
 
 
@@ -100,8 +105,10 @@ def wants_reference(
 ) -> list[bool]:
     """Which replies go to the cloud for a reference before their customers have said anything.
 
-    `chances` that each reply is good; None where nothing is known of it yet.
+    `chances` that each reply is good; None where nothing is known of it yet. None does where no score would come of it.
     """
+    if services.scoring.withheld is not None:
+        return [False] * len(pairs)
     if settings.reference == "always":
         return [True] * len(pairs)
     if settings.reference == "sampled":

@@ -28,7 +28,7 @@ def another_reply(pair: Pair, pairs: Sequence[Pair], seed: int) -> str | None:
 
 def others_replies(
     pairs: Sequence[Pair],
-    cloud: Sequence[TeacherReply],
+    cloud: Sequence[TeacherReply | None],
     server_round: int,
     truth: ShopTruth,
     taught: Taught,
@@ -39,7 +39,7 @@ def others_replies(
 
     Args:
         pairs: a shop's test pairs.
-        cloud: the cloud's replies to them, in their order.
+        cloud: the cloud's replies to them, in their order; None where it was not asked.
         server_round: for the records.
         truth: what is true of the pairs.
         taught: what the shop's training pairs hold.
@@ -59,8 +59,9 @@ def others_replies(
             chrf=chrf.sentence_score(answer.text, [pair.reply]).score,
         )
         for pair, answer in zip(pairs, cloud, strict=True)
-        if answer.text is not None
+        if answer is not None and answer.text is not None
     ]
+    references = [None if answer is None else answer.text for answer in cloud]
     other = [another_reply(pair, pairs, seed) for pair in pairs]
     swapped = [i for i, reply in enumerate(other) if reply is not None]
     asked = [*range(len(pairs)), *swapped]
@@ -75,7 +76,7 @@ def others_replies(
                 "human" if human else "other",
                 server_round,
                 reply,
-                cloud[i].text,
+                references[i],
                 taught,
                 judgement=judgement,
             )

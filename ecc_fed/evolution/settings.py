@@ -9,6 +9,7 @@ from ecc_fed.core.protocols import Answering, EndModel, FeedbackSource, Judge, T
 from ecc_fed.core.ranges import require, require_one_of
 from ecc_fed.core.records import Decoding, FineTuneSettings
 from ecc_fed.evolution.answering.model import ModelAlone
+from ecc_fed.evolution.scoring import Scoring
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.gateway.journal import CallJournal
 
@@ -108,7 +109,8 @@ class LoopSettings:
 class Services:
     """What all shops of a host share: the resident models, the way to the cloud, the wire log, the open calls.
 
-    `answering` is how each of them makes replies of its model and its own examples.
+    `answering` is how each of them makes replies of its model and its own examples, `scoring` what its score
+    holds.
     """
 
     end_model: EndModel
@@ -118,3 +120,4 @@ class Services:
     ledger: MemoryLedger
     journal: CallJournal = field(default_factory=CallJournal)
     answering: Answering = field(default_factory=ModelAlone)
+    scoring: Scoring = field(default_factory=Scoring)

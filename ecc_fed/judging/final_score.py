@@ -20,6 +20,7 @@ class Thresholds:
     | alpha, the similarity's weight | `score_alpha` | 0 to 1 | Eq. (1); 0.8 in the paper's Sec. IV |
     | Theta | `relevance_floor` | 0 to 1 | Eq. (1); 0.2 in the paper's Sec. IV |
     | | `accept_score` | 0 to 1 | none in the paper |
+    | AUC below which a shop leaves relevance out | `relevance_min_auc` | 0 (never) to 1 | none in the paper |
 
     Raises:
         ConfigError: a number outside 0..1.
@@ -28,9 +29,11 @@ class Thresholds:
     score_alpha: float = 0.8
     relevance_floor: float = 0.2
     accept_score: float = 0.6
+    # Of a shop's own replies against those of its other dialogues; 0.5 is a coin's.
+    relevance_min_auc: float = 0.65
 
     def __post_init__(self) -> None:
-        for name in ("score_alpha", "relevance_floor", "accept_score"):
+        for name in ("score_alpha", "relevance_floor", "accept_score", "relevance_min_auc"):
             require(0 <= getattr(self, name) <= 1, f"judge.{name}", getattr(self, name), "0 to 1")
 
 

@@ -35,7 +35,8 @@ def line(reading: Reading) -> str:
     ]
     broken = reading.broken_lines[:1]
     first = f"; the first broken line is {broken[0].number} ({cut(broken[0].reason, 200)})" if broken else ""
-    return f"{reading.path} ({reading.format}): {'; '.join(lost) or 'nothing dropped'}{first}."
+    language = f", {reading.language}" if reading.language else ""
+    return f"{reading.path} ({reading.format}{language}): {'; '.join(lost) or 'nothing dropped'}{first}."
 
 
 def tables(study: Study) -> list[tuple[str, PageTable, list[str]]]:

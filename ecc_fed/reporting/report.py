@@ -13,6 +13,7 @@ from ecc_fed.core.rows import SampleRow
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.reporting.cloud import calls_lines, gone_notes, rounds_lines
 from ecc_fed.reporting.dialogues import Dialogue, choose, verdicts
+from ecc_fed.reporting.judges import study_notes
 from ecc_fed.reporting.page.html import render
 from ecc_fed.reporting.page.quality import correlations
 from ecc_fed.reporting.reading import line, readings
@@ -56,7 +57,7 @@ def _panel(dialogue: Dialogue, cloud_name: str) -> Panel:
 
 def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
     """Prints the table of the arms, the judge's correlation with the facts, and a few dialogues."""
-    for note in gone_notes(study):
+    for note in [*gone_notes(study), *study_notes(study)]:
         console.print(note, style="red", markup=False, highlight=False, soft_wrap=True)
     for table in terminal_tables(rows, max(console.width, _MIN_WIDTH)):
         console.print(table, highlight=False)

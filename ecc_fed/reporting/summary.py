@@ -15,6 +15,7 @@ from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, bootstrap_correlation, spearman
 from ecc_fed.reporting.counts import kneser_ney, serving, teacher, traffic
 from ecc_fed.reporting.coverage import unlike_phases
+from ecc_fed.reporting.judges import judge_notes
 from ecc_fed.reporting.measures import MEASURES, all_right, estimate_all, means
 from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.units import SeededRow, units_of
@@ -26,7 +27,7 @@ SCHEMA = 4
 # Of the run itself, by the keys of `run.json`.
 _TOLD = (
     "arm", "seed", "shops", "server_rounds", "cycles", "personal_rounds", "corpus", "language", "platform_share",
-    "runtime", "privacy", "failures", "aggregation", "versions", "cloud",
+    "runtime", "privacy", "failures", "aggregation", "versions", "cloud", "judge",
 )  # fmt: skip
 PHASES: tuple[Phase, Phase] = ("base", "final")
 _EVALUATED: tuple[Phase, ...] = (*PHASES, "teacher", "human")
@@ -117,7 +118,11 @@ def summarise_run(run: Run) -> dict[str, Any]:
             for name, rows in correlations.items()
         },
         "kneser_ney_perplexity": kneser_ney(run),
-        "notes": [*unlike_phases(run), *([reading.order] if reading is not None and reading.order else [])],
+        "notes": [
+            *judge_notes(run.info),
+            *unlike_phases(run),
+            *([reading.order] if reading is not None and reading.order else []),
+        ],
     }
     return dict(_rounded(summary))
 

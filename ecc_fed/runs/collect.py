@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from ecc_fed.core.errors import DamagedState, RunDirectoryError
 from ecc_fed.core.records import EgressEntry
-from ecc_fed.core.rows import CloudCalls, EvaluationPhase, FailureRow, MetricRow, SampleRow, write_rows
+from ecc_fed.core.rows import CloudCalls, EvaluationPhase, FailureRow, MetricRow, SampleRow, ShopRelevance, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.evaluation_files import load_evaluation
 from ecc_fed.evolution.owner import Owner
+from ecc_fed.evolution.scoring import recorded_relevance
 from ecc_fed.evolution.shop_state import newest_state
 from ecc_fed.evolution.spending import drop_saved_attempts, open_attempts
 from ecc_fed.runs.attribution import ValuesOfShops, attributed
@@ -21,11 +22,19 @@ _PHASES: tuple[EvaluationPhase, EvaluationPhase] = ("base", "final")
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """Rows of `metrics.jsonl`, what of the shops could not be read, and what their evaluations asked of the cloud."""
+    """What the shops left.
+
+    Attributes:
+        metrics: rows of `metrics.jsonl`.
+        failures: what could not be read.
+        evaluations: what was asked of the cloud for them.
+        relevance: by shop, what it is worth there.
+    """
 
     metrics: tuple[MetricRow, ...]
     failures: tuple[FailureRow, ...]
     evaluations: Mapping[EvaluationPhase, CloudCalls] = field(default_factory=dict)
+    relevance: Mapping[str, ShopRelevance] = field(default_factory=dict)
 
 
 def collect(
@@ -77,7 +86,9 @@ def collect(
     for owner in owners:
         with suppress(RunDirectoryError):  # told already
             drop_saved_attempts(directory.shop(owner.shop_id))
-    return Collected(tuple(metrics), tuple(failures), evaluations)
+    worth = {owner.shop_id: recorded_relevance(directory.shop(owner.shop_id)) for owner in owners}
+    relevance = {shop_id: found for shop_id, found in worth.items() if found is not None}
+    return Collected(tuple(metrics), tuple(failures), evaluations, relevance)
 
 
 def _failure(owner: Owner, error: RunDirectoryError) -> FailureRow:

@@ -19,6 +19,7 @@ from ecc_fed.assembly.build import (
 )
 from ecc_fed.assembly.compose import load_config
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.language import spoken_in, with_language
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import AdapterState, Shop
@@ -30,6 +31,7 @@ from ecc_fed.end_model.text.streaming import StreamingEngine, stream_reply
 from ecc_fed.evolution.downlink import received
 from ecc_fed.evolution.owner import owner_of
 from ecc_fed.evolution.review.session import Review
+from ecc_fed.evolution.scoring import recorded_relevance
 from ecc_fed.evolution.shop_state import ShopState, newest_state
 from ecc_fed.federation.checkpoint import load_checkpoint
 from ecc_fed.models.folder import find_folder
@@ -136,10 +138,14 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
     """
     config = run.config
     corpus = build_corpus(config)
+    config = with_language(config, spoken_in(corpus))
     if shop_id not in corpus.shop_ids():
         raise UserError(f"The corpus of {run.directory.root} has no shop {shop_id} any more. Check corpus.path.")
     shop = corpus.shop(shop_id)
     services = build_services(config)
+    found = recorded_relevance(run.directory.shop(shop_id))
+    if found is not None:
+        services.scoring.shops[shop_id] = found
     rank = config.adapter.ranks_of(run.shop_ids).get(shop_id)
     fresh = of_rank(build_end_model(config).new_adapter(adapter_seed(config.seed)), rank)
     end, answering = end_state(run, shop, fresh)

@@ -30,4 +30,5 @@ def reading_of(corpus: Corpus) -> Reading | None:
         broken_lines=tuple(BrokenLineRow(line.number, cut(line.reason)) for line in report.broken_lines),
         notes=report.notes,
         order=report.order,
+        language=report.language,
     )

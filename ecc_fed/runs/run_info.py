@@ -7,9 +7,20 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ecc_fed import __version__
+from ecc_fed.assembly.language import why_withheld
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.records import Shop
-from ecc_fed.core.rows import SCHEMA, AggregationRow, MetricRow, Privacy, Reading, RunInfo, Runtime
+from ecc_fed.core.rows import (
+    SCHEMA,
+    AggregationRow,
+    JudgeInfo,
+    MetricRow,
+    Privacy,
+    Reading,
+    RunInfo,
+    Runtime,
+    ShopRelevance,
+)
 from ecc_fed.evolution.device import natural_pairs
 from ecc_fed.evolution.kneser_ney import kneser_ney_perplexity
 from ecc_fed.federation.plan import FederationPlan
@@ -59,7 +70,7 @@ def run_info(
         shops_on_their_own=tuple(sorted(result.state.adopted)),
         corpus=_class_name(config.corpus),
         platform_share=config.corpus.get("platform_share"),
-        language=config.corpus.get("language", "zh"),
+        language=config.corpus.get("language") or "zh",
         teacher=_class_name(config.teacher),
         kneser_ney_perplexity={shop.shop_id: _kneser_ney(config, shop) for shop in shops},
         runtime=_runtime(result, hosts, collected.metrics, wall_seconds),
@@ -73,7 +84,27 @@ def run_info(
         versions=versions(),
         reading=reading,
         cloud=cloud,
+        judge=judge_info(config, collected.relevance),
     )
+
+
+def judge_info(config: RunConfig, shops: Mapping[str, ShopRelevance]) -> JudgeInfo:
+    """The judge, whether it can read the dialogues, and what relevance is worth to the `shops`."""
+    judge = config.judge
+    return JudgeInfo(
+        similarity=_model_name(judge.similarity),
+        relevance=_model_name(judge.relevance),
+        languages=judge.languages,
+        corpus_language=config.corpus.get("language"),
+        withheld_reason=why_withheld(config),
+        relevance_min_auc=judge.relevance_min_auc,
+        shops=shops,
+    )
+
+
+def _model_name(node: Mapping[str, Any]) -> str:
+    """The class, and where its weights lie if it has any."""
+    return f"{_class_name(node)} {node['path']}" if "path" in node else _class_name(node)
 
 
 def _class_name(node: Mapping[str, Any]) -> str:

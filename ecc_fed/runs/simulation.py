@@ -8,6 +8,7 @@ from functools import partial
 from ecc_fed.assembly.build import adapter_writer, build_corpus, read_warm_start, whole_aggregate
 from ecc_fed.assembly.evaluation_budget import check_evaluation_budget
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.language import with_language
 from ecc_fed.assembly.probe import probe_teacher, without
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
@@ -77,6 +78,8 @@ def simulate(
     on_progress("reading the corpus", 0, 1)
     shops, truth, reading = read_corpus(config)
     shop_ids = [shop.shop_id for shop in shops]
+    spoken = None if reading is None else reading.language
+    config, left = with_language(config, spoken), with_language(left, spoken)
     check_evaluation_budget(config, shops)
     read_warm_start(config, shops)  # a bad file is refused before any model is loaded
     plan = build_plan(config)

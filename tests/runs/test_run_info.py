@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.language import with_language
 from ecc_fed.core.aggregation import AggregateReport, AggregatorState
 from ecc_fed.core.records import EgressEntry, Pair, Shop
-from ecc_fed.core.rows import AggregationRow, FailureRow, MetricRow
+from ecc_fed.core.rows import AggregationRow, FailureRow, MetricRow, ShopRelevance
 from ecc_fed.evolution.kneser_ney import kneser_ney_perplexity
 from ecc_fed.evolution.loop import Learned
 from ecc_fed.evolution.warm_start import warm_start_row
@@ -21,7 +22,7 @@ from ecc_fed.federation.results import (
 )
 from ecc_fed.hosts.reports import BatchHalved, HostReport, HostRestarted
 from ecc_fed.runs.collect import Collected
-from ecc_fed.runs.run_info import run_info
+from ecc_fed.runs.run_info import judge_info, run_info
 from tests.federation.fakes import local, personalized
 
 FIRST = RoundRecord(
@@ -132,3 +133,14 @@ def test_a_run_without_rounds_or_hosts_has_no_speed() -> None:
     nothing = FederationResult(ServerState(), Evaluation(), (), Evaluation())
     runtime = run_info("ab12", config, [], local(0), nothing, (), Collected((), ()), 1.0).runtime
     assert (runtime.client_steps_per_second, runtime.hosts, runtime.batch_reason) == (0.0, 0, "")
+
+
+def test_the_judge_is_named_with_what_it_reads_and_what_relevance_was_worth() -> None:
+    found = {"a": ShopRelevance(0.5, 20, False)}
+    blind = with_language(to_run_config(compose_run(["corpus=jsonl", "corpus.path=x", "judge=embedded"])), "en")
+    told = judge_info(blind, found)
+    assert (told.similarity, told.relevance) == ("EncoderSimilarity embedded", "CrossEncoderRelevance embedded")
+    assert (told.languages, told.corpus_language, told.relevance_min_auc, told.shops) == (("zh",), "en", 0.65, found)
+    assert told.withheld_reason is not None and "The judge reads zh" in told.withheld_reason
+    letters = judge_info(to_run_config(compose_run(["judge=lexical"])), {})
+    assert (letters.similarity, letters.languages, letters.withheld_reason) == ("CharacterNgrams", None, None)

@@ -19,6 +19,7 @@ A shop's `state.json` and `evaluation.json` and a chat's `marks.jsonl` are writt
 from ecc_fed.core.rows.cloud_calls import CloudCalls, calls_of
 from ecc_fed.core.rows.codec import decode, encode
 from ecc_fed.core.rows.files import append_rows, read_record, read_rows, write_record, write_rows
+from ecc_fed.core.rows.judge import JudgeInfo, ShopRelevance
 from ecc_fed.core.rows.lesson import LessonRow
 from ecc_fed.core.rows.metric import MetricRow
 from ecc_fed.core.rows.reading import BrokenLineRow, Reading, StepRow
@@ -35,6 +36,7 @@ __all__ = [
     "EvaluationPhase",
     "FactRow",
     "FailureRow",
+    "JudgeInfo",
     "LessonRow",
     "MetricRow",
     "Phase",
@@ -43,6 +45,7 @@ __all__ = [
     "RunInfo",
     "Runtime",
     "SampleRow",
+    "ShopRelevance",
     "Signals",
     "StepRow",
     "UpdateRow",

@@ -34,6 +34,7 @@ class Reading:
         broken_lines: the first of them; `steps["lines"]` counts all.
         notes: what else there is to know, such as what the partition did.
         order: what the order by which sessions were split has to do with time; empty in older files.
+        language: of the dialogues (`core.language`); None where they hold no letter, and in older files.
     """
 
     path: str
@@ -43,3 +44,4 @@ class Reading:
     broken_lines: tuple[BrokenLineRow, ...]
     notes: tuple[str, ...]
     order: str = ""
+    language: str | None = None

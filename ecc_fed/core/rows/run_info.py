@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ecc_fed.core.rows.cloud_calls import CloudCalls
+from ecc_fed.core.rows.judge import JudgeInfo
 from ecc_fed.core.rows.reading import Reading
 
 
@@ -88,6 +89,7 @@ class RunInfo:
         platform_share: None for a corpus that is not simulated.
         reading: what became of a corpus in a file; None for any other.
         cloud: what each phase asked: base, stream, final; empty in older runs.
+        judge: who judged, and whether it could; None in older runs.
         kneser_ney_perplexity: of a Kneser-Ney character model on the shop's test replies; None where it has none. Empty
             in older runs, which tell that of a weaker model.
     """
@@ -113,3 +115,4 @@ class RunInfo:
     versions: Mapping[str, str]
     reading: Reading | None = None
     cloud: Mapping[str, CloudCalls] = field(default_factory=dict)
+    judge: JudgeInfo | None = None

@@ -11,6 +11,7 @@ is that of the pairs asked for; without it, `shops()` holds the whole corpus, as
 
 from __future__ import annotations
 
+import re
 from abc import ABC
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecc_fed.core.errors import CorpusError
+from ecc_fed.core.language import language_of
 from ecc_fed.core.protocols import Partition
 from ecc_fed.core.records import Assignment, Pair, Shop
 from ecc_fed.core.seeding import derive_rng, derive_seed
@@ -36,6 +38,8 @@ from ecc_fed.corpus.report import CorpusReport, LengthStats, ShopCount, SplitCou
 from ecc_fed.corpus.store import SessionStore, SessionWriter
 
 Reader = Callable[[ReadLog], Iterator[RawSession]]
+_LANGUAGE_SESSIONS = 1000
+_LANGUAGE_NAME = re.compile(r"[a-z]{2,8}")
 
 
 class _Placed(NamedTuple):
@@ -68,6 +72,7 @@ class FileCorpus(ABC):
     near_duplicate_similarity: Jaccard similarity from which a session is dropped, (0, 1] or None
     extra_notices:             regular expressions of messages to cut, matched in full
     count_tokens:              tokens of a text; characters unless told otherwise
+    language:                  of the dialogues, such as zh; None is told from their letters (`core.language`)
     seed:                      of the partition and of the choice under the caps
     """
 
@@ -90,6 +95,7 @@ class FileCorpus(ABC):
     near_duplicate_similarity: float | None = 0.9
     extra_notices: tuple[str, ...] = ()
     count_tokens: Callable[[str], int] = len
+    language: str | None = None
     seed: int = 0
 
     def shop_ids(self) -> tuple[str, ...]:
@@ -134,6 +140,15 @@ class FileCorpus(ABC):
             CorpusError: as `shops`.
         """
         return self._loaded[1]
+
+    @property
+    def spoken(self) -> str | None:
+        """The language of the whole file's dialogues; None where they hold no letter.
+
+        Raises:
+            CorpusError: as `shops`.
+        """
+        return self._placed.report.language
 
     @cached_property
     def _loaded(self) -> tuple[list[Shop], CorpusReport]:
@@ -191,6 +206,7 @@ class FileCorpus(ABC):
             turns=StepCount(turns, turns - sum(dropped_turns.values()), dict(dropped_turns)),
             edits=dict(log.edits),
             sessions=StepCount(num_sessions, len(kept), dict(dropped)),
+            language=self.language or _language(kept),
             notes=tuple(f"{count} {what}" for what, count in log.notes.items()),
         )
         return kept, report
@@ -245,6 +261,11 @@ class FileCorpus(ABC):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise CorpusError(f"corpus.{name} is {value}; set it to {least} or more, or to null.")
+        if self.language is not None and not _LANGUAGE_NAME.fullmatch(self.language):
+            raise CorpusError(
+                f"corpus.language is {self.language!r}; give an ISO code such as zh or en, or null to have it told "
+                "from the dialogues."
+            )
         similarity = self.near_duplicate_similarity
         if similarity is not None and not 0 < similarity <= 1:
             raise CorpusError(f"corpus.near_duplicate_similarity is {similarity}; set it in (0, 1], or to null.")
@@ -301,6 +322,12 @@ class FileCorpus(ABC):
 def _printable(name: str) -> str:
     """A name of the user's, without the control characters that separate fields in the store."""
     return name if name.isprintable() else "".join(c for c in name if c.isprintable()).strip()
+
+
+def _language(sessions: SessionStore) -> str | None:
+    """Told from some hundred sessions, spread evenly over the file: a file may change its language midway."""
+    rows = np.unique(np.linspace(0, len(sessions) - 1, min(len(sessions), _LANGUAGE_SESSIONS)).round().astype(int))
+    return language_of(sessions.text(int(row)) for row in rows)
 
 
 def _split_count(pairs: tuple[Pair, ...]) -> SplitCount:

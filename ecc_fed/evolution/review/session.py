@@ -163,6 +163,11 @@ class Review:
         self._cloud: dict[str, TeacherReply] = {}
 
     @property
+    def withheld(self) -> str | None:
+        """Why this chat scores nothing; None where it does."""
+        return self.services.scoring.withheld
+
+    @property
     def lessons(self) -> int:
         """How many labels were learned so far."""
         return self._state.server_round

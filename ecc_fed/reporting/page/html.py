@@ -14,6 +14,7 @@ from ecc_fed.core.secrets import without_secrets
 from ecc_fed.reporting import reading
 from ecc_fed.reporting.cloud import calls_table, gone_notes, rounds_table
 from ecc_fed.reporting.dialogues import choose, verdicts
+from ecc_fed.reporting.judges import study_notes
 from ecc_fed.reporting.page import comparison, costs, quality
 from ecc_fed.reporting.plots import arms, rounds, shops
 from ecc_fed.reporting.study import Study
@@ -101,7 +102,7 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "several": len(study.groups) > 1,
         "drawn": _drawn(study),
         "several_seeds": any(len(group.runs) > 1 for group in study.groups),
-        "notes": [*gone_notes(study), *study.notes, *unpaired],
+        "notes": [*gone_notes(study), *study_notes(study), *study.notes, *unpaired],
         "cloud_calls": calls_table(study),
         "cloud_rounds": rounds_table(study),
         "arms": comparison.arms(rows, quality_cells),

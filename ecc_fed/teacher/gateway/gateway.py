@@ -84,7 +84,7 @@ class Gateway:
         self._ledger = ledger
         self._redactor = redactor
         self._cache = settings.cache() if cache is None else cache
-        self._language = settings.language
+        self._language = settings.language or "zh"
         self.journal = CallJournal() if journal is None else journal
         retry = settings.retry() if retry is None else retry
         timeout, parallel = settings.timeout_seconds, settings.max_parallel

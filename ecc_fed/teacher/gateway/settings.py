@@ -36,15 +36,16 @@ class GatewaySettings:
     first_delay_seconds: float = 1.0
     # Calls under way at once.
     max_parallel: int = 8
-    # zh | en: of the words around the dialogue, the paper's Table II.
-    language: Language = "zh"
+    # zh | en: of the words around the dialogue, the paper's Table II. null: as the corpus.
+    language: Language | None = None
 
     def __post_init__(self) -> None:
         self.budget()
         self.retry()
         require_number("gateway.timeout_seconds", self.timeout_seconds, 1e-3)
         require_number("gateway.max_parallel", self.max_parallel, 1, 256)
-        require_one_of("gateway.language", self.language, get_args(Language))
+        if self.language is not None:
+            require_one_of("gateway.language", self.language, get_args(Language))
 
     def cache(self) -> ReplyCache | None:
         """The replies known already, opened."""

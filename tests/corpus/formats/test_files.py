@@ -362,3 +362,23 @@ def test_pairs_like_each_other_are_dropped_within_a_shop_only(tmp_path):
     )
     assert greetings == {"shop-000": 1, "shop-001": 1}
     assert corpus.report().pairs.dropped == {"duplicate": 38}
+
+
+def test_a_file_tells_its_language_from_all_its_parts_and_a_declared_one_wins(tmp_path):
+    chinese = [[("customer", "在吗，发什么快递"), ("agent", f"在的亲，第{n}单发中通")] for n in range(30)]
+    english = [
+        [("customer", "Hello, is it in stock?"), ("agent", f"Yes, we have {n} of it for you")] for n in range(30)
+    ]
+
+    def corpus(dialogues, **settings):
+        turns = [[{"role": role, "text": text} for role, text in dialogue] for dialogue in dialogues]
+        text = "".join(json.dumps({"turns": each}, ensure_ascii=False) + "\n" for each in turns)
+        given = {"partition": IidPartition(), "num_shops": 2, "near_duplicate_similarity": None, **settings}
+        return JsonlCorpus(path=str(written(tmp_path, text)), **given)
+
+    assert corpus(chinese).spoken == corpus(chinese).read()[1].language == "zh"
+    assert corpus(english).spoken == "en"
+    assert corpus([*chinese, *english]).spoken == "mixed"
+    assert corpus(chinese, language="ja").spoken == "ja"
+    with pytest.raises(CorpusError, match=r"corpus\.language is 'Chinese'; give an ISO code"):
+        corpus(chinese, language="Chinese").shop_ids()

@@ -1,0 +1,46 @@
+"""The language of a run's dialogues, and what follows from it: the prompts' words, and whether the judge can read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.completion import Language
+from ecc_fed.core.language import MIXED, OTHER
+from ecc_fed.core.protocols import Corpus
+
+_NAMES = {MIXED: "in several languages", OTHER: "in a language that was not recognised"}
+
+
+def spoken_in(corpus: Corpus) -> str | None:
+    """The language that the corpus has told from its dialogues, where it does so (`spoken`); else None.
+
+    Raises:
+        CorpusError: as `Corpus.shop_ids`.
+    """
+    spoken = getattr(corpus, "spoken", None)
+    return spoken if isinstance(spoken, str) else None
+
+
+def with_language(config: RunConfig, spoken: str | None) -> RunConfig:
+    """The config with `corpus.language` as declared or else as `spoken`, and with prompts in it unless they are set."""
+    declared = config.corpus.get("language")
+    language = declared if isinstance(declared, str) else spoken
+    prompts: Language = config.gateway.language or ("zh" if language in (None, MIXED, "zh") else "en")
+    corpus = config.corpus if language is None else {**config.corpus, "language": language}
+    return replace(config, corpus=corpus, gateway=replace(config.gateway, language=prompts))
+
+
+def why_withheld(config: RunConfig) -> str | None:
+    """Why no reply is scored, with the remedy; None where the judge reads the dialogues or their language is unknown.
+
+    `config` is from `with_language`.
+    """
+    reads, language = config.judge.languages, config.corpus.get("language")
+    if reads is None or language is None or language in reads:
+        return None
+    return (
+        f"The judge reads {', '.join(reads)}, and the dialogues are {_NAMES.get(language, language)}: every score is "
+        "withheld, and the cloud is asked for none. Set judge=lexical or judge=e5, which read any language, or "
+        "corpus.language=CODE if it was told wrongly."
+    )
