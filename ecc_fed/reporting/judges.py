@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecc_fed.core.rows import JudgeInfo, RunInfo
-from ecc_fed.reporting.study import Study
+from ecc_fed.reporting.study import Group, Study
 
 
 def judge_notes(info: RunInfo) -> list[str]:
@@ -24,6 +24,12 @@ def study_notes(study: Study) -> list[str]:
             for note in judge_notes(run.info):
                 found.setdefault(note, f"{group.label}, seed {run.seed}")
     return [f"{label}: {note}" for note, label in found.items()]
+
+
+def judge_names(group: Group) -> str:
+    """The similarity and relevance models of the group's runs; empty of runs that did not say who judged."""
+    judges = [run.info.judge for run in group.runs if run.info.judge is not None]
+    return "; ".join(dict.fromkeys(" and ".join(dict.fromkeys((each.similarity, each.relevance))) for each in judges))
 
 
 def _left_out(judge: JudgeInfo) -> list[str]:

@@ -14,6 +14,7 @@ from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.reporting.cloud import calls_lines, gone_notes, rounds_lines
 from ecc_fed.reporting.dialogues import Dialogue, choose, verdicts
 from ecc_fed.reporting.judges import study_notes
+from ecc_fed.reporting.page import judging
 from ecc_fed.reporting.page.html import render
 from ecc_fed.reporting.page.quality import correlations
 from ecc_fed.reporting.reading import line, readings
@@ -65,6 +66,8 @@ def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
     for row in found.rows if found is not None else ():
         text = f"{row[0].text}: the judge's score and right facts correlate with r = {row[2].text} {row[2].sub}"
         console.print(text, markup=False, highlight=False)
+    for text in judging.lines(study):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     for dialogue in choose(study, _TERMINAL_DIALOGUES):
         console.print(_panel(dialogue, study.cloud_name))
     for text in [*calls_lines(study), *rounds_lines(study)]:

@@ -1,4 +1,4 @@
-"""`summary.json` (schema 4) from a run's rows: the contract for reports and for other tools.
+"""`summary.json` (schema 5) from a run's rows: the contract for reports and for other tools.
 
 The same rows give the same bytes: draws come from the run's seed, rows are taken in sorted order,
 and figures are rounded to six significant digits, so that the order in which a machine adds
@@ -6,6 +6,7 @@ floats does not show.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, bootstrap_correlation, spearman
 from ecc_fed.reporting.counts import kneser_ney, serving, teacher, traffic
 from ecc_fed.reporting.coverage import unlike_phases
+from ecc_fed.reporting.judge_worth import judge_worth
 from ecc_fed.reporting.judges import judge_notes
 from ecc_fed.reporting.measures import MEASURES, all_right, estimate_all, means
 from ecc_fed.reporting.run import Run, load_run
@@ -23,7 +25,8 @@ from ecc_fed.reporting.units import SeededRow, units_of
 # Of this file alone; the rows behind it have their own. 2: `runtime.shops_per_batch` was called `cohort` before.
 # 3: what an interval drew stands beside it; `kneser_ney_perplexity` in place of `bigram_perplexity`.
 # 4: `evaluation.teacher` and `evaluation.human`, of others' replies to the same queries.
-SCHEMA = 4
+# 5: `judge`, who judged and whether it could; `judge_worth`, what it is worth on these dialogues.
+SCHEMA = 5
 # Of the run itself, by the keys of `run.json`.
 _TOLD = (
     "arm", "seed", "shops", "server_rounds", "cycles", "personal_rounds", "corpus", "language", "platform_share",
@@ -95,6 +98,19 @@ def judge_fact_correlation(rows: Sequence[SeededRow], seed: int) -> dict[str, An
     }
 
 
+def _judge_worth(run: Run) -> dict[str, Any]:
+    """As `JudgeWorth`, a figure with an interval as its mean, interval and number of replies."""
+    own, human, other = ([(run.seed, row) for row in run.rows(phase)] for phase in ("final", "human", "other"))
+    worth = judge_worth(own, human, other, derive_seed(run.seed, "summary", "judge"))
+    told = {field.name: getattr(worth, field.name) for field in fields(worth)}
+    return {
+        name: {"mean": value.mean, "ci95": _interval(value), "replies": value.n}
+        if isinstance(value, Estimate)
+        else value
+        for name, value in told.items()
+    }
+
+
 def summarise_run(run: Run) -> dict[str, Any]:
     """The summary of a loaded run, as `summary.json` holds it."""
     info, reading = encode(run.info), run.info.reading
@@ -117,6 +133,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
             name: judge_fact_correlation(rows, derive_seed(run.seed, "summary", "correlation", name))
             for name, rows in correlations.items()
         },
+        "judge_worth": _judge_worth(run),
         "kneser_ney_perplexity": kneser_ney(run),
         "notes": [
             *judge_notes(run.info),

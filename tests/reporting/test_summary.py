@@ -21,7 +21,7 @@ METRICS = {
 def test_schema(make_run):
     run = make_run("run", "aggregated", seed=3)
     summary = summarise(run)
-    assert summary["schema"] == 4
+    assert summary["schema"] == 5
     assert (summary["arm"], summary["seed"], summary["server_rounds"], summary["cycles"]) == ("aggregated", 3, 4, 1)
     assert summary["shops"] == ["shop_00", "shop_01", "shop_02", "shop_03"]
     assert set(summary["evaluation"]) == {"base", "final", "teacher", "human"}

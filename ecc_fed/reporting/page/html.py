@@ -15,7 +15,7 @@ from ecc_fed.reporting import reading
 from ecc_fed.reporting.cloud import calls_table, gone_notes, rounds_table
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.judges import study_notes
-from ecc_fed.reporting.page import comparison, costs, quality
+from ecc_fed.reporting.page import comparison, costs, judging, quality
 from ecc_fed.reporting.plots import arms, rounds, shops
 from ecc_fed.reporting.study import Study
 from ecc_fed.reporting.sweep import read_config
@@ -114,6 +114,7 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "platform_shares": quality.platform_shares(study),
         "perplexities": quality.perplexities(study),
         "correlations": quality.correlations(study),
+        "judges": judging.judges(study),
         "traffic": costs.traffic(study),
         "runtime": costs.runtime(study),
         "privacy": costs.privacy(study),

@@ -1,0 +1,72 @@
+"""The page's table of what the judge is worth on these dialogues."""
+
+from __future__ import annotations
+
+from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.statistics import Estimate
+from ecc_fed.reporting.formatting import MISSING, count_text, interval_text, value_text
+from ecc_fed.reporting.judge_worth import JudgeWorth, judge_worth
+from ecc_fed.reporting.judges import judge_names
+from ecc_fed.reporting.page.cells import Cell, PageTable
+from ecc_fed.reporting.study import Group, Study
+from ecc_fed.reporting.units import seeded
+
+_COLUMNS = (
+    "Arm", "Judge", "AUC of similarity", "AUC of relevance", "AUC of the final score", "Human agent's own score",
+    "Wrong replies accepted", "ρ with chrF to the human's", "ρ with chrF to the cloud's", "Judged replies",
+)  # fmt: skip
+
+
+def worth_of(group: Group) -> JudgeWorth:
+    """The judge's worth over all seeds of the group."""
+    own, human, other = (seeded(group.rows(phase)) for phase in ("final", "human", "other"))
+    return judge_worth(own, human, other, derive_seed(0, "report", group.label, "judge"))
+
+
+def judges(study: Study) -> PageTable | None:
+    """A line an arm; None where no reply was judged."""
+    rows = []
+    for group in study.groups:
+        worth = worth_of(group)
+        if not worth.judged and worth.human_score is None:
+            continue
+        areas = (worth.similarity_auc, worth.relevance_auc, worth.score_auc)
+        rows.append(
+            (
+                Cell(group.label),
+                Cell(judge_names(group) or MISSING),
+                *[_cell(area, "score") for area in areas],
+                _cell(worth.human_score, "score"),
+                _cell(worth.wrong_accepted, "share"),
+                *[Cell(MISSING if rho is None else f"{rho:.2f}") for rho in (worth.chrf_to_human, worth.chrf_to_cloud)],
+                Cell(count_text(worth.judged)),
+            )
+        )
+    return PageTable(_COLUMNS, tuple(rows)) if rows else None
+
+
+def lines(study: Study) -> list[str]:
+    """The AUC of each judge in a sentence, for the terminal; arms that judge alike are told by their first."""
+    found: dict[str, str] = {}
+    for group in study.groups:
+        worth = worth_of(group)
+        if worth.similarity_auc is None or worth.relevance_auc is None:
+            continue
+        text = (
+            f"{judge_names(group) or 'the judge'} tells a human agent's reply from that of another dialogue with an "
+            f"AUC of {_text(worth.similarity_auc)} by similarity and {_text(worth.relevance_auc)} by relevance"
+        )
+        found.setdefault(text, group.label)
+    return [f"{label}: {text}." for text, label in found.items()]
+
+
+def _text(estimate: Estimate) -> str:
+    return " ".join(part for part in (f"{estimate.mean:.2f}", _interval(estimate)) if part)
+
+
+def _interval(estimate: Estimate) -> str:
+    return "" if estimate.low is None or estimate.high is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _cell(estimate: Estimate | None, unit: str) -> Cell:
+    return Cell(value_text(None if estimate is None else estimate.mean, unit), interval_text(estimate, unit))
