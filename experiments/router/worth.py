@@ -1,6 +1,6 @@
 """What a router is worth on runs that are there: deferral curve, calibration, cost and latency.
 
-    python -m experiments.router.worth RUN... [--out experiments/router] [--confidence 0.5] [--rtt-milliseconds 60 ...]
+    python -m experiments.router.worth RUN... [--out experiments/router] [--confidence 0.4] [--rtt-milliseconds 60 ...]
 
 Every test query of the runs was answered by the shop's own model and by the cloud, so that any way of choosing
 between them can be priced afterwards. Runs of several seeds count together. Prices are the teacher's declared ones;
@@ -143,8 +143,11 @@ def _shown(estimate: Estimate | None, unit: str) -> str:
     return MISSING if estimate is None else f"{value_text(estimate.mean, unit)} {interval_text(estimate, unit)}".strip()
 
 
-def answers_table(worth: Worth, call: CloudCall, confidence: float) -> str:
-    """Who answers, how well, and what a resolved query costs; random and oracle at the router's budget."""
+def answers_table(worth: Worth, call: CloudCall, confidence: float, resolves: bool = True) -> str:
+    """Who answers, how well, and what a resolved query costs; random and oracle at the router's budget.
+
+    `resolves`: quality is the share of queries resolved. A mean chrF is not, and has no price.
+    """
     share = worth.share_below(confidence)
     router, oracle = worth.router(), worth.oracle()
     device, cloud = float(router.qualities[0]), float(router.qualities[-1])
@@ -157,7 +160,7 @@ def answers_table(worth: Worth, call: CloudCall, confidence: float) -> str:
     ]
     rows = []
     for name, handed, quality in lines:
-        price = f"{1e3 * call.dollars * handed / quality:.3f}" if quality > 0 else MISSING
+        price = f"{1e3 * call.dollars * handed / quality:.3f}" if resolves and quality > 0 else MISSING
         rows.append([name, f"{handed:.1%}", f"{quality:.1%}", price])
     head = ["Who answers", "To the cloud", "Quality", "US dollars for 1,000 resolved (declared prices)"]
     return markdown(head, rows)
@@ -214,18 +217,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    parser.add_argument("--confidence", type=float, default=0.5)
+    parser.add_argument("--confidence", type=float, default=0.4)
     for field in fields(Network):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     given = parser.parse_args(arguments)
     network = Network(**{field.name: getattr(given, field.name) for field in fields(Network)})
     runs = load_study(given.runs).runs
     worth, call = Worth(routed_queries(runs)), mean_call(runs)
+    qualities = {quality_of(run) for run in runs}
     measured = {"facts": "all facts of the query right", "chrf": "chrF against the human reply, of 100"}
     text = "\n".join(
         [
-            f"Quality: {', '.join(sorted({measured[quality_of(run)] for run in runs}))}.\n",
-            answers_table(worth, call, given.confidence),
+            f"Quality: {', '.join(sorted(measured[quality] for quality in qualities))}.\n",
+            answers_table(worth, call, given.confidence, resolves=qualities == {"facts"}),
             figures_table(worth),
             latency_table(worth, call, network, given.confidence),
             "Network: " + ", ".join(f"{f.name} {getattr(network, f.name):g}" for f in fields(network)) + ".\n",

@@ -58,6 +58,11 @@ def test_budget_quality_and_price_by_hand() -> None:
     ]
 
 
+def test_a_mean_chrf_resolves_nothing_and_has_no_price() -> None:
+    lines = answers_table(Worth(QUERIES), CloudCall(0.01, 1000, 100), 0.4, resolves=False).splitlines()[2:]
+    assert [line.strip("|").split("|")[-1].strip() for line in lines] == ["–"] * 5
+
+
 def test_figures_have_intervals_over_units_and_the_same_draws_again() -> None:
     worth = Worth([query(i, float((i * 7) % 5 > 1), 1.0, (i * 7) % 5 / 5) for i in range(40)])
     found = [worth.estimate(lambda counts: worth.router(counts).gain_recovered, "router") for _ in range(2)]
