@@ -86,7 +86,7 @@ _HELP = """[bold]ecc-fed[/] {version}: end-cloud collaboration for e-commerce cu
 {commands}
 
 [bold]Start here[/]
-  ecc-fed study quickstart                          all arms on simulated shops: no network, no key, no GPU
+  ecc-fed study quickstart                          five arms on simulated shops: no network, no key, no GPU
   ecc-fed run arm=aggregated seed=1                 one run
   ecc-fed run corpus=jddc corpus.path=FILE          real dialogues
   ecc-fed run end_model.path=FOLDER                 any Hugging Face causal LM in place of the tiny one

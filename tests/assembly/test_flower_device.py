@@ -46,6 +46,13 @@ def test_the_servers_arm_and_rounds_win_over_the_overrides(tmp_path: Path, seen:
     assert config.corpus["num_shops"] == 2
 
 
+def test_the_servers_arm_says_how_shops_answer(tmp_path: Path, seen: list[RunConfig]) -> None:
+    build.device_from_run_config(run_config(tmp_path, arm="retrieval"), {"partition-id": 0})
+    (config,) = seen
+    assert (config.arm["name"], config.arm["trains"]) == ("retrieval", False)
+    assert config.answering["_target_"].endswith(".NearestExample")
+
+
 def test_without_them_the_overrides_hold(tmp_path: Path, seen: list[RunConfig]) -> None:
     build.device_from_run_config(run_config(tmp_path), {"shop-id": "shop_0000"})
     assert (seen[0].arm["name"], seen[0].evolution.server_rounds) == ("local", 7)

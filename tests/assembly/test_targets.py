@@ -28,7 +28,7 @@ def test_every_target_exists_and_takes_its_settings(path: Any) -> None:
     for name, node in _nodes(composed):
         target = locate(node, name)
         given = {key: value for key, value in node.items() if key != "_target_"}
-        objects = {"encoder", "seed", "partition", "count_tokens", "server_rounds"}
+        objects = {"encoder", "seed", "partition", "count_tokens", "server_rounds", "adapter_seed"}
         import inspect
 
         known = {n for n in inspect.signature(target).parameters if n in objects}

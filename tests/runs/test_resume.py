@@ -46,6 +46,8 @@ ARMS = {
     "local": [],
     "aggregated": ["arm=aggregated"],
     "personalized": ["arm=personalized", "arm.personal_rounds=1"],
+    "retrieval": ["arm=retrieval"],
+    "local_with_examples": ["arm=local_with_examples"],
     "routed": ["evolution.reference=routed", "evolution.examples=nearest", "corpus.pairs_per_shop=48"],
 }
 
@@ -77,6 +79,7 @@ def small_models(monkeypatch: pytest.MonkeyPatch, asked: Path) -> None:
         ledger = MemoryLedger()
         gateway = Gateway(Cloud(asked), ledger, NoRedaction(), GatewaySettings(max_parallel=1))
         given = replace(fakes.services(), end_model=fakes.MixingModel())
+        given = replace(given, answering=build.build_answering(config))
         return replace(given, gateway=gateway, ledger=ledger, journal=gateway.journal)
 
     monkeypatch.setattr(build, "build_services", services)
