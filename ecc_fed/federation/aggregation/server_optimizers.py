@@ -131,11 +131,11 @@ class FedAvgM(ServerOptimizer):
     """Momentum. With `learning_rate` 1 and `momentum` 0 it is the mean itself.
 
     Args:
-        momentum: beta, 0 up to, not including, 1.
+        momentum: beta, 0 up to, not including, 1. Steps in one direction add up to learning_rate / (1 - momentum).
     """
 
     learning_rate: float = 1.0
-    momentum: float = 0.9
+    momentum: float = 0.3
     moments: ClassVar[tuple[str, ...]] = ("m",)
 
     def __post_init__(self) -> None:
