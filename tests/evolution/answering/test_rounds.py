@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from ecc_fed.core.protocols import Answering
-from ecc_fed.core.records import LikelihoodRequest, ReplyRequest, Shop
+from ecc_fed.core.records import Asked, LikelihoodRequest, PseudoLabel, ReplyRequest, Shop
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.evolution.answering.model_with_examples import ModelWithExamples
 from ecc_fed.evolution.answering.nearest_example import NearestExample
 from ecc_fed.evolution.device import ShopDevices
+from ecc_fed.evolution.evaluation import evaluate_pairs
+from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import load_state
 from tests.evolution.fakes import CountingModel, pair, services, settings, truth_of, write_adapter
@@ -125,3 +127,20 @@ def test_memory_is_measured_by_prompts_with_their_examples_and_not_at_all_withou
     assert job is not None and {len(example.prompt) for example in job.examples} == {5}
     assert device(tmp_path, ModelWithExamples(2), False)[0].trial_job() is None
     assert device(tmp_path, NearestExample(), True)[0].trial_job() is None
+
+
+def test_the_bare_base_is_the_same_in_every_arm_whatever_is_known() -> None:
+    known = Experience(SHOP.history)
+    for answering in (NearestExample(), ModelWithExamples(2)):
+        model = Noting()
+        given = replace(services(), end_model=model, answering=answering)
+        evaluate_pairs(SHOP.test, None, "base", 0, SHOP.history, {}, settings(), given, 0, experience=known)
+        assert model.requests[0].prompts == tuple(test.prompt for test in SHOP.test)
+        assert [example.prompt for example in model.likelihoods[0].examples] == [test.prompt for test in SHOP.test]
+
+
+def test_an_agents_answer_wins_over_the_clouds_to_the_same_question() -> None:
+    human, label = SHOP.history[0], PseudoLabel("shop_0/x", SHOP.history[0].prompt, "cloud", "m", "low_score", 1)
+    known = Experience((human,), (label,)).known()
+    assert [each.reply for each in known] == ["cloud", human.reply]
+    assert NearestExample().prepare([Asked(human.prompt)], known) == [human.reply]
