@@ -47,17 +47,19 @@ def judges(study: Study) -> PageTable | None:
 
 def lines(study: Study) -> list[str]:
     """The AUC of each judge in a sentence, for the terminal; arms that judge alike are told by their first."""
-    found: dict[str, str] = {}
+    found: dict[tuple[str, float, float], str] = {}
     for group in study.groups:
         worth = worth_of(group)
         if worth.similarity_auc is None or worth.relevance_auc is None:
             continue
+        names = judge_names(group)
         text = (
-            f"{judge_names(group) or 'the judge'} tells a human agent's reply from that of another dialogue with an "
-            f"AUC of {_text(worth.similarity_auc)} by similarity and {_text(worth.relevance_auc)} by relevance"
+            f"{group.label}: the judge ({names or 'unnamed'}) tells a human agent's reply from that of another "
+            f"dialogue with an AUC of {_text(worth.similarity_auc)} by similarity and "
+            f"{_text(worth.relevance_auc)} by relevance."
         )
-        found.setdefault(text, group.label)
-    return [f"{label}: {text}." for text, label in found.items()]
+        found.setdefault((names, worth.similarity_auc.mean, worth.relevance_auc.mean), text)
+    return list(found.values())
 
 
 def _text(estimate: Estimate) -> str:
