@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -18,7 +19,7 @@ from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.rows import SCHEMA, read_record, read_run_info, write_record
+from ecc_fed.core.rows import SCHEMA, Phase, SampleRow, read_record, read_rows, read_run_info, write_record
 from ecc_fed.core.run_directory import RunDirectory, read_json
 from ecc_fed.evolution.settings import Services
 from ecc_fed.hosts.batch_size import BatchSize
@@ -246,8 +247,9 @@ def test_a_damaged_shop_costs_that_shop_alone(tmp_path: Path) -> None:
     info = read_run_info(RunDirectory(tmp_path).run)
     assert {failure.shop_id for failure in info.failures} == {"shop_0001"}
     assert "its SHA-256 is another" in info.failures[0].reason
-    samples = (tmp_path / "samples.jsonl").read_text(encoding="utf-8")
-    assert samples.count('"shop_0001"') == 2 and samples.count('"shop_0000"') == 4
+    samples = read_rows(tmp_path / "samples.jsonl", SampleRow)
+    assert {row.phase for row in samples if row.shop_id == "shop_0001"} == {"base"}
+    assert {row.phase for row in samples if row.shop_id == "shop_0000"} == set(get_args(Phase))
 
 
 @pytest.mark.slow

@@ -136,7 +136,8 @@ def test_a_run_says_what_ran(tmp_path: Path, model: SeedsOfModel) -> None:
     ] == [(number, shop_id, 2 * 8, []) for number in (1, 2) for shop_id in info["shops"]]
     assert info["failures"] == []
     samples = read_jsonl(directory.samples)
-    assert [row["phase"] for row in samples] == ["base", "base", "final", "final"] * 3
+    phases = ("base", "final", "teacher", "human", "other")
+    assert [row["phase"] for row in samples] == [phase for _ in range(3) for phase in phases for _ in range(2)]
 
 
 # What no dataclass of ours describes: peft's and safetensors' own files.
