@@ -38,8 +38,9 @@ def differences_plot(title: str, arms: Sequence[str], lines: Sequence[tuple[str,
         axes.set_yticks(range(len(lines)), [label for label, _ in lines])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("Percentage points of right facts above (right) or below the copy, with 95% intervals")
-        axes.set_title(title)
+        axes.set_xlabel("Percentage points, with 95% intervals")
+        # Over the whole figure: beside long labels the axes are too narrow for it.
+        figure.suptitle(title, fontsize="large")
         legend_below(figure, [axes])
         return figure
 
