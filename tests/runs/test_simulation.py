@@ -40,6 +40,7 @@ from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.jobs import DeviceFactory, Hosts
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.reporting.report import report
+from ecc_fed.reporting.summary import SCHEMA as SUMMARY_SCHEMA
 from ecc_fed.reporting.summary import summarise, write_summary
 from ecc_fed.runs import hosting, simulation
 from ecc_fed.runs.kept_hosts import HostsRecord
@@ -182,7 +183,7 @@ def test_every_file_of_a_run_is_read_back_by_its_dataclass(tmp_path: Path, model
     assert found == set(KINDS) - ({"state.json"} if arm == "none" else set())
     assert read_run_info(directory.run).schema == SCHEMA
     summary = read_json(write_summary(directory.root))
-    assert (summary["arm"], summary["schema"]) == (arm, 2)
+    assert (summary["arm"], summary["schema"]) == (arm, SUMMARY_SCHEMA)
     report([directory.root])
 
 
@@ -200,13 +201,14 @@ def test_the_runs_rows_name_the_shops_whose_values_were_stated_and_the_shops_own
     text = "；".join(sorted(form for forms in courier.values() for form in forms))
     monkeypatch.setattr(SeedsOfModel, "reply", lambda self, requests: [[text] * len(r.prompts) for r in requests])
     directory, _ = run(tmp_path, *few)
-    told = [(row["shop_id"], fact) for row in read_jsonl(directory.samples) for fact in row["facts"]]
+    own = [row for row in read_jsonl(directory.samples) if row["phase"] in ("base", "final")]
+    told = [(row["shop_id"], fact) for row in own for fact in row["facts"]]
     asked = [(shop_id, fact["other_shop"]) for shop_id, fact in told if fact["kind"] == "courier"]
     assert asked and all(others == sorted(set(courier) - {shop_id}) for shop_id, others in asked)
     assert all(fact["other_shop"] == [] for _, fact in told if fact["scope"] == "platform")
     for shop_id in courier:
-        own = read_jsonl(directory.shop(shop_id) / "evaluation_final/samples.jsonl")
-        assert not any(fact.get("other_shop") for row in own for fact in row["facts"])
+        kept = read_jsonl(directory.shop(shop_id) / "evaluation_final/samples.jsonl")
+        assert not any(fact.get("other_shop") for row in kept for fact in row["facts"])
 
 
 def _said(word: str) -> list[dict[str, str]]:
