@@ -42,7 +42,7 @@ def test_a_corpus_of_hostile_shops_and_words(tmp_path: Path, capsys: pytest.Capt
     given = ["corpus=jsonl", f"corpus.path='{path}'", "corpus.num_shops=2", "partition=natural"]
     assert main(["corpus", *given, "--pairs", "1"]) == 0
     shown = capsys.readouterr().out
-    assert "[red]hostile\\u001b[31m.jsonl(jsonl)" in _shown(shown)
+    assert "[red]hostile\\u001b[31m.jsonl(jsonl,zh)" in _shown(shown)
     assert "店[red]r[/red][/x]" in _shown(shown) and "role'店[red]" in _shown(shown)
     assert main(["corpus", *given, "--json"]) == 0
     shown = capsys.readouterr().out
