@@ -368,4 +368,4 @@ def test_broken_prefix_folders_are_refused(engines, llama, tmp_path):
 
 def test_a_config_can_name_every_setting_of_every_method():
     own = {field.name for kind in METHODS.values() for field in fields(kind)}
-    assert {field.name for field in fields(AdapterChoice)} == {"method", "ranks", *own}
+    assert {field.name for field in fields(AdapterChoice)} == {"method", "ranks", "shared_rank", *own}
