@@ -34,7 +34,7 @@ def test_a_users_override_reaches_every_run_of_a_study() -> None:
 def test_an_arms_setting_goes_to_the_arms_that_have_it() -> None:
     runs = plan_study("quickstart", ["arm.personal_rounds=1", "evolution.server_rounds=1"])
     found = {run.config.arm["name"]: run.config.arm.get("personal_rounds") for run in runs}
-    assert found == {"none": None, "local": None, "aggregated": None, "personalized": 1}
+    assert found == {"none": None, "retrieval": None, "local": None, "aggregated": None, "personalized": 1}
     with pytest.raises(
         ConfigError, match=r"arm\.personal_rounds=1 is a setting of none of the study's arms: none, local"
     ):
