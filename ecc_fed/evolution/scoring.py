@@ -13,7 +13,7 @@ from ecc_fed.core.protocols import Judge
 from ecc_fed.core.records import Judgement, Pair
 from ecc_fed.core.rows import ShopRelevance, read_record, write_record
 from ecc_fed.core.seeding import derive_rng
-from ecc_fed.core.statistics import ranks
+from ecc_fed.core.statistics import area_under_curve
 
 RELEVANCE_FILE = "relevance.json"
 _MOST_PAIRS, _OTHERS = 100, 2
@@ -96,12 +96,6 @@ def measure_relevance(history: Sequence[Pair], judge: Judge, min_auc: float, see
             own += [True] + [False] * len(drawn)
     if sum(own) < _FEWEST_PAIRS:
         return ShopRelevance(None, sum(own), True)
-    auc = area_under_roc(np.round(judge.relevance(queries, replies), _DECIMALS), np.array(own))
+    auc = area_under_curve(np.round(judge.relevance(queries, replies), _DECIMALS), own)
+    assert auc is not None  # every pair stands beside another's reply
     return ShopRelevance(auc, sum(own), auc >= min_auc)
-
-
-def area_under_roc(scores: np.ndarray, own: np.ndarray) -> float:
-    """(pairs,), (pairs,) -> the chance that one of `own` scores above one of the others (Mann and Whitney, 1947)."""
-    yes = int(own.sum())
-    above = float(ranks(scores)[own].sum()) - yes * (yes + 1) / 2
-    return above / (yes * (len(own) - yes))

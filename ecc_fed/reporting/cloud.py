@@ -1,7 +1,5 @@
 """What the runs asked of the cloud by phase and round, and whether it was there to the end."""
 
-from collections.abc import Sequence
-
 from ecc_fed.core.rows import CloudCalls
 from ecc_fed.core.statistics import weighted_mean
 from ecc_fed.reporting.formatting import bytes_text, count_text
@@ -96,7 +94,7 @@ def rounds_table(study: Study) -> PageTable:
         runs = [found for found in map(asked_by_round, group.runs) if any(calls for _, _, calls, _ in found)]
         for place in range(max(map(len, runs), default=0)):
             there = [found[place] for found in runs if place < len(found)]
-            served, calls, up = (_mean([float(each[column]) for each in there]) for column in (1, 2, 3))
+            served, calls, up = (weighted_mean([float(each[column]) for each in there]) for column in (1, 2, 3))
             cells = [count_text(served), count_text(calls), bytes_text(up)]
             rows.append((Cell(group.label), Cell(str(there[0][0])), *map(Cell, cells)))
     return PageTable(("Arm", "Round", "Queries", "Asked of the cloud", "Bytes up"), tuple(rows))
@@ -110,14 +108,10 @@ def rounds_lines(study: Study) -> list[str]:
         if not runs or len(runs[0]) < 2:
             continue
         first, last = ([found[end] for found in runs] for end in (0, -1))
-        calls = [_mean([float(each[2]) for each in end]) for end in (first, last)]
-        up = [_mean([float(each[3]) for each in end]) for end in (first, last)]
+        calls = [weighted_mean([float(each[2]) for each in end]) for end in (first, last)]
+        up = [weighted_mean([float(each[3]) for each in end]) for end in (first, last)]
         lines.append(
             f"Asked of the cloud in a round, {group.label}: {count_text(calls[0])} calls, {bytes_text(up[0])} up in "
             f"the first; {count_text(calls[1])} calls, {bytes_text(up[1])} up in the last."
         )
     return lines
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return weighted_mean(values, [1.0] * len(values))

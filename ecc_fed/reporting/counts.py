@@ -108,5 +108,5 @@ def kneser_ney(run: Run) -> dict[str, Any] | None:
     characters = [float(sum(row.characters or 0 for row in rows if row.shop_id == shop)) for shop in known]
     logs = [float(np.log(x)) for x in known.values()]
     # Where no characters are known every shop counts alike.
-    mean = weighted_mean(logs, characters) if sum(characters) else weighted_mean(logs, [1.0] * len(logs))
+    mean = weighted_mean(logs, characters if sum(characters) else None)
     return {"mean": None if mean is None else float(np.exp(mean)), "per_shop": known}

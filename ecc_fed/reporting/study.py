@@ -17,6 +17,7 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.coverage import unlike_phases
+from ecc_fed.reporting.judge_worth import JudgeWorth, judge_worth
 from ecc_fed.reporting.measures import Comparison, compare, estimate_all
 from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.sweep import settings_of, short_names, swept_settings
@@ -82,6 +83,12 @@ class Group:
             for phase, rows in found.items()
             if rows
         }
+
+    @cached_property
+    def judge_worth(self) -> JudgeWorth:
+        """What the judge is worth on the dialogues of all seeds."""
+        own, human, other = (seeded(self.rows(phase)) for phase in ("final", "human", "other"))
+        return judge_worth(own, human, other, derive_seed(0, "report", self.label, "judge"))
 
     @property
     def drawn(self) -> str:

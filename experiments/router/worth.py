@@ -171,13 +171,15 @@ def figures_table(worth: Worth) -> str:
     router = worth.estimate(lambda counts: worth.router(counts).gain_recovered, "router")
     oracle = worth.estimate(lambda counts: worth.oracle(counts).gain_recovered, "oracle")
     error = worth.estimate(worth.error, "calibration")
+    # No shops where seeds share their dialogues, or there is one.
+    shops, _ = worth.units.shops_and_dialogues(np.ones(len(worth.queries), dtype=bool))
     rows = [
         ["APGR, router", _shown(router, "score")],
         ["APGR, random (closed form)", "0.500"],
         ["APGR, oracle", _shown(oracle, "score")],
         ["Expected calibration error", _shown(error, "score")],
         *[[f"AUC of {name} against good replies", _shown(auc, "score")] for name, auc in worth.areas().items()],
-        ["Queries; shops", f"{len(worth.queries):,}; {len({query.unit[0] for query in worth.queries}):,}"],
+        ["Queries; shops", f"{len(worth.queries):,}; {MISSING if shops is None else f'{shops:,}'}"],
     ]
     return markdown(["Over the queries of all runs", "95% interval over shops, dialogues, queries"], rows)
 

@@ -124,7 +124,7 @@ def test_a_row_tells_all_of_one_query() -> None:
         nll_nats=1.0,
         label_tokens=3,
         characters=3,
-        signals=Signals(CountingModel.margin(rows[0].reply), None, distance),
+        signals=Signals(CountingModel.margin(rows[0].reply), distance),
         confidence=None,
     )
     assert (rows[1].pair_id, rows[1].reference, rows[1].label_tokens) == ("a/u", "发申通", 1)

@@ -109,7 +109,7 @@ def test_routed_asks_where_the_chance_is_low_or_unknown_and_explores_a_share() -
 def test_an_unhappy_customers_reply_is_always_asked_about(reference: str) -> None:
     loop = settings(reference=reference, reference_rate=0.0, gate_relevance=0.0, route_confidence=0.0, explore_rate=0.0)
     given = scripted([0.9] * 4, (SAD, HAPPY, None, SAD))
-    outcomes = [Outcome(1, Signals(0.5, None, 0.5), i % 2 == 0) for i in range(10)]
+    outcomes = [Outcome(1, Signals(0.5, 0.5), i % 2 == 0) for i in range(10)]
     served = serve(PAIRS, ADAPTER, Experience(), {}, loop, given, 2, 0, outcomes)
     assert [answer is not None for answer in served.cloud] == [True, False, False, True]
     assert served.outcomes == (), "whom the customer chose says nothing of the others"

@@ -10,10 +10,11 @@ import pytest
 from ecc_fed.core.records import Array, Judgement, Pair, TeacherReply
 from ecc_fed.core.rows import ShopRelevance
 from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.core.statistics import area_under_curve
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.evaluation import evaluate_pairs
 from ecc_fed.evolution.loop import judge_replies, wants_reference
-from ecc_fed.evolution.scoring import RELEVANCE_FILE, Scoring, area_under_roc, measure_relevance, recorded_relevance
+from ecc_fed.evolution.scoring import RELEVANCE_FILE, Scoring, measure_relevance, recorded_relevance
 from ecc_fed.evolution.settings import Services
 from tests.evolution.fakes import EchoGateway, PrefixJudge, pair, services, settings, shop, truth_of, write_adapter
 
@@ -47,7 +48,7 @@ def test_an_area_is_the_share_of_pairs_in_the_right_order_ties_counting_half() -
         scores, own = rng.integers(0, 5, 30).astype(np.float32), rng.random(30) < 0.4
         own[:2] = True, False
         brute = np.mean([(a > b) + 0.5 * (a == b) for a in scores[own] for b in scores[~own]])
-        assert area_under_roc(scores, own) == pytest.approx(brute)
+        assert area_under_curve(scores, own) == pytest.approx(brute)
 
 
 def test_replies_of_other_dialogues_are_what_it_is_measured_against() -> None:

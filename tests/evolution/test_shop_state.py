@@ -46,7 +46,7 @@ FULL = ShopState(
     egress=(EgressEntry("店 1", 1, "cloud_teacher", "up", "query", 5, details={"attempt": 2}),),
     lessons=(LessonRow(1, "p", "human", 2, 1.0, 0.5, None, "f00d"),),
     num_examples=4,
-    outcomes=(Outcome(3, Signals(0.5, None, 0.25), True), Outcome(3, Signals(None, None, None), False)),
+    outcomes=(Outcome(3, Signals(0.5, 0.25), True), Outcome(3, Signals(None, None), False)),
 )
 
 

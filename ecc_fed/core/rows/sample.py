@@ -47,12 +47,11 @@ class FactRow:
 class Signals:
     """What a device can know of a reply without any reference; None where it was not measured.
 
-    `margin`: between the likeliest and the second token, averaged over the reply. `consistency`: how alike
-    several draws of the reply are. `distance`: from the query to the nearest known one.
+    `margin`: between the likeliest and the second token, averaged over the reply. `distance`: from the query to the
+    nearest known one.
     """
 
     margin: float | None
-    consistency: float | None
     distance: float | None
 
 

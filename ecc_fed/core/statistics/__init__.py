@@ -24,6 +24,7 @@ shops in 93% to 100% of trials, at 1.5 to 1.6 times the width, also where shops 
 """
 
 from ecc_fed.core.statistics.association import (
+    area_under_curve,
     bootstrap_auc,
     bootstrap_correlation,
     bootstrap_kappa,
@@ -45,6 +46,7 @@ __all__ = [
     "Estimate",
     "Units",
     "Values",
+    "area_under_curve",
     "bootstrap_auc",
     "bootstrap_correlation",
     "bootstrap_kappa",

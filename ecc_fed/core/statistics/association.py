@@ -127,6 +127,15 @@ def bootstrap_kappa(
     return estimates(point, draws[:, None], np.ones((len(a), 1), dtype=bool), units, confidence)[0]
 
 
+def area_under_curve(scores: npt.ArrayLike, verdicts: npt.ArrayLike) -> float | None:
+    """Area under the ROC curve, as `bootstrap_auc` says, by ranks (Mann & Whitney 1947); None for one verdict alone."""
+    yes = _verdicts(verdicts, "verdicts").astype(bool)
+    ones, zeros = int(yes.sum()), int((~yes).sum())
+    if not ones or not zeros:
+        return None
+    return (float(ranks(scores)[yes].sum()) - ones * (ones + 1) / 2) / (ones * zeros)
+
+
 def bootstrap_auc(
     scores: npt.ArrayLike,
     verdicts: npt.ArrayLike,

@@ -146,12 +146,13 @@ def bootstrap_paired_difference(
     return bootstrap_mean(first - second, units, seed, resamples=resamples, confidence=confidence)
 
 
-def weighted_mean(values: Sequence[float | None], weights: Sequence[float]) -> float | None:
-    """sum(w x) / sum(w) over the values that are there; None where their weights sum to 0.
+def weighted_mean(values: Sequence[float | None], weights: Sequence[float] | None = None) -> float | None:
+    """sum(w x) / sum(w) over the values that are there; None where their weights sum to 0. Without weights all count 1.
 
     Raises:
         ValueError: lengths differ, or a weight is negative.
     """
+    weights = [1.0] * len(values) if weights is None else weights
     if any(weight < 0 for weight in weights):
         raise ValueError(f"weights must be at least 0, got {min(weights)}")
     there = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None]

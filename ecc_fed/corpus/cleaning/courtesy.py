@@ -93,25 +93,6 @@ _WORDS = "".join(
 )
 _LETTERS = "".join(sorted(filter(str.isalpha, set(_WORDS))))
 _HINT = re.compile(
-    "稍|等|久|查|看|核|确|您好|你好|午好|上好|在[线的呢哦哈呀哒噢啊]|高兴|荣幸|乐意|欢迎|恭|遇|来[啦了咯]|尽力|什么|谢|客气|应该|应做|"
-    "分内|份内|缘|职责|愉快|快乐|再见|拜拜|晚安|祝|随时|再次|第一|同在|希望|期待|继续|打扰|排忧|不要|服务的|联|找|跟"
-)
-_LETTERS = "".join(
-    filter(
-        str.isalpha,
-        {
-            *_AGENT,
-            *_ADDRESS,
-            *_PARTICLES,
-            *_POLITE,
-            *_SORRY,
-            *_TIME,
-            *_WISH,
-            *"".join(w for w, _, _ in _KINDS.values()),
-        },
-    )
-)
-_HINT = re.compile(
     rf"(?:^|[。!！?？~\s])(?:[^\w。!！?？~\s]|[\d{_LETTERS}]|\[[^\[\]\s]*\])*+(?:$|[。!！?？~\s]|(?<=祝[您你亲])|(?<=祝福[您你亲]))"
 )
 

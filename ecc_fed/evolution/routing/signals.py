@@ -28,7 +28,6 @@ def signals_of(pairs: Sequence[Pair], margins: Sequence[float | None], known: Se
     return [
         Signals(
             margin=None if margin is None else round(margin, _DECIMALS),
-            consistency=None,
             distance=round(1 - float(index.similarities(pair.query).max()), _DECIMALS) if known else None,
         )
         for pair, margin in zip(pairs, margins, strict=True)

@@ -39,7 +39,7 @@ def runtime(study: Study) -> PageTable:
         figures = []
         for key, (_, show) in _RUNTIME.items():
             numbers = [getattr(run.info.runtime, key) for run in group.runs]
-            figures.append(Cell(show(weighted_mean(numbers, [1.0] * len(numbers)))))
+            figures.append(Cell(show(weighted_mean(numbers))))
         rows.append((Cell(group.label), *figures))
     return PageTable(("Arm", *[title for title, _ in _RUNTIME.values()]), tuple(rows))
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.formatting import MISSING, count_text, interval_text, value_text
-from ecc_fed.reporting.judge_worth import JudgeWorth, judge_worth
 from ecc_fed.reporting.judges import judge_names
 from ecc_fed.reporting.page.cells import Cell, PageTable
-from ecc_fed.reporting.study import Group, Study
-from ecc_fed.reporting.units import seeded
+from ecc_fed.reporting.study import Study
 
 _COLUMNS = (
     "Arm", "Judge", "AUC of similarity", "AUC of relevance", "AUC of the final score", "Human agent's own score",
@@ -17,17 +14,11 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def worth_of(group: Group) -> JudgeWorth:
-    """The judge's worth over all seeds of the group."""
-    own, human, other = (seeded(group.rows(phase)) for phase in ("final", "human", "other"))
-    return judge_worth(own, human, other, derive_seed(0, "report", group.label, "judge"))
-
-
 def judges(study: Study) -> PageTable | None:
     """A line an arm; None where no reply was judged."""
     rows = []
     for group in study.groups:
-        worth = worth_of(group)
+        worth = group.judge_worth
         if not worth.judged and worth.human_score is None:
             continue
         areas = (worth.similarity_auc, worth.relevance_auc, worth.score_auc)
@@ -49,7 +40,7 @@ def lines(study: Study) -> list[str]:
     """The AUC of each judge in a sentence, for the terminal; arms that judge alike are told by their first."""
     found: dict[tuple[str, float, float], str] = {}
     for group in study.groups:
-        worth = worth_of(group)
+        worth = group.judge_worth
         if worth.similarity_auc is None or worth.relevance_auc is None:
             continue
         names = judge_names(group)

@@ -29,7 +29,7 @@ def facts_and_voice(study: Study) -> PageTable:
         rows.append((Cell(label), *[estimate_cell(first.base[m.name], m) for m in measures], Cell(MISSING)))
     for group in study.groups:
         errors = [_last_error(run.info.aggregation) for run in group.runs]
-        error = weighted_mean(errors, [1.0] * len(errors))
+        error = weighted_mean(errors)
         rows.append(
             (Cell(group.label), *[estimate_cell(group.final[m.name], m) for m in measures], Cell(number_text(error)))
         )

@@ -17,7 +17,7 @@ def _curve(runs: Sequence[Run], key: str) -> tuple[list[int], list[float]]:
     series = [serving(run)[key] for run in runs]
     rounds, means = [], []
     for index in range(max(map(len, series), default=0)):
-        mean = weighted_mean([of[index] if index < len(of) else None for of in series], [1.0] * len(series))
+        mean = weighted_mean([of[index] if index < len(of) else None for of in series])
         if mean is not None:
             rounds.append(index + 1)
             means.append(mean)

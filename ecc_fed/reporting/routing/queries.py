@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ecc_fed.core.rows import SampleRow, Signals
 from ecc_fed.reporting.measures import all_right
 from ecc_fed.reporting.run import Run
+from ecc_fed.reporting.units import SeededRow, units_of
 
 Quality = Literal["facts", "chrf"]
 
@@ -18,7 +19,7 @@ class RoutedQuery:
     """One test query with what both sides make of it.
 
     Attributes:
-        unit: shop and dialogue, for intervals.
+        unit: shop and dialogue, for intervals, as everywhere (`units_of`).
         confidence: the shop's router's chance that the device's reply is good, without any reference.
         signals: from which it has that.
         device, cloud: quality of either's reply, 0 to 1.
@@ -26,7 +27,7 @@ class RoutedQuery:
         device_characters, cloud_characters: lengths of the replies.
     """
 
-    unit: tuple[str, str]
+    unit: tuple[Hashable, Hashable]
     confidence: float
     signals: Signals
     device: float
@@ -53,27 +54,31 @@ def _value(row: SampleRow, quality: Quality) -> float | None:
 
 def routed_queries(runs: Sequence[Run]) -> list[RoutedQuery]:
     """The queries of all runs that both sides answered, that can be measured, and that the router had a chance for."""
-    found = []
+    found: list[tuple[SeededRow, SampleRow, Quality]] = []
     for run in runs:
         quality = quality_of(run)
         cloud = {(row.shop_id, row.pair_id): row for row in run.rows("teacher")}
-        for row in run.rows("final"):
-            answer = cloud.get((row.shop_id, row.pair_id))
-            if answer is None or row.confidence is None or row.signals is None or row.accepted is None:
-                continue
-            device_value, cloud_value = _value(row, quality), _value(answer, quality)
-            if device_value is None or cloud_value is None:
-                continue
-            found.append(
-                RoutedQuery(
-                    unit=(f"{run.seed}/{row.shop_id}", row.session_id),
-                    confidence=row.confidence,
-                    signals=row.signals,
-                    device=device_value,
-                    cloud=cloud_value,
-                    good=row.accepted and all_right(row) is not False,
-                    device_characters=len(row.reply),
-                    cloud_characters=len(answer.reply),
-                )
-            )
-    return found
+        pairs = [(row, cloud.get((row.shop_id, row.pair_id))) for row in run.rows("final")]
+        found += [((run.seed, row), answer, quality) for row, answer in pairs if answer is not None]
+    units = units_of([row for row, _, _ in found])
+    queries = [
+        _query((shop, dialogue), row, answer, quality)
+        for shop, dialogue, ((_, row), answer, quality) in zip(units.shops, units.dialogues, found, strict=True)
+    ]
+    return [query for query in queries if query is not None]
+
+
+def _query(unit: tuple[Hashable, Hashable], row: SampleRow, answer: SampleRow, quality: Quality) -> RoutedQuery | None:
+    device, cloud = _value(row, quality), _value(answer, quality)
+    if row.confidence is None or row.signals is None or row.accepted is None or device is None or cloud is None:
+        return None
+    return RoutedQuery(
+        unit=unit,
+        confidence=row.confidence,
+        signals=row.signals,
+        device=device,
+        cloud=cloud,
+        good=row.accepted and all_right(row) is not False,
+        device_characters=len(row.reply),
+        cloud_characters=len(answer.reply),
+    )

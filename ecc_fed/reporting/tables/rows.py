@@ -1,6 +1,5 @@
 """The rows of the table of the arms: quality with its intervals, and costs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecc_fed.core.seeding import derive_seed
@@ -51,10 +50,6 @@ class ArmRow:
         return f"{self.other} ({self.group.variant_label})" if self.group.variant else self.other
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    return weighted_mean(values, [1.0] * len(values))
-
-
 def _direction(run: Run, direction: str) -> float | None:
     parts = [value for key, value in traffic(run).items() if key in _SERVING[direction] and value is not None]
     return sum(parts) if parts else None
@@ -63,10 +58,10 @@ def _direction(run: Run, direction: str) -> float | None:
 def costs(group: Group) -> Costs:
     """Cloud calls, bytes (without those of the evaluation) and seconds of a run of the group."""
     return Costs(
-        cloud_calls=_mean([teacher(run)["requests"] for run in group.runs]),
-        up_bytes=_mean([_direction(run, "up") for run in group.runs]),
-        down_bytes=_mean([_direction(run, "down") for run in group.runs]),
-        wall_seconds=_mean([run.info.runtime.wall_seconds for run in group.runs]),
+        cloud_calls=weighted_mean([teacher(run)["requests"] for run in group.runs]),
+        up_bytes=weighted_mean([_direction(run, "up") for run in group.runs]),
+        down_bytes=weighted_mean([_direction(run, "down") for run in group.runs]),
+        wall_seconds=weighted_mean([run.info.runtime.wall_seconds for run in group.runs]),
     )
 
 

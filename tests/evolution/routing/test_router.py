@@ -18,13 +18,13 @@ def drawn(count: int, server_round: int = 1, seed: int = 0) -> list[Outcome]:
     rng = np.random.default_rng(seed)
     margins, distances, luck = rng.random((3, count))
     return [
-        Outcome(server_round, Signals(float(m), None, float(d)), bool(u < m))
+        Outcome(server_round, Signals(float(m), float(d)), bool(u < m))
         for m, d, u in zip(margins, distances, luck, strict=True)
     ]
 
 
 def at(*margins: float) -> list[Signals]:
-    return [Signals(margin, None, 0.5) for margin in margins]
+    return [Signals(margin, 0.5) for margin in margins]
 
 
 def test_chances_are_the_frequencies_of_the_outcomes() -> None:
@@ -54,16 +54,16 @@ def test_what_was_learned_last_weighs_most() -> None:
 
 def test_the_margin_decides_and_nearness_where_there_is_none() -> None:
     draws = RNG.random((200, 2)).tolist()
-    sure, unsure = Router([Outcome(1, Signals(m, None, d), m > 0.5) for m, d in draws]).chances(
-        [Signals(0.9, None, 0.9), Signals(0.1, None, 0.1)]
+    sure, unsure = Router([Outcome(1, Signals(m, d), m > 0.5) for m, d in draws]).chances(
+        [Signals(0.9, 0.9), Signals(0.1, 0.1)]
     )
     assert sure is not None and unsure is not None and sure > 0.9 and unsure < 0.1
-    near, far = Router([Outcome(1, Signals(None, None, d), d < 0.5) for _, d in draws]).chances(
-        [Signals(None, None, 0.1), Signals(None, None, 0.9)]
+    near, far = Router([Outcome(1, Signals(None, d), d < 0.5) for _, d in draws]).chances(
+        [Signals(None, 0.1), Signals(None, 0.9)]
     )
     assert near is not None and far is not None and near > 0.9 and far < 0.1
-    blind = [Outcome(1, Signals(None, None, None), i % 4 > 0) for i in range(400)]
-    assert Router(blind).chances([Signals(None, None, None)]) == [pytest.approx(0.75, abs=0.01)]
+    blind = [Outcome(1, Signals(None, None), i % 4 > 0) for i in range(400)]
+    assert Router(blind).chances([Signals(None, None)]) == [pytest.approx(0.75, abs=0.01)]
 
 
 def test_the_order_of_the_outcomes_is_nothing() -> None:
@@ -76,7 +76,7 @@ def test_signals_are_the_margin_and_the_distance_to_the_nearest_known_question()
     known = [pair("a", "x1"), pair("a", "y2")]
     asked = [pair("a", "x1"), pair("a", "完全不同")]
     same, new = signals_of(asked, [0.123456, None], known)
-    assert same == Signals(0.1235, None, 0.0)
+    assert same == Signals(0.1235, 0.0)
     assert new.margin is None and new.distance is not None and 0.5 < new.distance < 1
-    assert signals_of(asked[:1], [1.0], []) == [Signals(1.0, None, None)]
+    assert signals_of(asked[:1], [1.0], []) == [Signals(1.0, None)]
     assert not math.isnan(new.distance)

@@ -30,7 +30,7 @@ def write_arm(root, arm, seed, world=""):
             "courier", "courier", "shop" if place % 4 else "platform", ("圆通",), taught > 0, taught >= NEEDED[arm], (),
             (), taught, None if place % 2 else float(place % 5),
         )  # fmt: skip
-        signals = Signals(None, None, place / 12) if place else None
+        signals = Signals(None, place / 12) if place else None
         context = (Turn("customer", "在吗"),) if place >= 6 else ()
         rows.append(replace(row, facts=(fact,), signals=signals, context=context))
     write_rows(folder / "samples.jsonl", rows)
