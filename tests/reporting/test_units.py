@@ -43,6 +43,16 @@ def test_dialogues_that_agree_by_chance_do_not_make_two_worlds_one():
     assert not seeds_share_dialogues(by_chance)
 
 
+def test_seeds_share_dialogues_where_more_than_half_of_them_agree():
+    def shared(agreeing, of):
+        first = replies(0, "a", range(of), same=True)
+        return [*first, *[(1, replace(each, query=f"{each.query}{'' if n < agreeing else '!'}"))
+                          for n, (_, each) in enumerate(first)]]  # fmt: skip
+
+    assert [seeds_share_dialogues(shared(agreeing, 5)) for agreeing in range(6)] == [False] * 3 + [True] * 3
+    assert not seeds_share_dialogues(shared(2, 4))
+
+
 def test_one_seed_has_its_shops_and_a_single_shop_its_dialogues():
     one_seed = [of for shop in ("a", "b") for of in replies(0, shop, range(4), same=True)]
     assert not seeds_share_dialogues(one_seed)

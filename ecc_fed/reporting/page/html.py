@@ -106,7 +106,8 @@ def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
         "cloud_calls": calls_table(study),
         "cloud_rounds": rounds_table(study),
         "arms": comparison.arms(rows, quality_cells),
-        "costs": comparison.arms(rows, cost_cells),
+        # Others' replies cost nobody anything.
+        "costs": comparison.arms([row for row in rows if not row.other], cost_cells),
         "before_and_after": comparison.before_and_after(study),
         "between": between,
         "seeds": comparison.seeds(study),
