@@ -2,10 +2,10 @@
 
     python -m experiments.reliability.kills --kills 200 --out runs/kills
 
-Every trial draws, from its number and the seed, an arm, a teacher, one host or two, what is killed and when, and
-whether the resumed run is killed once more. The run is then resumed until it ends, and compared with an undisturbed
-one of the same config: adapters bit for bit, rows, ledger, cache and summary, all but times. With the teacher on
-loopback the ledger must also agree with the server's own books. Nothing that the run started may live on.
+Every trial draws, from its number and the seed, an arm, a teacher, one host or two, and one to four kills: what is
+hit, and when. The run is resumed after each until it ends, and compared with an undisturbed one of the same config:
+adapters bit for bit, rows, ledger, cache and summary, all but times. With the teacher on loopback the ledger must also
+agree with the server's own books. Nothing that the run started may live on.
 
 OUT/log.jsonl holds a line for each trial; the command, given again, goes on after the last one. Exit code 1 where any
 trial failed.
@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +61,27 @@ SMALL = (
 ADDED = ("probes.jsonl", "egress.jsonl", "run.json", "summary.json")
 BOOKS = ("state.json", "evaluation.json")
 LONGEST_SECONDS = 300.0
-MOST_STARTS = 6
+MOST_STARTS = 9
 ORPHAN_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
+class Kill:
+    """What is ended, and after which part of the undisturbed run's length since the start or the kill before."""
+
+    target: str
+    moment: float
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
-    """What is done to one run. `moment` is a part of the undisturbed run's length; `again` is the second kill's."""
+    """What is done to one run."""
 
     number: int
     arm: str
     teacher: str
     hosts: int
-    target: str
-    moment: float
-    again: float | None
+    kills: tuple[Kill, ...]
 
     @property
     def case(self) -> str:
@@ -85,16 +92,14 @@ class Trial:
 def draw(seed: int, number: int) -> Trial:
     """Trial `number` of a seed. Half of the kills hit the command itself at once, without a word."""
     rng = np.random.default_rng([seed, number])
-    others = [name for name in TARGETS if name != "main"]
-    return Trial(
-        number,
-        arm=str(rng.choice(ARMS)),
-        teacher=str(rng.choice(TEACHERS)),
-        hosts=int(rng.integers(1, 3)),
-        target="main" if rng.random() < 0.5 else str(rng.choice(others)),
-        moment=float(rng.random()),
-        again=float(rng.random()) if rng.random() < 0.2 else None,
-    )
+    arm, asked, hosts = str(rng.choice(ARMS)), str(rng.choice(TEACHERS)), int(rng.integers(1, 3))
+    others = [name for name, (part, _) in TARGETS.items() if name != "main" and (hosts > 1 or not part)]
+    kills = []
+    for nth in range(int(rng.integers(1, 5))):
+        target = "main" if rng.random() < 0.5 else str(rng.choice(others))
+        # A run that goes on is shorter than the whole.
+        kills.append(Kill(target, float(rng.random()) * (0.7 if nth else 1.0)))
+    return Trial(number, arm, asked, hosts, tuple(kills))
 
 
 @contextmanager
@@ -177,6 +182,26 @@ def kill(run: subprocess.Popen[bytes], target: str, seconds: float) -> tuple[boo
     return bool(found) and found[0].end(number), there
 
 
+def kill_until_it_ends(
+    run: subprocess.Popen[bytes], kills: list[Kill], seconds: float, folder: Path
+) -> tuple[list[dict[str, Any]], list[Process]]:
+    """The next kills, until one ends the run; each that hit with the phase it met, and who was there at the last.
+
+    A run outlives the loss of a host, and a kill whose target is not there.
+    """
+    met: list[dict[str, Any]] = []
+    there: list[Process] = []
+    while kills and run.poll() is None:
+        each = kills.pop(0)
+        hit, seen = kill(run, each.target, each.moment * seconds)
+        there = seen or there
+        if hit:
+            met.append({"target": each.target, "phase": reached(folder)})
+        if hit and each.target != "host":
+            break
+    return met, there
+
+
 def orphans(there: list[Process]) -> list[str]:
     """Those that still live some seconds after the end of the run; they are then ended."""
     deadline = time.monotonic() + ORPHAN_SECONDS
@@ -212,19 +237,15 @@ def try_out(trial: Trial, out: Path, address: str) -> dict[str, Any]:
     reference, seconds = undisturbed(out, trial, address)
     folder, books = fresh(out / f"trial_{trial.number:04d}"), out / "books.jsonl"
     books.unlink(missing_ok=True)
-    began, codes, wrong, second = time.monotonic(), [], [], trial.again
-    given = overrides(trial, address)
-    run = start(given, folder)
-    hit, there = kill(run, trial.target, trial.moment * seconds)
-    phase = reached(folder / "run")
+    began, codes, wrong, met = time.monotonic(), [], [], []
+    given, kills = overrides(trial, address), list(trial.kills)
+    there: list[Process] = []
     try:
-        codes.append(finish(run))
-        while codes[-1] != 0 and len(codes) < MOST_STARTS:
+        while codes[-1:] != [0] and len(codes) < MOST_STARTS:
             wrong += orphans(there)
-            run = start(way_on(folder / "run", given), folder)
-            if second is not None:
-                _, there = kill(run, "main", second * seconds)
-                second = None
+            run = start(way_on(folder / "run", given) if codes else given, folder)
+            hits, there = kill_until_it_ends(run, kills, seconds, folder / "run")
+            met += hits
             codes.append(finish(run))
     except TimeoutError as error:
         wrong.append(str(error))
@@ -237,8 +258,7 @@ def try_out(trial: Trial, out: Path, address: str) -> dict[str, Any]:
         shutil.rmtree(folder)
     return {
         **asdict(trial),
-        "hit": hit,
-        "phase": phase,
+        "met": met,
         "codes": codes,
         "wrong": [each[:300] for each in wrong[:20]],
         "seconds": round(time.monotonic() - began, 1),
@@ -293,15 +313,16 @@ def reached(run: Path) -> str:
 
 def show(row: dict[str, Any]) -> None:
     """A trial on one line."""
-    what = f"{row['arm']:<13}{row['teacher']:<10}{row['hosts']} {row['target']:<22}{row['phase']:<17}"
+    what = f"{row['arm']:<13}{row['teacher']:<10}{row['hosts']}"
+    met = ", ".join(f"{each['target']} in {each['phase']}" for each in row["met"])
     state = "; ".join(row["wrong"]) or "equal"
-    print(f"{row['number']:>4} {what}{row['codes']} {row['seconds']:>6}s  {state}", flush=True)
+    print(f"{row['number']:>4} {what} {row['codes']} {row['seconds']:>6}s  {state}: {met or 'no hit'}", flush=True)
 
 
 def main() -> int:
     """Runs the trials that the log lacks, then prints what it says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=200, help="trials in all")
+    parser.add_argument("--kills", type=int, default=200, help="kills in all, at least")
     parser.add_argument("--seed", type=int, default=0, help="what every trial is drawn from")
     parser.add_argument("--first", type=int, default=0, help="the number of the first trial")
     parser.add_argument("--out", type=Path, default=Path("runs/kills"), help="where the log and the runs lie")
@@ -311,18 +332,20 @@ def main() -> int:
     log = out / "log.jsonl"
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     known = {row["number"] for row in rows if row["seed"] == arguments.seed}
-    numbers = [n for n in range(arguments.first, arguments.first + arguments.kills) if n not in known]
     with teacher(out) as address:
-        for number in numbers:
+        for number in (n for n in count(arguments.first) if n not in known):
+            if sum(len(row["met"]) for row in rows) >= arguments.kills:
+                break
             row = {"seed": arguments.seed, **try_out(draw(arguments.seed, number), out, address)}
             rows.append(row)
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
             show(row)
     bad = [row for row in rows if row["wrong"]]
+    hits = [{**row, **each} for row in rows for each in row["met"]]
     for key in ("target", "phase", "arm", "teacher"):
-        print(key, dict(Counter(row[key] for row in rows if row["hit"])))
-    print(f"{sum(row['hit'] for row in rows)} kills in {len(rows)} trials; {len(bad)} ended otherwise")
+        print(key, dict(Counter(each[key] for each in hits)))
+    print(f"{len(hits)} kills in {len(rows)} trials; {len(bad)} ended otherwise")
     return 1 if bad else 0
 
 

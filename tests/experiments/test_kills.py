@@ -6,13 +6,14 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.rows import write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from experiments.reliability.books import interrupted, ledger, unlike_books
-from experiments.reliability.kills import ARMS, TARGETS, TEACHERS, draw, way_on
+from experiments.reliability.kills import ARMS, TARGETS, TEACHERS, Kill, draw, kill_until_it_ends, way_on
 from experiments.reliability.processes import below, process
 
 
@@ -20,12 +21,13 @@ def test_trials_follow_from_seed_and_number_and_meet_everything() -> None:
     trials = [draw(3, number) for number in range(200)]
     assert trials == [draw(3, number) for number in range(200)]
     assert trials != [draw(4, number) for number in range(200)]
-    assert {trial.target for trial in trials} == set(TARGETS)
+    kills = [kill for trial in trials for kill in trial.kills]
+    assert {kill.target for kill in kills} == set(TARGETS)
     assert {trial.case for trial in trials} == {
         f"{arm}_{each}_{n}" for arm in ARMS for each in TEACHERS for n in (1, 2)
     }
-    assert 0.4 < sum(trial.target == "main" for trial in trials) / 200 < 0.6
-    assert any(trial.again is not None for trial in trials) and all(0 <= trial.moment < 1 for trial in trials)
+    assert 0.4 < sum(kill.target == "main" for kill in kills) / len(kills) < 0.6
+    assert {len(trial.kills) for trial in trials} == {1, 2, 3, 4} and all(0 <= kill.moment < 1 for kill in kills)
 
 
 def test_a_run_goes_on_with_what_it_left(tmp_path: Path) -> None:
@@ -50,7 +52,21 @@ def test_processes_are_found_below_their_parent_and_known_when_gone() -> None:
     finally:
         parent.kill()
         parent.wait()
+    while children[0].lives:  # a signal is not waited for
+        time.sleep(0.01)
     assert process(parent.pid) is None and not children[0].end(signal.SIGKILL)
+
+
+def test_kills_go_on_until_one_ends_the_run(tmp_path: Path) -> None:
+    def asleep() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+    kills = [Kill("host", 0.0), Kill("main", 0.1), Kill("main", 0.2)]
+    with asleep() as run:  # no host is there, and the second kill ends it
+        met, _ = kill_until_it_ends(run, kills, 1.0, tmp_path)
+        assert run.wait() == -signal.SIGKILL
+    assert met == [{"target": "main", "phase": "nothing written"}] and kills == [Kill("main", 0.2)]
+    assert kill_until_it_ends(run, kills, 1.0, tmp_path) == ([], []) and len(kills) == 1
 
 
 def query(outcome: str, wire_bytes: int | None, purpose: str = "judge") -> EgressEntry:
