@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +26,8 @@ from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.plain_yaml import check_plain
 from ecc_fed.core.secrets import check_secrets
+
+_NO_FOLDER = re.compile(r"provider=hydra\.searchpath in \S+, path=(.*) is not available")
 
 
 def conf_dir() -> Path:
@@ -60,6 +63,12 @@ def _hint(name: str, overrides: Sequence[str], config_dirs: Sequence[str]) -> st
 
 def _explain(error: Exception, overrides: Sequence[str], config_dirs: Sequence[str]) -> ConfigError:
     """Hydra's message, with the nearest name where a key does not exist."""
+    if isinstance(error, UserWarning):
+        where = _NO_FOLDER.search(str(error))
+        return ConfigError(
+            f"hydra.searchpath: there is no folder {where[1] if where else error}. "
+            "Give one that exists, as file://FOLDER or pkg://PACKAGE, or as --config-dir FOLDER."
+        )
     chain = [str(error), str(error.__cause__ or "")]
     lines = [line.strip() for message in chain for line in message.splitlines() if line.strip()]
     text = " ".join(
@@ -76,7 +85,8 @@ def _compose(overrides: Sequence[str], config_dirs: Sequence[str] = (), hydra: b
     register_schema()
     search = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in config_dirs)}]"] if config_dirs else []
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with warnings.catch_warnings(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        warnings.filterwarnings("error", message=_NO_FOLDER.pattern)  # Hydra only mentions it, and goes on without
         return compose("run", overrides=[*overrides, *search], return_hydra_config=hydra)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,21 @@ def ended_service() -> str | None:
     return next((kind for kind, _ in node.dead_processes() if kind in _VITAL), None)
 
 
+def _takes_signals() -> ctypes.c_bool:
+    """Whether Ray's C++ part has put its answer to SIGTERM and to crashes in place in this process, as it believes.
+
+    It does so once, early while it connects, and answers SIGTERM by a trace and, three seconds later, by an abort that
+    cuts off whatever this process still has to put in order.
+    """
+    import ray
+
+    library = ctypes.CDLL(ray._raylet.__file__)
+    try:
+        return ctypes.c_bool.in_dll(library, "_ZN3ray6RayLog36is_failure_signal_handler_installed_E")
+    except ValueError:  # a Ray that keeps it to itself: ours is put back once it has connected
+        return ctypes.c_bool()
+
+
 @contextmanager
 def connecting() -> Iterator[None]:
     """Ray connects inside the block, takes no signal of ours for itself and prints nothing of its own.
@@ -39,13 +55,15 @@ def connecting() -> Iterator[None]:
         yield
         return
     ray._private.utils.set_sigterm_handler = lambda handler: None
-    usual = signal.getsignal(signal.SIGTERM)
+    usual, takes_signals = signal.getsignal(signal.SIGTERM), _takes_signals()
     # A closed terminal sends SIGHUP to all of its processes: Ray's are to be ended by this one, in good order. They
     # inherit what is blocked.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    takes_signals.value = True
     try:
         yield
     finally:
+        takes_signals.value = False  # else Ray's end would take away ours
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if usual is not None:
             signal.signal(signal.SIGTERM, usual)

@@ -202,6 +202,16 @@ def kill_until_it_ends(
     return met, there
 
 
+def unlike_code(code: int, hits: list[dict[str, Any]]) -> list[str]:
+    """Whether a start ended with another code than that of what hit it last: a shell's, 1 for a lost Ray, 0 if done.
+
+    At the very end of Python's own ending a signal has no answer but the system's.
+    """
+    part, number = TARGETS[hits[-1]["target"]] if hits else ("", None)
+    usual = {0} if number is None else {0, 1} if part else {0, 128 + number, -number}
+    return [] if code in usual else [f"ended with {code} after {hits[-1]['target'] if hits else 'no hit'}"]
+
+
 def orphans(there: list[Process]) -> list[str]:
     """Those that still live some seconds after the end of the run; they are then ended."""
     deadline = time.monotonic() + ORPHAN_SECONDS
@@ -247,6 +257,7 @@ def try_out(trial: Trial, out: Path, address: str) -> dict[str, Any]:
             hits, there = kill_until_it_ends(run, kills, seconds, folder / "run")
             met += hits
             codes.append(finish(run))
+            wrong += unlike_code(codes[-1], hits)
     except TimeoutError as error:
         wrong.append(str(error))
     wrong += orphans(there)

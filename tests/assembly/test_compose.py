@@ -1,9 +1,10 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ecc_fed.assembly.compose import compose_run, conf_dir, load_config, to_run_config, to_yaml
+from ecc_fed.assembly.compose import check_hydra, compose_run, conf_dir, load_config, to_run_config, to_yaml
 from ecc_fed.core.errors import ConfigError
 
 FILES = sorted(conf_dir().glob("*/*.yaml"))
@@ -156,3 +157,9 @@ def test_a_config_of_somebody_elses_cannot_grow(text: str, tmp_path: Path) -> No
 def test_what_hydra_does_not_expect_is_one_message_too(given: list[str]) -> None:
     with pytest.raises(ConfigError):
         to_run_config(compose_run(given))
+
+
+@pytest.mark.parametrize("compose", [check_hydra, compose_run])
+def test_a_folder_of_settings_that_is_not_there_is_an_error(compose: Callable[[list[str]], object]) -> None:
+    with pytest.raises(ConfigError, match=r"hydra\.searchpath: there is no folder mine\. .*--config-dir"):
+        compose(["hydra.searchpath=[mine]"])

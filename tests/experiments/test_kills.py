@@ -13,7 +13,7 @@ from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.rows import write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from experiments.reliability.books import interrupted, ledger, unlike_books
-from experiments.reliability.kills import ARMS, TARGETS, TEACHERS, Kill, draw, kill_until_it_ends, way_on
+from experiments.reliability.kills import ARMS, TARGETS, TEACHERS, Kill, draw, kill_until_it_ends, unlike_code, way_on
 from experiments.reliability.processes import below, process
 
 
@@ -89,3 +89,14 @@ def test_the_ledger_is_held_against_the_servers_books(tmp_path: Path) -> None:
     write_rows(RunDirectory(tmp_path).egress, [query("ok", 7), query("interrupted", None), query("ok", 3, "probe")])
     assert interrupted(tmp_path) == 1
     assert ledger(tmp_path) == [query("ok", 7)]
+
+
+def test_a_start_ends_with_the_code_of_what_hit_it() -> None:
+    def after(code: int, *targets: str) -> bool:
+        return unlike_code(code, [{"target": target} for target in targets]) == []
+
+    assert after(0) and not after(1) and not after(-6)
+    assert after(-9, "main") and not after(1, "main")
+    assert after(143, "host", "main, asked to end") and after(-15, "main, asked to end")
+    assert not after(-6, "main, asked to end") and not after(130, "main, asked to end")
+    assert after(1, "raylet") and after(0, "host") and not after(-11, "head")
