@@ -21,6 +21,9 @@ DE = [
         (EN, "en"),
         (DE, "other"),
         (["これはいくらですか 三百円です"], "ja"),
+        (["三百円 送料無料 在庫有 です", "送料無料 です"], "ja"),  # more Han than kana, yet kana
+        (["です 在庫有"] * 9 + ZH[:1], "mixed"),  # Han alone is Chinese, also where most are Japanese
+        (["59.9", *ZH], "zh"),
         (["배송은 언제 되나요"], "ko"),
         (["Когда доставка?"], "ru"),
         (ZH + EN, "mixed"),

@@ -161,3 +161,14 @@ def test_a_shop_that_is_sent_another_rank_trains_on_with_moments_that_fit(tmp_pa
 def test_nothing_received_is_the_shops_own() -> None:
     own = {A: np.ones(1, np.float32)}
     assert received(own, None) == own
+
+
+def test_the_servers_shared_ranks_stand_before_the_shops_own() -> None:
+    own = {A: np.full((3, 4), 1.0, np.float32), B: np.full((4, 3), 2.0, np.float32), "m": np.zeros(2, np.float32)}
+    sent = {A: np.full((1, 4), 7.0, np.float32), B: np.full((4, 1), 8.0, np.float32), "m": np.ones(2, np.float32)}
+    now = received(own, {**sent, "new": np.ones(1, np.float32)}, shared_rank=1)
+    np.testing.assert_array_equal(now[A], [[7.0] * 4, [1.0] * 4, [1.0] * 4])
+    np.testing.assert_array_equal(now[B], [[8.0, 2.0, 2.0]] * 4)
+    np.testing.assert_array_equal(now["m"], [1.0, 1.0])
+    np.testing.assert_array_equal(now["new"], [1.0])
+    assert received(own, None, shared_rank=1) == own
