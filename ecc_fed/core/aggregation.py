@@ -56,13 +56,18 @@ class Exchange:
     Attributes:
         train: the tensors that fine-tuning moves; the others stay as they are.
         up: the tensors that a shop sends after the round; the others never leave it.
+        turns: the factors that the server sends are no means of those that came: another A and B of a like product.
+            A number of a factor is then another number than before, and what a shop's optimizer remembers of it
+            starts anew wherever tensors are received.
     """
 
     train: Patterns = EVERYTHING
     up: Patterns = EVERYTHING
+    turns: bool = False
 
 
 WHOLE = Exchange()
+TURNED = Exchange(turns=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,10 @@ class ConfigError(UserError):
     """A setting that is unknown, of the wrong type or out of range."""
 
 
+class TooFewUpdates(ConfigError):
+    """A round's updates are too few for the aggregator: such a round is skipped, such a run refused."""
+
+
 class CorpusError(UserError):
     """A corpus that is missing, empty, of another format, or too small for what was asked."""
 

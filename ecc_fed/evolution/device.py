@@ -207,11 +207,18 @@ class ShopDevices:
             drop_old_rounds(folder)
             after = load_state(folder, server_round, self._owner(shop))
         else:
-            after = self._round(shop, server_round, before, start, exchange)
+            turned = exchange.turns and bool(incoming)
+            after = self._round(shop, server_round, before, start, exchange, turned)
         return self._uplink.update(shop_id, server_round, start, after.adapter, after.num_examples, exchange)
 
     def _round(
-        self, shop: Shop, server_round: int, state: ShopState, start: AdapterState, exchange: Exchange
+        self,
+        shop: Shop,
+        server_round: int,
+        state: ShopState,
+        start: AdapterState,
+        exchange: Exchange,
+        turned: bool,
     ) -> ShopState:
         """The shop after the round, as it now lies on disk.
 
@@ -221,9 +228,10 @@ class ShopDevices:
             state: the shop before.
             start: its adapter, with the server's tensors in their place.
             exchange: what trains.
+            turned: whether the server's tensors came in other factors than before.
         """
         shop_id, settings, evolution = shop.shop_id, self._settings, self._settings.evolution
-        adapter, optimizer, rows, num_examples = start, fitted(state.optimizer, start), list(state.metrics), 0
+        adapter, optimizer, rows, num_examples = start, fitted(state.optimizer, start, turned), list(state.metrics), 0
         truth = self._truth.get(shop_id, {})
         human = human_answered(shop, evolution.human_share, self._seed)
         experience = _experience(shop, state)

@@ -41,6 +41,11 @@ class TakingPart:
     present: tuple[str, ...]
     dropped: tuple[str, ...] = ()
 
+    @property
+    def drawn(self) -> int:
+        """How many were to take part."""
+        return len(self.present) + len(self.dropped)
+
 
 @dataclass(frozen=True, slots=True)
 class Participation:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ecc_fed.core.aggregation import EVERYTHING, NOTHING, Exchange, Shapes
-from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.protocols import Aggregator, Arm, UpdateTransform
+from ecc_fed.core.errors import ConfigError, TooFewUpdates
+from ecc_fed.core.protocols import Aggregator, Arm, NeedsShops, UpdateTransform
 from ecc_fed.end_model.adapters.tensors import shapes_of_rank
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.participation import Participation
@@ -61,6 +62,26 @@ class FederationPlan:
     def _uploads_from(self, server_round: int) -> bool:
         return any(self.arm.uploads(later) for later in range(server_round, self.arm.server_rounds + 1))
 
+    def check_shops(self, shop_ids: Sequence[str]) -> None:
+        """Refuses a run with a round in which too few shops take part for the aggregator.
+
+        Who drops out of a round is not foreseen: that may skip the round.
+
+        Raises:
+            ConfigError: names the round, and how many shops it has.
+        """
+        if not isinstance(self.aggregator, NeedsShops):
+            return
+        for server_round in filter(self.arm.uploads, range(1, self.arm.server_rounds + 1)):
+            drawn = self.participation.of_round(server_round, shop_ids).drawn
+            try:
+                self.aggregator.check_count(drawn)
+            except TooFewUpdates as error:
+                share = f" (participation.share={self.participation.settings.share:g})" if drawn < len(shop_ids) else ""
+                raise ConfigError(
+                    f"{drawn} of {len(shop_ids)} shops{share} take part in server round {server_round}: {error}"
+                ) from None
+
     def exchange(self, server_round: int) -> Exchange:
         """What trains and what goes up in a round of this arm.
 
@@ -68,6 +89,6 @@ class FederationPlan:
         after that, and where nothing is ever uploaded, the adapter is the shop's own and all of it trains.
         """
         if not self._uploads_from(server_round):
-            return Exchange(EVERYTHING, NOTHING)
+            return Exchange(EVERYTHING, NOTHING, self.aggregator.exchange(server_round).turns)
         wanted = self.aggregator.exchange(server_round)
-        return wanted if self.arm.uploads(server_round) else Exchange(wanted.train, NOTHING)
+        return wanted if self.arm.uploads(server_round) else replace(wanted, up=NOTHING)

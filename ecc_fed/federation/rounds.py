@@ -168,11 +168,12 @@ def run_rounds(
         on_checkpoint: called after the base's evaluation and after every round.
 
     Raises:
-        ConfigError: updates that the aggregator cannot take.
+        ConfigError: updates that the aggregator cannot take, or too few shops a round for it.
         FederationError: there is no shop, or the aggregator fails.
     """
     if not server.shops:
         raise FederationError("There is no shop to run: the corpus gave none, or no node answered.")
+    plan.check_shops(tuple(server.shops.values()))
     strategy = AdapterStrategy(plan, server.shops, None if resume is None else resume.state)
     done = Checkpoint(strategy.state) if resume is None else resume.in_order(server.shops.values())
     base, rounds = done.base, list(done.rounds)

@@ -83,6 +83,7 @@ def simulate(
     check_evaluation_budget(config, shops)
     read_warm_start(config, shops)  # a bad file is refused before any model is loaded
     plan = build_plan(config)
+    plan.check_shops(shop_ids)  # before models are loaded
     owners = [owner_of(shop, run_id) for shop in shops]
     dialogues = joint_digest(owners)
     if before is not None and before[1].dialogues_sha256 != dialogues:

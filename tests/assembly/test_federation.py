@@ -77,8 +77,16 @@ def test_a_strategy_knows_the_adapter_that_shops_start_from_wherever_it_stands()
     assert plan.aggregator == FedAdam(mean=FedAvg(), adapter_seed=adapter_seed(3), learning_rate=0.5)
     inner = ["+strategy.mean.mean._target_=ecc_fed.federation.aggregation.fedavg.FedAvg", "~strategy.mean.weights"]
     target = "strategy.mean._target_=ecc_fed.federation.aggregation.server_optimizers.FedYogi"
-    plan = plan_of("strategy=fedavgm", "seed=4", target, *inner)
+    plan = plan_of("strategy=norm_bound", "seed=4", target, *inner)
     assert plan.aggregator.mean == FedYogi(mean=FedAvg(), adapter_seed=adapter_seed(4))
+
+
+@pytest.mark.parametrize("mean", ["flexlora.FlexLora", "clusters.Clusters"])
+def test_a_servers_step_on_factors_that_mean_nothing_from_round_to_round_is_refused_at_once(mean: str) -> None:
+    target = f"strategy.mean._target_=ecc_fed.federation.aggregation.{mean}"
+    name = mean.split(".")[1]
+    with pytest.raises(ConfigError, match=rf"strategy FedAdam .* {name} sends .*Take strategy\.mean=fedavg"):
+        plan_of("arm=aggregated", "strategy=fedadam", target)
 
 
 def test_transforms_are_chosen_by_name_and_work_in_that_order(tmp_path: Path) -> None:

@@ -128,12 +128,16 @@ def test_moments_of_another_shape_start_afresh_and_the_steps_go_on() -> None:
     }
     after = fitted(before, adapter)
     assert after is not None
-    assert after.keys() == before.keys()
+    assert after.keys() == {*before, "since"}
     assert float(after["step"]) == 7
     assert [after[f"{slot}.{A}"].shape for slot in "mv"] == [(4, 3)] * 2
-    assert not after[f"m.{A}"].any()
-    assert after[f"m.{B}"] is before[f"m.{B}"]
+    assert not any(after[f"{slot}.{name}"].any() for slot in "mv" for name in (A, B)), "one count of age for all"
+    assert float(after["since"]) == 7
     assert fitted(None, adapter) is None
+    same_shapes = {A: np.zeros((2, 3), np.float32), B: adapter[B]}
+    assert fitted(before, same_shapes) is before
+    turned = fitted({**before, "since": np.array(3, np.float32)}, same_shapes, turned=True)
+    assert (float(turned["step"]), float(turned["since"]), turned[f"v.{B}"].any()) == (7, 7, False)
 
 
 class MomentModel(CountingModel):
@@ -156,6 +160,23 @@ def test_a_shop_that_is_sent_another_rank_trains_on_with_moments_that_fit(tmp_pa
     assert job.optimizer[f"m.{A}"].shape == (4, 3)
     assert not job.optimizer[f"m.{A}"].any()
     assert float(job.optimizer["step"]) == float(job.settings.steps)
+
+
+@pytest.mark.parametrize(
+    ("turns", "incoming", "anew"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_moments_start_anew_where_turned_factors_are_received_and_nowhere_else(
+    tmp_path: Path, turns: bool, incoming: bool, anew: bool
+) -> None:
+    given = replace(services(), end_model=MomentModel())
+    shops = device(tmp_path, given)
+    first = shops.train("shop_0", 1, None, Exchange(turns=turns))
+    shops.train("shop_0", 2, first.adapter if incoming else None, Exchange(turns=turns))
+    job = given.end_model.jobs[1]
+    steps = float(job.settings.steps)
+    assert float(job.optimizer["step"]) == steps
+    assert float(job.optimizer.get("since", 0)) == (steps if anew else 0)
+    assert not job.optimizer[f"m.{A}"].any() == anew
 
 
 def test_nothing_received_is_the_shops_own() -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.errors import ConfigError, TooFewUpdates
+from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.participation import Participation, ParticipationSettings, TakingPart
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import Checkpoint, FederationResult
@@ -135,3 +136,30 @@ def test_a_run_that_goes_on_asks_the_same_shops():
 def test_settings_out_of_range_are_refused(values, named):
     with pytest.raises(ConfigError, match=f"participation.*{named}"):
         ParticipationSettings(**values)
+
+
+class ThreeAtLeast(FedAvg):
+    """Needs as many updates."""
+
+    def check_count(self, count: int) -> None:
+        if count < 3:
+            raise TooFewUpdates(f"{count} are too few")
+
+    def aggregate(self, state, updates):
+        self.check_count(len(updates))
+        return super().aggregate(state, updates)
+
+
+def test_a_round_that_drop_outs_leave_too_small_is_skipped_and_the_run_goes_on():
+    device = FakeDevice(SHOPS[:4])
+    leaving = Participation(ParticipationSettings(dropout=0.4), seed=2)
+    counts = [len(leaving.of_round(each, SHOPS[:4]).present) for each in range(1, 9)]
+    assert {count >= 3 for count in counts} == {True, False}
+    result = run(replace(aggregated(8, ThreeAtLeast()), participation=leaving), device)
+    assert [r.aggregation is None for r in result.rounds] == [count < 3 for count in counts]
+    few = {r.server_round: r.reason for r in result.skipped_rounds}
+    nobody = "no shop gave a usable reply"
+    expected = {i + 1: f"{n} are too few" if n else nobody for i, n in enumerate(counts) if n < 3}
+    assert few == expected
+    with pytest.raises(ConfigError, match="2 of 2 shops take part in server round 1: 2 are too few"):
+        run(aggregated(1, ThreeAtLeast()), FakeDevice(SHOPS[:2]))

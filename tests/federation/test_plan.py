@@ -6,10 +6,11 @@ from typing import ClassVar
 import pytest
 
 from ecc_fed.core.aggregation import EVERYTHING, LORA_A, LORA_B, NOTHING, AdapterUpdate, Exchange
-from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.errors import ConfigError, TooFewUpdates
 from ecc_fed.core.records import AdapterState
 from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.arms import Aggregated, Frozen, Local, Personalized
+from ecc_fed.federation.participation import Participation, ParticipationSettings
 from ecc_fed.federation.plan import FederationPlan
 
 
@@ -93,3 +94,42 @@ def test_a_transform_that_shows_sums_hides_single_updates_from_whoever_needs_the
         "update: Masked shows the server sums of updates only, and strategy Single needs every update by itself. "
         "Take one of them away."
     )
+
+
+class Turning(Alternating):
+    """Sends other factors than the means."""
+
+    def exchange(self, server_round: int) -> Exchange:
+        return Exchange(*LORA_B, turns=True)
+
+
+def test_turned_factors_are_told_of_to_the_first_round_that_a_shop_lives_by_itself() -> None:
+    found = plan(Personalized(3, 2), Turning())
+    assert [found.exchange(each).turns for each in (1, 2, 3)] == [True, True, True]
+    assert [plan(Personalized(3, 2)).exchange(each).turns for each in (1, 2)] == [False, False]
+
+
+class Four(FedAvg):
+    """Needs four updates."""
+
+    def check_count(self, count: int) -> None:
+        if count < 4:
+            raise TooFewUpdates(f"{count} are too few")
+
+
+def test_too_few_shops_a_round_are_refused_before_the_run() -> None:
+    shops = tuple("abcdefgh")
+
+    def sampled(share: float, arm=Aggregated(2), dropout: float = 0.0) -> FederationPlan:  # noqa: B008
+        return FederationPlan(arm, Four(), participation=Participation(ParticipationSettings(share, dropout), 1))
+
+    sampled(0.5).check_shops(shops)
+    sampled(0.5, dropout=0.9).check_shops(shops)
+    sampled(0.3, Local(2)).check_shops(shops)
+    plan(Aggregated(2), FedAvg()).check_shops(("a",))
+    with pytest.raises(ConfigError) as caught:
+        sampled(0.4).check_shops(shops)
+    text = "3 of 8 shops (participation.share=0.4) take part in server round 1: 3 are too few"
+    assert str(caught.value) == text
+    with pytest.raises(ConfigError, match="3 of 3 shops take part in server round 2: 3 are"):
+        sampled(1.0, EveryOther(2)).check_shops(("a", "b", "c"))

@@ -36,7 +36,11 @@ def test_a_server_that_takes_no_step_stays_at_the_adapter_that_every_shop_starte
 
 @pytest.mark.parametrize(
     "strategy",
-    [["strategy=clusters", "participation.share=0.7"], ["strategy=multi_krum"], ["strategy=median"]],
+    [
+        ["strategy=clusters", "participation.share=0.7"],
+        ["strategy=multi_krum", "strategy.hostile_share=0"],
+        ["strategy=median"],
+    ],
     ids=str,
 )
 def test_strategies_that_compare_shops_run_end_to_end(

@@ -25,7 +25,7 @@ from ecc_fed.core.protocols.cloud import Teacher, TeacherGateway
 from ecc_fed.core.protocols.corpus import Corpus, Partition
 from ecc_fed.core.protocols.device import Device
 from ecc_fed.core.protocols.end_model import EndModel
-from ecc_fed.core.protocols.federation import Aggregator, Arm, UpdateTransform
+from ecc_fed.core.protocols.federation import Aggregator, Arm, NeedsShops, UpdateTransform
 from ecc_fed.core.protocols.judging import FeedbackSource, Judge, RelevanceModel, SimilarityModel, TextEncoder
 from ecc_fed.core.protocols.privacy import Ledger, RedactedSession, Redactor
 from ecc_fed.core.protocols.study import StudyView
@@ -39,6 +39,7 @@ __all__ = [
     "EndModel",
     "FeedbackSource",
     "Judge",
+    "NeedsShops",
     "Ledger",
     "Partition",
     "RedactedSession",

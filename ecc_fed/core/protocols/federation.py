@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState, Exchange
 from ecc_fed.core.records import AdapterState
@@ -96,7 +96,21 @@ class Aggregator(Protocol):
         Where `single_updates` is False, `updates` may be one alone that stands for all: their mean.
 
         Raises:
+            TooFewUpdates: of so few nothing can be made; the round is skipped.
             ConfigError: updates that the method cannot take, such as mixed ranks, by shop.
+        """
+        ...
+
+
+@runtime_checkable
+class NeedsShops(Protocol):
+    """What an `Aggregator` that can do nothing with a few updates has besides: it is asked before the run starts."""
+
+    def check_count(self, count: int) -> None:
+        """Whether so many updates are enough for a round.
+
+        Raises:
+            TooFewUpdates: they are not; says how many are.
         """
         ...
 

@@ -19,6 +19,7 @@ from ecc_fed.core.records.dialogues import (
 )
 from ecc_fed.core.records.egress import EgressEntry
 from ecc_fed.core.records.end_model import (
+    COUNTS,
     AdapterState,
     Array,
     Decoding,
@@ -41,6 +42,7 @@ from ecc_fed.core.records.verdicts import (
 )
 
 __all__ = [
+    "COUNTS",
     "AdapterState",
     "Array",
     "Asked",

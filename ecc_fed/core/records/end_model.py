@@ -16,8 +16,10 @@ from ecc_fed.core.records.dialogues import Turn
 Array = npt.NDArray[np.float32]
 # Tensor name as peft writes it (`base_model.model.….lora_A.weight`) -> fp32 array.
 AdapterState = Mapping[str, Array]
-# Optimizer slots by name (`m.<tensor>`, `v.<tensor>`) plus the scalar `step`, all fp32 arrays.
+# Optimizer slots by name (`m.<tensor>`, `v.<tensor>`) plus the scalar `step`, all fp32 arrays; where the moments began
+# later than the steps, also the step `since` which they count.
 OptimizerState = Mapping[str, Array]
+COUNTS = ("step", "since")
 
 
 @dataclass(frozen=True, slots=True)

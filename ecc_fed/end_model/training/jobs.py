@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,9 +59,28 @@ def dropout_seed(seed: int) -> int:
     return derive_seed(seed, "dropout")
 
 
-def read_optimizer(
-    state: OptimizerState | None, shapes: Mapping[str, tuple[int, ...]]
-) -> tuple[int, dict[str, Array], dict[str, Array]]:
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """Where a job's optimizer stands.
+
+    Attributes:
+        steps: taken so far, by which the learning rate decays.
+        since: at which of them the moments began; what corrects them counts from there.
+        first, second: both moments by tensor.
+    """
+
+    steps: int
+    since: int
+    first: Mapping[str, Array]
+    second: Mapping[str, Array]
+
+    def after(self, steps: int) -> dict[str, Array]:
+        """The counts of a state so many steps later, as a state holds them."""
+        counts = {"step": np.array(self.steps + steps, np.float32)}
+        return {**counts, "since": np.array(self.since, np.float32)} if self.since else counts
+
+
+def read_optimizer(state: OptimizerState | None, shapes: Mapping[str, tuple[int, ...]]) -> Optimizer:
     """Steps taken and both moments; zeros where there is no state yet.
 
     Raises:
@@ -68,7 +88,7 @@ def read_optimizer(
     """
     if state is None:
         zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-        return 0, zeros, zeros
+        return Optimizer(0, 0, zeros, zeros)
     for name, shape in shapes.items():
         for slot in (f"m.{name}", f"v.{name}"):
             if slot not in state or tuple(state[slot].shape) != shape:
@@ -79,4 +99,4 @@ def read_optimizer(
     if "step" not in state:
         raise ModelError("the optimizer state has no step; start the optimizer afresh")
     first, second = ({name: state[f"{slot}.{name}"] for name in shapes} for slot in ("m", "v"))
-    return int(state["step"]), first, second
+    return Optimizer(int(state["step"]), int(state.get("since", 0)), first, second)

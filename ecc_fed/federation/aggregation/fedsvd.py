@@ -47,8 +47,8 @@ class FedSvd:
     pairs_only: ClassVar[bool] = True
 
     def exchange(self, server_round: int) -> Exchange:
-        """B trains; A is sent once."""
-        return Exchange(LORA_B, EVERYTHING if server_round == 1 else LORA_B)
+        """B trains; A is sent once; both come back turned."""
+        return Exchange(LORA_B, EVERYTHING if server_round == 1 else LORA_B, turns=True)
 
     def start(self) -> AggregatorState:
         """Nothing: every shop draws A from the run's one seed."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, AggregateReport, AggregatorState, Exchange
+from ecc_fed.core.aggregation import TURNED, AdapterUpdate, AggregateReport, AggregatorState, Exchange
 from ecc_fed.core.records import AdapterState
 from ecc_fed.federation.aggregation.averaging import normalised
 from ecc_fed.federation.aggregation.low_rank import best_pair, mean_products, svd
@@ -35,8 +35,8 @@ class FlexLora:
     pairs_only: ClassVar[bool] = True
 
     def exchange(self, server_round: int) -> Exchange:
-        """Everything, in every round."""
-        return WHOLE
+        """Everything, in every round; an SVD's factors come back."""
+        return TURNED
 
     def start(self) -> AggregatorState:
         """No adapter: the shops start from their own."""

@@ -53,8 +53,8 @@ class Flora:
     pairs_only: ClassVar[bool] = True
 
     def exchange(self, server_round: int) -> Exchange:
-        """A shop's own pairs train and go up."""
-        return Exchange(EVERYTHING, (*LORA_A, *LORA_B))
+        """A shop's own pairs train and go up; other ones come back."""
+        return Exchange(EVERYTHING, (*LORA_A, *LORA_B), turns=True)
 
     def start(self) -> AggregatorState:
         """No adapter: the shops start from their own."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, AggregateReport, AggregatorState, Exchange
+from ecc_fed.core.aggregation import TURNED, AdapterUpdate, AggregateReport, AggregatorState, Exchange
 from ecc_fed.core.ranges import require
 from ecc_fed.core.records import AdapterState
 from ecc_fed.federation.aggregation.averaging import normalised
@@ -48,8 +48,8 @@ class Florist:
         require(self.max_rank >= 1, "strategy.max_rank", self.max_rank, "1 or more")
 
     def exchange(self, server_round: int) -> Exchange:
-        """Everything, in every round."""
-        return WHOLE
+        """Everything, in every round; an SVD's factors come back."""
+        return TURNED
 
     def start(self) -> AggregatorState:
         """No adapter: the shops start from their own."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState, tensor_bytes
-from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.errors import TooFewUpdates
 from ecc_fed.core.ranges import require, require_number
 from ecc_fed.federation.aggregation.geometry import Matrix, inner_products, squared_distances
 from ecc_fed.federation.aggregation.wrapper import Wrapper
@@ -57,28 +57,47 @@ class MultiKrum(Wrapper):
         """Compares them."""
         return True
 
+    def _hostile(self, count: int) -> int:
+        return math.floor(self.hostile_share * count + 1e-9)
+
+    def check_count(self, count: int) -> None:
+        """Whether the guarantee holds for so many updates, and leaves out anybody at all.
+
+        Raises:
+            TooFewUpdates: it does not, or more would be kept than are surely honest; as the mean.
+        """
+        hostile = self._hostile(count)
+        if count < 2 * hostile + 3:
+            raise TooFewUpdates(
+                f"strategy.hostile_share={self.hostile_share:g} of {count} updates is {hostile}, and Krum needs more "
+                f"than 2 x {hostile} + 2 of them to tell who is alone. Take a smaller share, or more shops a round."
+            )
+        if self.hostile_share and not hostile:
+            raise TooFewUpdates(
+                f"strategy.hostile_share={self.hostile_share:g} of {count} updates is not even one, so Krum would "
+                "guard against nobody. Take a larger share, more shops a round, or a share of 0 if that is meant."
+            )
+        kept = count - hostile if self.kept is None else self.kept
+        if kept > count - hostile:
+            raise TooFewUpdates(
+                f"strategy.kept={kept} of {count} updates, of which {hostile} may be hostile, would count hostile "
+                f"ones: take {count - hostile} or less, or null."
+            )
+        super().check_count(kept)
+
     def aggregate(
         self, state: AggregatorState, updates: Sequence[AdapterUpdate]
     ) -> tuple[AggregatorState, AggregateReport]:
         """What the mean makes of the updates that count.
 
         Raises:
-            ConfigError: too few shops for so many that may be hostile; as the mean.
+            TooFewUpdates: as `check_count`.
+            ConfigError: as the mean.
         """
         learned = [update for update in updates if update.num_examples]
-        n = len(learned)
-        hostile = math.floor(self.hostile_share * n + 1e-9)
-        if n < 2 * hostile + 3:
-            raise ConfigError(
-                f"strategy.hostile_share={self.hostile_share:g} of {n} updates is {hostile}, and Krum needs more than "
-                f"2 x {hostile} + 2 of them to tell who is alone. Take a smaller share, or more shops a round."
-            )
-        kept = n - hostile if self.kept is None else self.kept
-        if kept > n - hostile:
-            raise ConfigError(
-                f"strategy.kept={kept} of {n} updates, of which {hostile} may be hostile, would count hostile ones: "
-                f"take {n - hostile} or less, or null."
-            )
+        self.check_count(len(learned))
+        hostile = self._hostile(len(learned))
+        kept = len(learned) - hostile if self.kept is None else self.kept
         order = np.argsort(scores(squared_distances(inner_products(learned)), hostile), kind="stable")
         chosen = [learned[index] for index in sorted(order[:kept].tolist())]
         after, report = self.mean.aggregate(state, chosen)

@@ -34,7 +34,8 @@ from ecc_fed.core.records import AdapterState
 from ecc_fed.end_model.adapters.names import MAGNITUDE
 from ecc_fed.end_model.adapters.tensors import fresh_adapter
 from ecc_fed.federation.aggregation.averaging import update_norm
-from ecc_fed.federation.aggregation.wrapper import Wrapper
+from ecc_fed.federation.aggregation.steady import check_steady
+from ecc_fed.federation.aggregation.wrapper import Wrapper, layers
 
 Matrix = npt.NDArray[np.float64]
 # One tensor's moments by name, "m" and "v".
@@ -53,8 +54,8 @@ class ServerOptimizer(Wrapper, ABC):
     moments. The report's error is the mean's, before the step.
 
     Args:
-        mean: makes one adapter of the updates, for all shops, in factors that mean the same from round to round. SVD
-            methods turn theirs, and clusters send others: a step on theirs is none of what shops have learned.
+        mean: makes one adapter of the updates, for all shops, in factors that mean the same from round to round, as
+            `check_steady` has it.
         adapter_seed: of the fresh adapter that every shop starts from.
         learning_rate: eta.
     """
@@ -65,6 +66,12 @@ class ServerOptimizer(Wrapper, ABC):
 
     def __post_init__(self) -> None:
         require_number("strategy.learning_rate", self.learning_rate, 0)
+        check_steady(type(self).__name__, self.mean)
+        if any(isinstance(each, ServerOptimizer) for each in layers(self.mean)):
+            raise ConfigError(
+                f"strategy {type(self).__name__} around another step of the server: one would take the other's step "
+                "for what shops have learned. Take strategy.mean=fedavg, or another mean."
+            )
 
     @abstractmethod
     def step(self, delta: Matrix, moments: Moments, steps: int) -> tuple[Matrix, Moments]:

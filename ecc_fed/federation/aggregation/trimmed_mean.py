@@ -15,6 +15,7 @@ count alike, however many examples they say they have.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,14 +24,14 @@ from typing import ClassVar
 import numpy as np
 
 from ecc_fed.core.aggregation import (
-    WHOLE,
+    TURNED,
     AdapterUpdate,
     AggregateReport,
     AggregatorState,
     Exchange,
     low_rank_pairs,
 )
-from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.errors import ConfigError, TooFewUpdates
 from ecc_fed.core.ranges import require, require_number
 from ecc_fed.core.records import AdapterState
 from ecc_fed.federation.aggregation.averaging import mean_scale
@@ -79,11 +80,14 @@ class TrimmedMean:
 
     def __post_init__(self) -> None:
         require_number("strategy.trimmed_share", self.trimmed_share, 0, 0.5)
+        # Below it, more shops than any run has would have to come before one is left out.
+        least = "0, or at least 0.001"
+        require(not 0 < self.trimmed_share < 1e-3, "strategy.trimmed_share", self.trimmed_share, least)
         require(self.most_numbers >= 1, "strategy.most_numbers", self.most_numbers, "1 or more")
 
     def exchange(self, server_round: int) -> Exchange:
-        """Everything, in every round."""
-        return WHOLE
+        """Everything, in every round; an SVD's factors come back."""
+        return TURNED
 
     def start(self) -> AggregatorState:
         """No adapter: the shops start from their own."""
@@ -93,17 +97,35 @@ class TrimmedMean:
         """The same for all."""
         return state.adapter
 
+    def _cut(self, count: int) -> int:
+        return min(math.floor(self.trimmed_share * count + 1e-9), (count - 1) // 2)
+
+    def check_count(self, count: int) -> None:
+        """Whether of so many updates any is left out: else it would be the plain mean under another name.
+
+        Raises:
+            TooFewUpdates: none would be.
+        """
+        if self.trimmed_share and not self._cut(count):
+            least = next(more for more in itertools.count(3) if self._cut(more))
+            raise TooFewUpdates(
+                f"strategy.trimmed_share={self.trimmed_share:g} of {count} updates leaves none out at either end; "
+                f"{least} or more are needed. Take a larger share, or more shops a round."
+            )
+
     def aggregate(
         self, state: AggregatorState, updates: Sequence[AdapterUpdate]
     ) -> tuple[AggregatorState, AggregateReport]:
         """The best approximation of M; its error stands in the report as any, to the mean of all updates.
 
         Raises:
+            TooFewUpdates: as `check_count`.
             ConfigError: a module that is too large.
         """
         learned = [update for update in updates if update.num_examples]
         first = learned[0].adapter
-        cut = min(math.floor(self.trimmed_share * len(learned) + 1e-9), (len(learned) - 1) // 2)
+        self.check_count(len(learned))
+        cut = self._cut(len(learned))
         scale = mean_scale([update.scale for update in learned], [1.0] * len(learned))
         adapter = {}
         for name_a, name_b in low_rank_pairs(first):

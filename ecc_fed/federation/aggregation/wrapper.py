@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ecc_fed.core.aggregation import AggregatorState, Exchange
-from ecc_fed.core.protocols import Aggregator
+from ecc_fed.core.protocols import Aggregator, NeedsShops
 from ecc_fed.core.records import AdapterState
 
 
@@ -38,6 +39,11 @@ class Wrapper:
         """As the mean."""
         return self.mean.exchange(server_round)
 
+    def check_count(self, count: int) -> None:
+        """As the mean, where it minds."""
+        if isinstance(self.mean, NeedsShops):
+            self.mean.check_count(count)
+
     def start(self) -> AggregatorState:
         """As the mean."""
         return self.mean.start()
@@ -45,3 +51,10 @@ class Wrapper:
     def downlink(self, state: AggregatorState, shop_id: str) -> AdapterState | None:
         """As the mean, of the state after this aggregator's work."""
         return self.mean.downlink(state, shop_id)
+
+
+def layers(aggregator: Aggregator) -> Iterator[Aggregator]:
+    """An aggregator, and those that it is made around, from the outside in."""
+    yield aggregator
+    if isinstance(aggregator, Wrapper):
+        yield from layers(aggregator.mean)

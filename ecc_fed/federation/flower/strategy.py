@@ -15,6 +15,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState, without_examples
+from ecc_fed.core.errors import TooFewUpdates
 from ecc_fed.core.records import AdapterState, EvaluationReport
 from ecc_fed.federation.norms import norm_ratios, update_norms
 from ecc_fed.federation.plan import FederationPlan
@@ -125,8 +126,11 @@ class AdapterStrategy(Strategy):
         elif skipped is None and without_examples(updates):
             skipped = "no shop had an example to learn from"
         elif skipped is None:
-            aggregator, report = self._aggregate(server_round, updates)
-            state = replace(state, aggregator=aggregator, adopted=frozenset())
+            try:
+                aggregator, report = self._aggregate(server_round, updates)
+                state = replace(state, aggregator=aggregator, adopted=frozenset())
+            except TooFewUpdates as error:
+                skipped = str(error)
         self.state = state
         flags = _flags(large, report)
         shops = {

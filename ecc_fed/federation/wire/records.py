@@ -4,7 +4,7 @@ message            down                                    up
 query.shop         -                                       config: shop-id
 train              arrays (the server's tensors, or none), config: run, phase, server-round, shop-id;
                    config: run, phase, server-round,       metrics: num-examples and the shop's own;
-                   train, up                               arrays and metrics.scale, unless up is empty
+                   train, up, turns                        arrays and metrics.scale, unless up is empty
 evaluate           arrays (as above),                      config: as above;
                    config: run, phase, server-round        metrics: num-examples and the means
 
@@ -33,6 +33,7 @@ RUN = "run"
 SERVER_ROUND = "server-round"
 TRAIN = "train"
 UP = "up"
+TURNS = "turns"
 PHASE = "phase"
 SHOP_ID = "shop-id"
 QUERY_SHOP = "query.shop"
@@ -59,7 +60,7 @@ class EvaluateRequest:
 def train_config(server_round: int, exchange: Exchange) -> ConfigRecord:
     """The instructions of one training round."""
     tensors = {TRAIN: json.dumps(exchange.train), UP: json.dumps(exchange.up)}
-    return ConfigRecord({PHASE: "train", SERVER_ROUND: server_round, **tensors})
+    return ConfigRecord({PHASE: "train", SERVER_ROUND: server_round, **tensors, TURNS: exchange.turns})
 
 
 def evaluate_config(server_round: int, phase: Literal["base", "final"]) -> ConfigRecord:
@@ -103,7 +104,8 @@ def read_train_request(content: RecordDict) -> TrainRequest:
         ValueError: a setting is missing.
     """
     server_round = int(_setting(content, SERVER_ROUND))
-    return TrainRequest(server_round, _incoming(content), Exchange(_patterns(content, TRAIN), _patterns(content, UP)))
+    exchange = Exchange(_patterns(content, TRAIN), _patterns(content, UP), bool(_setting(content, TURNS)))
+    return TrainRequest(server_round, _incoming(content), exchange)
 
 
 def read_evaluate_request(content: RecordDict) -> EvaluateRequest:

@@ -193,12 +193,14 @@ def test_what_trains_and_travels():
         "ffa": Exchange(LORA_B, LORA_B),
         "fedsa": Exchange(EVERYTHING, LORA_A),
         "rolora": Exchange(LORA_B, LORA_B),
-        "fedsvd": Exchange(LORA_B, EVERYTHING),
+        "flexlora": Exchange(turns=True),
+        "florist": Exchange(turns=True),
+        "fedsvd": Exchange(LORA_B, EVERYTHING, turns=True),
         # Never the frozen part.
-        "flora": Exchange(EVERYTHING, (*LORA_A, *LORA_B)),
+        "flora": Exchange(EVERYTHING, (*LORA_A, *LORA_B), turns=True),
         "fedex": Exchange(EVERYTHING, (*LORA_A, *LORA_B)),
     }
-    assert METHODS["fedsvd"].exchange(2) == Exchange(LORA_B, LORA_B)
+    assert METHODS["fedsvd"].exchange(2) == Exchange(LORA_B, LORA_B, turns=True)
     assert METHODS["rolora"].exchange(2) == Exchange(LORA_A, LORA_A)
     assert METHODS["rolora"].exchange(3) == Exchange(LORA_B, LORA_B)
     assert {name for name, method in METHODS.items() if method.mixed_ranks} == {

@@ -13,9 +13,16 @@ from ecc_fed.core.aggregation import LORA_A, LORA_B, AdapterUpdate, AggregatorSt
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import AdapterState
 from ecc_fed.end_model.adapters.tensors import fresh_adapter
+from ecc_fed.federation.aggregation.clusters import Clusters
 from ecc_fed.federation.aggregation.fedavg import FedAvg
+from ecc_fed.federation.aggregation.fedsvd import FedSvd
+from ecc_fed.federation.aggregation.flexlora import FlexLora
+from ecc_fed.federation.aggregation.flora import Flora
+from ecc_fed.federation.aggregation.frozen_sum import Bound
+from ecc_fed.federation.aggregation.norm_bound import NormBound
 from ecc_fed.federation.aggregation.server_optimizers import FedAdagrad, FedAdam, FedAvgM, FedYogi, ServerOptimizer
 from ecc_fed.federation.aggregation.state_files import load_state, save_state
+from ecc_fed.federation.aggregation.trimmed_mean import TrimmedMean
 from tests.federation.aggregation.adapters import A, B, pair
 
 SEED = 11
@@ -204,6 +211,26 @@ def test_what_a_server_cannot_start_from_is_refused_by_name():
     grown = [replace(u, adapter=pair(np.random.default_rng(0), 7, 6, 3)) for u in updates]
     with pytest.raises(ConfigError, match=r"FedYogi cannot go on from Anew: .* had shape \(2, 6\) and now has \(3, 6"):
         play(replace(OURS["FedYogi"], mean=Anew()), [updates, grown])
+
+
+@pytest.mark.parametrize(
+    ("mean", "message"),
+    [
+        (FlexLora(), "strategy FedAdam .* FlexLora sends factors that are turned"),
+        (NormBound(mean=FlexLora()), "NormBound around FlexLora sends factors that are turned"),
+        (TrimmedMean(), "TrimmedMean sends factors that are turned"),
+        (FedSvd(), "FedSvd sends factors that are turned"),
+        (Flora(Bound(8, 0.9), 0), "Flora sends factors that are turned"),
+        (Clusters(), "Clusters sends every group its own"),
+        (NormBound(mean=Clusters()), "NormBound around Clusters sends every group its own"),
+        (FedAvgM(mean=FedAvg(), adapter_seed=0), "strategy FedAdam around another step of the server"),
+        (NormBound(mean=FedAvgM(mean=FedAvg(), adapter_seed=0)), "around another step of the server"),
+    ],
+)
+def test_a_mean_on_which_no_step_can_be_taken_is_refused_by_name(mean, message):
+    with pytest.raises(ConfigError, match=message):
+        FedAdam(mean=mean, adapter_seed=0)
+    FedAdam(mean=NormBound(mean=FedAvg()), adapter_seed=0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.federation.fakes import make_adapter
 
 
 def test_requests_survive_the_journey():
-    for exchange in (WHOLE, Exchange(LORA_A, LORA_B), Exchange(EVERYTHING, NOTHING)):
+    for exchange in (WHOLE, Exchange(LORA_A, LORA_B), Exchange(EVERYTHING, NOTHING, turns=True)):
         content = records.instructions(to_arrays(make_adapter("a")), records.train_config(3, exchange), "run")
         request = records.read_train_request(content)
         assert (request.server_round, request.exchange) == (3, exchange)
@@ -37,7 +37,7 @@ def test_traffic_counts_every_byte_by_kind():
     assert payload >= tensor.nbytes
     assert {entry.kind: entry.num_bytes for entry in entries} == {
         "adapter": payload + len("name"),
-        "config": len("runphaseserver-roundtrainup") + len("0123") + len("train") + 8 + 2 * len('["*"]'),
+        "config": len("runphaseserver-roundtrainupturns") + len("0123") + len("train") + 8 + 2 * len('["*"]') + 1,
     }
     assert {(entry.destination, entry.direction, entry.shop_id, entry.server_round) for entry in entries} == {
         ("aggregator", "down", "shop", 2)

@@ -57,7 +57,8 @@ def train(
     """
     settings = job.settings
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    start, first, second = read_optimizer(job.optimizer, shapes)
+    before = read_optimizer(job.optimizer, shapes)
+    start, first, second = before.steps, before.first, before.second
     trained = {name: parameters[name] for name in trained_names(job, parameters)}
     optimizer = torch.optim.AdamW(
         list(trained.values()),
@@ -68,7 +69,7 @@ def train(
     )
     for name, parameter in trained.items():
         optimizer.state[parameter] = {
-            "step": torch.tensor(float(start)),
+            "step": torch.tensor(float(start - before.since)),  # corrects the moments; the rate has its own count
             "exp_avg": torch.tensor(first[name], device=device),
             "exp_avg_sq": torch.tensor(second[name], device=device),
         }
@@ -91,7 +92,7 @@ def train(
             beat()
     model.eval()
     optimizer.zero_grad(set_to_none=True)
-    state: dict[str, Array] = {"step": np.array(start + settings.steps, np.float32)}
+    state = before.after(settings.steps)
     for name, parameter in parameters.items():
         slots = optimizer.state[parameter] if name in trained else None
         state[f"m.{name}"] = first[name] if slots is None else slots["exp_avg"].cpu().numpy()

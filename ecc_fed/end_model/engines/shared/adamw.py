@@ -28,8 +28,10 @@ def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step:
     rates = [learning_rate(own.job, t) for own, t in zip(jobs, taken, strict=True)]
     beta1, beta2 = column([one.betas[0] for one in settings]), column([one.betas[1] for one in settings])
     kept = 1 - column([rate * one.weight_decay for rate, one in zip(rates, settings, strict=True)])
-    correction1 = [1 - one.betas[0] ** (t + 1) for one, t in zip(settings, taken, strict=True)]
-    correction2 = column([(1 - one.betas[1] ** (t + 1)) ** 0.5 for one, t in zip(settings, taken, strict=True)])
+    # Moments may have begun later than the steps.
+    ages = [t - job.since + 1 for job, t in zip(jobs, taken, strict=True)]
+    correction1 = [1 - one.betas[0] ** age for one, age in zip(settings, ages, strict=True)]
+    correction2 = column([(1 - one.betas[1] ** age) ** 0.5 for one, age in zip(settings, ages, strict=True)])
     epsilon = column([one.epsilon for one in settings])
     rate = column([rate / c for rate, c in zip(rates, correction1, strict=True)])
     at_once = plan_for(flat.device).update_slice

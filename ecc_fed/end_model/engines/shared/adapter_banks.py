@@ -17,7 +17,7 @@ from ecc_fed.end_model.engines.shared.bank import AdapterLayout, adapter_rank, l
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
 from ecc_fed.end_model.engines.shared.training_bank import ProximalPull, ShopJob, TrainingBank
 from ecc_fed.end_model.training.examples import EncodedExample
-from ecc_fed.end_model.training.jobs import anchors, read_optimizer, trained_names
+from ecc_fed.end_model.training.jobs import Optimizer, anchors, read_optimizer, trained_names
 
 
 class AdapterBanks:
@@ -92,13 +92,14 @@ class AdapterBanks:
         for job, rank, own in zip(jobs, ranks, examples, strict=True):
             shapes = layout.shapes(rank)
             adapters.append(self._whole(job.adapter, rank, layout))
-            start, m, v = read_optimizer(job.optimizer, shapes)
+            before = read_optimizer(job.optimizer, shapes)
+            m, v = before.first, before.second
             trained = trained_names(job, shapes)
             frozen = {name: (m[name], v[name]) for name in shapes if name not in trained}
             zeros = {name: np.zeros(shapes[name], np.float32) for name in frozen}
             first.append({**m, **zeros})
             second.append({**v, **zeros})
-            shop_jobs.append(ShopJob(job, own, start, rank, frozen))
+            shop_jobs.append(ShopJob(job, own, before.steps, rank, frozen, since=before.since))
         flat, m_rows, v_rows = (load_rows(layout, states, self._base) for states in (adapters, first, second))
         partly = any(job.frozen or frozen_rank(job.job.adapter) for job in shop_jobs)
         masks = self._masks(layout, shop_jobs) if partly else None
@@ -137,7 +138,7 @@ def read_results(bank: TrainingBank, jobs: Sequence[ShopJob]) -> list[FineTuneRe
         for name, moments in job.frozen.items():
             m[name], v[name] = moments
         optimizer: OptimizerState = {
-            "step": np.array(job.start + job.settings.steps, np.float32),
+            **Optimizer(job.start, job.since, {}, {}).after(job.settings.steps),
             **{f"m.{name}": array for name, array in m.items()},
             **{f"v.{name}": array for name, array in v.items()},
         }

@@ -17,7 +17,7 @@ class ShopJob:
     """One shop's part in a batch.
 
     `start` is its optimizer's step so far, `rank` its adapter's rank, and `frozen` holds both moments
-    of the tensors that it does not train, kept aside.
+    of the tensors that it does not train, kept aside. Its moments began at step `since`.
     """
 
     job: FineTuneJob
@@ -27,6 +27,7 @@ class ShopJob:
     frozen: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     label_tokens: int = 0
+    since: int = 0
 
     @property
     def settings(self) -> FineTuneSettings:
