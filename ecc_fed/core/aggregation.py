@@ -64,6 +64,9 @@ class Exchange:
     train: Patterns = EVERYTHING
     up: Patterns = EVERYTHING
     turns: bool = False
+    # Shops keep control variates (SCAFFOLD): of what trains and goes up, each tells how its own has changed, and is told
+    # the server's.
+    control: bool = False
 
 
 WHOLE = Exchange()
@@ -81,6 +84,7 @@ class AdapterUpdate:
         num_examples: examples that the shop learned from in this round.
         scale: s in W + s B A of this shop's adapter (lora_alpha / rank in LoRA); 1 without low-rank pairs.
         metrics: coarse numbers that the shop tells.
+        control: by how much the shop's control variate has changed, by tensor; empty where it keeps none.
     """
 
     shop_id: str
@@ -89,6 +93,7 @@ class AdapterUpdate:
     num_examples: int
     scale: float = 1.0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    control: AdapterState = field(default_factory=dict)
 
     @property
     def rank(self) -> int | None:
@@ -105,12 +110,16 @@ class AggregatorState:
         tensors: whatever else a method keeps, by name: moments, the adapters of clusters, a residual.
         shops: what a method keeps of each shop, tensors by shop and name.
         scalars: numbers by name.
+        control: the server's control variate, which goes down beside the tensors; empty without.
+        num_shops: of the whole run, those that take no part in a round included; whoever calls `aggregate` tells.
     """
 
     adapter: AdapterState | None = None
     tensors: AdapterState = field(default_factory=dict)
     shops: Mapping[str, AdapterState] = field(default_factory=dict)
     scalars: Mapping[str, float] = field(default_factory=dict)
+    control: AdapterState = field(default_factory=dict)
+    num_shops: int = 0
 
 
 @dataclass(frozen=True, slots=True)

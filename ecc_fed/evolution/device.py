@@ -8,7 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecc_fed.core.aggregation import EVERYTHING, WHOLE, AdapterUpdate, Exchange, Patterns, Shapes, select
+from ecc_fed.core.aggregation import (
+    EVERYTHING,
+    WHOLE,
+    AdapterUpdate,
+    Exchange,
+    Patterns,
+    Shapes,
+    adapter_rank,
+    select,
+)
 from ecc_fed.core.records import (
     AdapterState,
     EgressEntry,
@@ -45,6 +54,7 @@ from ecc_fed.evolution.shop_state import (
 from ecc_fed.evolution.spending import drop_saved_attempts
 from ecc_fed.evolution.trial import trial_job
 from ecc_fed.evolution.uplink import Uplink
+from ecc_fed.evolution.variates import RoundVariate
 from ecc_fed.evolution.warm_start import start_warm, warm_start_row
 from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.journal import OPEN_CALLS
@@ -194,7 +204,12 @@ class ShopDevices:
         return state
 
     def train(
-        self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange = WHOLE
+        self,
+        shop_id: str,
+        server_round: int,
+        incoming: AdapterState | None,
+        exchange: Exchange = WHOLE,
+        control: AdapterState | None = None,
     ) -> AdapterUpdate:
         """One server round: `cycles` cycles over this round's parts of the stream."""
         shop, folder = self._shops[shop_id], self._directory.shop(shop_id)
@@ -208,8 +223,9 @@ class ShopDevices:
             after = load_state(folder, server_round, self._owner(shop))
         else:
             turned = exchange.turns and bool(incoming)
-            after = self._round(shop, server_round, before, start, exchange, turned)
-        return self._uplink.update(shop_id, server_round, start, after.adapter, after.num_examples, exchange)
+            after = self._round(shop, server_round, before, start, exchange, turned, control)
+        sent = after.control.change if exchange.control else {}
+        return self._uplink.update(shop_id, server_round, start, after.adapter, after.num_examples, exchange, sent)
 
     def _round(
         self,
@@ -219,6 +235,7 @@ class ShopDevices:
         start: AdapterState,
         exchange: Exchange,
         turned: bool,
+        control: AdapterState | None,
     ) -> ShopState:
         """The shop after the round, as it now lies on disk.
 
@@ -229,6 +246,7 @@ class ShopDevices:
             start: its adapter, with the server's tensors in their place.
             exchange: what trains.
             turned: whether the server's tensors came in other factors than before.
+            control: the server's control variate.
         """
         shop_id, settings, evolution = shop.shop_id, self._settings, self._settings.evolution
         adapter, optimizer, rows, num_examples = start, fitted(state.optimizer, start, turned), list(state.metrics), 0
@@ -240,6 +258,10 @@ class ShopDevices:
         num_parts = evolution.server_rounds * evolution.cycles
         anchor = select(start, exchange.up)
         served_count, outcomes = state.served, state.outcomes
+        variate: RoundVariate | None = None
+        if exchange.control:
+            rank = None if self._uplink.shared_rank is None else adapter_rank(start)
+            variate = RoundVariate(state.control, control, self._uplink.leaving(start, exchange), exchange, rank)
         for cycle in range(evolution.cycles):
             part = stream_part(shop, (server_round - 1) * evolution.cycles + cycle, num_parts)
             seed = derive_seed(self._seed, "cycle", shop_id, server_round, cycle)
@@ -248,7 +270,12 @@ class ShopDevices:
             outcomes = (*outcomes, *served.outcomes)
             grown = [pair for pair in part if pair.pair_id in human]
             experience = experience.grown(grown, served.pseudo_labels)
-            learned = learn(experience, adapter, optimizer, settings, self.services, seed, exchange.train, anchor)
+            correction = None if variate is None else variate.correction
+            learned = learn(
+                experience, adapter, optimizer, settings, self.services, seed, exchange.train, anchor, correction
+            )
+            if variate is not None and learned.gradient is not None:
+                variate.add(learned, self._uplink.leaving(learned.gradient, exchange))
             adapter, optimizer = learned.adapter, learned.optimizer
             num_examples += learned.num_examples
             served_count += len(part)
@@ -268,6 +295,7 @@ class ShopDevices:
             num_examples=num_examples,
             spent=state.spent + spent,
             together=self._batch.of(shop_id),
+            control=state.control if variate is None else variate.after(),
         )
         save_state(self._directory.shop(shop_id), after, self._write_adapter)
         return after

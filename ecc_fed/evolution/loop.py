@@ -221,6 +221,7 @@ class Learned:
     losses: tuple[float, ...]
     num_examples: int
     seconds: float
+    gradient: AdapterState | None = None
 
 
 def learn(
@@ -232,11 +233,12 @@ def learn(
     seed: int,
     trained: Patterns = EVERYTHING,
     anchor: AdapterState | None = None,
+    correction: AdapterState | None = None,
 ) -> Learned:
     """Fine-tunes the `trained` tensors on a fresh draw from the shop's experience; without any, nothing changes.
 
     Nor does it where shops do not train, or where their model is never asked.
-    `anchor` is where the settings' `prox_mu` pulls.
+    `anchor` is where the settings' `prox_mu` pulls; with a `correction` of gradients their mean is told, too.
     """
     started = time.perf_counter()
     tuning = settings.fine_tune
@@ -258,6 +260,8 @@ def learn(
         decay_steps=settings.decay_steps,
         trained=trained,
         anchor=anchor,
+        correction=correction,
     )
     result = services.end_model.fine_tune([job])[0]
-    return Learned(result.adapter, result.optimizer, result.losses, len(examples), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Learned(result.adapter, result.optimizer, result.losses, len(examples), seconds, result.gradient)

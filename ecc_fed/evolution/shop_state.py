@@ -3,6 +3,7 @@
     shops/<shop_id>/round_0003/      state after server round 3, complete once the folder has its name
         adapter/                     peft's own files, so that peft and vLLM open it
         optimizer.safetensors
+        control.safetensors          a control variate and its last change, where the shop keeps one
         state.json                   schema, run, shop, round, dialogues learned from, pseudo-labels, what the cloud
                                      has cost, how replies were received, the shops beside it
         metrics.jsonl egress.jsonl   rows so far
@@ -34,9 +35,11 @@ from ecc_fed.core.whole_folder import check_digests, replacing_folder
 from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.evolution.owner import Owner
 from ecc_fed.evolution.routing.router import Outcome
+from ecc_fed.evolution.variates import ControlVariate
 from ecc_fed.teacher.gateway.budget import NOTHING, Spending
 
 _KEPT_ROUNDS = 2
+_CONTROL_FILE, _OWN, _CHANGE = "control.safetensors", "own.", "change."
 
 WriteAdapter = Callable[[Path, AdapterState], None]
 
@@ -68,6 +71,7 @@ class ShopState:
     together: tuple[str, ...] = ()
     warm_before: int | None = None
     outcomes: tuple[Outcome, ...] = ()
+    control: ControlVariate = ControlVariate()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,10 @@ def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> 
     if state.optimizer is not None:
         tensors = {name: np.asarray(tensor, order="C") for name, tensor in state.optimizer.items()}
         write_bytes(aside / "optimizer.safetensors", save(tensors))
+    variate = {f"{_OWN}{name}": tensor for name, tensor in state.control.own.items()}
+    variate |= {f"{_CHANGE}{name}": tensor for name, tensor in state.control.change.items()}
+    if variate:
+        write_bytes(aside / _CONTROL_FILE, save({name: np.asarray(each, order="C") for name, each in variate.items()}))
     write_rows(aside / "metrics.jsonl", state.metrics)
     write_rows(aside / "egress.jsonl", state.egress)
     if state.lessons:
@@ -209,6 +217,7 @@ def load_state(folder: Path, server_round: int, owner: Owner | None = None) -> S
             together=state.together,
             warm_before=state.warm_before,
             outcomes=state.outcomes,
+            control=_load_control(path / _CONTROL_FILE),
         )
     except (OSError, ValueError, SafetensorError, ModelError, RunDirectoryError) as error:
         present = finished_rounds(folder)
@@ -216,6 +225,17 @@ def load_state(folder: Path, server_round: int, owner: Owner | None = None) -> S
             f"No readable state of server round {server_round} in {folder} ({error}); rounds there: "
             f"{present or 'none'}. Start the run again in a fresh folder."
         ) from error
+
+
+def _load_control(path: Path) -> ControlVariate:
+    if not path.exists():
+        return ControlVariate()
+    found = load_file(path)
+    parts = [
+        {name.removeprefix(mark): tensor for name, tensor in found.items() if name.startswith(mark)}
+        for mark in (_OWN, _CHANGE)
+    ]
+    return ControlVariate(*parts)
 
 
 def newest_state(folder: Path, before_round: int | None = None, owner: Owner | None = None) -> ShopState | None:

@@ -37,15 +37,21 @@ class Uplink:
         end: AdapterState,
         num_examples: int,
         exchange: Exchange,
+        control: AdapterState | None = None,
     ) -> AdapterUpdate:
-        """The update of a round that turned the adapter `start` into `end`; without tensors where none goes up."""
+        """The update of a round that turned the adapter `start` into `end`; without tensors where none goes up.
+
+        `control` goes as it is: no transform changes it.
+        """
         rank = adapter_rank(end)
         scale = 1.0 if rank is None else self.scale_at(rank)
-        update = AdapterUpdate(shop_id, server_round, self._leaving(end, exchange), num_examples, scale)
+        leaving = self.leaving(end, exchange)
+        update = AdapterUpdate(shop_id, server_round, leaving, num_examples, scale, control=control or {})
         if exchange.up:
             for transform in self.transforms:
-                update = transform.on_device(update, self._leaving(start, exchange))
+                update = transform.on_device(update, self.leaving(start, exchange))
         return update
 
-    def _leaving(self, adapter: AdapterState, exchange: Exchange) -> AdapterState:
+    def leaving(self, adapter: AdapterState, exchange: Exchange) -> AdapterState:
+        """Of an adapter, or of what is of its shape, the part that goes up."""
         return of_rank(select(adapter, exchange.up), self.shared_rank)

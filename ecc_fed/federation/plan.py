@@ -18,7 +18,8 @@ class FederationPlan:
     """The parts of one run's federation, which must go together.
 
     Raises:
-        ConfigError: a transform hides single updates from an aggregator that needs them.
+        ConfigError: a transform hides single updates from an aggregator that needs them, or does not reach all that
+            shops would send.
     """
 
     arm: Arm
@@ -28,6 +29,11 @@ class FederationPlan:
     participation: Participation = field(default_factory=Participation)
 
     def __post_init__(self) -> None:
+        if self.transforms and self.aggregator.exchange(1).control:
+            raise ConfigError(
+                f"update: {type(self.transforms[0]).__name__} changes adapters on their way, and the control variates "
+                f"of strategy {type(self.aggregator).__name__} would leave as they are. Take one of them away."
+            )
         if not self.aggregator.single_updates:
             return
         for transform in self.transforms:

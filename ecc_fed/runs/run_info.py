@@ -160,7 +160,7 @@ def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...
 
 
 def _adapter_bytes(record: RoundRecord, direction: str) -> int:
-    return sum(entry.num_bytes for entry in record.traffic if entry.kind == "adapter" and entry.direction == direction)
+    return sum(entry.num_bytes for entry in record.traffic if entry.kind in ("adapter", "control") and entry.direction == direction)
 
 
 def versions() -> dict[str, str]:

@@ -105,7 +105,12 @@ class FakeDevice:
         return SHAPES
 
     def train(
-        self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange = WHOLE
+        self,
+        shop_id: str,
+        server_round: int,
+        incoming: AdapterState | None,
+        exchange: Exchange = WHOLE,
+        control: AdapterState | None = None,
     ) -> AdapterUpdate:
         self.calls.append(("train", shop_id, server_round, incoming is not None))
         if shop_id.endswith("raises"):

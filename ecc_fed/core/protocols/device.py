@@ -18,13 +18,19 @@ class Device(Protocol):
         ...
 
     def train(
-        self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange
+        self,
+        shop_id: str,
+        server_round: int,
+        incoming: AdapterState | None,
+        exchange: Exchange,
+        control: AdapterState | None = None,
     ) -> AdapterUpdate:
         """One round of evolution: serve, judge, label, fine-tune, remember.
 
         `incoming` are the server's tensors, which take the place of the shop's own of the same names;
         None means the shop goes on with its own (or, in its first round, with a fresh adapter). The
-        update holds what `exchange.up` names, after the device's update transforms.
+        update holds what `exchange.up` names, after the device's update transforms. `control` is the
+        server's control variate, where `exchange.control` has the shop keep one.
         """
         ...
 

@@ -131,6 +131,8 @@ class FineTuneJob:
         anchor: where `settings.prox_mu` pulls the tensors of its names, as far as they are trained. The pull
             mu (w - anchor) is no example's, so it is added to what `gradient` has made: no bound holds for it, and
             losses are told without it. None: nowhere.
+        correction: added to the gradient of the tensors of its names, as far as they are trained, as the pull is, before
+            the optimizer's moments (SCAFFOLD's c - c_i). None: nothing is added, and no mean gradient told.
 
     Raises:
         ConfigError: `decay_steps` below 1.
@@ -145,6 +147,7 @@ class FineTuneJob:
     decay_steps: int | None = None
     trained: tuple[str, ...] = ("*",)
     anchor: AdapterState | None = None
+    correction: AdapterState | None = None
 
     def __post_init__(self) -> None:
         require(self.decay_steps is None or self.decay_steps >= 1, "decay_steps", self.decay_steps, "1 or more")
@@ -157,12 +160,17 @@ class FineTuneJob:
 
 @dataclass(frozen=True, slots=True)
 class FineTuneResult:
-    """The new adapter and optimizer state, and the loss of every step."""
+    """The new adapter and optimizer state, and the loss of every step.
+
+    `gradient` is the mean over the steps of what the job's gradient rule made, before pull and correction, of the
+    tensors that trained: told where the job has a `correction`, if only an empty one.
+    """
 
     adapter: AdapterState
     optimizer: OptimizerState
     losses: tuple[float, ...]
     label_tokens: int
+    gradient: AdapterState | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,12 @@ def anchors(job: FineTuneJob, names: Iterable[str]) -> dict[str, Array]:
     return {name: job.anchor[name] for name in names if name in job.anchor and matches(name, job.trained)}
 
 
+def corrections(job: FineTuneJob, names: Iterable[str]) -> dict[str, Array]:
+    """What is added to gradients, by those of `names` that the job trains; empty without a correction."""
+    found = job.correction or {}
+    return {name: found[name] for name in names if name in found and matches(name, job.trained)}
+
+
 def learning_rate(job: FineTuneJob, step: int) -> float:
     """The rate of optimizer step t = `step`, counted from 0 over the shop's life.
 

@@ -95,7 +95,8 @@ class AdapterStrategy(Strategy):
         self._sent = self._downlinks(server_round, self._present)
         exchange = self.plan.exchange(server_round)
         config = records.train_config(server_round, exchange)
-        return self._messages(MessageType.TRAIN, config, self._sent, self._present)
+        control = to_arrays(self.state.aggregator.control) if exchange.control else None
+        return self._messages(MessageType.TRAIN, config, self._sent, self._present, control)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -106,9 +107,10 @@ class AdapterStrategy(Strategy):
             ConfigError: updates that the aggregator cannot take.
             FederationError: an aggregator that fails, or whose adapter is not finite.
         """
-        up = self.plan.exchange(server_round).up
+        exchange = self.plan.exchange(server_round)
+        up = exchange.up
         messages, refused = self._by_shop(replies, self._present)
-        received = receive(messages, self._asked("train", server_round), up, self.plan, self._sent)
+        received = receive(messages, self._asked("train", server_round), exchange, self.plan, self._sent)
         norms: dict[str, float | None] = {}
         if not self.plan.sums_only:
             norms = update_norms(received.updates, self._sent)
@@ -179,6 +181,7 @@ class AdapterStrategy(Strategy):
         config: ConfigRecord,
         downlinks: Mapping[str, AdapterState],
         shops: Mapping[int, str],
+        control: ArrayRecord | None = None,
     ) -> list[Message]:
         """A message for each of the shops; tensors that several are sent are packed once."""
         distinct = {_identity(adapter): adapter for adapter in downlinks.values()}
@@ -187,7 +190,10 @@ class AdapterStrategy(Strategy):
         return [
             Message(
                 records.instructions(
-                    packed[_identity(downlinks[shop_id])] if shop_id in downlinks else nothing, config, self.run
+                    packed[_identity(downlinks[shop_id])] if shop_id in downlinks else nothing,
+                    config,
+                    self.run,
+                    control,
                 ),
                 node_id,
                 message_type,
@@ -221,7 +227,7 @@ class AdapterStrategy(Strategy):
         aggregator = self.plan.aggregator
         name = type(aggregator).__name__
         try:
-            state, report = aggregator.aggregate(self.state.aggregator, updates)
+            state, report = aggregator.aggregate(replace(self.state.aggregator, num_shops=len(self.shops)), updates)
             checks.check_values(state.adapter or {}, math.inf)
         except (ValueError, ArithmeticError) as error:
             raise FederationError(f"Strategy {name} failed in server round {server_round}: {error}") from error

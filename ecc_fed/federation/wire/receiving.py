@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from flwr.app import Message
 
-from ecc_fed.core.aggregation import AdapterUpdate, Patterns, Shapes, matches, select
+from ecc_fed.core.aggregation import AdapterUpdate, Exchange, Shapes, matches, select
 from ecc_fed.core.records import AdapterState, EvaluationReport
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.wire import checks, replies
@@ -67,7 +67,7 @@ class Received:
 def receive(
     messages: Mapping[str, Message],
     asked: Mapping[str, Asked],
-    up: Patterns,
+    exchange: Exchange,
     plan: FederationPlan,
     sent: Mapping[str, AdapterState],
 ) -> Received:
@@ -76,11 +76,13 @@ def receive(
     Args:
         messages: with content, by shop, in shop order.
         asked: what each of them must answer.
-        up: the tensors that were asked for.
+        exchange: what trained, and what was asked for.
         plan: what a reply can be at most, and the transforms in the order in which the devices applied them.
         sent: by shop, what went down before the round.
     """
+    up = exchange.up
     own = {name: shape for name, shape in (plan.limits.shapes or {}).items() if matches(name, up)}
+    control = {name: shape for name, shape in own.items() if exchange.control and matches(name, exchange.train)}
 
     def wanted(shop_id: str) -> Shapes:
         """What a shop was sent has the shapes that the server gave it."""
@@ -94,6 +96,7 @@ def receive(
             plan.limits,
             mixed_ranks=plan.aggregator.mixed_ranks,
             masked=plan.sums_only,
+            control=control,
         )
 
     replied, refused = _read_all(messages, asked, read)

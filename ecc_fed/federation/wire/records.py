@@ -3,8 +3,9 @@
 message            down                                    up
 query.shop         -                                       config: shop-id
 train              arrays (the server's tensors, or none), config: run, phase, server-round, shop-id;
-                   config: run, phase, server-round,       metrics: num-examples and the shop's own;
-                   train, up, turns                        arrays and metrics.scale, unless up is empty
+                   control, where there is any,            metrics: num-examples and the shop's own;
+                   config: run, phase, server-round,       arrays and metrics.scale, unless up is empty;
+                   train, up, turns, keeps-control         control, where the shop keeps variates
 evaluate           arrays (as above),                      config: as above;
                    config: run, phase, server-round        metrics: num-examples and the means
 
@@ -25,6 +26,7 @@ from ecc_fed.core.records import AdapterState, EgressEntry
 from ecc_fed.federation.wire.arrays import from_arrays
 
 ARRAYS = "arrays"
+CONTROL = "control"
 CONFIG = "config"
 METRICS = "metrics"
 NUM_EXAMPLES = "num-examples"
@@ -34,6 +36,7 @@ SERVER_ROUND = "server-round"
 TRAIN = "train"
 UP = "up"
 TURNS = "turns"
+KEEPS_CONTROL = "keeps-control"
 PHASE = "phase"
 SHOP_ID = "shop-id"
 QUERY_SHOP = "query.shop"
@@ -41,11 +44,12 @@ QUERY_SHOP = "query.shop"
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """One shop's round. `incoming=None`: go on with your own adapter."""
+    """One shop's round. `incoming=None`: go on with your own adapter; `control` is the server's variate, None at first."""
 
     server_round: int
     incoming: AdapterState | None
     exchange: Exchange
+    control: AdapterState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,9 @@ class EvaluateRequest:
 
 def train_config(server_round: int, exchange: Exchange) -> ConfigRecord:
     """The instructions of one training round."""
+    rules = {TURNS: exchange.turns, KEEPS_CONTROL: exchange.control}
     tensors = {TRAIN: json.dumps(exchange.train), UP: json.dumps(exchange.up)}
-    return ConfigRecord({PHASE: "train", SERVER_ROUND: server_round, **tensors, TURNS: exchange.turns})
+    return ConfigRecord({PHASE: "train", SERVER_ROUND: server_round, **tensors, **rules})
 
 
 def evaluate_config(server_round: int, phase: Literal["base", "final"]) -> ConfigRecord:
@@ -68,9 +73,14 @@ def evaluate_config(server_round: int, phase: Literal["base", "final"]) -> Confi
     return ConfigRecord({SERVER_ROUND: server_round, PHASE: phase})
 
 
-def instructions(arrays: ArrayRecord, config: ConfigRecord, run: str) -> RecordDict:
+def instructions(
+    arrays: ArrayRecord, config: ConfigRecord, run: str, control: ArrayRecord | None = None
+) -> RecordDict:
     """A message's content on its way down, in the run of that name."""
-    return RecordDict({ARRAYS: arrays, CONFIG: ConfigRecord({RUN: run, **config})})
+    content = RecordDict({ARRAYS: arrays, CONFIG: ConfigRecord({RUN: run, **config})})
+    if control:
+        content[CONTROL] = control
+    return content
 
 
 def _incoming(content: RecordDict) -> AdapterState | None:
@@ -104,8 +114,10 @@ def read_train_request(content: RecordDict) -> TrainRequest:
         ValueError: a setting is missing.
     """
     server_round = int(_setting(content, SERVER_ROUND))
-    exchange = Exchange(_patterns(content, TRAIN), _patterns(content, UP), bool(_setting(content, TURNS)))
-    return TrainRequest(server_round, _incoming(content), exchange)
+    rules = bool(_setting(content, TURNS)), bool(_setting(content, KEEPS_CONTROL))
+    exchange = Exchange(_patterns(content, TRAIN), _patterns(content, UP), *rules)
+    control = from_arrays(content.array_records.get(CONTROL))
+    return TrainRequest(server_round, _incoming(content), exchange, control)
 
 
 def read_evaluate_request(content: RecordDict) -> EvaluateRequest:
@@ -134,7 +146,7 @@ def goes_on_from(message: Message) -> int | None:
 def traffic_entries(
     shop_id: str, server_round: int, direction: Literal["up", "down"], message: Message
 ) -> list[EgressEntry]:
-    """The bytes of one message, an entry a kind: adapter, metrics, config, error.
+    """The bytes of one message, an entry a kind: adapter, control variates, metrics, config, error.
 
     Counted as Flower counts a record: serialized tensors or values, and the names.
     """
@@ -143,7 +155,8 @@ def traffic_entries(
     else:
         content = message.content
         sizes = {
-            "adapter": sum(map(_num_bytes, content.array_records.values())),
+            "adapter": sum(_num_bytes(record) for name, record in content.array_records.items() if name != CONTROL),
+            "control": sum(_num_bytes(record) for name, record in content.array_records.items() if name == CONTROL),
             "metrics": sum(map(_num_bytes, content.metric_records.values())),
             "config": sum(map(_num_bytes, content.config_records.values())),
         }

@@ -22,6 +22,7 @@ from ecc_fed.federation.wire.checks import RefusedReply, shown
 from ecc_fed.federation.wire.records import (
     ARRAYS,
     CONFIG,
+    CONTROL,
     METRICS,
     NUM_EXAMPLES,
     PHASE,
@@ -53,6 +54,8 @@ def train_reply(update: AdapterUpdate, up: Patterns, answered: ConfigRecord) -> 
     if up:
         reply[ARRAYS] = to_arrays(update.adapter)
         reply.metric_records[METRICS][SCALE] = float(update.scale)
+    if update.control:
+        reply[CONTROL] = to_arrays(update.control)
     return reply
 
 
@@ -67,7 +70,14 @@ def _metrics(num_examples: int, metrics: Mapping[str, float]) -> MetricRecord:
 
 
 def read_update(
-    content: RecordDict, asked: Asked, wanted: Shapes, limits: ReplyLimits, *, mixed_ranks: bool, masked: bool
+    content: RecordDict,
+    asked: Asked,
+    wanted: Shapes,
+    limits: ReplyLimits,
+    *,
+    mixed_ranks: bool,
+    masked: bool,
+    control: Shapes | None = None,
 ) -> AdapterUpdate:
     """The server's side of `train_reply`; the adapter is empty where none was asked for.
 
@@ -78,11 +88,13 @@ def read_update(
         limits: what holds for all shops.
         mixed_ranks: low-rank factors may have a lower rank than in `wanted`, all of them the same.
         masked: values are hidden, so that their size tells nothing.
+        control: names and shapes of the control variate's tensors; None: none is asked for.
 
     Raises:
         RefusedReply: it is no such answer; names the first thing wrong with it.
     """
-    _check_records(content, asked, {CONFIG, METRICS, ARRAYS} if wanted else {CONFIG, METRICS})
+    known = {CONFIG, METRICS, *([ARRAYS] if wanted else []), *([CONTROL] if control else [])}
+    _check_records(content, asked, known)
     num_examples, metrics = _read_metrics(content, limits.max_examples)
     scale = metrics.pop(SCALE, math.nan)
     if not wanted:
@@ -94,7 +106,18 @@ def read_update(
     if not math.isclose(scale, expected, rel_tol=1e-9):
         raise RefusedReply(f"{METRICS}.{SCALE} is {scale}; the run's settings give {expected}")
     own = {name: tensor.copy() for name, tensor in adapter.items()}
-    return AdapterUpdate(asked.shop_id, asked.server_round, own, num_examples, expected, metrics)
+    change = _read_control(content.array_records.get(CONTROL), control, limits) if control else {}
+    return AdapterUpdate(asked.shop_id, asked.server_round, own, num_examples, expected, metrics, change)
+
+
+def _read_control(record: ArrayRecord | None, wanted: Shapes, limits: ReplyLimits) -> AdapterState:
+    """Of the same doubts as an adapter."""
+    try:
+        found = _read_adapter(record, wanted, mixed_ranks=False)
+        checks.check_values(found, limits.settings.max_value)
+    except RefusedReply as error:
+        raise RefusedReply(f"of its control variate: {error}") from None
+    return {name: tensor.copy() for name, tensor in found.items()}
 
 
 def read_evaluate_reply(content: RecordDict, asked: Asked) -> EvaluationReport:

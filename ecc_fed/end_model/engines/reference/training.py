@@ -18,7 +18,7 @@ from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.records import Array, FineTuneJob, FineTuneResult
 from ecc_fed.end_model.training.examples import EncodedExample
 from ecc_fed.end_model.training.gradients import JobGradients, weighted_sum
-from ecc_fed.end_model.training.jobs import anchors, dropout_seed, learning_rate, read_optimizer, trained_names
+from ecc_fed.end_model.training.jobs import anchors, corrections, dropout_seed, learning_rate, read_optimizer, trained_names
 
 IGNORED = -100
 
@@ -74,6 +74,8 @@ def train(
             "exp_avg_sq": torch.tensor(second[name], device=device),
         }
     pulled_to = {name: torch.tensor(anchor, device=device) for name, anchor in anchors(job, trained).items()}
+    corrected_by = {name: torch.tensor(each, device=device) for name, each in corrections(job, trained).items()}
+    totals = {name: torch.zeros_like(each) for name, each in trained.items()} if job.correction is not None else {}
     losses = []
     label_tokens = 0
     model.train()
@@ -85,6 +87,7 @@ def train(
         for step in range(start, start + settings.steps):
             batch = gradients.next_batch(examples)
             losses.append(_step_gradient(model, trained, batch, gradients, device))
+            _correct(trained, totals, corrected_by)
             _pull(trained, pulled_to, settings.prox_mu)
             optimizer.param_groups[0]["lr"] = learning_rate(job, step)
             optimizer.step()
@@ -98,7 +101,20 @@ def train(
         state[f"m.{name}"] = first[name] if slots is None else slots["exp_avg"].cpu().numpy()
         state[f"v.{name}"] = second[name] if slots is None else slots["exp_avg_sq"].cpu().numpy()
     adapter = {name: parameter.detach().cpu().numpy().copy() for name, parameter in parameters.items()}
-    return FineTuneResult(adapter, state, tuple(losses), label_tokens)
+    means = {name: (total / max(settings.steps, 1)).cpu().numpy() for name, total in totals.items()}
+    return FineTuneResult(adapter, state, tuple(losses), label_tokens, None if job.correction is None else means)
+
+
+def _correct(
+    parameters: Mapping[str, torch.nn.Parameter], totals: Mapping[str, Tensor], corrected_by: Mapping[str, Tensor]
+) -> None:
+    """Adds the gradients that wait in the parameters to `totals`, then the corrections to them."""
+    for name, total in totals.items():
+        gradient = parameters[name].grad
+        assert gradient is not None
+        total.add_(gradient.detach())
+        if name in corrected_by:
+            gradient.add_(corrected_by[name])
 
 
 def _pull(parameters: Mapping[str, torch.nn.Parameter], pulled_to: Mapping[str, Tensor], prox_mu: float) -> None:

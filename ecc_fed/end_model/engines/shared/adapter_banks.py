@@ -15,9 +15,9 @@ from ecc_fed.end_model.adapters.tensors import check_adapter
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout, adapter_rank, load_rows
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
-from ecc_fed.end_model.engines.shared.training_bank import ProximalPull, ShopJob, TrainingBank
+from ecc_fed.end_model.engines.shared.training_bank import Correction, ProximalPull, ShopJob, TrainingBank
 from ecc_fed.end_model.training.examples import EncodedExample
-from ecc_fed.end_model.training.jobs import Optimizer, anchors, read_optimizer, trained_names
+from ecc_fed.end_model.training.jobs import Optimizer, anchors, corrections, read_optimizer, trained_names
 
 
 class AdapterBanks:
@@ -103,8 +103,9 @@ class AdapterBanks:
         flat, m_rows, v_rows = (load_rows(layout, states, self._base) for states in (adapters, first, second))
         partly = any(job.frozen or frozen_rank(job.job.adapter) for job in shop_jobs)
         masks = self._masks(layout, shop_jobs) if partly else None
+        pull, correction = self._pull(layout, shop_jobs), self._correction(layout, shop_jobs)
         return shop_jobs, TrainingBank(
-            layout, flat, m_rows, v_rows, self.scale(ranks), masks, self._pull(layout, shop_jobs)
+            layout, flat, m_rows, v_rows, self.scale(ranks), masks, pull, correction
         )
 
     def _masks(self, layout: AdapterLayout, jobs: Sequence[ShopJob]) -> Tensor:
@@ -129,6 +130,18 @@ class AdapterBanks:
         return ProximalPull(load_rows(layout, mu, self._base), load_rows(layout, anchor, self._base))
 
 
+    def _correction(self, layout: AdapterLayout, jobs: Sequence[ShopJob]) -> Correction | None:
+        if all(job.job.correction is None for job in jobs):
+            return None
+        added = []
+        for job in jobs:
+            shapes = layout.shapes(job.rank)
+            none = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+            added.append({**none, **corrections(job.job, shapes)})
+        rows = load_rows(layout, added, self._base)
+        return Correction(rows, torch.zeros_like(rows))
+
+
 def read_results(bank: TrainingBank, jobs: Sequence[ShopJob]) -> list[FineTuneResult]:
     """What the bank's rows hold after training, job by job."""
     flat, first, second = (part.float().cpu().numpy() for part in (bank.flat, bank.first, bank.second))
@@ -143,5 +156,14 @@ def read_results(bank: TrainingBank, jobs: Sequence[ShopJob]) -> list[FineTuneRe
             **{f"v.{name}": array for name, array in v.items()},
         }
         adapter |= frozen_part(job.job.adapter)
-        results.append(FineTuneResult(adapter, optimizer, tuple(job.losses), job.label_tokens))
+        gradient = _mean_gradient(bank, k, job)
+        results.append(FineTuneResult(adapter, optimizer, tuple(job.losses), job.label_tokens, gradient))
     return results
+
+
+def _mean_gradient(bank: TrainingBank, row: int, job: ShopJob) -> AdapterState | None:
+    if bank.correction is None or job.job.correction is None:
+        return None
+    mean = bank.correction.total[row] / max(job.settings.steps, 1)
+    found = bank.layout.read(mean.float().cpu().numpy(), job.rank)
+    return {name: tensor for name, tensor in found.items() if name not in job.frozen}

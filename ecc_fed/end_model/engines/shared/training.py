@@ -47,6 +47,9 @@ def train_batch(
             _accumulate(base, bank, jobs, rules, batches, shops, gradients, dropout)
         for shop in range(active):
             _finish(bank, rules[shop], shop, gradients[shop])
+        if bank.correction is not None:
+            bank.correction.total[:active] += gradients[:active]
+            gradients[:active] += bank.correction.added[:active]
         if bank.pull is not None:
             way = bank.flat[:active] - bank.pull.anchor[:active]
             gradients[:active].addcmul_(bank.pull.mu[:active], way)

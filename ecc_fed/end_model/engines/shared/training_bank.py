@@ -43,12 +43,21 @@ class ProximalPull:
     anchor: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What is added to the rows' gradients, and the sum of these before it, both (shops, size)."""
+
+    added: Tensor
+    total: Tensor
+
+
 @dataclass(slots=True)
 class TrainingBank:
     """Adapters and Adam's moments, a row for each shop (shops, size); `scale` (shops,) is lora_alpha / rank.
 
     `trained` (shops, size) is 1 where a number may move and 0 where it may not; None: all may. A number that
-    may not has zero moments here, and so no step. `pull` is None where no job has one.
+    may not has zero moments here, and so no step. `pull` and
+    `correction` are None where no job has one.
     """
 
     layout: AdapterLayout
@@ -58,3 +67,4 @@ class TrainingBank:
     scale: Tensor
     trained: Tensor | None = None
     pull: ProximalPull | None = None
+    correction: Correction | None = None
