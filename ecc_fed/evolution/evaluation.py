@@ -10,9 +10,9 @@ from sacrebleu.metrics.chrf import CHRF
 from ecc_fed.core.records import (
     AdapterState,
     Asked,
+    FromCloud,
     Likelihood,
     Pair,
-    TeacherReply,
 )
 from ecc_fed.core.rows import CloudCalls, EvaluationPhase, SampleRow, calls_of
 from ecc_fed.core.seeding import derive_seed
@@ -20,8 +20,7 @@ from ecc_fed.core.truth import ShopTruth, Truth
 from ecc_fed.evolution.answering.model import ModelAlone
 from ecc_fed.evolution.answering.replies import likelihoods_of, reply_to
 from ecc_fed.evolution.experience import Experience
-from ecc_fed.evolution.few_shots import few_shots
-from ecc_fed.evolution.loop import ask_cloud, judge_replies
+from ecc_fed.evolution.loop import ask_cloud_where, judge_replies
 from ecc_fed.evolution.others_replies import others_replies
 from ecc_fed.evolution.routing.router import Outcome, Router
 from ecc_fed.evolution.routing.signals import signals_of
@@ -80,22 +79,26 @@ def evaluate_pairs(
         return Evaluated((), CloudCalls())
     num_test, humans = len(pairs), [pair.reply for pair in pairs]
     pairs = (*pairs, *extra_pairs(pairs[0].shop_id, settings.evolution.extra_queries))
-    examples = few_shots(pairs, training, settings.evolution)
-    cloud: list[TeacherReply | None] = [None] * len(pairs)  # nobody asks where nobody scores
-    if services.scoring.withheld is None:
-        cloud = [*ask_cloud(pairs, examples, "evaluate", server_round, services)]
     # The bare base is the same in every arm.
     answering = ModelAlone() if phase == "base" else services.answering
     prepared = answering.prepare([Asked(pair.prompt, pair.pair_id) for pair in pairs], experience.known())
+    by_cloud = [isinstance(each, FromCloud) for each in prepared]
+    scored = services.scoring.withheld is None  # else nobody asks for a reference
+    cloud = ask_cloud_where(
+        [scored or own for own in by_cloud], pairs, training, "evaluate", server_round, settings, services
+    )
     likelihoods: list[Likelihood | None] = [
         *likelihoods_of(prepared[:num_test], humans, adapter, services.end_model),
         *[None for _ in settings.evolution.extra_queries],
     ]
-    answered = reply_to(prepared, adapter, settings.decoding, services.end_model, derive_seed(seed, "reply"))
+    draws = derive_seed(seed, "reply")
+    answered = reply_to(prepared, adapter, settings.decoding, services.end_model, draws, cloud)
     replies = [reply.text for reply in answered]
     signals = signals_of(pairs, [reply.margin for reply in answered], training)
     chances = Router(outcomes).chances(signals)
-    judgements = judge_replies(pairs, replies, cloud, services)
+    # The cloud's own reply is not held against itself.
+    references = [None if own else answer for own, answer in zip(by_cloud, cloud, strict=True)]
+    judgements = judge_replies(pairs, replies, references, services)
     taught = taught_by(training, truth)
     chrf = CHRF()
     rows = [

@@ -18,6 +18,7 @@ from ecc_fed.core.records import (
     Asked,
     Feedback,
     FineTuneJob,
+    FromCloud,
     Judgement,
     OptimizerState,
     Pair,
@@ -72,6 +73,22 @@ def ask_cloud(
             for pair, shots in zip(pairs, examples, strict=True)
         ]
     )
+
+
+def ask_cloud_where(
+    asked: Sequence[bool],
+    pairs: Sequence[Pair],
+    natural: Sequence[Pair],
+    purpose: str,
+    server_round: int,
+    settings: LoopSettings,
+    services: Services,
+) -> list[TeacherReply | None]:
+    """As `ask_cloud`, of the pairs that are `asked` about, with few shots of `natural` pairs; None for the others."""
+    asking = [pair for pair, ask in zip(pairs, asked, strict=True) if ask]
+    examples = few_shots(asking, natural, settings.evolution)
+    answers = iter(ask_cloud(asking, examples, purpose, server_round, services))
+    return [next(answers) if ask else None for ask in asked]
 
 
 def judge_replies(
@@ -169,7 +186,10 @@ def serve(
     if not pairs:
         return Served((), (), (), (), (), (), 0, 0.0)
     prepared = services.answering.prepare([Asked(pair.prompt, pair.pair_id) for pair in pairs], experience.known())
-    answered = reply_to(prepared, adapter, settings.decoding, services.end_model, derive_seed(seed, "reply"))
+    by_cloud = [isinstance(each, FromCloud) for each in prepared]
+    said = ask_cloud_where(by_cloud, pairs, experience.natural, "serve", server_round, settings, services)
+    draws = derive_seed(seed, "reply")
+    answered = reply_to(prepared, adapter, settings.decoding, services.end_model, draws, said)
     replies = [reply.text for reply in answered]
     signals = signals_of(pairs, [reply.margin for reply in answered], experience.natural)
     chosen = wants_reference(
@@ -178,11 +198,9 @@ def serve(
     truths = [truth.get(pair.pair_id) for pair in pairs]
     feedback = services.feedback.feedback(pairs, truths, replies, derive_seed(seed, "feedback"))
     unhappy = [verdict is not None and not verdict.satisfied for verdict in feedback]
-    asked = [wanted or sad for wanted, sad in zip(chosen, unhappy, strict=True)]
-    asking = [pair for pair, ask in zip(pairs, asked, strict=True) if ask]
-    examples = few_shots(asking, experience.natural, settings.evolution)
-    answers = iter(ask_cloud(asking, examples, "judge", server_round, services))
-    cloud = [next(answers) if ask else None for ask in asked]
+    # Of its own reply the cloud is asked nothing more, and nobody holds it against itself.
+    asked = [(wanted or sad) and not own for wanted, sad, own in zip(chosen, unhappy, by_cloud, strict=True)]
+    cloud = ask_cloud_where(asked, pairs, experience.natural, "judge", server_round, settings, services)
     judgements = judge_replies(pairs, replies, cloud, services)
     labels: list[PseudoLabel] = []
     escalated = 0
@@ -204,7 +222,7 @@ def serve(
         tuple(replies),
         tuple(judgements),
         tuple(feedback),
-        tuple(cloud),
+        tuple(own or other for own, other in zip(said, cloud, strict=True)),
         tuple(labels),
         outcomes_of(chosen, signals, judgements, unhappy, settings.evolution, server_round),
         escalated,

@@ -14,6 +14,7 @@ from ecc_fed.core.records import (
     Feedback,
     FineTuneJob,
     FineTuneResult,
+    FromCloud,
     Judgement,
     Likelihood,
     LikelihoodRequest,
@@ -101,7 +102,9 @@ class _AnsweringInTurn:
         self._answering = answering
         self._rendezvous = rendezvous
 
-    def prepare(self, asked: Sequence[Asked], known: Sequence[OwnExample]) -> list[tuple[Turn, ...] | str]:
+    def prepare(
+        self, asked: Sequence[Asked], known: Sequence[OwnExample]
+    ) -> Sequence[tuple[Turn, ...] | str | FromCloud]:
         return self._rendezvous.alone(self._answering.prepare, asked, known)
 
 

@@ -10,6 +10,7 @@ from ecc_fed.assembly.federation import build_arm
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Asked, OwnExample, Turn
+from ecc_fed.evolution.answering.cloud import CloudAlone
 from ecc_fed.evolution.answering.model import ModelAlone
 from ecc_fed.evolution.answering.model_with_examples import ModelWithExamples
 from ecc_fed.evolution.answering.nearest_example import NearestExample
@@ -31,6 +32,7 @@ def config(*overrides: str) -> RunConfig:
         ("aggregated", ModelAlone, True),
         ("personalized", ModelAlone, True),
         ("retrieval", NearestExample, False),
+        ("cloud", CloudAlone, False),
         ("base_with_examples", ModelWithExamples, False),
         ("local_with_examples", ModelWithExamples, True),
     ],

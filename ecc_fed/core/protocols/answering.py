@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ecc_fed.core.records import Asked, OwnExample, Turn
+from ecc_fed.core.records import Asked, FromCloud, OwnExample, Turn
 
 
 class Answering(Protocol):
     """Turns what customers ask into what the end model reads, or into the answers themselves."""
 
-    def prepare(self, asked: Sequence[Asked], known: Sequence[OwnExample]) -> list[tuple[Turn, ...] | str]:
-        """For each prompt the turns that the end model reads in its place, or the reply itself, as a text.
+    def prepare(
+        self, asked: Sequence[Asked], known: Sequence[OwnExample]
+    ) -> Sequence[tuple[Turn, ...] | str | FromCloud]:
+        """For each prompt the turns that the end model reads in its place, the reply itself, as a text, or `FromCloud`.
 
         The same where a shop serves, where its replies' likelihood is measured, and where it trains: what is
-        prepared as a text is then left out. The examples are the shop's own so far; those that come later win
+        prepared for no model is then left out. The examples are the shop's own so far; those that come later win
         over equals. They may be none.
         """
         ...

@@ -1,6 +1,6 @@
 """Frozen records that travel between rooms. Plain Python and numpy, so that every room can import them."""
 
-from ecc_fed.core.records.answering import Asked, OwnExample
+from ecc_fed.core.records.answering import Asked, FromCloud, OwnExample
 from ecc_fed.core.records.cloud import (
     Outcome,
     PseudoLabel,
@@ -55,6 +55,7 @@ __all__ = [
     "FineTuneJob",
     "FineTuneResult",
     "FineTuneSettings",
+    "FromCloud",
     "Judgement",
     "Likelihood",
     "LikelihoodRequest",

@@ -22,6 +22,11 @@ class OwnExample:
 
 
 @dataclass(frozen=True, slots=True)
+class FromCloud:
+    """In the place of an answer: the cloud is asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A prompt that wants an answer; it must not come from examples of the pair `leave_out`: the very same pair."""
 

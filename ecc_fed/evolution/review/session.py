@@ -23,6 +23,7 @@ from ecc_fed.core.records import (
     AdapterState,
     Asked,
     FineTuneJob,
+    FromCloud,
     Judgement,
     Pair,
     PseudoLabel,
@@ -190,6 +191,11 @@ class Review:
         reply_seed = derive_seed(self.seed, "chat", pair.pair_id)
         adapter = self.answering
         prepared = self.prepared([pair])[0]
+        if isinstance(prepared, FromCloud):
+            cloud = self._ask_cloud(pair, "serve")
+            say(reply := cloud.text or "")
+            relevance = float(self.services.judge.relevance([query], [reply])[0])
+            return Answer(pair, reply, relevance, None, cloud, reply_seed, None)
         if isinstance(prepared, str):
             reply = prepared
             say(reply)
@@ -209,7 +215,7 @@ class Review:
         digest = hashlib.sha256("\x1f".join([self.shop.shop_id, *prompt]).encode("utf-8", "replace")).hexdigest()
         return Pair(f"{CHAT}{digest[:16]}", "chat", self.shop.shop_id, tuple(context), query, "")
 
-    def prepared(self, pairs: Sequence[Pair]) -> list[Prepared]:
+    def prepared(self, pairs: Sequence[Pair]) -> Sequence[Prepared]:
         """What the shop makes of queries before its model is asked, as at the end of its run and with what it learned.
 
         What a human or the cloud taught it in the chat comes last: it wins over what it knew before.
@@ -235,7 +241,8 @@ class Review:
             except BaseException:  # the mark is kept even if whoever waits for the cloud gives up
                 self._keep(answer, verdict, None, None)
                 raise
-            if answer.cloud is not None and answer.cloud.text is not None:
+            # Where the cloud itself has said it, there is nothing better to learn.
+            if answer.cloud is not None and answer.cloud.text is not None and answer.cloud.text != answer.reply:
                 label = self._label(answer.pair, answer.cloud.text, answer.cloud.model_version)
         self._keep(answer, verdict, better, label)
         return Learned(None) if label is None else self._learn(label)

@@ -11,6 +11,7 @@ import pytest
 from ecc_fed.core.protocols import Answering
 from ecc_fed.core.records import Asked, LikelihoodRequest, PseudoLabel, ReplyRequest, Shop
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl
+from ecc_fed.evolution.answering.cloud import CloudAlone
 from ecc_fed.evolution.answering.model_with_examples import ModelWithExamples
 from ecc_fed.evolution.answering.nearest_example import NearestExample
 from ecc_fed.evolution.device import ShopDevices
@@ -144,3 +145,38 @@ def test_an_agents_answer_wins_over_the_clouds_to_the_same_question() -> None:
     known = Experience((human,), (label,)).known()
     assert [each.reply for each in known] == ["cloud", human.reply]
     assert NearestExample().prepare([Asked(human.prompt)], known) == [human.reply]
+
+
+def test_where_the_cloud_answers_each_query_is_asked_once_and_no_model_any(tmp_path: Path) -> None:
+    shops, model, given = device(tmp_path, CloudAlone(), trains=False)
+    for server_round in (1, 2):
+        shops.train("shop_0", server_round, None)
+    state = load_state(tmp_path / "shops" / "shop_0", 2)
+    gateway = given.gateway
+    assert [request.turns for request in gateway.requests] == [p.prompt for p in SHOP.stream[: state.served]]
+    assert {request.purpose for request in gateway.requests} == {"serve"}
+    assert not model.requests and not model.jobs
+    assert sum(row.teacher_requests for row in state.metrics) == state.served > 0
+    assert sum(row.cost_usd for row in state.metrics) == 0.5 * state.served
+    assert all(row.mean_score is None for row in state.metrics), "nobody holds a reply against itself"
+    assert state.pseudo_labels == ()
+    sent = sum(entry.num_bytes for entry in state.egress if entry.direction == "up")
+    assert sent == sum(len(p.query.encode()) for p in SHOP.stream[: state.served])
+    gateway.requests.clear()
+    shops.evaluate("shop_0", 2, None, "final")
+    found = rows(tmp_path, "final")
+    assert [row["reply"] for row in found] == [f"cloud {test.query}" for test in SHOP.test]
+    assert {row["final_score"] for row in found} == {row["nll_nats"] for row in found} == {None}
+    assert len(gateway.requests) == len(SHOP.test)
+    assert not model.requests and not model.likelihoods
+
+
+def test_a_cloud_that_fails_leaves_its_customers_without_an_answer(tmp_path: Path) -> None:
+    shops, model, given = device(tmp_path, CloudAlone(), trains=False)
+    given.gateway.dead = True
+    shops.train("shop_0", 1, None)
+    (row,) = load_state(tmp_path / "shops" / "shop_0", 1).metrics
+    assert (row.teacher_failed, row.teacher_requests) == (row.served, row.served)
+    assert not model.requests
+    shops.evaluate("shop_0", 1, None, "final")
+    assert {row["reply"] for row in rows(tmp_path, "final")} == {""}
