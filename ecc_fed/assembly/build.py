@@ -105,6 +105,7 @@ def plan_without_base(config: RunConfig) -> FederationPlan:
     Raises:
         ModelError: the base's config cannot be read, or its model cannot bear the adapter.
     """
+    check_apart(config)
     plan = build_plan(config)
     if not plan.federated:
         return plan
@@ -292,6 +293,20 @@ def build_devices(
     )
 
 
+def check_apart(config: RunConfig) -> None:
+    """Refuses an arm that needs all shops on one device, where every node has its own shop alone.
+
+    Raises:
+        ConfigError: names the arm.
+    """
+    plan = build_plan(config)
+    if plan.pools:
+        raise ConfigError(
+            f"arm {plan.arm.name} learns from all shops' dialogues on one device, and under Flower's own engines a node "
+            "reads its own shop alone. Run it with `ecc-fed run`, or take another arm."
+        )
+
+
 def device_from_run_config(
     run_config: Mapping[str, Any], node_config: Mapping[str, Any], run_id: str = ""
 ) -> ShopDevices:
@@ -309,6 +324,7 @@ def device_from_run_config(
         UserError: the folder is another run's.
     """
     config = config_from_run_config(run_config)
+    check_apart(config)
     corpus = build_corpus(config)
     config = with_language(config, spoken_in(corpus))
     shop_ids = corpus.shop_ids()

@@ -73,6 +73,16 @@ def build_plan(config: RunConfig) -> FederationPlan:
             f"strategy {type(plan.aggregator).__name__} works on low-rank pairs A and B, and adapter.method="
             f"{config.adapter.method} is more than these. Take adapter.method=lora or rslora, or strategy=fedavg."
         )
+    if plan.pools and config.adapter.ranks:
+        raise ConfigError(
+            f"adapter.ranks gives shops ranks of their own, and arm {plan.arm.name} has one adapter for all. Leave "
+            "adapter.ranks out."
+        )
+    if plan.pools and config.evolution.warm_start.path is not None:
+        raise ConfigError(
+            f"evolution.warm_start.path={config.evolution.warm_start.path} starts every shop by itself, and arm "
+            f"{plan.arm.name} has one adapter for all. Leave it out, or take another arm."
+        )
     if plan.federated and config.adapter.ranks and not plan.aggregator.mixed_ranks:
         raise ConfigError(
             f"adapter.ranks gives shops ranks of their own, and strategy {type(plan.aggregator).__name__} needs one "

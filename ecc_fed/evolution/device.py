@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from ecc_fed.core.aggregation import (
     EVERYTHING,
     WHOLE,
@@ -16,20 +14,18 @@ from ecc_fed.core.aggregation import (
     Patterns,
     Shapes,
     adapter_rank,
-    select,
 )
 from ecc_fed.core.records import (
     AdapterState,
     EgressEntry,
     EvaluationReport,
     FineTuneJob,
-    Pair,
     PseudoLabel,
     Shop,
 )
 from ecc_fed.core.rows import EvaluationPhase, SampleRow
 from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.core.seeding import adapter_seed, derive_rng, derive_seed
+from ecc_fed.core.seeding import adapter_seed, derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.end_model.adapters.tensors import of_rank
 from ecc_fed.evolution.batch import Batch, batch_of
@@ -37,11 +33,10 @@ from ecc_fed.evolution.downlink import fitted, received
 from ecc_fed.evolution.evaluation import evaluate_pairs
 from ecc_fed.evolution.evaluation_files import load_evaluation, save_evaluation
 from ecc_fed.evolution.experience import Experience
-from ecc_fed.evolution.loop import learn, serve
-from ecc_fed.evolution.metric_rows import metric_row
 from ecc_fed.evolution.owner import Owner, owner_of
 from ecc_fed.evolution.routing.router import Outcome
 from ecc_fed.evolution.settings import LoopSettings, Services
+from ecc_fed.evolution.shop_round import RoundParts, ShopRound, experience_of
 from ecc_fed.evolution.shop_state import (
     ShopState,
     WriteAdapter,
@@ -52,30 +47,13 @@ from ecc_fed.evolution.shop_state import (
     save_state,
 )
 from ecc_fed.evolution.spending import drop_saved_attempts
+from ecc_fed.evolution.stream import natural_pairs
 from ecc_fed.evolution.trial import trial_job
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.variates import RoundVariate
 from ecc_fed.evolution.warm_start import start_warm, warm_start_row
 from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.journal import OPEN_CALLS
-
-
-def human_answered(shop: Shop, human_share: float, seed: int) -> frozenset[str]:
-    """Ids of the streamed pairs that a human agent answered as well, the same in every arm."""
-    draws = derive_rng(seed, "human_answered", shop.shop_id).random(len(shop.stream))
-    return frozenset(pair.pair_id for pair, draw in zip(shop.stream, draws, strict=True) if draw < human_share)
-
-
-def natural_pairs(shop: Shop, human_share: float, seed: int) -> tuple[Pair, ...]:
-    """All pairs of the shop that its device may learn from as they are, in time order."""
-    human = human_answered(shop, human_share, seed)
-    return (*shop.history, *(pair for pair in shop.stream if pair.pair_id in human))
-
-
-def stream_part(shop: Shop, part: int, num_parts: int) -> tuple[Pair, ...]:
-    """Part `part` (from 0) of the stream cut into `num_parts` consecutive, nearly equal parts."""
-    bounds = np.linspace(0, len(shop.stream), num_parts + 1).round().astype(int)
-    return shop.stream[bounds[part] : bounds[part + 1]]
 
 
 class ShopDevices:
@@ -122,7 +100,7 @@ class ShopDevices:
         self._shops = {shop.shop_id: shop for shop in shops}
         self._truth = truth
         self.services = services
-        self._settings = settings
+        self.settings = settings
         self._directory = directory
         self._write_adapter = write_adapter
         self._seed = seed
@@ -139,7 +117,7 @@ class ShopDevices:
         """One step on the longest pairs of all shops, to measure memory by. None if nothing is fine-tuned."""
         pairs = [pair for shop in self._shops.values() for pair in (*shop.history, *shop.stream)]
         labels = [label for rows in (self._generated or {}).values() for label in rows]
-        return trial_job([*pairs, *labels], self._settings, self.services, self._seed)
+        return trial_job([*pairs, *labels], self.settings, self.services, self._seed)
 
     def adapter_shapes(self) -> Shapes:
         """Names and shapes of a fresh adapter."""
@@ -164,9 +142,9 @@ class ShopDevices:
             self._owners[shop.shop_id] = owner_of(shop, self._run_id)
         return self._owners[shop.shop_id]
 
-    def _state(
+    def before(
         self,
-        shop: Shop,
+        shop_id: str,
         server_round: int,
         incoming: AdapterState | None,
         anew: bool = True,
@@ -178,7 +156,8 @@ class ShopDevices:
         state starts afresh, and warm where there is a warm start and no `incoming` adapter to go on from; the warm
         start moves the `trained` tensors alone.
         """
-        before, state = self._ahead.pop(shop.shop_id, (None, None))
+        shop = self._shops[shop_id]
+        before, state = self._ahead.pop(shop_id, (None, None))
         if before != server_round:
             state = newest_state(self._directory.shop(shop.shop_id), server_round, self._owner(shop))
         if state is not None and not (anew and state.warm_before == server_round):
@@ -197,7 +176,7 @@ class ShopDevices:
             return state
         seed = derive_seed(self._seed, "warm_start", shop.shop_id)
         generated = self._generated[shop.shop_id]
-        learned = start_warm(shop, adapter, generated, self._settings, self.services, seed, trained)
+        learned = start_warm(shop, adapter, generated, self.settings, self.services, seed, trained)
         rows = (warm_start_row(shop.shop_id, learned),)
         state = replace(state, adapter=learned.adapter, metrics=rows, warm_before=server_round)
         save_state(self._directory.shop(shop.shop_id), state, self._write_adapter)
@@ -212,91 +191,65 @@ class ShopDevices:
         control: AdapterState | None = None,
     ) -> AdapterUpdate:
         """One server round: `cycles` cycles over this round's parts of the stream."""
-        shop, folder = self._shops[shop_id], self._directory.shop(shop_id)
-        finished = server_round in finished_rounds(folder) and shop_id not in self._batch.again
-        before = self._state(shop, server_round, incoming, not finished, exchange.train)
+        after = self.finished(shop_id, server_round)
+        before = self.before(shop_id, server_round, incoming, after is None, exchange.train)
         start = received(before.adapter, incoming, self._uplink.shared_rank)
-        if finished:
-            # A kill after the saving of the state has left these.
-            drop_saved_attempts(folder)
-            drop_old_rounds(folder)
-            after = load_state(folder, server_round, self._owner(shop))
-        else:
-            turned = exchange.turns and bool(incoming)
-            after = self._round(shop, server_round, before, start, exchange, turned, control)
+        if after is None:
+            work = self.begin(before, server_round, start, exchange, exchange.turns and bool(incoming), control)
+            for cycle in range(self.settings.evolution.cycles):
+                work.serve(cycle)
+                work.learn()
+            after = self.end(work)
         sent = after.control.change if exchange.control else {}
         return self._uplink.update(shop_id, server_round, start, after.adapter, after.num_examples, exchange, sent)
 
-    def _round(
+    def finished(self, shop_id: str, server_round: int) -> ShopState | None:
+        """The shop after a round that it has finished; None where the round is to be done, or done again."""
+        folder = self._directory.shop(shop_id)
+        if server_round not in finished_rounds(folder) or shop_id in self._batch.again:
+            return None
+        # A kill after the saving of the state has left these.
+        drop_saved_attempts(folder)
+        drop_old_rounds(folder)
+        return load_state(folder, server_round, self._owner(self._shops[shop_id]))
+
+    def begin(
         self,
-        shop: Shop,
+        before: ShopState,
         server_round: int,
-        state: ShopState,
         start: AdapterState,
-        exchange: Exchange,
-        turned: bool,
-        control: AdapterState | None,
-    ) -> ShopState:
-        """The shop after the round, as it now lies on disk.
+        exchange: Exchange = WHOLE,
+        turned: bool = False,
+        control: AdapterState | None = None,
+    ) -> ShopRound:
+        """A round's work, which `end` ends.
 
         Args:
-            shop: whose.
+            before: the shop before it.
             server_round: which.
-            state: the shop before.
             start: its adapter, with the server's tensors in their place.
             exchange: what trains.
             turned: whether the server's tensors came in other factors than before.
             control: the server's control variate.
         """
-        shop_id, settings, evolution = shop.shop_id, self._settings, self._settings.evolution
-        adapter, optimizer, rows, num_examples = start, fitted(state.optimizer, start, turned), list(state.metrics), 0
-        truth = self._truth.get(shop_id, {})
-        human = human_answered(shop, evolution.human_share, self._seed)
-        experience = _experience(shop, state)
+        shop = self._shops[before.shop_id]
         self._look_up_relevance(shop)
-        self._begin_calls(shop_id, f"train/{server_round}")
-        num_parts = evolution.server_rounds * evolution.cycles
-        anchor = select(start, exchange.up)
-        served_count, outcomes = state.served, state.outcomes
+        self._begin_calls(shop.shop_id, f"train/{server_round}")
         variate: RoundVariate | None = None
         if exchange.control:
             rank = None if self._uplink.shared_rank is None else adapter_rank(start)
-            variate = RoundVariate(state.control, control, self._uplink.leaving(start, exchange), exchange, rank)
-        for cycle in range(evolution.cycles):
-            part = stream_part(shop, (server_round - 1) * evolution.cycles + cycle, num_parts)
-            seed = derive_seed(self._seed, "cycle", shop_id, server_round, cycle)
-            serving = adapter if settings.trains else None
-            served = serve(part, serving, experience, truth, settings, self.services, server_round, seed, outcomes)
-            outcomes = (*outcomes, *served.outcomes)
-            grown = [pair for pair in part if pair.pair_id in human]
-            experience = experience.grown(grown, served.pseudo_labels)
-            correction = None if variate is None else variate.correction
-            learned = learn(
-                experience, adapter, optimizer, settings, self.services, seed, exchange.train, anchor, correction
-            )
-            if variate is not None and learned.gradient is not None:
-                variate.add(learned, self._uplink.leaving(learned.gradient, exchange))
-            adapter, optimizer = learned.adapter, learned.optimizer
-            num_examples += learned.num_examples
-            served_count += len(part)
-            rows.append(metric_row(shop_id, server_round, cycle, served, learned, len(grown)))
+            leaving = self._uplink.leaving(start, exchange)
+            variate = RoundVariate(before.control, control, leaving, exchange, rank)
+        before = replace(before, optimizer=fitted(before.optimizer, start, turned))
+        truth = self._truth.get(shop.shop_id, {})
+        parts = RoundParts(self.settings, self.services, truth, self._seed, self._uplink)
+        return ShopRound(shop, before, server_round, start, exchange, parts, variate)
+
+    def end(self, work: ShopRound) -> ShopState:
+        """The shop after the round, as it now lies on disk."""
+        shop_id = work.shop.shop_id
         spent, egress = self._finish_calls(shop_id)
-        after = replace(
-            state,
-            server_round=server_round,
-            adapter=adapter,
-            optimizer=optimizer,
-            served=served_count,
-            natural_ids=tuple(pair.pair_id for pair in experience.natural),
-            pseudo_labels=experience.pseudo_labels,
-            outcomes=outcomes,
-            metrics=tuple(rows),
-            egress=(*state.egress, *egress),
-            num_examples=num_examples,
-            spent=state.spent + spent,
-            together=self._batch.of(shop_id),
-            control=state.control if variate is None else variate.after(),
-        )
+        after = replace(work.after(spent, egress), together=self._batch.of(shop_id))
         save_state(self._directory.shop(shop_id), after, self._write_adapter)
         return after
 
@@ -304,7 +257,7 @@ class ShopDevices:
         self, shop_id: str, server_round: int, incoming: AdapterState | None, phase: EvaluationPhase
     ) -> EvaluationReport:
         """Scores the test pairs and keeps rows and egress beside the shop's state."""
-        shop, settings = self._shops[shop_id], self._settings
+        shop, settings = self._shops[shop_id], self.settings
         folder, owner = self._directory.shop(shop_id), self._owner(shop)
         finished = None if shop_id in self._batch.again else load_evaluation(folder, phase, owner)
         if finished is not None and finished.server_round == server_round:
@@ -314,8 +267,8 @@ class ShopDevices:
         outcomes: tuple[Outcome, ...] = ()
         experience = Experience()
         if phase == "final":
-            state = self._state(shop, server_round + 1, incoming)
-            outcomes, experience = state.outcomes, _experience(shop, state)
+            state = self.before(shop_id, server_round + 1, incoming)
+            outcomes, experience = state.outcomes, experience_of(shop, state)
             # Never trained, and nothing sent: the bare base.
             if incoming or (settings.trains and state.server_round) or self._generated is not None:
                 adapter = received(state.adapter, incoming, self._uplink.shared_rank)
@@ -357,11 +310,6 @@ class ShopDevices:
         """What the work has spent, and its ledger."""
         spent, untaken = self.services.journal.finish(shop_id)
         return spent, [*self.services.ledger.drain(shop_id), *untaken]
-
-
-def _experience(shop: Shop, state: ShopState) -> Experience:
-    by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
-    return Experience(tuple(by_id[i] for i in state.natural_ids), state.pseudo_labels)
 
 
 def _report(rows: Sequence[SampleRow], phase: EvaluationPhase) -> EvaluationReport:

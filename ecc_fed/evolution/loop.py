@@ -16,6 +16,7 @@ from ecc_fed.core.aggregation import EVERYTHING, Patterns
 from ecc_fed.core.records import (
     AdapterState,
     Asked,
+    Example,
     Feedback,
     FineTuneJob,
     FromCloud,
@@ -242,6 +243,17 @@ class Learned:
     gradient: AdapterState | None = None
 
 
+def lesson(
+    experience: Experience, settings: LoopSettings, services: Services, seed: int
+) -> tuple[Example, ...]:
+    """A fresh draw from a shop's experience, as its model reads it; nothing where shops do not train."""
+    if not settings.trains:
+        return ()
+    count = settings.fine_tune.steps * settings.fine_tune.batch_size
+    drawn = draw_examples(experience, count, settings.evolution.pseudo_share, derive_rng(seed, "examples"))
+    return to_train_on(drawn, experience.known(), services.answering)
+
+
 def learn(
     experience: Experience,
     adapter: AdapterState,
@@ -259,21 +271,14 @@ def learn(
     `anchor` is where the settings' `prox_mu` pulls; with a `correction` of gradients their mean is told, too.
     """
     started = time.perf_counter()
-    tuning = settings.fine_tune
-    nothing = Learned(adapter, optimizer, (), 0, 0.0)
-    if not settings.trains:
-        return nothing
-    drawn = draw_examples(
-        experience, tuning.steps * tuning.batch_size, settings.evolution.pseudo_share, derive_rng(seed, "examples")
-    )
-    examples = to_train_on(drawn, experience.known(), services.answering)
+    examples = lesson(experience, settings, services, seed)
     if not examples:
-        return nothing
+        return Learned(adapter, optimizer, (), 0, 0.0)
     job = FineTuneJob(
         adapter,
         optimizer,
         examples,
-        tuning,
+        settings.fine_tune,
         derive_seed(seed, "fine_tune"),
         decay_steps=settings.decay_steps,
         trained=trained,

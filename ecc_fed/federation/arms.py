@@ -53,6 +53,26 @@ class Local:
 
 
 @dataclass(frozen=True)
+class Centralized:
+    """All dialogues lie on one device, which trains one adapter on them: no server, and nothing private."""
+
+    server_rounds: int
+    name: str = "centralized"
+    evaluates_base: bool = True
+    evolves: ClassVar[bool] = True
+    trains: ClassVar[bool] = True
+    pools: ClassVar[bool] = True
+
+    def starts_from_server(self, server_round: int) -> bool:
+        """The server holds nothing."""
+        return False
+
+    def uploads(self, server_round: int) -> bool:
+        """No adapter leaves the pool."""
+        return False
+
+
+@dataclass(frozen=True)
 class Aggregated:
     """In every round each shop starts from what the server sends, and sends its update back."""
 

@@ -54,6 +54,11 @@ class FederationPlan:
         return any(transform.sums_only for transform in self.transforms)
 
     @property
+    def pools(self) -> bool:
+        """Whether all shops' dialogues lie on one device."""
+        return bool(getattr(self.arm, "pools", False))
+
+    @property
     def federated(self) -> bool:
         """Whether any adapter travels in this arm."""
         return self._uploads_from(1)

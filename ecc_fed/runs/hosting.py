@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from typing import IO
 
 from ecc_fed.assembly.build import build_devices
+from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.protocols import Device
 from ecc_fed.core.records import Shop
 from ecc_fed.core.run_claim import join
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
-from ecc_fed.evolution.device import ShopDevices
+from ecc_fed.evolution.pool import POOL, PooledDevices
 from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.hosts.start import ray_hosts
 
@@ -49,11 +51,13 @@ class HostDevices:
 
     def only(self, shop_ids: tuple[str, ...]) -> HostDevices:
         """As `Divisible.only`."""
+        if POOL in shop_ids:
+            return self
         wanted = frozenset(shop_ids)
         shops = [shop for shop in self.shops if shop.shop_id in wanted]
         return replace(self, shops=shops, truth={shop.shop_id: self.truth[shop.shop_id] for shop in shops})
 
-    def __call__(self, shop_ids: tuple[str, ...]) -> ShopDevices:
+    def __call__(self, shop_ids: tuple[str, ...]) -> Device:
         """Opens the models and builds the devices."""
         import torch  # hosts alone need it
 
@@ -61,4 +65,8 @@ class HostDevices:
         _joined = join(self.directory)
         torch.set_num_threads(self.config.runtime.threads_per_host)
         mine = self.only(shop_ids)
-        return build_devices(self.config, mine.shops, mine.truth, self.directory, self.shop_ids, self.run_id)
+        devices = build_devices(self.config, mine.shops, mine.truth, self.directory, self.shop_ids, self.run_id)
+        if POOL not in shop_ids:
+            return devices
+        draws = build_plan(self.config).participation
+        return PooledDevices(devices, lambda server_round: draws.of_round(server_round, self.shop_ids).present)

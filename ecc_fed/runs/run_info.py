@@ -21,7 +21,7 @@ from ecc_fed.core.rows import (
     Runtime,
     ShopRelevance,
 )
-from ecc_fed.evolution.device import natural_pairs
+from ecc_fed.evolution.stream import natural_pairs
 from ecc_fed.evolution.kneser_ney import kneser_ney_perplexity
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, RoundRecord
@@ -67,7 +67,7 @@ def run_info(
         server_rounds=plan.arm.server_rounds,
         cycles=config.evolution.cycles,
         personal_rounds=plan.personal_rounds,
-        shops_on_their_own=tuple(sorted(result.state.adopted)),
+        shops_on_their_own=tuple(sorted(result.state.adopted.intersection(shop.shop_id for shop in shops))),
         corpus=_class_name(config.corpus),
         platform_share=config.corpus.get("platform_share"),
         language=config.corpus.get("language") or "zh",

@@ -27,6 +27,7 @@ from ecc_fed.runs.collect import collect
 from ecc_fed.runs.federation import run_federation
 from ecc_fed.runs.hosting import HostDevices
 from ecc_fed.runs.kept_hosts import keep_hosts, kept_hosts
+from ecc_fed.runs.pooling import nodes_of, server_plan, with_drop_outs
 from ecc_fed.runs.probing import probe_again
 from ecc_fed.runs.progress import OnProgress, Stages
 from ecc_fed.runs.reading import reading_of
@@ -93,8 +94,9 @@ def simulate(
         )
     seconds_before = 0.0 if before is None else before[1].seconds
     rounds = range(1, plan.arm.server_rounds + 1)
-    a_round = [len(plan.participation.of_round(each, shop_ids).present) for each in rounds]
-    stages = Stages(on_progress, len(shops), a_round, before and before[0].state.server_round)
+    nodes, played = nodes_of(plan, shop_ids), server_plan(plan)
+    a_round = [len(played.participation.of_round(each, nodes).present) for each in rounds]
+    stages = Stages(on_progress, len(nodes), a_round, before and before[0].state.server_round)
     stages.loading()
 
     def keep(checkpoint: Checkpoint) -> None:
@@ -106,8 +108,8 @@ def simulate(
         stages.hosts_ready(reports)
 
     result = run_federation(
-        plan,
-        shop_ids,
+        played,
+        nodes,
         HostDevices(left, shops, truth, directory, run_id, tuple(shop_ids)),
         hosts,
         settings=config.runtime,
@@ -117,6 +119,7 @@ def simulate(
         resume=before and before[0],
         on_checkpoint=keep,
     )
+    result = with_drop_outs(result, plan, shop_ids)
     collected = collect(
         directory,
         owners,

@@ -15,7 +15,7 @@ from ecc_fed.core.protocols import TextEncoder
 from ecc_fed.core.records import Asked, OwnExample, Pair, Turn
 from ecc_fed.evolution.answering.nearest_example import NearestExample
 from ecc_fed.evolution.answering.search import Match
-from ecc_fed.evolution.device import natural_pairs
+from ecc_fed.evolution.stream import natural_pairs
 from ecc_fed.evolution.sample_rows import taught_by
 
 SEEDS, SHARES = (0, 1, 2), (0.0, 0.5)

@@ -33,6 +33,7 @@ def config(*overrides: str) -> RunConfig:
         ("personalized", ModelAlone, True),
         ("retrieval", NearestExample, False),
         ("cloud", CloudAlone, False),
+        ("centralized", ModelAlone, True),
         ("base_with_examples", ModelWithExamples, False),
         ("local_with_examples", ModelWithExamples, True),
     ],

@@ -24,10 +24,11 @@ from ecc_fed.core.rows import MetricRow, read_rows
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import Truth
-from ecc_fed.evolution.device import ShopDevices, human_answered, natural_pairs, stream_part
+from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.owner import Owner
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, finished_rounds, load_state
+from ecc_fed.evolution.stream import human_answered, natural_pairs, stream_part
 from tests.evolution.fakes import (
     NAMES,
     CountingModel,

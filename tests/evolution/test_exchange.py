@@ -72,7 +72,7 @@ def test_a_round_is_pulled_to_where_it_began_as_far_as_that_goes_up(
     shops.train("shop_0", 1, None)
     own, incoming = load_state(tmp_path / "shops" / "shop_0", 1).adapter, {A: np.full((2, 3), 9, np.float32)}
     given.end_model.jobs.clear()
-    shops._settings = settings(cycles=2)
+    shops.settings = settings(cycles=2)
     shops.train("shop_0", 2, incoming, Exchange(EVERYTHING, up))
     jobs = given.end_model.jobs
     assert len(jobs) == 2, "every cycle of the round is pulled to the round's start"

@@ -1,7 +1,7 @@
 import pytest
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.federation.arms import Aggregated, Frozen, Local, Personalized
+from ecc_fed.federation.arms import Aggregated, Centralized, Frozen, Local, Personalized
 
 
 def rounds_of(arm, asked) -> list[int]:
@@ -13,6 +13,7 @@ def rounds_of(arm, asked) -> list[int]:
     [
         (Frozen(4), False, 0, [], []),
         (Local(4), True, 4, [], []),
+        (Centralized(4), True, 4, [], []),
         (Aggregated(4), True, 4, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5]),  # 5: the final evaluation
         (Personalized(4, 0), True, 4, [1, 2, 3, 4], [1, 2, 3, 4]),
         (Personalized(4, 1), True, 4, [1, 2, 3], [1, 2, 3]),

@@ -371,7 +371,7 @@ def test_on_the_shared_engine_a_batch_of_one_equals_a_batch_of_all_within_roundi
 
     alone, together = adapters(1), adapters(5)
     device = device_of(tmp_path, replace(fakes.services(), end_model=engine), ("a",), **loop)
-    start = device._state(SHOPS[0], 1, None).adapter
+    start = device.before(SHOPS[0].shop_id, 1, None).adapter
     for name in NAMES:
         update = np.concatenate([(alone[name][key] - start[key]).ravel() for key in start])
         error = np.concatenate([(alone[name][key] - together[name][key]).ravel() for key in start])

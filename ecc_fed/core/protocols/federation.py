@@ -10,7 +10,10 @@ from ecc_fed.core.records import AdapterState
 
 
 class Arm(Protocol):
-    """Who exchanges when, over the server rounds of one run. Made of YAML's values and the run's `server_rounds`."""
+    """Who exchanges when, over the server rounds of one run. Made of YAML's values and the run's `server_rounds`.
+
+    One whose shops learn as one device, from all their dialogues, has a `pools` that is True, besides.
+    """
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ class EgressEntry:
 
     shop_id: str
     server_round: int
-    destination: Literal["cloud_teacher", "aggregator"]
+    destination: Literal["cloud_teacher", "aggregator", "pool"]
     direction: Literal["up", "down"]
     kind: str
     num_bytes: int

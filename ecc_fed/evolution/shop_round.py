@@ -1,0 +1,154 @@
+"""One shop's server round while it is under way: cycles of serving and learning, between two states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ecc_fed.core.aggregation import Exchange, select
+from ecc_fed.core.records import AdapterState, EgressEntry, Example, Pair, Shop
+from ecc_fed.core.seeding import derive_seed
+from ecc_fed.core.truth import ShopTruth
+from ecc_fed.evolution.experience import Experience
+from ecc_fed.evolution.loop import Learned, Served, learn, lesson, serve
+from ecc_fed.evolution.metric_rows import metric_row
+from ecc_fed.evolution.settings import LoopSettings, Services
+from ecc_fed.evolution.shop_state import ShopState
+from ecc_fed.evolution.stream import human_answered, stream_part
+from ecc_fed.evolution.uplink import Uplink
+from ecc_fed.evolution.variates import RoundVariate
+from ecc_fed.teacher.gateway.budget import Spending
+
+
+@dataclass(frozen=True, slots=True)
+class RoundParts:
+    """What a round needs beside the shop: the loop, the services, what is true of the shop's pairs, the run's seed."""
+
+    settings: LoopSettings
+    services: Services
+    truth: ShopTruth
+    seed: int
+    uplink: Uplink
+
+
+class ShopRound:
+    """Serves and learns by turns, cycle after cycle; nothing of it is on disk before its end.
+
+    Args:
+        shop: whose.
+        before: its state, with the optimizer that fits `start`.
+        server_round: which.
+        start: its adapter, with the server's tensors in their place.
+        exchange: what trains and leaves.
+        parts: all else.
+        variate: the shop's control variate, where it keeps one.
+    """
+
+    def __init__(
+        self,
+        shop: Shop,
+        before: ShopState,
+        server_round: int,
+        start: AdapterState,
+        exchange: Exchange,
+        parts: RoundParts,
+        variate: RoundVariate | None = None,
+    ) -> None:
+        self.shop, self.experience = shop, experience_of(shop, before)
+        self._before, self._server_round, self._parts = before, server_round, parts
+        self._exchange, self._variate = exchange, variate
+        self._anchor = select(start, exchange.up)
+        self._human = human_answered(shop, parts.settings.evolution.human_share, parts.seed)
+        self.adapter, self.optimizer = start, before.optimizer
+        self._rows, self._outcomes = list(before.metrics), before.outcomes
+        self._served, self._num_examples = before.served, 0
+        self._noted: list[EgressEntry] = []
+        self._cycle, self.cycle_seed = 0, 0
+        self._answered: tuple[Served, Sequence[Pair]] | None = None
+
+    def serve(self, cycle: int) -> Served:
+        """Answers the cycle's part of the stream, and remembers what came of it."""
+        settings, services = self._parts.settings, self._parts.services
+        evolution, shop = settings.evolution, self.shop
+        place = (self._server_round - 1) * evolution.cycles + cycle
+        part = stream_part(shop, place, evolution.server_rounds * evolution.cycles)
+        self._cycle = cycle
+        self.cycle_seed = derive_seed(self._parts.seed, "cycle", shop.shop_id, self._server_round, cycle)
+        served = serve(
+            part,
+            self.adapter if settings.trains else None,
+            self.experience,
+            self._parts.truth,
+            settings,
+            services,
+            self._server_round,
+            self.cycle_seed,
+            self._outcomes,
+        )
+        self._outcomes = (*self._outcomes, *served.outcomes)
+        grown = [pair for pair in part if pair.pair_id in self._human]
+        self.experience = self.experience.grown(grown, served.pseudo_labels)
+        self._served += len(part)
+        self._answered = served, grown
+        return served
+
+    def learn(self) -> None:
+        """Fine-tunes on a draw from all that the shop remembers."""
+        parts = self._parts
+        learned = learn(
+            self.experience,
+            self.adapter,
+            self.optimizer,
+            parts.settings,
+            parts.services,
+            self.cycle_seed,
+            self._exchange.train,
+            self._anchor,
+            None if self._variate is None else self._variate.correction,
+        )
+        if self._variate is not None and learned.gradient is not None:
+            self._variate.add(learned, parts.uplink.leaving(learned.gradient, self._exchange))
+        self.take(learned)
+
+    def lesson(self) -> tuple[Example, ...]:
+        """What `learn` would train on in this cycle."""
+        return lesson(self.experience, self._parts.settings, self._parts.services, self.cycle_seed)
+
+    def take(self, learned: Learned) -> None:
+        """What was learned after the last `serve`."""
+        assert self._answered is not None, "serve comes first"
+        served, grown = self._answered
+        self.adapter, self.optimizer = learned.adapter, learned.optimizer
+        self._num_examples += learned.num_examples
+        self._rows.append(
+            metric_row(self.shop.shop_id, self._server_round, self._cycle, served, learned, len(grown))
+        )
+
+    def note(self, entry: EgressEntry) -> None:
+        """For the shop's ledger: what left it by another way than the cloud's."""
+        self._noted.append(entry)
+
+    def after(self, spent: Spending, egress: Sequence[EgressEntry]) -> ShopState:
+        """The shop after the round, which asked so much of the cloud."""
+        before = self._before
+        return replace(
+            before,
+            server_round=self._server_round,
+            adapter=self.adapter,
+            optimizer=self.optimizer,
+            served=self._served,
+            natural_ids=tuple(pair.pair_id for pair in self.experience.natural),
+            pseudo_labels=self.experience.pseudo_labels,
+            outcomes=self._outcomes,
+            metrics=tuple(self._rows),
+            egress=(*before.egress, *egress, *self._noted),
+            num_examples=self._num_examples,
+            spent=before.spent + spent,
+            control=before.control if self._variate is None else self._variate.after(),
+        )
+
+
+def experience_of(shop: Shop, state: ShopState) -> Experience:
+    """What the shop remembers, as its state names it."""
+    by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
+    return Experience(tuple(by_id[i] for i in state.natural_ids), state.pseudo_labels)
