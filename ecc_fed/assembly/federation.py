@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from ecc_fed.assembly.schema import RunConfig
@@ -13,6 +14,7 @@ from ecc_fed.core.seeding import adapter_seed
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.participation import Participation
 from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.federation.trace import read_trace
 
 
 def build_arm(config: RunConfig) -> Arm:
@@ -55,6 +57,22 @@ def _with(node: Mapping[str, Any], group: str, of_run: Mapping[str, Any]) -> dic
     return values | {name: value for name, value in of_run.items() if accepts(node, group, name)}
 
 
+def build_participation(config: RunConfig) -> Participation:
+    """Who takes part in each round.
+
+    Raises:
+        ConfigError: late shops that would never come, or a trace that cannot be read.
+    """
+    settings, rounds = config.participation, config.evolution.server_rounds
+    if settings.late_share and settings.late_round > max(rounds, 1):
+        raise ConfigError(
+            f"participation.late_round={settings.late_round} comes after the run's last round, "
+            f"evolution.server_rounds={rounds}: late shops would never join."
+        )
+    trace = {} if settings.trace is None else read_trace(Path(settings.trace))
+    return Participation(settings, config.seed, trace)
+
+
 def build_plan(config: RunConfig) -> FederationPlan:
     """All of it, checked to go together.
 
@@ -66,7 +84,7 @@ def build_plan(config: RunConfig) -> FederationPlan:
         build_aggregator(config),
         build_transforms(config),
         build_limits(config),
-        Participation(config.participation, config.seed),
+        build_participation(config),
     )
     if plan.federated and plan.aggregator.pairs_only and not config.adapter.settings().pairs_alone:
         raise ConfigError(

@@ -8,9 +8,12 @@ from ecc_fed.evolution.loop import Learned, Served
 
 
 def metric_row(
-    shop_id: str, server_round: int, cycle: int, served: Served, learned: Learned, num_natural: int
+    shop_id: str, server_round: int, cycle: int, served: Served, learned: Learned, num_natural: int, joined: int
 ) -> MetricRow:
-    """The row of one cycle; `num_natural` pairs of its part of the stream a human agent answered as well."""
+    """The row of one cycle; `num_natural` pairs of its part of the stream a human agent answered as well.
+
+    `joined` is the first server round that the shop lived.
+    """
     scores = [judgement.final_score for judgement in served.judgements if judgement is not None]
     asked: list[TeacherReply] = [answer for answer in served.cloud if answer is not None]
     return MetricRow(
@@ -35,4 +38,5 @@ def metric_row(
         cost_usd=sum(answer.cost_usd for answer in asked if not answer.cached),
         serve_seconds=served.seconds,
         train_seconds=learned.seconds,
+        rounds_since_joining=server_round - joined,
     )

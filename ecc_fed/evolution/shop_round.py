@@ -120,8 +120,11 @@ class ShopRound:
         served, grown = self._answered
         self.adapter, self.optimizer = learned.adapter, learned.optimizer
         self._num_examples += learned.num_examples
+        # A warm start is no round.
+        lived = (row.server_round for row in self._rows if row.split == "stream")
+        joined = min(lived, default=self._server_round)
         self._rows.append(
-            metric_row(self.shop.shop_id, self._server_round, self._cycle, served, learned, len(grown))
+            metric_row(self.shop.shop_id, self._server_round, self._cycle, served, learned, len(grown), joined)
         )
 
     def note(self, entry: EgressEntry) -> None:

@@ -76,21 +76,26 @@ class FederationPlan:
     def check_shops(self, shop_ids: Sequence[str]) -> None:
         """Refuses a run with a round in which too few shops take part for the aggregator.
 
-        Who drops out of a round is not foreseen: that may skip the round.
+        Who drops out of a round is not foreseen: that may skip the round. A round without any shop is skipped.
 
         Raises:
-            ConfigError: names the round, and how many shops it has.
+            ConfigError: names the round, and how many shops it has; or a trace of other shops.
         """
+        self.participation.check_shops(shop_ids)
         if not isinstance(self.aggregator, NeedsShops):
             return
         for server_round in filter(self.arm.uploads, range(1, self.arm.server_rounds + 1)):
             drawn = self.participation.of_round(server_round, shop_ids).drawn
+            if not drawn:
+                continue
             try:
                 self.aggregator.check_count(drawn)
             except TooFewUpdates as error:
-                share = f" (participation.share={self.participation.settings.share:g})" if drawn < len(shop_ids) else ""
+                rule = self.participation.settings
+                lower = {"share": rule.share < 1, "late_share": rule.late_share > 0, "trace": rule.trace is not None}
+                named = ", ".join(f"participation.{name}={getattr(rule, name)}" for name, holds in lower.items() if holds)
                 raise ConfigError(
-                    f"{drawn} of {len(shop_ids)} shops{share} take part in server round {server_round}: {error}"
+                    f"{drawn} of {len(shop_ids)} shops{f' ({named})' if drawn < len(shop_ids) else ''} take part in server round {server_round}: {error}"
                 ) from None
 
     def exchange(self, server_round: int) -> Exchange:

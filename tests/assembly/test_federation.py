@@ -165,3 +165,13 @@ def test_ranks_of_their_own_need_a_strategy_that_mixes_them() -> None:
     plan_of("arm=local", ranks)
     for strategy in ("flexlora", "florist", "flora", "hetlora"):
         assert plan_of("arm=aggregated", f"strategy={strategy}", ranks).aggregator.mixed_ranks
+
+
+def test_late_shops_must_come_and_a_trace_is_read(tmp_path: Path) -> None:
+    late = ["participation.late_share=0.5", "evolution.server_rounds=3"]
+    assert plan_of(*late, "participation.late_round=3").participation.settings.late_round == 3
+    with pytest.raises(ConfigError, match=r"late_round=4 comes after the run's last round, evolution.server_rounds=3"):
+        plan_of(*late, "participation.late_round=4")
+    (tmp_path / "t.csv").write_text("shop,rounds\na,2\n", encoding="utf-8")
+    trace = plan_of(f"participation.trace={tmp_path / 't.csv'}").participation.trace
+    assert [each in trace["a"] for each in (1, 2, 3)] == [False, True, False]

@@ -49,6 +49,7 @@ METHODS = (
     "hetlora",
     "flora",
     "fedex_lora",
+    "scaffold",
 )
 EXACT = ("ffa_lora", "rolora", "fedsvd", "flora", "fedex_lora")
 LORA = adapter_settings("lora", rank=2, lora_alpha=8.0, lora_dropout=0.0)
@@ -136,6 +137,14 @@ def test_a_run(tmp_path: Path, engine: Any, base: str, strategy: str) -> None:
     sent = set(result.rounds[-1].aggregation.update_bytes.values())
     if strategy in ("ffa_lora", "fedsa_lora", "rolora", "fedsvd"):
         assert max(sent) < sum(tensor.nbytes for tensor in fresh.values())
+    if strategy == "scaffold":
+        own = [load_state(RunDirectory(tmp_path).shop(shop), ROUNDS).control.own for shop in ("a", "b")]
+        for name, tensor in result.state.aggregator.control.items():
+            np.testing.assert_allclose(tensor, (own[0][name] + own[1][name]) / 2, atol=1e-7)
+        assert any(tensor.any() for tensor in result.state.aggregator.control.values())
+        kinds = [{(e.kind, e.direction): e.num_bytes for e in record.traffic} for record in result.rounds]
+        assert ("control", "down") not in kinds[0], "the server's variate has not begun"
+        assert kinds[1]["control", "down"] == kinds[1]["control", "up"] == kinds[1]["adapter", "up"]
     if strategy == "florist":
         assert adapter_rank(last["a"]) == result.rounds[0].aggregation.aggregate_rank
 
@@ -169,3 +178,19 @@ def test_shops_of_different_ranks(tmp_path: Path, engine: Any, base: str, strate
         assert [adapter_rank(saved[2][shop]) for shop in ("a", "b")] == [1, 2]
         assert [adapter_rank(aggregator.downlink(result.state.aggregator, shop)) for shop in ("a", "b")] == [1, 2]
     assert all(saved[1]["a"][name].shape == (1, fresh[name].shape[1]) for name in names)
+
+
+def test_a_round_of_scaffold_that_is_asked_for_again_answers_alike_and_the_first_is_plain_averaging(
+    tmp_path: Path, engine: Any, base: str
+) -> None:
+    plain, _ = play(tmp_path / "plain", engine, base, shipped("fedavg"))
+    ours, saved = play(tmp_path / "ours", engine, base, shipped("scaffold"))
+    first = [load_state(RunDirectory(tmp_path / name).shop("a"), 1).adapter for name in ("plain", "ours")]
+    assert same(first[0], first[1], ("*",)), "variates of zero correct nothing"
+    second = load_state(RunDirectory(tmp_path / "plain").shop("a"), 2).adapter
+    assert not same(second, saved[2]["a"], ("*",))
+    again, _ = play(tmp_path / "ours", engine, base, shipped("scaffold"))
+    control = [each.state.aggregator.control for each in (ours, again)]
+    assert same(control[0], control[1], ("*",))
+    assert same(ours.state.aggregate, again.state.aggregate, ("*",))
+    assert plain.state.aggregator.control == {}

@@ -9,6 +9,7 @@ from ecc_fed.core.errors import ConfigError, TooFewUpdates
 from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.participation import Participation, ParticipationSettings, TakingPart
 from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.federation.trace import Rounds, read_trace
 from ecc_fed.federation.results import Checkpoint, FederationResult
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.runs.federation import run_federation
@@ -163,3 +164,98 @@ def test_a_round_that_drop_outs_leave_too_small_is_skipped_and_the_run_goes_on()
     assert few == expected
     with pytest.raises(ConfigError, match="2 of 2 shops take part in server round 1: 2 are too few"):
         run(aggregated(1, ThreeAtLeast()), FakeDevice(SHOPS[:2]))
+
+
+def test_late_shops_join_in_their_round_and_the_draws_of_the_others_stay():
+    plain = Participation(ParticipationSettings(), seed=5)
+    late = Participation(ParticipationSettings(late_share=0.3, late_round=3), seed=5)
+    absent = set(SHOPS) - set(late.of_round(1, SHOPS).present)
+    assert len(absent) == 3
+    assert absent == late.late_shops(SHOPS) == late.late_shops(SHOPS[::-1])
+    assert late.of_round(2, SHOPS).present == tuple(each for each in SHOPS if each not in absent)
+    assert late.of_round(3, SHOPS) == plain.of_round(3, SHOPS) == TakingPart(SHOPS)
+    other = Participation(ParticipationSettings(late_share=0.3, late_round=3), seed=6)
+    assert other.late_shops(SHOPS) != absent
+    half = Participation(ParticipationSettings(share=0.5, late_share=0.4), seed=5)
+    assert half.of_round(1, SHOPS).drawn == 3, "half of the six that are there"
+    assert set(half.of_round(1, SHOPS).present) <= set(SHOPS) - half.late_shops(SHOPS)
+
+
+@pytest.mark.parametrize(("server_rounds", "plan_of"), [(4, aggregated), (4, local)])
+def test_a_late_shop_starts_from_the_aggregate_or_from_nothing(server_rounds, plan_of):
+    device = FakeDevice(SHOPS[:4])
+    late = Participation(ParticipationSettings(late_share=0.25, late_round=3), seed=1)
+    (newcomer,) = late.late_shops(SHOPS[:4])
+    result = run(replace(plan_of(server_rounds), participation=late), device)
+    assert not result.failures
+    calls = [(server_round, received) for kind, shop, server_round, received in device.calls if (kind, shop) == ("train", newcomer)]
+    head_start = plan_of is aggregated
+    assert calls == [(3, head_start), (4, head_start)]
+    without = FakeDevice(SHOPS[:4])
+    run(replace(plan_of(2), participation=late), without)
+    assert not [call for call in without.calls if call[:2] == ("train", newcomer)]
+
+
+def test_a_round_in_which_nobody_is_there_is_skipped():
+    trace = {shop_id: Rounds(((2, None),)) for shop_id in SHOPS[:2]}
+    device = FakeDevice(SHOPS[:2])
+    result = run(replace(aggregated(3), participation=Participation(trace=trace)), device)
+    assert [skipped.server_round for skipped in result.skipped_rounds] == [1]
+    assert trained(device) == {2: list(SHOPS[:2]), 3: list(SHOPS[:2])}
+    few = replace(aggregated(3, ThreeAtLeast()), participation=Participation(trace=trace))
+    with pytest.raises(ConfigError, match="2 of 2 shops take part in server round 2"):
+        few.check_shops(SHOPS[:2])
+
+
+def test_a_trace_says_who_is_there_and_must_know_the_shops():
+    trace = {SHOPS[0]: Rounds(((1, 1), (3, None))), SHOPS[1]: Rounds(())}
+    found = Participation(trace=trace)
+    there = [found.of_round(each, SHOPS[:3]).present for each in (1, 2, 9)]
+    assert there == [(SHOPS[0], SHOPS[2]), (SHOPS[2],), (SHOPS[0], SHOPS[2])]
+    found.check_shops(SHOPS)
+    settings = ParticipationSettings(trace="t.csv")
+    with pytest.raises(ConfigError, match=r"participation.trace=t.csv names shop_00, and 1 more, .* Its shops: a, b\."):
+        Participation(settings, trace=trace).check_shops(("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.json", '{"a": [1, 2, 5], "b": "3- 1", "c": []}'),
+        ("t.csv", "shop,rounds\na,1-2 5\n b ,3- 1\n\nc,\n"),
+    ],
+)
+def test_traces_are_read_from_both_formats(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    found = read_trace(tmp_path / name)
+    there = {shop: [each for each in range(1, 8) if each in rounds] for shop, rounds in found.items()}
+    assert there == {"a": [1, 2, 5], "b": [1, 3, 4, 5, 6, 7], "c": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "is no JSON"),
+        ('{"a": [0]}', "a: 0 names no rounds; they count from 1"),
+        ('{"a": [true]}', "a: True names no rounds"),
+        ('{"a": 1.5}', "a: 1.5 names no rounds"),
+        ('{"a": "4-2"}', "a: '4-2' names no rounds"),
+        ('{"a": [1], "a": [2]}', "a stands there a second time"),
+        ("name,rounds\na,1\n", "does not begin with the line shop,rounds"),
+        ("shop,rounds\na,1,2\n", "line 2: 3 cells, not 2"),
+        ("shop,rounds\na,x\n", "a: 'x' names no rounds"),
+    ],
+)
+def test_a_trace_that_says_nothing_is_refused_by_file_and_shop(tmp_path, text, reason):
+    (tmp_path / "t").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=reason):
+        read_trace(tmp_path / "t")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_trace(tmp_path / "none")
+
+
+@pytest.mark.parametrize("setting", [{"late_share": 1.0}, {"late_share": -0.1}, {"late_round": 0}])
+def test_lateness_out_of_range_is_refused(setting):
+    (name,) = setting
+    with pytest.raises(ConfigError, match=f"participation.{name}="):
+        ParticipationSettings(**setting)

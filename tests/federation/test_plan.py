@@ -133,3 +133,17 @@ def test_too_few_shops_a_round_are_refused_before_the_run() -> None:
     assert str(caught.value) == text
     with pytest.raises(ConfigError, match="3 of 3 shops take part in server round 2: 3 are"):
         sampled(1.0, EveryOther(2)).check_shops(("a", "b", "c"))
+
+
+class Varying(FedAvg):
+    """Has shops keep control variates."""
+
+    def exchange(self, server_round: int) -> Exchange:
+        return Exchange(control=True)
+
+
+def test_no_transform_of_adapters_goes_with_control_variates_which_it_would_not_reach() -> None:
+    with pytest.raises(ConfigError, match="update: Plain changes adapters .* control variates of strategy Varying"):
+        plan(Aggregated(1), Varying(), Plain())
+    found = plan(Personalized(3, 1), Varying())
+    assert [found.exchange(each).control for each in (1, 2, 3)] == [True, True, False]

@@ -18,6 +18,7 @@ class MetricRow:
         train_loss: mean over the steps, in nats a token; None where there was no step.
         teacher_requests, teacher_cached, teacher_failed, teacher_errors: what was asked of the cloud.
         input_tokens, output_tokens, cost_usd: without what the cache answered.
+        rounds_since_joining: server rounds since the first that the shop lived, which is 0; those that it missed count.
     """
 
     server_round: int
@@ -41,3 +42,4 @@ class MetricRow:
     cost_usd: float
     serve_seconds: float
     train_seconds: float
+    rounds_since_joining: int = 0

@@ -108,3 +108,21 @@ def test_what_is_claimed_takes_no_memory_and_a_hundred_thousand_of_anything_litt
     with pytest.raises(RefusedReply, match="holds 100002 metrics"):
         read(metrics)
     assert time.process_time() - started < 3
+
+
+def test_a_control_variate_is_read_with_the_same_doubts_as_an_adapter():
+    change = {name: 0.1 * tensor for name, tensor in make_adapter("c").items()}
+    back = read(sound(control=change), control=SHAPES)
+    assert all(np.array_equal(back.control[name], change[name]) for name in change)
+    with pytest.raises(RefusedReply, match="holds control, which was not asked for"):
+        read(sound(control=change))
+    with pytest.raises(RefusedReply, match="of its control variate: the reply holds no adapter"):
+        read(sound(), control=SHAPES)
+    for wrong, reason in (
+        ({A: change[A]}, f"lacks {B}"),
+        ({**change, A: change[A].T}, "has shape"),
+        ({**change, A: np.full_like(change[A], np.nan)}, "not finite"),
+        ({**change, B: np.full_like(change[B], 1e9)}, "is the limit"),
+    ):
+        with pytest.raises(RefusedReply, match=f"of its control variate: .*{reason}"):
+            read(sound(control=wrong), control=SHAPES)

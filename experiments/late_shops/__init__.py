@@ -1,0 +1,1 @@
+"""What others' adapters are worth to a shop that joins late."""
