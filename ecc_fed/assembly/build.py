@@ -37,6 +37,7 @@ from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.end_model.adapters.files import save_adapter
 from ecc_fed.end_model.adapters.low_rank import Lora
+from ecc_fed.end_model.adapters.settings import AdapterSettings, dealt, with_alpha
 from ecc_fed.end_model.adapters.tensors import widened
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.scoring import Scoring
@@ -224,9 +225,11 @@ def build_settings(config: RunConfig) -> LoopSettings:
     return LoopSettings(config.evolution, config.finetune, config.decoding, build_arm(config).trains)
 
 
-def build_uplink(config: RunConfig) -> Uplink:
-    """How updates leave the run's devices."""
-    return Uplink(config.adapter.settings().scale_at, build_transforms(config), config.adapter.shared_rank)
+def build_uplink(config: RunConfig, shop_ids: Sequence[str]) -> Uplink:
+    """How updates leave the devices of the run's shops."""
+    chosen = config.adapter
+    factors = dealt(chosen.scale_factors, shop_ids)
+    return Uplink(chosen.settings().scale_at, build_transforms(config), chosen.shared_rank, factors)
 
 
 def build_view(config: RunConfig) -> StudyView | None:
@@ -245,7 +248,13 @@ def whole_aggregate(config: RunConfig, aggregate: AdapterState) -> AdapterState:
 
 def adapter_writer(config: RunConfig) -> WriteAdapter:
     """Writes an adapter folder in peft's format."""
-    return partial(save_adapter, settings=config.adapter.settings(), base_path=base_path(config))
+    return partial(_write, config.adapter.settings(), base_path(config))
+
+
+def _write(
+    settings: AdapterSettings, path: str, folder: Path, adapter: AdapterState, lora_alpha: float | None = None
+) -> None:
+    save_adapter(folder, adapter, with_alpha(settings, lora_alpha), path)
 
 
 def read_warm_start(config: RunConfig, shops: Sequence[Shop]) -> dict[str, tuple[PseudoLabel, ...]] | None:
@@ -287,9 +296,10 @@ def build_devices(
         config.seed,
         base_loads=loads["base"],
         generated=read_warm_start(config, shops),
-        uplink=build_uplink(config),
+        uplink=build_uplink(config, shop_ids),
         run_id=run_id,
         ranks=config.adapter.ranks_of(shop_ids),
+        alphas=config.adapter.alphas_of(shop_ids),
     )
 
 
@@ -299,10 +309,10 @@ def check_apart(config: RunConfig) -> None:
     Raises:
         ConfigError: names the arm.
     """
-    plan = build_plan(config)
-    if plan.pools:
+    arm = build_arm(config)
+    if getattr(arm, "pools", False):
         raise ConfigError(
-            f"arm {plan.arm.name} learns from all shops' dialogues on one device, and under Flower's own engines a node "
+            f"arm {arm.name} learns from all shops' dialogues on one device, and under Flower's own engines a node "
             "reads its own shop alone. Run it with `ecc-fed run`, or take another arm."
         )
 

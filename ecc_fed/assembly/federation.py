@@ -36,7 +36,14 @@ def build_limits(config: RunConfig) -> ReplyLimits:
     """What one reply may hold, but for the adapters' shapes, which the base decides."""
     tuning = config.finetune
     most = config.evolution.cycles * tuning.steps * tuning.batch_size
-    return ReplyLimits(config.replies, config.adapter.exchanged_scale, most, shared_rank=config.adapter.shared_rank)
+    chosen = config.adapter
+    return ReplyLimits(
+        config.replies,
+        chosen.exchanged_scale,
+        most,
+        shared_rank=chosen.shared_rank,
+        scale_factors=chosen.scale_factors,
+    )
 
 
 def build_aggregator(config: RunConfig) -> Aggregator:
@@ -95,6 +102,17 @@ def build_plan(config: RunConfig) -> FederationPlan:
         raise ConfigError(
             f"adapter.ranks gives shops ranks of their own, and arm {plan.arm.name} has one adapter for all. Leave "
             "adapter.ranks out."
+        )
+    if plan.pools and config.adapter.lora_alphas:
+        raise ConfigError(
+            f"adapter.lora_alphas gives shops scales of their own, and arm {plan.arm.name} has one adapter for all. "
+            "Leave adapter.lora_alphas out."
+        )
+    if plan.federated and config.adapter.lora_alphas and not plan.aggregator.mixed_ranks:
+        raise ConfigError(
+            f"adapter.lora_alphas gives shops scales of their own, and strategy {type(plan.aggregator).__name__} needs "
+            "one scale for all. Take one that mixes ranks and scales (flexlora, florist, flora, hetlora), or leave "
+            "adapter.lora_alphas out."
         )
     if plan.pools and config.evolution.warm_start.path is not None:
         raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ecc_fed.core.aggregation import (
     EVERYTHING,
@@ -33,6 +34,7 @@ from ecc_fed.evolution.downlink import fitted, received
 from ecc_fed.evolution.evaluation import evaluate_pairs
 from ecc_fed.evolution.evaluation_files import load_evaluation, save_evaluation
 from ecc_fed.evolution.experience import Experience
+from ecc_fed.evolution.own_alpha import at_alpha
 from ecc_fed.evolution.owner import Owner, owner_of
 from ecc_fed.evolution.routing.router import Outcome
 from ecc_fed.evolution.settings import LoopSettings, Services
@@ -78,6 +80,7 @@ class ShopDevices:
         uplink: how updates leave.
         run_id: the run's; states of another are refused.
         ranks: by shop, the rank of its adapter, where that is not the end model's.
+        alphas: by shop, its adapter's lora_alpha, where that is not the end model's.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class ShopDevices:
         uplink: Uplink = Uplink(),  # noqa: B008 (frozen)
         run_id: str = "",
         ranks: Mapping[str, int] | None = None,
+        alphas: Mapping[str, float] | None = None,
     ) -> None:
         self.base_loads = base_loads
         self.shop_ids = tuple(shop.shop_id for shop in shops)
@@ -107,7 +111,7 @@ class ShopDevices:
         self._generated = generated
         self._uplink = uplink
         self._run_id = run_id
-        self._ranks = ranks or {}
+        self._ranks, self._alphas = ranks or {}, alphas or {}
         self._owners: dict[str, Owner] = {}
         # By shop: the round before which its state was wanted, and the state.
         self._ahead: dict[str, tuple[int, ShopState | None]] = {}
@@ -176,10 +180,10 @@ class ShopDevices:
             return state
         seed = derive_seed(self._seed, "warm_start", shop.shop_id)
         generated = self._generated[shop.shop_id]
-        learned = start_warm(shop, adapter, generated, self.settings, self.services, seed, trained)
+        learned = start_warm(shop, adapter, generated, self.settings, self._services(shop_id), seed, trained)
         rows = (warm_start_row(shop.shop_id, learned),)
         state = replace(state, adapter=learned.adapter, metrics=rows, warm_before=server_round)
-        save_state(self._directory.shop(shop.shop_id), state, self._write_adapter)
+        save_state(self._directory.shop(shop_id), state, self._writer(shop_id))
         return state
 
     def train(
@@ -242,7 +246,7 @@ class ShopDevices:
             variate = RoundVariate(before.control, control, leaving, exchange, rank)
         before = replace(before, optimizer=fitted(before.optimizer, start, turned))
         truth = self._truth.get(shop.shop_id, {})
-        parts = RoundParts(self.settings, self.services, truth, self._seed, self._uplink)
+        parts = RoundParts(self.settings, self._services(shop.shop_id), truth, self._seed, self._uplink)
         return ShopRound(shop, before, server_round, start, exchange, parts, variate)
 
     def end(self, work: ShopRound) -> ShopState:
@@ -250,7 +254,7 @@ class ShopDevices:
         shop_id = work.shop.shop_id
         spent, egress = self._finish_calls(shop_id)
         after = replace(work.after(spent, egress), together=self._batch.of(shop_id))
-        save_state(self._directory.shop(shop_id), after, self._write_adapter)
+        save_state(self._directory.shop(shop_id), after, self._writer(shop_id))
         return after
 
     def evaluate(
@@ -283,7 +287,7 @@ class ShopDevices:
             training,
             self._truth.get(shop_id, {}),
             settings,
-            self.services,
+            self._services(shop_id),
             derive_seed(self._seed, "evaluate", shop_id),
             outcomes,
             experience,
@@ -292,6 +296,13 @@ class ShopDevices:
         together, rows = self._batch.of(shop_id), evaluated.rows
         save_evaluation(folder, phase, server_round, owner, rows, egress, spent, evaluated.calls, together)
         return _report(evaluated.rows, phase)
+
+    def _services(self, shop_id: str) -> Services:
+        return at_alpha(self.services, self._alphas.get(shop_id))
+
+    def _writer(self, shop_id: str) -> WriteAdapter:
+        alpha = self._alphas.get(shop_id)
+        return self._write_adapter if alpha is None else partial(self._write_adapter, lora_alpha=alpha)
 
     def _look_up_relevance(self, shop: Shop) -> None:
         folder, seed = self._directory.shop(shop.shop_id), derive_seed(self._seed, "relevance", shop.shop_id)

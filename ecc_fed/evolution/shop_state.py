@@ -41,7 +41,8 @@ from ecc_fed.teacher.gateway.budget import NOTHING, Spending
 _KEPT_ROUNDS = 2
 _CONTROL_FILE, _OWN, _CHANGE = "control.safetensors", "own.", "change."
 
-WriteAdapter = Callable[[Path, AdapterState], None]
+# Of a shop whose adapter has a lora_alpha of its own, `lora_alpha` says so by that name.
+WriteAdapter = Callable[..., None]
 
 
 @dataclass(frozen=True)

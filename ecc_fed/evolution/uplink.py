@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from ecc_fed.core.aggregation import AdapterUpdate, Exchange, adapter_rank, select
 from ecc_fed.core.protocols import UpdateTransform
@@ -23,11 +23,13 @@ class Uplink:
         scale_at: the s of W + s B A for an adapter of a rank.
         transforms: applied in this order.
         shared_rank: of every pair so many ranks leave, the first; None: all.
+        factors: by shop, by what its scale is multiplied, where its lora_alpha is its own.
     """
 
     scale_at: Callable[[int], float] = _unscaled
     transforms: tuple[UpdateTransform, ...] = ()
     shared_rank: int | None = None
+    factors: Mapping[str, float] = field(default_factory=dict)
 
     def update(
         self,
@@ -44,7 +46,7 @@ class Uplink:
         `control` goes as it is: no transform changes it.
         """
         rank = adapter_rank(end)
-        scale = 1.0 if rank is None else self.scale_at(rank)
+        scale = 1.0 if rank is None else self.scale_at(rank) * self.factors.get(shop_id, 1.0)
         leaving = self.leaving(end, exchange)
         update = AdapterUpdate(shop_id, server_round, leaving, num_examples, scale, control=control or {})
         if exchange.up:

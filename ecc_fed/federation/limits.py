@@ -53,6 +53,8 @@ class ReplyLimits:
         shapes: names and shapes of a fresh adapter; its rank is the highest where ranks may differ. None: not
             known yet, and then no update is taken.
         shared_rank: of every pair so many ranks travel; None: all.
+        scale_factors: by what the s of a shop's adapter is multiplied, dealt in turn in the order of the shops' names;
+            empty: by nothing.
     """
 
     settings: ReplySettings = ReplySettings()
@@ -60,3 +62,4 @@ class ReplyLimits:
     max_examples: int = MOST_EXAMPLES
     shapes: Shapes | None = None
     shared_rank: int | None = None
+    scale_factors: tuple[float, ...] = ()

@@ -29,6 +29,7 @@ from ecc_fed.core.seeding import adapter_seed
 from ecc_fed.end_model.adapters.tensors import of_rank
 from ecc_fed.end_model.text.streaming import StreamingEngine, stream_reply
 from ecc_fed.evolution.downlink import received
+from ecc_fed.evolution.own_alpha import at_alpha
 from ecc_fed.evolution.owner import owner_of
 from ecc_fed.evolution.review.session import Review
 from ecc_fed.evolution.scoring import recorded_relevance
@@ -142,7 +143,8 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
     if shop_id not in corpus.shop_ids():
         raise UserError(f"The corpus of {run.directory.root} has no shop {shop_id} any more. Check corpus.path.")
     shop = corpus.shop(shop_id)
-    services = build_services(config)
+    alpha = config.adapter.alphas_of(run.shop_ids).get(shop_id)
+    services = at_alpha(build_services(config), alpha)
     found = recorded_relevance(run.directory.shop(shop_id))
     if found is not None:
         services.scoring.shops[shop_id] = found
@@ -158,7 +160,7 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
         build_settings(config),
         config.chat,
         partial(stream_reply, cast(StreamingEngine, services.end_model)),
-        adapter_writer(config),
+        adapter_writer(config) if alpha is None else partial(adapter_writer(config), lora_alpha=alpha),
         config.seed,
         (config.end_model.path, fingerprint(base_path(config))),
     )

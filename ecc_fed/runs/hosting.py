@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 from ecc_fed.assembly.build import build_devices
-from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.protocols import Device
 from ecc_fed.core.records import Shop
@@ -16,6 +15,7 @@ from ecc_fed.core.run_claim import join
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.pool import POOL, PooledDevices
+from ecc_fed.federation.participation import Participation
 from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.hosts.start import ray_hosts
 
@@ -39,7 +39,7 @@ def open_hosts(config: RunConfig, at_least: int = 1) -> Iterator[Hosts]:
 class HostDevices:
     """Builds the devices of a host's shops, inside it. Satisfies `DeviceFactory` and `Divisible`.
 
-    `shop_ids` are those of the whole run, in its order.
+    `shop_ids` are those of the whole run, in its order, `draws` who of them takes part in a round: what a pool must know.
     """
 
     config: RunConfig
@@ -48,6 +48,7 @@ class HostDevices:
     directory: RunDirectory
     run_id: str
     shop_ids: tuple[str, ...]
+    draws: Participation = field(default_factory=Participation)
 
     def only(self, shop_ids: tuple[str, ...]) -> HostDevices:
         """As `Divisible.only`."""
@@ -68,5 +69,4 @@ class HostDevices:
         devices = build_devices(self.config, mine.shops, mine.truth, self.directory, self.shop_ids, self.run_id)
         if POOL not in shop_ids:
             return devices
-        draws = build_plan(self.config).participation
-        return PooledDevices(devices, lambda server_round: draws.of_round(server_round, self.shop_ids).present)
+        return PooledDevices(devices, lambda server_round: self.draws.of_round(server_round, self.shop_ids).present)

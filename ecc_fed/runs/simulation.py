@@ -110,7 +110,7 @@ def simulate(
     result = run_federation(
         played,
         nodes,
-        HostDevices(left, shops, truth, directory, run_id, tuple(shop_ids)),
+        HostDevices(left, shops, truth, directory, run_id, tuple(shop_ids), plan.participation),
         hosts,
         settings=config.runtime,
         kept=kept_hosts(directory),

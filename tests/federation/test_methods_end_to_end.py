@@ -18,8 +18,9 @@ from ecc_fed.core.protocols import Aggregator
 from ecc_fed.core.records import AdapterState, Decoding, FineTuneSettings
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import adapter_seed
-from ecc_fed.end_model.adapters.files import save_adapter
-from ecc_fed.end_model.adapters.settings import adapter_settings
+from ecc_fed.assembly.build import _write
+from ecc_fed.end_model.adapters.files import load_adapter
+from ecc_fed.end_model.adapters.settings import adapter_settings, dealt
 from ecc_fed.end_model.engines.opening import open_engine
 from ecc_fed.end_model.settings import EndModelSettings
 from ecc_fed.evolution.device import ShopDevices
@@ -79,21 +80,24 @@ def play(
     aggregator: Aggregator,
     names: tuple[str, ...] = ("a", "b"),
     ranks: Mapping[str, int] | None = None,
+    alphas: tuple[float, ...] = (),
 ) -> tuple[FederationResult, Mapping[int, Mapping[str, AdapterState]]]:
     """The run, and every shop's adapter as it was saved after each round."""
     tuning = FineTuneSettings(steps=2, batch_size=2, learning_rate=1e-2)
     settings = fakes.settings(human_share=1.0, fine_tune=tuning, decoding=Decoding(2, sample=False))
-    write = partial(save_adapter, settings=LORA, base_path=base)
+    write = partial(_write, LORA, base)
+    factors = tuple(alpha / LORA.lora_alpha for alpha in alphas)
 
     def build(shop_ids: tuple[str, ...]) -> ShopDevices:
         shops = [shop for shop in SHOPS if shop.shop_id in shop_ids]
         services = replace(fakes.services(), end_model=engine)
-        truth, uplink = fakes.truth_of(shops), Uplink(LORA.scale_at)
+        truth, uplink = fakes.truth_of(shops), Uplink(LORA.scale_at, factors=dealt(factors, names))
+        own = dealt(alphas, names)
         return ShopDevices(
-            shops, truth, services, settings, RunDirectory(folder), write, seed=0, uplink=uplink, ranks=ranks
+            shops, truth, services, settings, RunDirectory(folder), write, seed=0, uplink=uplink, ranks=ranks, alphas=own
         )
 
-    plan = replace(aggregated(ROUNDS, aggregator, evaluates_base=False), limits=ReplyLimits(scale_at=LORA.scale_at))
+    plan = replace(aggregated(ROUNDS, aggregator, evaluates_base=False), limits=ReplyLimits(scale_at=LORA.scale_at, scale_factors=factors))
     result = run_federation(plan, names, build, InProcessHosts(), settings=HostSettings(shops_per_batch=2))
     rounds = range(1, ROUNDS + 1)
     return result, {at: {n: load_state(RunDirectory(folder).shop(n), at).adapter for n in names} for at in rounds}
@@ -194,3 +198,17 @@ def test_a_round_of_scaffold_that_is_asked_for_again_answers_alike_and_the_first
     assert same(control[0], control[1], ("*",))
     assert same(ours.state.aggregate, again.state.aggregate, ("*",))
     assert plain.state.aggregator.control == {}
+
+
+@pytest.mark.parametrize("strategy", ["flexlora", "hetlora", "florist", "flora"])
+def test_shops_of_different_alphas(tmp_path: Path, engine: Any, base: str, strategy: str) -> None:
+    aggregator = shipped(strategy)
+    result, saved = play(tmp_path, engine, base, aggregator, alphas=(4.0, 16.0))
+    assert not result.failures
+    down = [aggregator.downlink(result.state.aggregator, shop) for shop in ("a", "b")]
+    ours, theirs = (added(each, alpha / adapter_rank(each)) for each, alpha in zip(down, (4.0, 16.0), strict=True))
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5 * float(np.abs(theirs[name]).max()))
+    for shop, alpha in (("a", 4.0), ("b", 16.0)):
+        state, settings = load_adapter(RunDirectory(tmp_path).shop(shop) / "round_0002/adapter")
+        assert settings.scale_at(adapter_rank(state)) == pytest.approx(alpha / adapter_rank(state))

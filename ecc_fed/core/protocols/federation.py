@@ -62,7 +62,7 @@ class Aggregator(Protocol):
 
     @property
     def mixed_ranks(self) -> bool:
-        """Takes updates of different ranks in one round."""
+        """Takes updates of different ranks and scales in one round, each shop's own adapter in its own."""
         ...
 
     @property

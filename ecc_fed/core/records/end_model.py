@@ -48,6 +48,8 @@ class Decoding:
 class ReplyRequest:
     """Replies wanted from one adapter. `adapter=None` is the bare base.
 
+    `lora_alpha` takes the place of the engine's own in the adapter's scale; None: the engine's.
+
     Prompt i draws from its own generator, seeded from (`seed`, i), so that a reply never depends
     on who shares the batch.
     """
@@ -56,6 +58,7 @@ class ReplyRequest:
     prompts: tuple[tuple[Turn, ...], ...]
     decoding: Decoding
     seed: int
+    lora_alpha: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class FineTuneJob:
             losses are told without it. None: nowhere.
         correction: added to the gradient of the tensors of its names, as far as they are trained, as the pull is, before
             the optimizer's moments (SCAFFOLD's c - c_i). None: nothing is added, and no mean gradient told.
+        lora_alpha: in the place of the engine's own in the adapter's scale; None: the engine's.
 
     Raises:
         ConfigError: `decay_steps` below 1.
@@ -148,6 +152,7 @@ class FineTuneJob:
     trained: tuple[str, ...] = ("*",)
     anchor: AdapterState | None = None
     correction: AdapterState | None = None
+    lora_alpha: float | None = None
 
     def __post_init__(self) -> None:
         require(self.decay_steps is None or self.decay_steps >= 1, "decay_steps", self.decay_steps, "1 or more")
@@ -175,10 +180,11 @@ class FineTuneResult:
 
 @dataclass(frozen=True, slots=True)
 class LikelihoodRequest:
-    """Held-out replies whose likelihood under one adapter is wanted (teacher forcing)."""
+    """Held-out replies whose likelihood under one adapter is wanted (teacher forcing); `lora_alpha` as a reply's."""
 
     adapter: AdapterState | None
     examples: tuple[Example, ...]
+    lora_alpha: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
 from ecc_fed.core.errors import ConfigError
@@ -71,6 +71,9 @@ class AdapterChoice:
     # The shops' own ranks, none above `rank`, dealt in turn to the shops in the run's order: [2, 8] gives every second
     # shop 2. Empty: all have `rank`.
     ranks: tuple[int, ...] = ()
+    # The shops' own lora_alpha, dealt in turn to the shops in the order of their names; the scale of a shop's adapter is
+    # that of its own lora_alpha and rank. Empty: all have `lora_alpha`.
+    lora_alphas: tuple[float, ...] = ()
     # Two adapters side by side in one: of every pair the first so many ranks are what the shops share, the others are a
     # shop's own and never leave it. null: all are shared.
     shared_rank: int | None = None
@@ -88,6 +91,12 @@ class AdapterChoice:
             list(self.ranks),
             f"1 up to adapter.rank={most}",
         )
+        if self.lora_alphas and not settings.pairs_alone:
+            raise ConfigError(
+                f"adapter.lora_alphas: a {self.method} adapter has one scale for all shops. Take lora or rslora."
+            )
+        positive = all(alpha > 0 for alpha in self.lora_alphas)
+        require(positive, "adapter.lora_alphas", list(self.lora_alphas), "each above 0")
         if self.shared_rank is not None:
             self._check_shared(self.shared_rank, settings.pairs_alone, most)
 
@@ -111,9 +120,29 @@ class AdapterChoice:
         """The ranks of a run's shops, which come in its order, by shop; empty where all have `rank`."""
         return {shop_id: self.ranks[place % len(self.ranks)] for place, shop_id in enumerate(shop_ids) if self.ranks}
 
+    def alphas_of(self, shop_ids: Sequence[str]) -> dict[str, float]:
+        """The lora_alpha of each of a run's shops, by shop; empty where all have `lora_alpha`."""
+        return dealt(self.lora_alphas, shop_ids)
+
+    @property
+    def scale_factors(self) -> tuple[float, ...]:
+        """By what the scale of a shop's adapter is multiplied, dealt as `lora_alphas` are."""
+        usual = float(getattr(self.settings(), "lora_alpha", 1.0))
+        return tuple(alpha / usual for alpha in self.lora_alphas)
+
+
+def dealt(values: Sequence[float], shop_ids: Sequence[str]) -> dict[str, float]:
+    """One of the values to each shop, in turn and by their names' order, which server and devices both know."""
+    return {shop_id: values[place % len(values)] for place, shop_id in enumerate(sorted(shop_ids)) if values}
+
+
+def with_alpha(settings: AdapterSettings, lora_alpha: float | None) -> AdapterSettings:
+    """The settings at another lora_alpha; as they are for None, and for a method that has none."""
+    return settings if lora_alpha is None or not isinstance(settings, Lora) else replace(settings, lora_alpha=lora_alpha)
+
 
 # Of a choice, what is no setting of its method.
-_OF_SHOPS = ("ranks", "shared_rank")
+_OF_SHOPS = ("ranks", "lora_alphas", "shared_rank")
 _CLASSES: tuple[Any, ...] = (Lora, RsLora, Dora, PrefixTuning, PTuningV2)
 METHODS: dict[str, Any] = {kind.method: kind for kind in _CLASSES}
 

@@ -17,7 +17,7 @@ from ecc_fed.core.records import AdapterState
 from ecc_fed.federation.aggregation.averaging import normalised
 from ecc_fed.federation.aggregation.low_rank import best_pair, energy_rank, mean_products, svd
 from ecc_fed.federation.aggregation.report import report_on
-from ecc_fed.federation.aggregation.shop_ranks import unscaled
+from ecc_fed.federation.aggregation.shop_ranks import in_own_scale, remembered_factors, unscaled
 from ecc_fed.federation.aggregation.weights import ByExamples, Weights
 
 
@@ -56,8 +56,8 @@ class Florist:
         return AggregatorState()
 
     def downlink(self, state: AggregatorState, shop_id: str) -> AdapterState | None:
-        """The server's adapter, in its rank."""
-        return state.adapter
+        """The server's adapter, in its rank and the shop's own scale."""
+        return in_own_scale(state.adapter, state, shop_id)
 
     def aggregate(
         self, state: AggregatorState, updates: Sequence[AdapterUpdate]
@@ -70,4 +70,5 @@ class Florist:
         adapter = {}
         for (name_a, name_b), each in found.items():
             adapter[name_a], adapter[name_b] = best_pair(each, rank, scale)
-        return AggregatorState(adapter), report_on(adapter, state.adapter, updates, weights, scale=scale)
+        scalars = remembered_factors(state, updates, self.scale_at)
+        return AggregatorState(adapter, scalars=scalars), report_on(adapter, state.adapter, updates, weights, scale=scale)

@@ -18,7 +18,14 @@ from ecc_fed.core.records import AdapterState
 from ecc_fed.federation.aggregation.averaging import normalised
 from ecc_fed.federation.aggregation.low_rank import Matrix, cut
 from ecc_fed.federation.aggregation.report import report_on
-from ecc_fed.federation.aggregation.shop_ranks import in_own_rank, known_ranks, remembered, unscaled
+from ecc_fed.federation.aggregation.shop_ranks import (
+    in_own_rank,
+    in_own_scale,
+    known_ranks,
+    remembered,
+    remembered_factors,
+    unscaled,
+)
 from ecc_fed.federation.aggregation.weights import ByExamples, Weights
 
 
@@ -47,14 +54,14 @@ class HetLora:
 
     def downlink(self, state: AggregatorState, shop_id: str) -> AdapterState | None:
         """As much of the mean as the shop's rank has room for."""
-        return in_own_rank(state, shop_id, self.scale_at)
+        return in_own_scale(in_own_rank(state, shop_id, self.scale_at), state, shop_id)
 
     def aggregate(
         self, state: AggregatorState, updates: Sequence[AdapterUpdate]
     ) -> tuple[AggregatorState, AggregateReport]:
         """The weighted mean of the factors, filled up to the highest rank."""
         weights = self.weights(updates)
-        scalars = remembered(state, updates)
+        scalars = remembered(state, updates) | remembered_factors(state, updates, self.scale_at)
         rank = max(known_ranks(scalars).values())
         scale = self.scale_at(rank)
         sums: dict[str, Matrix] = {}

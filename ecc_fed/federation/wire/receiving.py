@@ -10,6 +10,7 @@ from flwr.app import Message
 
 from ecc_fed.core.aggregation import AdapterUpdate, Exchange, Shapes, matches, select
 from ecc_fed.core.records import AdapterState, EvaluationReport
+from ecc_fed.end_model.adapters.settings import dealt
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.wire import checks, replies
 from ecc_fed.federation.wire.checks import RefusedReply, shown
@@ -75,7 +76,7 @@ def receive(
 
     Args:
         messages: with content, by shop, in shop order.
-        asked: what each of them must answer.
+        asked: what each of the run's shops must answer.
         exchange: what trained, and what was asked for.
         plan: what a reply can be at most, and the transforms in the order in which the devices applied them.
         sent: by shop, what went down before the round.
@@ -88,6 +89,8 @@ def receive(
         """What a shop was sent has the shapes that the server gave it."""
         return {**own, **checks.shapes_of(select(sent.get(shop_id, {}), up))}
 
+    factors = dealt(plan.limits.scale_factors, list(asked))
+
     def read(message: Message, question: Asked) -> AdapterUpdate:
         return replies.read_update(
             message.content,
@@ -97,6 +100,7 @@ def receive(
             mixed_ranks=plan.aggregator.mixed_ranks,
             masked=plan.sums_only,
             control=control,
+            scale_factor=factors.get(question.shop_id, 1.0),
         )
 
     replied, refused = _read_all(messages, asked, read)

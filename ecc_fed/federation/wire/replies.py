@@ -78,6 +78,7 @@ def read_update(
     mixed_ranks: bool,
     masked: bool,
     control: Shapes | None = None,
+    scale_factor: float = 1.0,
 ) -> AdapterUpdate:
     """The server's side of `train_reply`; the adapter is empty where none was asked for.
 
@@ -89,6 +90,7 @@ def read_update(
         mixed_ranks: low-rank factors may have a lower rank than in `wanted`, all of them the same.
         masked: values are hidden, so that their size tells nothing.
         control: names and shapes of the control variate's tensors; None: none is asked for.
+        scale_factor: by what this shop's scale is multiplied.
 
     Raises:
         RefusedReply: it is no such answer; names the first thing wrong with it.
@@ -102,7 +104,7 @@ def read_update(
     adapter = _read_adapter(content.array_records.get(ARRAYS), wanted, mixed_ranks)
     checks.check_values(adapter, math.inf if masked else limits.settings.max_value)
     rank = adapter_rank(adapter)
-    expected = 1.0 if rank is None else limits.scale_at(rank)
+    expected = 1.0 if rank is None else limits.scale_at(rank) * scale_factor
     if not math.isclose(scale, expected, rel_tol=1e-9):
         raise RefusedReply(f"{METRICS}.{SCALE} is {scale}; the run's settings give {expected}")
     own = {name: tensor.copy() for name, tensor in adapter.items()}

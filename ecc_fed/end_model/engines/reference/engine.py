@@ -29,7 +29,7 @@ from ecc_fed.core.records import (
     ReplyRequest,
 )
 from ecc_fed.end_model.adapters.names import MAGNITUDE
-from ecc_fed.end_model.adapters.settings import AdapterSettings
+from ecc_fed.end_model.adapters.settings import AdapterSettings, with_alpha
 from ecc_fed.end_model.adapters.tensors import check_adapter, fresh_adapter, shapes_of_rank
 from ecc_fed.end_model.base import Base
 from ecc_fed.end_model.engines.batching import split_by_length
@@ -135,7 +135,7 @@ class PeftEngine:
         prompts = [encode_prompt(self.tokenizer, turns, self.limits.max_prompt_tokens) for turns in request.prompts]
         rows = make_rows(prompts, request.decoding, request.seed)
         replies = [MeasuredReply("", 0.0)] * len(rows)
-        with self._adapter(request.adapter):
+        with self._adapter(request.adapter, request.lora_alpha):
             prefixed = request.adapter is not None and self.settings.virtual_tokens > 0
             costs = [row.total_tokens + self.settings.virtual_tokens * prefixed for row in rows]
             for batch in split_by_length(costs, self.limits.batch_tokens):
@@ -147,7 +147,7 @@ class PeftEngine:
 
     def _fine_tune(self, job: FineTuneJob) -> FineTuneResult:
         examples = [self._encode(example) for example in job.examples]
-        with self._adapter(job.adapter):
+        with self._adapter(job.adapter, job.lora_alpha):
             result = train(self.model, self.parameters, examples, job, self.base.device)
         return replace(result, adapter={**result.adapter, **frozen_part(job.adapter)})
 
@@ -155,7 +155,7 @@ class PeftEngine:
     def _likelihood(self, request: LikelihoodRequest) -> list[Likelihood]:
         examples = [self._encode(example) for example in request.examples]
         results: list[Likelihood] = [Likelihood(0.0, 0, 0)] * len(examples)
-        with self._adapter(request.adapter):
+        with self._adapter(request.adapter, request.lora_alpha):
             costs = [len(example.ids) + self.settings.virtual_tokens for example in examples]
             for batch in split_by_length(costs, self.limits.batch_tokens):
                 beat()
@@ -171,8 +171,8 @@ class PeftEngine:
         return encode_example(self.tokenizer, example, self.limits.max_prompt_tokens, self.limits.max_reply_tokens)
 
     @contextmanager
-    def _adapter(self, state: AdapterState | None) -> Iterator[None]:
-        """Swaps an adapter's weights in; without one the base answers alone."""
+    def _adapter(self, state: AdapterState | None, lora_alpha: float | None = None) -> Iterator[None]:
+        """Swaps an adapter's weights in, at its own lora_alpha if it has one; without one the base answers alone."""
         if state is None:
             with self.model.disable_adapter():
                 yield
@@ -186,7 +186,7 @@ class PeftEngine:
                 parameter.grad = None
         if rank is not None:
             for layer in self._layers:
-                layer.scaling["default"] = self.settings.scale_at(rank)
+                layer.scaling["default"] = with_alpha(self.settings, lora_alpha).scale_at(rank)
         fill_frozen(self.model, self.settings, frozen_part(state))
         yield
 

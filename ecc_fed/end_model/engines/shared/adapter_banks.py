@@ -11,6 +11,7 @@ from torch import Tensor
 from ecc_fed.core.frozen_part import frozen_part, frozen_rank, whole, with_frozen
 from ecc_fed.core.records import AdapterState, FineTuneJob, FineTuneResult, OptimizerState
 from ecc_fed.end_model.adapters.low_rank import Lora
+from ecc_fed.end_model.adapters.settings import with_alpha
 from ecc_fed.end_model.adapters.tensors import check_adapter
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout, adapter_rank, load_rows
@@ -36,34 +37,45 @@ class AdapterBanks:
             self._layouts[rank] = AdapterLayout(self._base, rank, self._settings.target_modules)
         return self._layouts[rank]
 
-    def scale(self, ranks: Sequence[int]) -> Tensor:
-        """What B A of every row is multiplied by (rows,)."""
-        scale = torch.tensor([self._settings.scale_at(rank) for rank in ranks], dtype=torch.float64)
+    def scale(self, ranks: Sequence[int], alphas: Sequence[float | None]) -> Tensor:
+        """What B A of every row is multiplied by (rows,), by its rank and its lora_alpha if it has one of its own."""
+        each = [self._scale(rank, alpha) for rank, alpha in zip(ranks, alphas, strict=True)]
+        scale = torch.tensor(each, dtype=torch.float64)
         return scale.to(self._base.device, self._base.dtype)
 
-    def serve(self, states: Sequence[AdapterState | None]) -> tuple[ActiveAdapters | None, list[int]]:
+    def _scale(self, rank: int, lora_alpha: float | None) -> float:
+        return with_alpha(self._settings, lora_alpha).scale_at(rank)
+
+    def serve(
+        self, states: Sequence[AdapterState | None], alphas: Sequence[float | None] = ()
+    ) -> tuple[ActiveAdapters | None, list[int]]:
         """A bank of the distinct adapters, and every request's row in it; None if all want the bare base.
+
+        `alphas` are the requests' lora_alpha, where they have their own; empty: none has.
 
         Raises:
             ModelError: an adapter that does not fit the base.
         """
         distinct: list[AdapterState | None] = []
-        places: dict[int, int] = {}
+        own: list[float | None] = []
+        places: dict[tuple[int, float | None], int] = {}
         rows = []
-        for state in states:
-            if id(state) not in places:
-                places[id(state)] = len(distinct)
+        for state, alpha in zip(states, alphas or [None] * len(states), strict=True):
+            key = id(state), alpha
+            if key not in places:
+                places[key] = len(distinct)
                 distinct.append(state)
-            rows.append(places[id(state)])
+                own.append(alpha)
+            rows.append(places[key])
         if all(state is None for state in distinct):
             return None, rows
         ranks = [self._rank(state or {}) for state in distinct]
         layout = self._layout_of(distinct, ranks)
         whole_rows = [
-            None if state is None else self._whole(state, rank, layout)
-            for state, rank in zip(distinct, ranks, strict=True)
+            None if state is None else self._whole(state, rank, layout, alpha)
+            for state, rank, alpha in zip(distinct, ranks, own, strict=True)
         ]
-        return ActiveAdapters(layout, load_rows(layout, whole_rows, self._base), self.scale(ranks)), rows
+        return ActiveAdapters(layout, load_rows(layout, whole_rows, self._base), self.scale(ranks, own)), rows
 
     def _rank(self, state: AdapterState) -> int:
         return adapter_rank(state, self._settings.rank)
@@ -72,10 +84,12 @@ class AdapterBanks:
         """Room for all of them, frozen parts included."""
         return self.layout(max(rank + frozen_rank(state or {}) for state, rank in zip(states, ranks, strict=True)))
 
-    def _whole(self, state: AdapterState, rank: int, layout: AdapterLayout) -> AdapterState:
+    def _whole(
+        self, state: AdapterState, rank: int, layout: AdapterLayout, lora_alpha: float | None = None
+    ) -> AdapterState:
         """An adapter's row: its own tensors, and behind them its frozen part in its own scale."""
         check_adapter(state, with_frozen(layout.shapes(rank), frozen_rank(state)))
-        return whole(state, self._settings.scale_at(rank))
+        return whole(state, self._scale(rank, lora_alpha))
 
     def train(
         self, jobs: Sequence[FineTuneJob], examples: Sequence[Sequence[EncodedExample]]
@@ -91,7 +105,7 @@ class AdapterBanks:
         shop_jobs, adapters, first, second = [], [], [], []
         for job, rank, own in zip(jobs, ranks, examples, strict=True):
             shapes = layout.shapes(rank)
-            adapters.append(self._whole(job.adapter, rank, layout))
+            adapters.append(self._whole(job.adapter, rank, layout, job.lora_alpha))
             before = read_optimizer(job.optimizer, shapes)
             m, v = before.first, before.second
             trained = trained_names(job, shapes)
@@ -104,9 +118,8 @@ class AdapterBanks:
         partly = any(job.frozen or frozen_rank(job.job.adapter) for job in shop_jobs)
         masks = self._masks(layout, shop_jobs) if partly else None
         pull, correction = self._pull(layout, shop_jobs), self._correction(layout, shop_jobs)
-        return shop_jobs, TrainingBank(
-            layout, flat, m_rows, v_rows, self.scale(ranks), masks, pull, correction
-        )
+        scale = self.scale(ranks, [job.lora_alpha for job in jobs])
+        return shop_jobs, TrainingBank(layout, flat, m_rows, v_rows, scale, masks, pull, correction)
 
     def _masks(self, layout: AdapterLayout, jobs: Sequence[ShopJob]) -> Tensor:
         """1 where a job may move a number, 0 elsewhere and in all frozen parts (shops, size)."""

@@ -94,7 +94,9 @@ class SharedEngine:
             ConfigError: decoding out of range.
             ModelError: an adapter that does not fit the base.
         """
-        adapters, bank_rows = self.banks.serve([request.adapter for request in requests])
+        adapters, bank_rows = self.banks.serve(
+            [request.adapter for request in requests], [request.lora_alpha for request in requests]
+        )
         rows: list[tuple[Row, int, int, int]] = []  # row, bank row, request, prompt
         for number, request in enumerate(requests):
             prompts = [encode_prompt(self.tokenizer, turns, self.limits.max_prompt_tokens) for turns in request.prompts]
@@ -135,7 +137,9 @@ class SharedEngine:
 
     def likelihood(self, requests: Sequence[LikelihoodRequest]) -> list[list[Likelihood]]:
         """Teacher-forced likelihood of every example of every request, all in shared batches."""
-        adapters, bank_rows = self.banks.serve([request.adapter for request in requests])
+        adapters, bank_rows = self.banks.serve(
+            [request.adapter for request in requests], [request.lora_alpha for request in requests]
+        )
         rows = [
             (bank_rows[number], number, index, self._encode(example))
             for number, request in enumerate(requests)
