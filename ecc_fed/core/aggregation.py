@@ -59,13 +59,13 @@ class Exchange:
         turns: the factors that the server sends are no means of those that came: another A and B of a like product.
             A number of a factor is then another number than before, and what a shop's optimizer remembers of it
             starts anew wherever tensors are received.
+        control: shops keep control variates (SCAFFOLD): of what trains and goes up, each tells how its own has changed,
+            and is told the server's.
     """
 
     train: Patterns = EVERYTHING
     up: Patterns = EVERYTHING
     turns: bool = False
-    # Shops keep control variates (SCAFFOLD): of what trains and goes up, each tells how its own has changed, and is told
-    # the server's.
     control: bool = False
 
 

@@ -1,4 +1,4 @@
-"""Control variates (Karimireddy et al. 2020, "SCAFFOLD", Algorithm 1, option II): which way a shop pulls, and all of them.
+"""Control variates: which way a shop pulls, and which way all do (Karimireddy et al. 2020, "SCAFFOLD", Algorithm 1).
 
     symbol   argument      is
     x                      what the shops start the round from
@@ -8,14 +8,15 @@
     c_i      `own`         the shop's variate: which way its gradients point
     c        `server`      the server's: the mean of all shops' c_i
 
-A step goes along g_i(y) - c_i + c (`correction` is c - c_i), and option II then sets
+A step goes along g_i(y) - c_i + c (`correction` is c - c_i), and the paper's option II then sets
 
     c_i+ = c_i - c + (x - y_i) / (K eta_l)
 
-which for the paper's plain steps of one rate is the mean of the round's K gradients g_i(y). That mean is what is taken
-here (`gradient`), whatever the optimizer: Adam's steps are of the rate's size and no sums of gradients, so (x - y_i) /
-(K eta_l) would be a mean of signs. The correction is added to the gradient before Adam's moments, after the bound on the
-gradient's norm and beside FedProx's pull, neither of which is any part of c_i.
+which for plain steps of one rate is the mean of the round's K gradients g_i(y). That mean is what is taken here
+(`gradient`), whatever the optimizer: Adam's steps are of the rate's size and no sums of gradients, so that
+(x - y_i) / (K eta_l) would be a mean of signs. The correction is added to the gradient before Adam's moments: after the
+bound on the gradient's norm, which holds for the g_i(y) of c_i as well, and beside FedProx's pull, which is no part of
+c_i.
 """
 
 from __future__ import annotations

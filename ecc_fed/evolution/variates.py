@@ -1,4 +1,4 @@
-"""A shop's control variate over one round: what corrects its steps, and what becomes of it (`core.control_variates`)."""
+"""A shop's control variate over one round: what corrects its steps, what becomes of it (`core.control_variates`)."""
 
 from __future__ import annotations
 

@@ -93,9 +93,10 @@ class FederationPlan:
             except TooFewUpdates as error:
                 rule = self.participation.settings
                 lower = {"share": rule.share < 1, "late_share": rule.late_share > 0, "trace": rule.trace is not None}
-                named = ", ".join(f"participation.{name}={getattr(rule, name)}" for name, holds in lower.items() if holds)
+                named = [f"participation.{name}={getattr(rule, name)}" for name, holds in lower.items() if holds]
+                why = f" ({', '.join(named)})" if drawn < len(shop_ids) else ""
                 raise ConfigError(
-                    f"{drawn} of {len(shop_ids)} shops{f' ({named})' if drawn < len(shop_ids) else ''} take part in server round {server_round}: {error}"
+                    f"{drawn} of {len(shop_ids)} shops{why} take part in server round {server_round}: {error}"
                 ) from None
 
     def exchange(self, server_round: int) -> Exchange:

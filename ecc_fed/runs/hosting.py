@@ -39,7 +39,7 @@ def open_hosts(config: RunConfig, at_least: int = 1) -> Iterator[Hosts]:
 class HostDevices:
     """Builds the devices of a host's shops, inside it. Satisfies `DeviceFactory` and `Divisible`.
 
-    `shop_ids` are those of the whole run, in its order, `draws` who of them takes part in a round: what a pool must know.
+    `shop_ids` are those of the whole run, in its order; `draws` tell a pool who of them takes part in a round.
     """
 
     config: RunConfig

@@ -28,7 +28,8 @@ def with_drop_outs(result: FederationResult, plan: FederationPlan, shop_ids: Seq
     rounds = []
     for record in result.rounds:
         dropped = plan.participation.of_round(record.server_round, shop_ids).dropped
-        reason = f"dropped out before the round, as participation.dropout={plan.participation.settings.dropout:g} has it"
+        share = plan.participation.settings.dropout
+        reason = f"dropped out before the round, as participation.dropout={share:g} has it"
         failures = [ShopFailure(each, record.server_round, "train", "dropped", reason) for each in dropped]
         rounds.append(replace(record, shops={}, failures=(*failures, *record.failures)))
     return replace(result, rounds=tuple(rounds))

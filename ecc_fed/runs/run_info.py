@@ -160,7 +160,9 @@ def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...
 
 
 def _adapter_bytes(record: RoundRecord, direction: str) -> int:
-    return sum(entry.num_bytes for entry in record.traffic if entry.kind in ("adapter", "control") and entry.direction == direction)
+    """Of adapters, and of the control variates beside them."""
+    kinds = ("adapter", "control")
+    return sum(e.num_bytes for e in record.traffic if e.kind in kinds and e.direction == direction)
 
 
 def versions() -> dict[str, str]:

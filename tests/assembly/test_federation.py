@@ -121,7 +121,7 @@ def test_what_does_not_go_together_is_refused_when_it_is_composed(tmp_path: Path
 
 @pytest.mark.parametrize(("adapter", "scale"), [("lora", 4.0), ("rslora", 4.0), ("p_tuning_v2", 1.0)])
 def test_devices_send_updates_in_their_adapters_scale_through_the_same_transforms(adapter: str, scale: float) -> None:
-    uplink = build_uplink(to_run_config(compose_run([f"adapter={adapter}", "update=clip"])))
+    uplink = build_uplink(to_run_config(compose_run([f"adapter={adapter}", "update=clip"])), ["a"])
     assert uplink.scale_at(8) == pytest.approx(scale)
     assert uplink.transforms == (ClipUpdate(1.0),)
     assert AdapterUpdate("a", 1, {}, 0).rank is None

@@ -134,8 +134,8 @@ class FineTuneJob:
         anchor: where `settings.prox_mu` pulls the tensors of its names, as far as they are trained. The pull
             mu (w - anchor) is no example's, so it is added to what `gradient` has made: no bound holds for it, and
             losses are told without it. None: nowhere.
-        correction: added to the gradient of the tensors of its names, as far as they are trained, as the pull is, before
-            the optimizer's moments (SCAFFOLD's c - c_i). None: nothing is added, and no mean gradient told.
+        correction: added to the gradient of the tensors of its names, as far as they are trained, where the pull is,
+            before the optimizer's moments (SCAFFOLD's c - c_i). None: nothing is added, and no mean gradient told.
         lora_alpha: in the place of the engine's own in the adapter's scale; None: the engine's.
 
     Raises:

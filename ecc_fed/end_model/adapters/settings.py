@@ -71,8 +71,8 @@ class AdapterChoice:
     # The shops' own ranks, none above `rank`, dealt in turn to the shops in the run's order: [2, 8] gives every second
     # shop 2. Empty: all have `rank`.
     ranks: tuple[int, ...] = ()
-    # The shops' own lora_alpha, dealt in turn to the shops in the order of their names; the scale of a shop's adapter is
-    # that of its own lora_alpha and rank. Empty: all have `lora_alpha`.
+    # The shops' own lora_alpha, dealt in turn to the shops in the order of their names; the scale of a shop's adapter
+    # comes of its own lora_alpha and rank. Empty: all have `lora_alpha`.
     lora_alphas: tuple[float, ...] = ()
     # Two adapters side by side in one: of every pair the first so many ranks are what the shops share, the others are a
     # shop's own and never leave it. null: all are shared.
@@ -138,7 +138,9 @@ def dealt(values: Sequence[float], shop_ids: Sequence[str]) -> dict[str, float]:
 
 def with_alpha(settings: AdapterSettings, lora_alpha: float | None) -> AdapterSettings:
     """The settings at another lora_alpha; as they are for None, and for a method that has none."""
-    return settings if lora_alpha is None or not isinstance(settings, Lora) else replace(settings, lora_alpha=lora_alpha)
+    if lora_alpha is None or not isinstance(settings, Lora):
+        return settings
+    return replace(settings, lora_alpha=lora_alpha)
 
 
 # Of a choice, what is no setting of its method.

@@ -6,8 +6,8 @@
     c        state.control    c + (1 / N) sum over S of (c_i+ - c_i)
 
 The shops' side, and what becomes of the variates where the optimizer is Adam: `core.control_variates`. A shop's c_i
-stays with it, and its change alone goes up: as many bytes again as the adapter's, either way. Where the server refuses a
-reply, c is no longer the mean of all c_i; later rounds do not make up for it.
+stays with it, and its change alone goes up: as many bytes again as the adapter's, either way. Where the server refuses
+a reply, c is no longer the mean of all c_i; later rounds do not make up for it.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ QUERY_SHOP = "query.shop"
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """One shop's round. `incoming=None`: go on with your own adapter; `control` is the server's variate, None at first."""
+    """One shop's round. `incoming=None`: go on with your own adapter; `control` is the server's variate, if any."""
 
     server_round: int
     incoming: AdapterState | None

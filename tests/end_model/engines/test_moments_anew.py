@@ -1,4 +1,4 @@
-"""Moments that begin later than the steps: corrected from where they began, and blind to how an SVD signs its factors."""
+"""Moments that begin later than the steps: corrected from there, and blind to how an SVD signs its factors."""
 
 from dataclasses import replace
 

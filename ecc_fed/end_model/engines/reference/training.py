@@ -9,16 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ecc_fed.core.gradient_rule import GradientRule
 from ecc_fed.core.heartbeat import beat
-from ecc_fed.core.records import Array, FineTuneJob, FineTuneResult
+from ecc_fed.core.records import FineTuneJob, FineTuneResult
 from ecc_fed.end_model.training.examples import EncodedExample
 from ecc_fed.end_model.training.gradients import JobGradients, weighted_sum
-from ecc_fed.end_model.training.jobs import anchors, corrections, dropout_seed, learning_rate, read_optimizer, trained_names
+from ecc_fed.end_model.training.jobs import (
+    anchors,
+    corrections,
+    dropout_seed,
+    learning_rate,
+    read_optimizer,
+    trained_names,
+)
 
 IGNORED = -100
 
