@@ -13,6 +13,7 @@ from ecc_fed.core.records import (
     FromCloud,
     Likelihood,
     Pair,
+    TeacherReply,
 )
 from ecc_fed.core.rows import CloudCalls, EvaluationPhase, SampleRow, calls_of
 from ecc_fed.core.seeding import derive_seed
@@ -84,9 +85,10 @@ def evaluate_pairs(
     prepared = answering.prepare([Asked(pair.prompt, pair.pair_id) for pair in pairs], experience.known())
     by_cloud = [isinstance(each, FromCloud) for each in prepared]
     scored = services.scoring.withheld is None  # else nobody asks for a reference
-    cloud = ask_cloud_where(
-        [scored or own for own in by_cloud], pairs, training, "evaluate", server_round, settings, services
-    )
+    cloud: list[TeacherReply | None] = [None] * len(pairs)
+    if scored or any(by_cloud):
+        asked = [scored or own for own in by_cloud]
+        cloud = ask_cloud_where(asked, pairs, training, "evaluate", server_round, settings, services)
     likelihoods: list[Likelihood | None] = [
         *likelihoods_of(prepared[:num_test], humans, adapter, services.end_model),
         *[None for _ in settings.evolution.extra_queries],

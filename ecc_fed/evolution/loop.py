@@ -188,7 +188,9 @@ def serve(
         return Served((), (), (), (), (), (), 0, 0.0)
     prepared = services.answering.prepare([Asked(pair.prompt, pair.pair_id) for pair in pairs], experience.known())
     by_cloud = [isinstance(each, FromCloud) for each in prepared]
-    said = ask_cloud_where(by_cloud, pairs, experience.natural, "serve", server_round, settings, services)
+    said: list[TeacherReply | None] = [None] * len(pairs)
+    if any(by_cloud):
+        said = ask_cloud_where(by_cloud, pairs, experience.natural, "serve", server_round, settings, services)
     draws = derive_seed(seed, "reply")
     answered = reply_to(prepared, adapter, settings.decoding, services.end_model, draws, said)
     replies = [reply.text for reply in answered]

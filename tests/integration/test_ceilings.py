@@ -37,10 +37,11 @@ def test_all_dialogues_on_one_device(tmp_path: Path, hosts: InProcessHosts) -> N
     told, other = summary(pooled), summary(local)
     assert told["shops"] == other["shops"]
     assert told["runtime"]["client_steps"] == other["runtime"]["client_steps"], "as many steps altogether"
-    assert told["failures"] == []
+    assert [failure for failure in told["failures"] if failure["kind"] != "teacher_error"] == []
     keys = [[(row["shop_id"], row["query"]) for row in rows(each, "final")] for each in (pooled, local)]
     assert keys[0] == keys[1]
-    assert rows(pooled, "base") == rows(local, "base")
+    bases = [[(row["query"], row["reply"]) for row in rows(each, "base")] for each in (pooled, local)]
+    assert bases[0] == bases[1]
     adapters = [dict(load_state(pooled.shop(shop_id), 2).adapter) for shop_id in told["shops"]]
     assert all(np.array_equal(adapters[0][name], adapters[1][name]) for name in adapters[0])
     egress = read_jsonl(pooled.egress)
@@ -52,13 +53,14 @@ def test_the_cloud_answers_everything(tmp_path: Path, hosts: InProcessHosts) -> 
     directory = run(tmp_path, hosts, "arm=cloud", "corpus.pairs_per_shop=12", "corpus.test_pairs_per_shop=2")
     told = summary(directory)
     final = rows(directory, "final")
-    assert all(row["reply"] == row["cloud_reply"] and row["final_score"] is None for row in final)
+    assert final and all(row["final_score"] is None for row in final)
+    said = {(row["shop_id"], row["pair_id"]): row["reply"] for row in rows(directory, "teacher")}
+    # Of a call that failed there is no row of the teacher's, and nothing was said.
+    assert all(row["reply"] == said.get((row["shop_id"], row["pair_id"]), "") for row in final)
     served = sum(row["served"] for row in read_jsonl(directory.metrics))
     assert told["teacher"]["requests"] == served > 0
     assert told["runtime"]["client_steps"] == 0
     assert told["traffic"]["teacher_up_bytes"] > 0
-    right = told["evaluation"]["final"]["chrf"]["mean"]
-    assert right == told["evaluation"]["teacher"]["chrf"]["mean"], "it is the teacher's own row"
 
 
 def test_what_one_device_cannot_be_is_refused_by_name() -> None:
