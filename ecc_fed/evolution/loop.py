@@ -245,9 +245,7 @@ class Learned:
     gradient: AdapterState | None = None
 
 
-def lesson(
-    experience: Experience, settings: LoopSettings, services: Services, seed: int
-) -> tuple[Example, ...]:
+def lesson(experience: Experience, settings: LoopSettings, services: Services, seed: int) -> tuple[Example, ...]:
     """A fresh draw from a shop's experience, as its model reads it; nothing where shops do not train."""
     if not settings.trains:
         return ()

@@ -3,7 +3,8 @@
 Every shop is served as in any arm: its own queries, its own examples in its own prompts, the draws of its own seeds.
 What differs is who learns. In each cycle every shop draws the examples that it would train on by itself, and one
 adapter with one optimizer trains on all of them together, in as many steps as the shops would take altogether, at a
-rate that decays over as many. A shop has the same part of what is learned however many dialogues it has, as under `local`.
+rate that decays over as many. However many dialogues a shop has, it has the same part in what is learned, as it has
+under `local`.
 
 Every example goes to the pool as soon as a shop has it, and stands in that shop's ledger.
 """

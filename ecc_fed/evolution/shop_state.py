@@ -20,7 +20,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,7 @@ class ShopState:
     together: tuple[str, ...] = ()
     warm_before: int | None = None
     outcomes: tuple[Outcome, ...] = ()
-    control: ControlVariate = ControlVariate()
+    control: ControlVariate = field(default_factory=ControlVariate)
 
 
 @dataclass(frozen=True, slots=True)

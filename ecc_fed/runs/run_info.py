@@ -21,8 +21,8 @@ from ecc_fed.core.rows import (
     Runtime,
     ShopRelevance,
 )
-from ecc_fed.evolution.stream import natural_pairs
 from ecc_fed.evolution.kneser_ney import kneser_ney_perplexity
+from ecc_fed.evolution.stream import natural_pairs
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, RoundRecord
 from ecc_fed.hosts.reports import HostReport

@@ -15,8 +15,8 @@ from ecc_fed.core.protocols import TextEncoder
 from ecc_fed.core.records import Asked, OwnExample, Pair, Turn
 from ecc_fed.evolution.answering.nearest_example import NearestExample
 from ecc_fed.evolution.answering.search import Match
-from ecc_fed.evolution.stream import natural_pairs
 from ecc_fed.evolution.sample_rows import taught_by
+from ecc_fed.evolution.stream import natural_pairs
 
 SEEDS, SHARES = (0, 1, 2), (0.0, 0.5)
 MATCHES: tuple[Match, ...] = ("question", "question_and_answer")

@@ -99,7 +99,8 @@ def test_it_comes_to_the_common_optimum_and_plain_averaging_beside_it():
 
 def test_variates_of_zero_leave_the_mean_as_it_is_and_idle_shops_change_none():
     updates = [
-        AdapterUpdate(f"s{i}", 1, {"w": np.float32([i, 1])}, i, control={"w": np.zeros(2, np.float32)}) for i in (0, 1, 4)
+        AdapterUpdate(f"s{i}", 1, {"w": np.float32([i, 1])}, i, control={"w": np.zeros(2, np.float32)})
+        for i in (0, 1, 4)
     ]
     state, report = METHOD.aggregate(AggregatorState(num_shops=9), updates)
     plain, told = FedAvg(Uniform()).aggregate(AggregatorState(), updates)
@@ -139,5 +140,5 @@ def test_the_servers_variate_survives_on_disk(tmp_path):
 
 @pytest.mark.parametrize("mean", [FlexLora(), Clusters(), NormBound(mean=FlexLora())])
 def test_means_without_steady_factors_are_refused(mean):
-    with pytest.raises(ConfigError, match="strategy Scaffold .* sends"):
+    with pytest.raises(ConfigError, match=r"strategy Scaffold .* sends"):
         Scaffold(mean=mean)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.core.records import FineTuneSettings, Shop
+from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.pool import POOL, PooledDevices, Present
 from ecc_fed.evolution.shop_state import ShopState, load_state
@@ -23,7 +23,9 @@ def devices(folder: Path, shops: Sequence[Shop] = SHOPS, **changes: object) -> S
     return ShopDevices(shops, truth_of(shops), services(), loop, RunDirectory(folder), write_adapter, seed=0)
 
 
-def pool(folder: Path, present: Present | None = None, shops: Sequence[Shop] = SHOPS, **changes: object) -> PooledDevices:
+def pool(
+    folder: Path, present: Present | None = None, shops: Sequence[Shop] = SHOPS, **changes: object
+) -> PooledDevices:
     names = [each.shop_id for each in shops]
     return PooledDevices(devices(folder, shops, **changes), present or (lambda server_round: names))
 
@@ -70,13 +72,18 @@ def test_the_pool_of_one_shop_is_that_shop(tmp_path: Path) -> None:
     for server_round in (1, 2):
         apart.train("a", server_round, None)
         together.train(POOL, server_round, None)
-    told = [[(job.examples, job.settings, job.seed, job.decay_steps) for job in jobs(each)] for each in (apart, together)]
+    told = [
+        [(job.examples, job.settings, job.seed, job.decay_steps) for job in jobs(each)] for each in (apart, together)
+    ]
     assert told[0] == told[1]
     for device, name in ((apart, "a"), (together, POOL)):
         for phase in ("base", "final"):
             device.evaluate(name, 2, None, phase)
     for phase in ("base", "final"):
-        rows = [read_jsonl(tmp_path / each / "shops/a" / f"evaluation_{phase}/samples.jsonl") for each in ("apart", "together")]
+        rows = [
+            read_jsonl(tmp_path / each / "shops/a" / f"evaluation_{phase}/samples.jsonl")
+            for each in ("apart", "together")
+        ]
         assert rows[0] == rows[1] != []
 
 
@@ -116,7 +123,11 @@ def test_a_pool_that_was_killed_between_two_shops_does_the_round_again(tmp_path:
     assert len(jobs(again)) == 1
     for one, other in zip(states(tmp_path / "whole", 2), states(tmp_path / "cut", 2), strict=True):
         assert all(np.array_equal(one.adapter[name], other.adapter[name]) for name in NAMES)
-        assert (one.pseudo_labels, one.num_examples, one.egress) == (other.pseudo_labels, other.num_examples, other.egress)
+        assert (one.pseudo_labels, one.num_examples, one.egress) == (
+            other.pseudo_labels,
+            other.num_examples,
+            other.egress,
+        )
     third = pool(tmp_path / "cut")
     assert third.train(POOL, 2, None) == first
     assert jobs(third) == [], "what is finished is answered from its states"

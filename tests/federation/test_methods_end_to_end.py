@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from ecc_fed.assembly.build import _write
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.federation import build_aggregator
 from ecc_fed.core.aggregation import LORA_A, LORA_B, adapter_rank, select
@@ -18,7 +19,6 @@ from ecc_fed.core.protocols import Aggregator
 from ecc_fed.core.records import AdapterState, Decoding, FineTuneSettings
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import adapter_seed
-from ecc_fed.assembly.build import _write
 from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.end_model.adapters.settings import adapter_settings, dealt
 from ecc_fed.end_model.engines.opening import open_engine
@@ -94,10 +94,22 @@ def play(
         truth, uplink = fakes.truth_of(shops), Uplink(LORA.scale_at, factors=dealt(factors, names))
         own = dealt(alphas, names)
         return ShopDevices(
-            shops, truth, services, settings, RunDirectory(folder), write, seed=0, uplink=uplink, ranks=ranks, alphas=own
+            shops,
+            truth,
+            services,
+            settings,
+            RunDirectory(folder),
+            write,
+            seed=0,
+            uplink=uplink,
+            ranks=ranks,
+            alphas=own,
         )
 
-    plan = replace(aggregated(ROUNDS, aggregator, evaluates_base=False), limits=ReplyLimits(scale_at=LORA.scale_at, scale_factors=factors))
+    plan = replace(
+        aggregated(ROUNDS, aggregator, evaluates_base=False),
+        limits=ReplyLimits(scale_at=LORA.scale_at, scale_factors=factors),
+    )
     result = run_federation(plan, names, build, InProcessHosts(), settings=HostSettings(shops_per_batch=2))
     rounds = range(1, ROUNDS + 1)
     return result, {at: {n: load_state(RunDirectory(folder).shop(n), at).adapter for n in names} for at in rounds}
@@ -203,7 +215,7 @@ def test_a_round_of_scaffold_that_is_asked_for_again_answers_alike_and_the_first
 @pytest.mark.parametrize("strategy", ["flexlora", "hetlora", "florist", "flora"])
 def test_shops_of_different_alphas(tmp_path: Path, engine: Any, base: str, strategy: str) -> None:
     aggregator = shipped(strategy)
-    result, saved = play(tmp_path, engine, base, aggregator, alphas=(4.0, 16.0))
+    result, _ = play(tmp_path, engine, base, aggregator, alphas=(4.0, 16.0))
     assert not result.failures
     down = [aggregator.downlink(result.state.aggregator, shop) for shop in ("a", "b")]
     ours, theirs = (added(each, alpha / adapter_rank(each)) for each, alpha in zip(down, (4.0, 16.0), strict=True))

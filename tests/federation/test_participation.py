@@ -9,8 +9,8 @@ from ecc_fed.core.errors import ConfigError, TooFewUpdates
 from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.participation import Participation, ParticipationSettings, TakingPart
 from ecc_fed.federation.plan import FederationPlan
-from ecc_fed.federation.trace import Rounds, read_trace
 from ecc_fed.federation.results import Checkpoint, FederationResult
+from ecc_fed.federation.trace import Rounds, read_trace
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.runs.federation import run_federation
 from tests.federation.fakes import FakeDevice, aggregated, local, personalized
@@ -188,7 +188,11 @@ def test_a_late_shop_starts_from_the_aggregate_or_from_nothing(server_rounds, pl
     (newcomer,) = late.late_shops(SHOPS[:4])
     result = run(replace(plan_of(server_rounds), participation=late), device)
     assert not result.failures
-    calls = [(server_round, received) for kind, shop, server_round, received in device.calls if (kind, shop) == ("train", newcomer)]
+    calls = [
+        (server_round, received)
+        for kind, shop, server_round, received in device.calls
+        if (kind, shop) == ("train", newcomer)
+    ]
     head_start = plan_of is aggregated
     assert calls == [(3, head_start), (4, head_start)]
     without = FakeDevice(SHOPS[:4])

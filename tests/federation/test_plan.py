@@ -143,7 +143,7 @@ class Varying(FedAvg):
 
 
 def test_no_transform_of_adapters_goes_with_control_variates_which_it_would_not_reach() -> None:
-    with pytest.raises(ConfigError, match="update: Plain changes adapters .* control variates of strategy Varying"):
+    with pytest.raises(ConfigError, match=r"update: Plain changes adapters .* control variates of strategy Varying"):
         plan(Aggregated(1), Varying(), Plain())
     found = plan(Personalized(3, 1), Varying())
     assert [found.exchange(each).control for each in (1, 2, 3)] == [True, True, False]

@@ -33,7 +33,9 @@ def test_one_shops_dialogues_pooled_are_its_own_evolution(tmp_path: Path, hosts:
 
 def test_all_dialogues_on_one_device(tmp_path: Path, hosts: InProcessHosts) -> None:
     local = run(tmp_path / "local", hosts, "arm=local", "corpus.pairs_per_shop=12", "corpus.test_pairs_per_shop=2")
-    pooled = run(tmp_path / "pooled", hosts, "arm=centralized", "corpus.pairs_per_shop=12", "corpus.test_pairs_per_shop=2")
+    pooled = run(
+        tmp_path / "pooled", hosts, "arm=centralized", "corpus.pairs_per_shop=12", "corpus.test_pairs_per_shop=2"
+    )
     told, other = summary(pooled), summary(local)
     assert told["shops"] == other["shops"]
     assert told["runtime"]["client_steps"] == other["runtime"]["client_steps"], "as many steps altogether"
@@ -67,9 +69,9 @@ def test_what_one_device_cannot_be_is_refused_by_name() -> None:
     def config(*overrides: str):
         return to_run_config(compose_run(["arm=centralized", *overrides]))
 
-    with pytest.raises(ConfigError, match="adapter.ranks gives shops ranks of their own, and arm centralized"):
+    with pytest.raises(ConfigError, match=r"adapter\.ranks gives shops ranks of their own, and arm centralized"):
         build_plan(config("adapter.ranks=[2,8]"))
-    with pytest.raises(ConfigError, match="warm_start.path=x starts every shop by itself, and arm centralized"):
+    with pytest.raises(ConfigError, match=r"warm_start\.path=x starts every shop by itself, and arm centralized"):
         build_plan(config("evolution.warm_start.path=x"))
     with pytest.raises(ConfigError, match="arm centralized learns from all shops' dialogues on one device"):
         check_apart(config())

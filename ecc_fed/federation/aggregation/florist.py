@@ -71,4 +71,6 @@ class Florist:
         for (name_a, name_b), each in found.items():
             adapter[name_a], adapter[name_b] = best_pair(each, rank, scale)
         scalars = remembered_factors(state, updates, self.scale_at)
-        return AggregatorState(adapter, scalars=scalars), report_on(adapter, state.adapter, updates, weights, scale=scale)
+        return AggregatorState(adapter, scalars=scalars), report_on(
+            adapter, state.adapter, updates, weights, scale=scale
+        )

@@ -48,9 +48,7 @@ def in_own_rank(state: AggregatorState, shop_id: str, scale_at: ScaleAt) -> Adap
     return cut(state.adapter, rank, scale_at(whole) / scale_at(rank))
 
 
-def remembered_factors(
-    state: AggregatorState, updates: Sequence[AdapterUpdate], scale_at: ScaleAt
-) -> dict[str, float]:
+def remembered_factors(state: AggregatorState, updates: Sequence[AdapterUpdate], scale_at: ScaleAt) -> dict[str, float]:
     """The state's factors by their names among scalars, with those of these updates."""
     known = {name: value for name, value in state.scalars.items() if name.startswith(_FACTOR)}
     return known | {f"{_FACTOR}{each.shop_id}": each.scale / scale_at(each.rank or 0) for each in updates}

@@ -73,9 +73,7 @@ def evaluate_config(server_round: int, phase: Literal["base", "final"]) -> Confi
     return ConfigRecord({SERVER_ROUND: server_round, PHASE: phase})
 
 
-def instructions(
-    arrays: ArrayRecord, config: ConfigRecord, run: str, control: ArrayRecord | None = None
-) -> RecordDict:
+def instructions(arrays: ArrayRecord, config: ConfigRecord, run: str, control: ArrayRecord | None = None) -> RecordDict:
     """A message's content on its way down, in the run of that name."""
     content = RecordDict({ARRAYS: arrays, CONFIG: ConfigRecord({RUN: run, **config})})
     if control:

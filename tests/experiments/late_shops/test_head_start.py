@@ -64,5 +64,5 @@ def test_the_page_has_every_arm_and_who_never_reached_the_score():
 def test_runs_without_late_shops_and_scores_out_of_range_are_refused(tmp_path):
     with pytest.raises(UserError, match="holds no run with late shops"):
         HeadStart().write(tmp_path, tmp_path)
-    with pytest.raises(ConfigError, match="study.view.score=2"):
+    with pytest.raises(ConfigError, match=r"study\.view\.score=2"):
         HeadStart(2)

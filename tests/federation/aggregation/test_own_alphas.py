@@ -15,7 +15,16 @@ from ecc_fed.federation.aggregation.flora import Flora
 from ecc_fed.federation.aggregation.florist import Florist
 from ecc_fed.federation.aggregation.frozen_sum import Bound
 from ecc_fed.federation.aggregation.hetlora import HetLora
-from tests.federation.aggregation.dense import added, best_of_rank, distance, drawn, lora, mean_product, products, rslora
+from tests.federation.aggregation.dense import (
+    added,
+    best_of_rank,
+    distance,
+    drawn,
+    lora,
+    mean_product,
+    products,
+    rslora,
+)
 
 ALPHAS = (4.0, 24.0, 8.0, 1.0)
 COUNTS = (5, 1, 3, 7)
@@ -102,12 +111,12 @@ def plan_of(*overrides: str):
 
 def test_what_does_not_mix_scales_is_refused_by_name():
     for strategy, name in (("fedavg", "FedAvg"), ("fedex_lora", "FedExLora"), ("median", "TrimmedMean")):
-        with pytest.raises(ConfigError, match=f"adapter.lora_alphas .* strategy {name} needs one scale for all"):
+        with pytest.raises(ConfigError, match=rf"adapter\.lora_alphas .* strategy {name} needs one scale for all"):
             plan_of(f"strategy={strategy}")
     for strategy in ("flexlora", "florist", "flora", "hetlora", "multi_krum"):
         assert plan_of(f"strategy={strategy}").limits.scale_factors == (0.5, 2.0)
     plan_of("arm=local")
-    with pytest.raises(ConfigError, match="adapter.lora_alphas .* arm centralized has one adapter"):
+    with pytest.raises(ConfigError, match=r"adapter\.lora_alphas .* arm centralized has one adapter"):
         plan_of("arm=centralized")
     with pytest.raises(ConfigError, match=r"adapter.lora_alphas=\[0.0\] is out of range: each above 0"):
         AdapterChoice(lora_alphas=(0.0,))

@@ -286,7 +286,7 @@ def test_too_few_shops_and_too_large_modules_are_refused():
         TrimmedMean(share).aggregate(TrimmedMean().start(), near(least))
     around = NormBound(mean=replace(method, mean=TrimmedMean(0.5)))
     around.check_count(5)
-    with pytest.raises(TooFewUpdates, match="trimmed_share=0.3 of 3 updates leaves none out"):
+    with pytest.raises(TooFewUpdates, match=r"trimmed_share=0.3 of 3 updates leaves none out"):
         MultiKrum(mean=TrimmedMean(0.3), kept=3).check_count(9)
     with pytest.raises(TooFewUpdates, match="of 4 updates is 1"):
         around.check_count(4)

@@ -37,7 +37,12 @@ def test_traffic_counts_every_byte_by_kind():
     assert payload >= tensor.nbytes
     assert {entry.kind: entry.num_bytes for entry in entries} == {
         "adapter": payload + len("name"),
-        "config": len("runphaseserver-roundtrainupturnskeeps-control") + len("0123") + len("train") + 8 + 2 * len('["*"]') + 2,
+        "config": len("runphaseserver-roundtrainupturnskeeps-control")
+        + len("0123")
+        + len("train")
+        + 8
+        + 2 * len('["*"]')
+        + 2,
     }
     assert {(entry.destination, entry.direction, entry.shop_id, entry.server_round) for entry in entries} == {
         ("aggregator", "down", "shop", 2)

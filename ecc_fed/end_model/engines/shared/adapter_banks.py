@@ -142,7 +142,6 @@ class AdapterBanks:
         ]
         return ProximalPull(load_rows(layout, mu, self._base), load_rows(layout, anchor, self._base))
 
-
     def _correction(self, layout: AdapterLayout, jobs: Sequence[ShopJob]) -> Correction | None:
         if all(job.job.correction is None for job in jobs):
             return None
