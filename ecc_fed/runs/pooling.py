@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ecc_fed.evolution.pool import POOL
+from ecc_fed.federation.limits import MOST_EXAMPLES
 from ecc_fed.federation.participation import Participation
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, ShopFailure
@@ -16,9 +17,12 @@ def nodes_of(plan: FederationPlan, shop_ids: Sequence[str]) -> list[str]:
     return [POOL] if plan.pools else list(shop_ids)
 
 
-def server_plan(plan: FederationPlan) -> FederationPlan:
-    """The plan as the server plays it: who takes part is the pool's own matter where there is one."""
-    return replace(plan, participation=Participation()) if plan.pools else plan
+def server_plan(plan: FederationPlan, shop_ids: Sequence[str]) -> FederationPlan:
+    """The plan as the server plays it. Where there is a pool, who takes part is its own matter, and it learns for all."""
+    if not plan.pools:
+        return plan
+    limits = replace(plan.limits, max_examples=min(MOST_EXAMPLES, plan.limits.max_examples * len(shop_ids)))
+    return replace(plan, participation=Participation(), limits=limits)
 
 
 def with_drop_outs(result: FederationResult, plan: FederationPlan, shop_ids: Sequence[str]) -> FederationResult:

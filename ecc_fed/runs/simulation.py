@@ -94,7 +94,7 @@ def simulate(
         )
     seconds_before = 0.0 if before is None else before[1].seconds
     rounds = range(1, plan.arm.server_rounds + 1)
-    nodes, played = nodes_of(plan, shop_ids), server_plan(plan)
+    nodes, played = nodes_of(plan, shop_ids), server_plan(plan, shop_ids)
     a_round = [len(played.participation.of_round(each, nodes).present) for each in rounds]
     stages = Stages(on_progress, len(nodes), a_round, before and before[0].state.server_round)
     stages.loading()

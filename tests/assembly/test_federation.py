@@ -141,6 +141,7 @@ def test_every_shipped_strategy_knows_the_runs_scale_where_it_needs_it(strategy:
         "norm_bound",
         "median",
         "trimmed_mean",
+        "scaffold",  # as in its paper
     )  # no shop tells how much it counts
     weights = getattr(getattr(aggregator, "mean", aggregator), "weights", Uniform())
     assert weights == (Uniform() if alike else ByExamples())

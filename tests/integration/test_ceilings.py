@@ -38,7 +38,7 @@ def test_all_dialogues_on_one_device(tmp_path: Path, hosts: InProcessHosts) -> N
     )
     told, other = summary(pooled), summary(local)
     assert told["shops"] == other["shops"]
-    assert told["runtime"]["client_steps"] == other["runtime"]["client_steps"], "as many steps altogether"
+    assert told["runtime"]["client_steps"] == other["runtime"]["client_steps"] > 0, "as many steps altogether"
     assert [failure for failure in told["failures"] if failure["kind"] != "teacher_error"] == []
     keys = [[(row["shop_id"], row["query"]) for row in rows(each, "final")] for each in (pooled, local)]
     assert keys[0] == keys[1]
