@@ -51,7 +51,7 @@ class PooledDevices:
     """
 
     def __init__(self, devices: ShopDevices, present: Present) -> None:
-        self.shop_ids = (POOL,)
+        self.shop_ids: tuple[str, ...] = (POOL,)
         self.base_loads = devices.base_loads
         self._devices, self._present = devices, present
 

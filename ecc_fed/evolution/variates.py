@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from ecc_fed.core.aggregation import Exchange, matches
 from ecc_fed.core.control_variates import change_to, correction, moved
-from ecc_fed.core.records import AdapterState, Array
+from ecc_fed.core.records import AdapterState
 from ecc_fed.end_model.adapters.tensors import widened
 from ecc_fed.evolution.loop import Learned
 
@@ -50,7 +51,7 @@ class RoundVariate:
         added = correction(server or {}, before.own)
         # What is a shop's own is corrected by nothing.
         self.correction = added if rank is None else widened(added, rank)
-        self._total: dict[str, Array] = {}
+        self._total: dict[str, npt.NDArray[np.float64]] = {}
         self._steps = 0
 
     def add(self, learned: Learned, leaving: AdapterState) -> None:

@@ -33,7 +33,10 @@ class Replayed:
 
 
 def replay(review: Review) -> list[Replayed]:
-    """Answers every marked query with the shop's newest adapter; asks no cloud and changes nothing."""
+    """Answers every marked query with the shop's newest adapter; asks no cloud and changes nothing.
+
+    Where the cloud answers in the shop's place, its reply is the one that was marked last.
+    """
     by_query: dict[str, list[Mark]] = {}
     for mark in review.marks:
         by_query.setdefault(mark.pair_id, []).append(mark)
@@ -46,10 +49,13 @@ def replay(review: Review) -> list[Replayed]:
     requests = [
         ReplyRequest(review.answering, (prompt,), review.settings.decoding, group[0].reply_seed)
         for prompt, group in zip(prepared, groups, strict=True)
-        if not isinstance(prompt, str)
+        if isinstance(prompt, tuple)
     ]
     drawn = iter(review.services.end_model.reply(requests) if requests else ())
-    replies = [prompt if isinstance(prompt, str) else next(drawn)[0] for prompt in prepared]
+    replies = [
+        next(drawn)[0] if isinstance(prompt, tuple) else prompt if isinstance(prompt, str) else group[-1].reply
+        for prompt, group in zip(prepared, groups, strict=True)
+    ]
     references = [_reference(group) for group in groups]
     answers = [None if text is None else TeacherReply(text, "ok", "") for text in references]
     then = judge_replies(pairs, [group[0].reply for group in groups], answers, review.services)

@@ -192,10 +192,10 @@ class Review:
         adapter = self.answering
         prepared = self.prepared([pair])[0]
         if isinstance(prepared, FromCloud):
-            cloud = self._ask_cloud(pair, "serve")
-            say(reply := cloud.text or "")
+            said = self._ask_cloud(pair, "serve")
+            say(reply := said.text or "")
             relevance = float(self.services.judge.relevance([query], [reply])[0])
-            return Answer(pair, reply, relevance, None, cloud, reply_seed, None)
+            return Answer(pair, reply, relevance, None, said, reply_seed, None)
         if isinstance(prepared, str):
             reply = prepared
             say(reply)

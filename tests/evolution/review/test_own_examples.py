@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ecc_fed.core.records import ReplyRequest
+from ecc_fed.evolution.answering.cloud import CloudAlone
 from ecc_fed.evolution.answering.model_with_examples import ModelWithExamples
 from ecc_fed.evolution.answering.nearest_example import NearestExample
 from ecc_fed.evolution.review.replay import replay
@@ -43,3 +44,16 @@ def test_a_model_with_examples_reads_them_in_the_chat_and_trains_with_them(tmp_p
     shop_review.ask((), "q s0", silence)
     assert [turn.text for turn in heard[-1].prompts[0]][-3:] == ["q s0", "taught", "q s0"]
     assert [each.now is not None for each in replay(shop_review)] == [True]
+
+
+def test_where_the_cloud_answers_the_chat_says_its_reply_and_holds_it_against_nothing(tmp_path: Path) -> None:
+    given, said = replace(services(), answering=CloudAlone()), list[str]()
+    shop_review = review(tmp_path, given)
+    answer = shop_review.ask((), "q s0", said.append)
+    assert (answer.reply, said, answer.judgement) == ("cloud q s0", ["cloud q s0"], None)
+    assert [request.purpose for request in given.gateway.requests] == ["serve"]
+    learned = shop_review.mark(answer, "bad")
+    assert learned.label is None, "it has nothing better to say"
+    assert len(given.gateway.requests) == 1
+    assert [row.reply for row in replay(review(tmp_path, given))] == ["cloud q s0"]
+    assert len(given.gateway.requests) == 1, "a replay asks no cloud"
