@@ -18,7 +18,7 @@ def nodes_of(plan: FederationPlan, shop_ids: Sequence[str]) -> list[str]:
 
 
 def server_plan(plan: FederationPlan, shop_ids: Sequence[str]) -> FederationPlan:
-    """The plan as the server plays it. Where there is a pool, who takes part is its own matter, and it learns for all."""
+    """The plan as the server plays it. Where there is a pool, who takes part is its own matter; it learns for all."""
     if not plan.pools:
         return plan
     limits = replace(plan.limits, max_examples=min(MOST_EXAMPLES, plan.limits.max_examples * len(shop_ids)))
