@@ -1,4 +1,4 @@
-"""An aggregator's state as one file: safetensors, with the scalars in its header."""
+"""An aggregator's state as one file: safetensors, with its numbers in the header."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def save_state(path: Path, state: AggregatorState) -> None:
     flat |= {f"{_CONTROL}/{name}": tensor for name, tensor in state.control.items()}
     for shop_id, tensors in state.shops.items():
         flat |= {f"{_SHOPS}/{name}/{shop_id}": tensor for name, tensor in tensors.items()}
-    write_bytes(path, save(flat, {"scalars": json.dumps(dict(state.scalars)), "num_shops": str(state.num_shops)}))
+    numbers = {"scalars": dict(state.scalars), "num_shops": state.num_shops}
+    # One entry alone: safetensors writes several in any order, and equal states are equal files.
+    write_bytes(path, save(flat, {"numbers": json.dumps(numbers)}))
 
 
 def load_state(path: Path) -> AggregatorState:
@@ -41,11 +43,13 @@ def load_state(path: Path) -> AggregatorState:
     shops: dict[str, dict[str, Array]] = {}
     try:
         with safe_open(path, "numpy") as file:
-            scalars, num_shops = json.loads(file.metadata()["scalars"]), int(file.metadata()["num_shops"])
+            numbers = json.loads(file.metadata()["numbers"])
+            scalars, num_shops = numbers["scalars"], numbers["num_shops"]
             for key in file.keys():  # noqa: SIM118 (no mapping)
                 part, name, *shop = key.split("/", 2)
                 place = shops.setdefault(shop[0], {}) if shop else parts[part]
                 place[name] = file.get_tensor(key)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(f"{path} holds no state of an aggregator ({error}); run it again") from error
-    return AggregatorState(parts[_ADAPTER] or None, parts[_TENSORS], shops, scalars, parts[_CONTROL], num_shops)
+    adapter, tensors, control = (parts[each] for each in (_ADAPTER, _TENSORS, _CONTROL))
+    return AggregatorState(adapter or None, tensors, shops, scalars, control, num_shops)
