@@ -31,7 +31,10 @@ def test_every_yaml_composes(path: object) -> None:
         ("finetune.step=3", "There is no setting finetune.step. Did you mean finetune.steps?"),
         ("finetune.steps=abc", "'abc'.*Integer"),
         ("finetune.steps=-1", r"finetune.steps=-1 is out of range: 0 or more"),
-        ("arm=foo", "aggregated base_with_examples centralized cloud local local_with_examples none"),
+        (
+            "arm=foo",
+            "aggregated base_with_examples centralized cloud local local_with_examples none personalized retrieval",
+        ),
         ("judge.score_alpha=2", r"judge.score_alpha=2.0 is out of range: 0 to 1"),
         ("evolution.server_rounds=-1", "evolution.server_rounds=-1"),
         ("judge.reference=gated", r"There is no setting judge.reference. Did you mean evolution.reference\?"),

@@ -48,6 +48,9 @@ ARMS = {
     "aggregated": ["arm=aggregated"],
     "personalized": ["arm=personalized", "arm.personal_rounds=1"],
     "retrieval": ["arm=retrieval"],
+    "cloud": ["arm=cloud"],
+    "centralized": ["arm=centralized"],
+    "late_shops": ["arm=aggregated", "participation.late_share=0.4", "participation.late_round=2"],
     "local_with_examples": ["arm=local_with_examples"],
     "routed": ["evolution.reference=routed", "evolution.examples=nearest", "corpus.pairs_per_shop=48"],
 }
