@@ -70,7 +70,12 @@ class FineTuning:
         """Nothing lies on disk."""
 
     def train(
-        self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange
+        self,
+        shop_id: str,
+        server_round: int,
+        incoming: AdapterState | None,
+        exchange: Exchange,
+        control: AdapterState | None = None,
     ) -> AdapterUpdate:
         """All steps of a round."""
         adapter = self.services.end_model.new_adapter(0) if incoming is None else incoming

@@ -52,7 +52,12 @@ class Shops:
         return SHAPES
 
     def train(
-        self, shop_id: str, server_round: int, incoming: AdapterState | None, exchange: Exchange
+        self,
+        shop_id: str,
+        server_round: int,
+        incoming: AdapterState | None,
+        exchange: Exchange,
+        control: AdapterState | None = None,
     ) -> AdapterUpdate:
         """From what came, or else from what is kept."""
         path = self._folder / f"{shop_id}.npz"
