@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -23,6 +23,7 @@ from ecc_fed.federation.arms import Aggregated
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import Checkpoint
+from ecc_fed.hosts.batch_size import BatchedDevice
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import ray_hosts
 from ecc_fed.privacy.ledger import MemoryLedger
@@ -53,6 +54,8 @@ class FineTuning:
         for shop_id in shop_ids:
             texts = shop_texts(shape, int(shop_id), tuning.steps * tuning.batch_size)
             self._jobs[shop_id] = partial(self._job, texts)
+        if not isinstance(self, BatchedDevice):  # its shops would run one after another, and the figures say nothing
+            raise TypeError(f"{type(self).__name__} lacks something of a BatchedDevice")
 
     def _job(self, texts: Any, adapter: AdapterState, seed: int) -> FineTuneJob:
         return FineTuneJob(adapter, None, texts, self._tuning, seed)
@@ -65,6 +68,9 @@ class FineTuning:
     def adapter_shapes(self) -> Shapes:
         """Names and shapes of a fresh adapter."""
         return {name: tensor.shape for name, tensor in self.services.end_model.new_adapter(0).items()}
+
+    def side_by_side(self, shop_ids: Sequence[str], phase: str, server_round: int) -> None:
+        """Nothing is resumed."""
 
     def read_ahead(self, before_round: Mapping[str, int]) -> None:
         """Nothing lies on disk."""
