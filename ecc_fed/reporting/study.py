@@ -6,7 +6,7 @@ change together are named once.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,14 @@ from ecc_fed.reporting.coverage import unlike_phases
 from ecc_fed.reporting.judge_worth import JudgeWorth, judge_worth
 from ecc_fed.reporting.measures import Comparison, compare, estimate_all
 from ecc_fed.reporting.run import Run, load_run
-from ecc_fed.reporting.sweep import settings_of, short_names, swept_settings
+from ecc_fed.reporting.sweep import (
+    is_of_the_server,
+    is_of_the_world,
+    settings_of,
+    short_names,
+    shown_value,
+    swept_settings,
+)
 from ecc_fed.reporting.units import QueryKey, drawn_text, seeded
 
 ARM_ORDER = (
@@ -32,18 +39,51 @@ BASELINES = ("none", "retrieval", "local")
 OTHERS: Mapping[Phase, str] = {"teacher": "the teacher's own reply", "human": "the human agent's reply"}
 
 
+def settings_text(settings: Sequence[tuple[str, str]]) -> str:
+    """Such as "rank=4, platform_share=0.5"."""
+    return ", ".join(f"{name}={value}" for name, value in settings)
+
+
 @dataclass(frozen=True)
 class Group:
-    """The runs of one arm and one setting of the sweep, by seed."""
+    """The runs of one arm and one setting of the sweep, by seed.
+
+    `variant` has short names and `names` the full ones of the same settings.
+    """
 
     arm: str
     variant: tuple[tuple[str, str], ...]
     runs: tuple[Run, ...]
+    names: tuple[str, ...] = ()
 
     @property
     def variant_label(self) -> str:
         """Such as "platform_share=0.5"; empty where nothing was swept."""
-        return ", ".join(f"{name}={value}" for name, value in self.variant)
+        return settings_text(self.variant)
+
+    def settings(self, wanted: Callable[[str], bool]) -> tuple[tuple[str, str], ...]:
+        """Of the variant, the settings whose full name is wanted."""
+        return tuple(setting for name, setting in zip(self.names, self.variant, strict=True) if wanted(name))
+
+    @property
+    def world(self) -> tuple[tuple[str, str], ...]:
+        """Of the variant, what the shops are; groups of one world saw the same shops."""
+        return self.settings(is_of_the_world)
+
+    @property
+    def method(self) -> tuple[tuple[str, str], ...]:
+        """Of the variant, what was done with the shops."""
+        return self.settings(lambda name: not is_of_the_world(name))
+
+    @property
+    def method_label(self) -> str:
+        """The arm, with what was swept of its method."""
+        return f"{self.arm} ({settings_text(self.method)})" if self.method else self.arm
+
+    @property
+    def aggregates(self) -> bool:
+        """Whether a server made one adapter of the shops' in any run."""
+        return any(run.info.aggregation for run in self.runs)
 
     @property
     def label(self) -> str:
@@ -135,11 +175,20 @@ class Study:
         return [Study(tuple(group for group in self.groups if group.variant == label), ()) for label in labels]
 
     def baseline(self, name: str, group: Group) -> Group | None:
-        """The named arm's group under the same settings; or its only group, where the arm was not swept."""
+        """The named arm's group under the same settings; or its only group, where the arm was not swept.
+
+        An arm that never aggregates is the same under all settings of the server, so that one group of it stands
+        against every method.
+        """
         groups = [other for other in self.groups if name == other.arm]
         same = [other for other in groups if other.variant == group.variant]
-        found = same or (groups if len(groups) == 1 else [])
+        at_home = [other for other in groups if not other.aggregates and _without_server(other) == _without_server(group)]
+        found = same or at_home or (groups if len(groups) == 1 else [])
         return found[0] if found and found[0] is not group else None
+
+
+def _without_server(group: Group) -> tuple[tuple[str, str], ...]:
+    return group.settings(lambda name: not is_of_the_server(name))
 
 
 def find_runs(directories: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -195,14 +244,15 @@ def load_study(directories: Sequence[Path]) -> Study:
     short = short_names(swept)
     found: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, Run]] = {}
     for run, setting in zip(runs, settings, strict=True):
-        variant = tuple((short[name], setting.get(name, "null")) for name in swept)
+        variant = tuple((short[name], shown_value(name, setting.get(name, "null"))) for name in swept)
         seeds = found.setdefault((run.arm, variant), {})
         if run.seed in seeds:
             former = seeds[run.seed].directory.root
             notes.append(f"{former} is left out: {run.directory.root} has the same arm, seed and settings.")
         seeds[run.seed] = run
     groups = [
-        Group(arm, variant, tuple(seeds[seed] for seed in sorted(seeds))) for (arm, variant), seeds in found.items()
+        Group(arm, variant, tuple(seeds[seed] for seed in sorted(seeds)), tuple(swept))
+        for (arm, variant), seeds in found.items()
     ]
     ordered = tuple(sorted(groups, key=_sort_key))
     return Study(ordered, (*notes, *_missing_shops(ordered), *_unlike_phases(ordered)))

@@ -14,6 +14,11 @@ from ecc_fed.reporting.run import Run
 _NOT_SETTINGS = ("arm", "hydra", "paths", "tracker", "study", "experiment", "seed")
 # Settings that `run.json` itself tells, under the names a reader knows.
 _RUN_SETTINGS = ("platform_share", "corpus", "language", "server_rounds", "cycles", "personal_rounds")
+# Settings of the world that the arms meet: runs that differ in one of these answer other shops.
+_OF_THE_WORLD = ("platform_share", "language", "corpus", "partition")
+# Settings that a run without a server never reads.
+_OF_THE_SERVER = ("strategy", "update", "replies", "participation", "personal_rounds")
+_CLASS = "._target_"
 
 
 def _flat(value: Any, prefix: str) -> dict[str, str]:
@@ -52,13 +57,29 @@ def settings_of(run: Run) -> dict[str, str]:
     return {name: value for name, value in (_flat(chosen, "") | _flat(told, "")).items() if own not in value}
 
 
-def _preference(name: str) -> tuple[int, str]:
-    """Which of several settings that change together names the sweep."""
+def is_of_the_world(name: str) -> bool:
+    """Whether a setting says what the shops are, not what is done with them."""
+    return name.split(".")[0] in _OF_THE_WORLD
+
+
+def is_of_the_server(name: str) -> bool:
+    """Whether a setting says what the server does: an arm without one is the same whatever it says."""
+    return name.split(".")[0] in _OF_THE_SERVER
+
+
+def _preference(name: str, telling: bool) -> tuple[int, str]:
+    """Which of several settings that change together names the sweep; `telling` a part's class by its own name."""
     if name in _RUN_SETTINGS:
         return 0, name
-    if name.endswith(".name"):
+    if name.endswith(".name") or (telling and name.count(".") == 1):
         return 1, name
     return (3, name) if "_target_" in name else (2, name)
+
+
+def _tells(name: str, settings: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a class tells its values apart by its name alone, without its module."""
+    values = {setting[name] for setting in settings if name in setting}
+    return name.endswith(_CLASS) and len({value.rpartition(".")[2] for value in values}) == len(values)
 
 
 def swept_settings(runs: Sequence[Run], settings: Sequence[Mapping[str, str]]) -> list[str]:
@@ -69,7 +90,8 @@ def swept_settings(runs: Sequence[Run], settings: Sequence[Mapping[str, str]]) -
         return [(cell, *(setting.get(name) for name in names)) for cell, setting in zip(cells, settings, strict=True)]
 
     chosen: list[str] = []
-    for name in sorted({name for setting in settings for name in setting}, key=_preference):
+    names = {name: _tells(name, settings) for setting in settings for name in setting}
+    for name in sorted(names, key=lambda name: _preference(name, names[name])):
         # A name that cuts no cell further than the chosen ones do says nothing new.
         if len(set(parts([*chosen, name]))) > len(set(parts(chosen))):
             chosen.append(name)
@@ -77,8 +99,13 @@ def swept_settings(runs: Sequence[Run], settings: Sequence[Mapping[str, str]]) -
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """The last part of each name, where that is unambiguous."""
-    last = [name.rpartition(".")[2] for name in names]
+    """The last part of each name, where that is unambiguous; a part's class has the name of the part."""
+    last = [name.removesuffix(_CLASS).rpartition(".")[2] for name in names]
     return {
         name: part if last.count(part) == 1 and part != "name" else name for name, part in zip(names, last, strict=True)
     }
+
+
+def shown_value(name: str, value: str) -> str:
+    """A setting's value for a label: of a class its name, without its module."""
+    return value.rpartition(".")[2] if name.endswith(_CLASS) else value

@@ -29,6 +29,7 @@ from ecc_fed.hosts.reports import HostReport
 from ecc_fed.runs.cloud import cloud_by_phase, teacher_failures
 from ecc_fed.runs.collect import Collected
 from ecc_fed.runs.failures import failure_rows
+from ecc_fed.runs.shop_profiles import shop_profiles
 
 _DEPENDENCIES = ("flwr", "torch", "transformers", "peft", "ray", "hydra-core", "numpy", "tokenizers", "safetensors")
 
@@ -85,6 +86,7 @@ def run_info(
         reading=reading,
         cloud=cloud,
         judge=judge_info(config, collected.relevance),
+        profiles=shop_profiles(shops, config.evolution.human_share, config.seed),
     )
 
 

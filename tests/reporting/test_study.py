@@ -144,3 +144,46 @@ def test_gain_is_final_minus_base(make_run, tmp_path):
     difference = gain.differences["chrf"]
     assert difference.mean == pytest.approx(group.final["chrf"].mean - group.base["chrf"].mean)
     assert difference.low > 0
+
+
+def method(name):
+    """Settings of a strategy as they stand in a resolved config; `own` is a setting that no other one has."""
+    own = f"  {name}_own: 1\n  bound:\n    _target_: package.Bound\n"
+    return f"strategy:\n  _target_: package.{name.lower()}.{name}\n{own}"
+
+
+def test_methods_are_named_by_their_class(make_run, tmp_path):
+    for name in ("Zeta", "Alpha"):
+        make_run(name, "aggregated", queries=2, config=method(name))
+    assert labels(load_study([tmp_path])) == ["aggregated (strategy=Alpha)", "aggregated (strategy=Zeta)"]
+
+
+def test_an_arm_without_a_server_is_the_baseline_of_every_method_in_its_world(make_run, tmp_path):
+    for share in (0.0, 0.5):
+        for name in ("Alpha", "Beta"):
+            make_run(f"{name}{share}", "aggregated", queries=2, platform_share=share, config=method(name))
+        make_run(f"local{share}", "local", queries=2, platform_share=share, config=method("Default"))
+    study = load_study([tmp_path])
+    groups = {group.label: group for group in study.groups}
+    beta = groups["aggregated (platform_share=0.5, strategy=Beta)"]
+    assert study.baseline("local", beta) is groups["local (platform_share=0.5, strategy=Default)"]
+    assert beta.world == (("platform_share", "0.5"),)
+    assert (beta.method, beta.method_label) == ((("strategy", "Beta"),), "aggregated (strategy=Beta)")
+    # What a server makes of its strategy is no baseline of another strategy.
+    assert study.baseline("aggregated", groups["local (platform_share=0.5, strategy=Default)"]) is None
+
+
+def test_other_settings_must_agree_with_the_baseline(make_run, tmp_path):
+    for rank in (2, 4):
+        make_run(f"a{rank}", "aggregated", queries=2, config=f"adapter:\n  rank: {rank}\n{method('Beta')}")
+        make_run(f"l{rank}", "local", queries=2, config=f"adapter:\n  rank: {rank}\n{method('Default')}")
+    make_run("a8", "aggregated", queries=2, config=f"adapter:\n  rank: 8\n{method('Beta')}")
+    study = load_study([tmp_path])
+    found = {
+        group.label: None if (other := study.baseline("local", group)) is None else other.label
+        for group in study.groups
+        if group.arm == "aggregated"
+    }
+    assert found == {
+        "aggregated (rank=2)": "local (rank=2)", "aggregated (rank=4)": "local (rank=4)", "aggregated (rank=8)": None,
+    }  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ecc_fed.core.rows.cloud_calls import CloudCalls
 from ecc_fed.core.rows.judge import JudgeInfo
 from ecc_fed.core.rows.reading import Reading
+from ecc_fed.core.rows.shop_profile import ShopProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class RunInfo:
         judge: who judged, and whether it could; None in older runs.
         kneser_ney_perplexity: of a Kneser-Ney character model on the shop's test replies; None where it has none. Empty
             in older runs, which tell that of a weaker model.
+        profiles: by shop, what its training dialogues are like; empty in older runs.
     """
 
     schema: int
@@ -116,3 +118,4 @@ class RunInfo:
     reading: Reading | None = None
     cloud: Mapping[str, CloudCalls] = field(default_factory=dict)
     judge: JudgeInfo | None = None
+    profiles: Mapping[str, ShopProfile] = field(default_factory=dict)

@@ -32,6 +32,8 @@ from ecc_fed.core.statistics.association import (
     ranks,
     spearman,
 )
+from ecc_fed.core.statistics.divergence import unlikeness
+from ecc_fed.core.statistics.rank_correlation import bootstrap_rank_correlation
 from ecc_fed.core.statistics.ratios import (
     bootstrap_mean,
     bootstrap_paired_difference,
@@ -52,10 +54,12 @@ __all__ = [
     "bootstrap_kappa",
     "bootstrap_mean",
     "bootstrap_paired_difference",
+    "bootstrap_rank_correlation",
     "bootstrap_ratio_differences",
     "bootstrap_ratios",
     "pearson",
     "ranks",
     "spearman",
+    "unlikeness",
     "weighted_mean",
 ]
