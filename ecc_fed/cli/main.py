@@ -65,11 +65,18 @@ def _chat() -> Command:
     return main
 
 
+def _cross() -> Command:
+    from ecc_fed.cli.cross import main
+
+    return main
+
+
 # name -> (what imports it, one line)
 COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
     "run": (_run, "one run, or a sweep with -m"),
     "study": (_study, "all arms and seeds of a file in conf/experiment, side by side"),
     "report": (_report, "tables and plots from finished runs"),
+    "cross": (_cross, "the adapters of a finished run on every shop's questions"),
     "corpus": (_corpus, "what was read, cleaned, dropped and why, and how it was split into shops"),
     "convert-chatglm3": (_convert_chatglm3, "an original ChatGLM3 checkpoint, once, to transformers' own"),
     "distill": (_distill, "the cloud's replies to a corpus, as a data set"),

@@ -9,11 +9,15 @@ from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
 from ecc_fed.reporting.report import report
 
-_HELP = """[bold]ecc-fed report DIR...[/] \\[--out DIR]   tables, plots and one offline page from finished runs
+_HELP = """[bold]ecc-fed report DIR...[/] \\[--out DIR] \\[--baseline ARM]   tables, plots and one offline page
+
+From finished runs:
 
   ecc-fed report runs/2026-11-22/10-00-00_local       one run
   ecc-fed report runs/studies/quickstart_...          all runs below a folder, side by side by arm and seed
-  --out DIR                                           where report.html (and arms.md, arms.csv) go
+  --out DIR                                           where report.html (and arms.md, arms.csv, comparison/) go
+  --baseline ARM                                      whom arms are held against, shop by shop: local unless told,
+                                                      or the first arm where no run is of it
 """
 
 
@@ -24,8 +28,9 @@ def main(arguments: list[str]) -> int:
         return 0
     rest = list(arguments)
     out = take_value(rest, "--out")
+    baseline = take_value(rest, "--baseline")
     refuse_flags([argument for argument in rest if argument.startswith("-")], ())
     if not rest:
         raise UserError("Name a run directory or a folder that holds runs: ecc-fed report runs")
-    report([Path(name) for name in rest], Path(out) if out else None, TextConsole())
+    report([Path(name) for name in rest], Path(out) if out else None, TextConsole(), baseline)
     return 0

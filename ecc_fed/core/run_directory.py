@@ -95,6 +95,11 @@ class RunDirectory:
         return self.root / "server"
 
     @property
+    def cross(self) -> Path:
+        """Every shop's adapter on every shop's queries, where that was asked for."""
+        return self.root / "cross"
+
+    @property
     def shops(self) -> Path:
         """The shops' states."""
         return self.root / "shops"

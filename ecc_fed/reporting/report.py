@@ -12,6 +12,9 @@ from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.rows import SampleRow
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.reporting.cloud import calls_lines, gone_notes, rounds_lines
+from ecc_fed.reporting.comparison.export import csv_files
+from ecc_fed.reporting.comparison.findings import Findings, find
+from ecc_fed.reporting.comparison.tables import verdict_lines, verdict_row
 from ecc_fed.reporting.dialogues import Dialogue, choose, verdicts
 from ecc_fed.reporting.judges import study_notes
 from ecc_fed.reporting.page import judging
@@ -56,12 +59,14 @@ def _panel(dialogue: Dialogue, cloud_name: str) -> Panel:
     return Panel(grid, title=title, title_align="left", border_style="dim")
 
 
-def show(study: Study, rows: Sequence[ArmRow], console: Console) -> None:
-    """Prints the table of the arms, the judge's correlation with the facts, and a few dialogues."""
+def show(study: Study, rows: Sequence[ArmRow], findings: Findings, console: Console) -> None:
+    """Prints the table of the arms, whom each helped, the judge's correlation with the facts, and a few dialogues."""
     for note in [*gone_notes(study), *study_notes(study)]:
         console.print(note, style="red", markup=False, highlight=False, soft_wrap=True)
-    for table in terminal_tables(rows, max(console.width, _MIN_WIDTH)):
+    for table in terminal_tables(rows, max(console.width, _MIN_WIDTH), verdict_row(findings)):
         console.print(table, highlight=False)
+    for text in verdict_lines(findings):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     found = correlations(study)
     for row in found.rows if found is not None else ():
         text = f"{row[0].text}: the judge's score and right facts correlate with r = {row[2].text} {row[2].sub}"
@@ -90,34 +95,43 @@ def output_folder(directories: Sequence[Path]) -> Path:
     return Path(directories[0]) if len(directories) == 1 else Path.cwd()
 
 
-def report(directories: Sequence[Path], output: Path | None = None, console: Console | None = None) -> Path:
+def report(
+    directories: Sequence[Path],
+    output: Path | None = None,
+    console: Console | None = None,
+    baseline: str | None = None,
+) -> Path:
     """Writes `report.html` for the runs in or below the folders; for several runs also the table of the arms.
 
     Args:
         directories: run directories, or folders that hold some at any depth.
         output: the folder to write to; by default the one folder given, else the working directory.
         console: where to print the table, a few dialogues and the report's path; None prints nothing.
+        baseline: the arm that others are held against; None: `local`, or the first where no run is of it.
 
     Returns:
-        The path of `report.html`. For several runs `arms.md` and `arms.csv` lie beside it.
+        The path of `report.html`. For several runs `arms.md`, `arms.csv` and the folder `comparison` lie beside it.
 
     Raises:
-        UserError: a folder does not exist or holds no finished run.
+        UserError: a folder does not exist or holds no finished run, or no run is of the baseline arm.
         RunDirectoryError: a run's file is broken, or the report cannot be written.
     """
     paths = [Path(directory) for directory in directories]
     study = load_study(paths)
+    findings = find(study, baseline)
     rows = arm_rows(study)
     folder = output if output is not None else output_folder(paths)
     path = RunDirectory(folder).report
     try:
-        write_text(path, render(study, rows))
+        write_text(path, render(study, rows, findings))
         if not is_run(folder):
             write_text(folder / "arms.md", markdown_table(rows))
             write_text(folder / "arms.csv", csv_table(study))
+            for name, text in csv_files(findings).items():
+                write_text(folder / "comparison" / name, text)
     except RunDirectoryError as error:
         raise RunDirectoryError(f"{error}, or give another folder for the report") from error
     if console is not None:
-        show(study, rows, console)
+        show(study, rows, findings, console)
         console.print(f"Report: {path}", markup=False, highlight=False, soft_wrap=True)
     return path

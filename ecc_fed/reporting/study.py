@@ -182,7 +182,8 @@ class Study:
         """
         groups = [other for other in self.groups if name == other.arm]
         same = [other for other in groups if other.variant == group.variant]
-        at_home = [other for other in groups if not other.aggregates and _without_server(other) == _without_server(group)]
+        wanted = _without_server(group)
+        at_home = [other for other in groups if not other.aggregates and _without_server(other) == wanted]
         found = same or at_home or (groups if len(groups) == 1 else [])
         return found[0] if found and found[0] is not group else None
 

@@ -6,6 +6,7 @@
 | `samples.jsonl`, `shops/<shop_id>/evaluation_*/samples.jsonl` | `SampleRow` |
 | `metrics.jsonl`, `shops/<shop_id>/round_*/metrics.jsonl` | `MetricRow` |
 | `updates.jsonl` | `UpdateRow` |
+| `cross/rows.jsonl` | `CrossRow` |
 | `egress.jsonl` and every shop's own | `core.records.EgressEntry` |
 | `shops/<shop_id>/chat/round_*/lessons.jsonl` | `LessonRow` |
 
@@ -18,6 +19,7 @@ A shop's `state.json` and `evaluation.json` and a chat's `marks.jsonl` are writt
 
 from ecc_fed.core.rows.cloud_calls import CloudCalls, calls_of
 from ecc_fed.core.rows.codec import decode, encode
+from ecc_fed.core.rows.cross import CrossRow
 from ecc_fed.core.rows.files import append_rows, read_record, read_rows, write_record, write_rows
 from ecc_fed.core.rows.judge import JudgeInfo, ShopRelevance
 from ecc_fed.core.rows.lesson import LessonRow
@@ -34,6 +36,7 @@ __all__ = [
     "AggregationRow",
     "BrokenLineRow",
     "CloudCalls",
+    "CrossRow",
     "EvaluationPhase",
     "FactRow",
     "FailureRow",

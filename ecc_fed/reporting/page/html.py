@@ -13,6 +13,8 @@ from ecc_fed.core.rows import RunInfo
 from ecc_fed.core.secrets import without_secrets
 from ecc_fed.reporting import reading
 from ecc_fed.reporting.cloud import calls_table, gone_notes, rounds_table
+from ecc_fed.reporting.comparison.findings import Findings, find
+from ecc_fed.reporting.comparison.page import context as compared
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.judges import study_notes
 from ecc_fed.reporting.page import comparison, costs, judging, quality
@@ -94,12 +96,13 @@ def title(study: Study) -> str:
     return f"Study: {', '.join(parts)}, {len(study.runs)} runs"
 
 
-def _context(study: Study, rows: list[ArmRow]) -> Mapping[str, Any]:
+def _context(study: Study, rows: list[ArmRow], findings: Findings) -> Mapping[str, Any]:
     between, unpaired = comparison.between_arms(study)
     return {
         "title": title(study),
         "facts": _facts(study),
         "several": len(study.groups) > 1,
+        "compared": compared(findings) if len(study.groups) > 1 else {},
         "drawn": _drawn(study),
         "several_seeds": any(len(group.runs) > 1 for group in study.groups),
         "notes": [*gone_notes(study), *study_notes(study), *study.notes, *unpaired],
@@ -157,12 +160,13 @@ def _shown(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def render(study: Study, rows: list[ArmRow] | None = None) -> str:
+def render(study: Study, rows: list[ArmRow] | None = None, findings: Findings | None = None) -> str:
     """The page for one run or several.
 
     Args:
         study: the runs.
         rows: the table of the arms, where it is at hand already.
+        findings: the comparisons, likewise.
     """
     environment = Environment(
         loader=PackageLoader("ecc_fed.reporting.page"),
@@ -172,5 +176,5 @@ def render(study: Study, rows: list[ArmRow] | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    context = _context(study, rows if rows is not None else arm_rows(study))
+    context = _context(study, rows if rows is not None else arm_rows(study), findings or find(study))
     return environment.get_template("report.html").render(context).lstrip()

@@ -25,7 +25,7 @@ def _escape_markdown(text: str) -> str:
     return visible(_MARKDOWN.sub(r"\\\g<0>", text)).replace("\n", " ")
 
 
-def _text_cell(text: str) -> str:
+def text_cell(text: str) -> str:
     """A cell of CSV that stays text in a spreadsheet."""
     return f"'{visible(text)}" if text.startswith(_FORMULA) else visible(text)
 
@@ -71,7 +71,7 @@ def csv_table(study: Study) -> str:
             bounds = [f"{bound:.6g}" if bound is not None else "" for bound in (estimate.low, estimate.high)]
             figures = [f"{estimate.mean:.6g}", *bounds, estimate.n]
             figures += ["" if estimate.shops is None else estimate.shops, estimate.dialogues]
-        writer.writerow([_text_cell(group.arm), _text_cell(group.variant_label), seed, phase, name, *figures])
+        writer.writerow([text_cell(group.arm), text_cell(group.variant_label), seed, phase, name, *figures])
 
     for group in study.groups:
         phases: dict[Phase, dict[str, Estimate | None]] = {"base": group.base, "final": group.final, **group.others}

@@ -1,6 +1,6 @@
 """The table of the arms for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -10,10 +10,13 @@ from ecc_fed.reporting.measures import BY_NAME
 from ecc_fed.reporting.tables.rows import HEADLINE, ArmRow, cells, cost_cells
 
 
-def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
+def terminal_tables(
+    rows: Sequence[ArmRow], width: int, last: tuple[str, Mapping[str, str]] | None = None
+) -> list[Table]:
     """Arms side by side as columns, as many to a table as `width` characters hold; one arm beside its base.
 
-    The teacher's and the human agent's replies stand behind the arms.
+    The teacher's and the human agent's replies stand behind the arms. `last` is a line below, a title and a text for
+    some of the arms.
     """
     if rows and all(row.other for row in rows[1:]):
         return [_before_and_after(rows[0], rows[1:])]
@@ -36,6 +39,8 @@ def terminal_tables(rows: Sequence[ArmRow], width: int) -> list[Table]:
         table.add_row("Intervals over", *[row.group.drawn for row in rows[start:stop]])
         for title in titles:
             table.add_row(title, *[cell[title] for cell in body[start:stop]])
+        if last is not None and any(row.label in last[1] for row in rows[start:stop]):
+            table.add_row(last[0], *["" if row.other else last[1].get(row.label, "") for row in rows[start:stop]])
         tables.append(table)
         start = stop
     return tables

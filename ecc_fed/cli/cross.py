@@ -1,0 +1,49 @@
+"""`ecc-fed cross`: the adapters of a finished run on every shop's test questions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ecc_fed.cli.arguments import refuse_flags, take_allowed, take_value
+from ecc_fed.cli.console import TextConsole
+from ecc_fed.cli.progress import run_progress
+from ecc_fed.core.errors import UserError
+from ecc_fed.runs.cross import MOST_SHOPS, cross_evaluate
+from ecc_fed.runs.finished_run import open_run
+
+_HELP = """[bold]ecc-fed cross RUN[/] \\[--shops ID,ID…]   every shop's adapter on every shop's test questions
+
+  RUN              the folder of a finished run whose shops trained
+  --shops ID,ID…   these shops alone; a run of more than {most} shops must name them
+  --allow PACKAGE  its config may name classes of this package
+
+What a shop has learned: does it hold elsewhere? Each device, as it was at the end of the run, replies to each shop's
+test questions. The cloud is asked nothing, so that facts and chrF are measured and no final score. In RUN/cross lie
+rows.jsonl (every reply), cross.csv (every pair of shops with intervals), and of every measure the matrix as CSV and as
+SVG: a line for each adapter, a column for each shop that is asked.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Asks, and writes the matrix; returns the exit code."""
+    if any(argument in ("-h", "--help") for argument in arguments):
+        TextConsole().print(_HELP.format(most=MOST_SHOPS), highlight=False)
+        return 0
+    rest = list(arguments)
+    wanted = take_value(rest, "--shops")
+    allowed = take_allowed(rest)
+    refuse_flags([argument for argument in rest if argument.startswith("-")], ())
+    if len(rest) != 1:
+        raise UserError("Give the folder of one finished run: ecc-fed cross RUN")
+    run = open_run(Path(rest[0]), (), allowed)
+    shop_ids = [] if wanted is None else [shop_id.strip() for shop_id in wanted.split(",") if shop_id.strip()]
+    with run_progress("cross", TextConsole(stderr=True)) as on_progress:
+        cross_evaluate(run, shop_ids, lambda done, of: on_progress("asking", done, of))
+    # Plotting takes seconds to import; no mistake waits for it.
+    from ecc_fed.reporting.comparison.cross import write_cross
+
+    console = TextConsole()
+    for line in write_cross(run.directory):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Matrices: {run.directory.cross}", markup=False, highlight=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,1 @@
+"""Local or aggregated? By arm and method, shop by shop, by data and unlikeness, by cost, and over time."""

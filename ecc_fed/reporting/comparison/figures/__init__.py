@@ -1,0 +1,1 @@
+"""The comparisons drawn: inline SVG, as all plots of the page."""

@@ -1,0 +1,120 @@
+"""Every shop's device on every shop's test queries: what of its learning holds elsewhere, and what is its own alone.
+
+A question of the simulation, after the run: no shop's adapter ever goes to another shop by it, and the cloud is not
+asked. What is true of the queries stays on the side that measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sacrebleu.metrics.chrf import CHRF
+
+from ecc_fed.assembly.build import build_answering, build_corpus, build_end_model, build_settings
+from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.language import spoken_in, with_language
+from ecc_fed.core.errors import UserError
+from ecc_fed.core.protocols import Answering, EndModel
+from ecc_fed.core.records import AdapterState, Asked, Decoding, Shop
+from ecc_fed.core.rows import CrossRow, write_rows
+from ecc_fed.core.seeding import adapter_seed, derive_seed
+from ecc_fed.core.truth import ShopTruth, Truth
+from ecc_fed.end_model.adapters.tensors import of_rank
+from ecc_fed.evolution.answering.replies import reply_to
+from ecc_fed.evolution.device import natural_pairs
+from ecc_fed.evolution.experience import Experience
+from ecc_fed.evolution.sample_rows import sample_row, taught_by
+from ecc_fed.runs.finished_run import FinishedRun, end_state, list_shops
+
+# So many devices on so many shops' queries take minutes on a CPU; more only if they are named.
+MOST_SHOPS = 20
+OnPair = Callable[[int, int], None]
+
+
+def cross_evaluate(run: FinishedRun, wanted: Sequence[str] = (), on_pair: OnPair = lambda done, of: None) -> int:
+    """Writes `cross/rows.jsonl` into the run: each of the shops as it was at the end, asked each one's test queries.
+
+    A shop's replies to its own queries are those of the run's final evaluation.
+
+    Args:
+        run: a finished run whose shops trained.
+        wanted: its shops to take; none: all of them.
+        on_pair: told after every pair of shops, with the number of all.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        UserError: no such shop, too many, or an arm that trains nothing.
+        EccError: corpus, model or states cannot be read.
+    """
+    config = run.config
+    corpus = build_corpus(config)
+    config = with_language(config, spoken_in(corpus))
+    if not build_plan(config).arm.trains:
+        raise UserError(f"The arm {run.info.arm} trains no adapter: there is nothing to try on other shops.")
+    shop_ids = _chosen(run, wanted)
+    gone = [shop_id for shop_id in shop_ids if shop_id not in corpus.shop_ids()]
+    if gone:
+        raise UserError(f"The corpus of {run.directory.root} has no shop {gone[0]} any more. Check corpus.path.")
+    shops = [corpus.shop(shop_id) for shop_id in shop_ids]
+    end_model, answering, settings = build_end_model(config), build_answering(config), build_settings(config)
+    fresh, ranks = end_model.new_adapter(adapter_seed(config.seed)), config.adapter.ranks_of(run.shop_ids)
+    truths = {shop_id: corpus.truth(shop_id) for shop_id in shop_ids}
+    rows: list[CrossRow] = []
+    for number, shop in enumerate(shops):
+        state, adapter = end_state(run, shop, of_rank(fresh, ranks.get(shop.shop_id)))
+        by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
+        experience = Experience(tuple(by_id[name] for name in state.natural_ids), state.pseudo_labels)
+        for place, asked in enumerate(shops):
+            seed = derive_seed(config.seed, "evaluate", asked.shop_id)
+            training = natural_pairs(asked, config.evolution.human_share, config.seed)
+            taught = taught_by(training, truths[asked.shop_id])
+            replies = _replies(asked, adapter, experience, answering, settings.decoding, end_model, seed)
+            chrf = CHRF()
+            rows += [
+                CrossRow(
+                    shop.shop_id,
+                    sample_row(
+                        pair,
+                        truths[asked.shop_id].get(pair.pair_id, Truth()),
+                        "final",
+                        state.server_round,
+                        reply,
+                        None,
+                        taught,
+                        chrf=chrf.sentence_score(reply, [pair.reply]).score,
+                    ),
+                )
+                for pair, reply in zip(asked.test, replies, strict=True)
+            ]
+            on_pair(number * len(shops) + place + 1, len(shops) ** 2)
+    write_rows(run.directory.cross / "rows.jsonl", rows)
+    return len(rows)
+
+
+def _chosen(run: FinishedRun, wanted: Sequence[str]) -> list[str]:
+    unknown = [shop_id for shop_id in wanted if shop_id not in run.shop_ids]
+    if unknown:
+        raise UserError(f"There is no shop {unknown[0]}. The shops of {run.directory.root}: {list_shops(run)}.")
+    if not wanted and len(run.shop_ids) > MOST_SHOPS:
+        raise UserError(
+            f"{run.directory.root} has {len(run.shop_ids)} shops, which makes {len(run.shop_ids) ** 2:,} pairs. Name "
+            f"those to compare: --shops {','.join(run.shop_ids[:3])}"
+        )
+    return [shop_id for shop_id in run.shop_ids if not wanted or shop_id in wanted]
+
+
+def _replies(
+    asked: Shop,
+    adapter: AdapterState | None,
+    experience: Experience,
+    answering: Answering,
+    decoding: Decoding,
+    end_model: EndModel,
+    seed: int,
+) -> list[str]:
+    """What a device with this adapter and experience replies to the shop's test queries; draws are the shop's own."""
+    prepared = answering.prepare([Asked(pair.prompt, pair.pair_id) for pair in asked.test], experience.known())
+    answered = reply_to(prepared, adapter, decoding, end_model, derive_seed(seed, "reply"))
+    return [reply.text for reply in answered]
