@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from ecc_fed.core.records import TeacherReply
-from ecc_fed.core.rows import MetricRow
+from ecc_fed.core.rows import MetricRow, ServedFacts
 from ecc_fed.evolution.loop import Learned, Served
 
 
 def metric_row(
-    shop_id: str, server_round: int, cycle: int, served: Served, learned: Learned, num_natural: int, joined: int
+    shop_id: str,
+    server_round: int,
+    cycle: int,
+    served: Served,
+    learned: Learned,
+    num_natural: int,
+    joined: int,
+    facts: ServedFacts | None = None,
 ) -> MetricRow:
     """The row of one cycle; `num_natural` pairs of its part of the stream a human agent answered as well.
 
@@ -39,4 +46,5 @@ def metric_row(
         serve_seconds=served.seconds,
         train_seconds=learned.seconds,
         rounds_since_joining=server_round - joined,
+        facts=facts,
     )

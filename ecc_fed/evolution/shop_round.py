@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 from ecc_fed.core.aggregation import Exchange, select
 from ecc_fed.core.records import AdapterState, EgressEntry, Example, Pair, Shop
+from ecc_fed.core.rows import ServedFacts
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, learn, lesson, serve
 from ecc_fed.evolution.metric_rows import metric_row
+from ecc_fed.evolution.served_facts import served_facts
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState
 from ecc_fed.evolution.stream import human_answered, stream_part
@@ -64,7 +66,7 @@ class ShopRound:
         self._served, self._num_examples = before.served, 0
         self._noted: list[EgressEntry] = []
         self._cycle, self.cycle_seed = 0, 0
-        self._answered: tuple[Served, Sequence[Pair]] | None = None
+        self._answered: tuple[Served, Sequence[Pair], ServedFacts | None] | None = None
 
     def serve(self, cycle: int) -> Served:
         """Answers the cycle's part of the stream, and remembers what came of it."""
@@ -89,7 +91,7 @@ class ShopRound:
         grown = [pair for pair in part if pair.pair_id in self._human]
         self.experience = self.experience.grown(grown, served.pseudo_labels)
         self._served += len(part)
-        self._answered = served, grown
+        self._answered = served, grown, served_facts(part, served.replies, self._parts.truth)
         return served
 
     def learn(self) -> None:
@@ -117,14 +119,14 @@ class ShopRound:
     def take(self, learned: Learned) -> None:
         """What was learned after the last `serve`."""
         assert self._answered is not None, "serve comes first"
-        served, grown = self._answered
+        served, grown, facts = self._answered
         self.adapter, self.optimizer = learned.adapter, learned.optimizer
         self._num_examples += learned.num_examples
         # A warm start is no round.
         lived = (row.server_round for row in self._rows if row.split == "stream")
         joined = min(lived, default=self._server_round)
         self._rows.append(
-            metric_row(self.shop.shop_id, self._server_round, self._cycle, served, learned, len(grown), joined)
+            metric_row(self.shop.shop_id, self._server_round, self._cycle, served, learned, len(grown), joined, facts)
         )
 
     def note(self, entry: EgressEntry) -> None:

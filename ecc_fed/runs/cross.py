@@ -18,7 +18,7 @@ from ecc_fed.core.protocols import Answering, EndModel
 from ecc_fed.core.records import AdapterState, Asked, Decoding, Shop
 from ecc_fed.core.rows import CrossRow, write_rows
 from ecc_fed.core.seeding import adapter_seed, derive_seed
-from ecc_fed.core.truth import ShopTruth, Truth
+from ecc_fed.core.truth import Truth
 from ecc_fed.end_model.adapters.tensors import of_rank
 from ecc_fed.evolution.answering.replies import reply_to
 from ecc_fed.evolution.device import natural_pairs

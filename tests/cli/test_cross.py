@@ -47,9 +47,7 @@ def test_every_adapter_on_every_shop(finished: RunDirectory, capsys: pytest.Capt
         (one, asked) for one in ("shop_0000", "shop_0001") for asked in ("shop_0000", "shop_0001") for _ in range(4)
     ]
     # A shop asked by its own adapter is the run's own evaluation, fact by fact.
-    final = {
-        (row.shop_id, row.pair_id): row for row in read_rows(finished.samples, SampleRow) if row.phase == "final"
-    }
+    final = {(row.shop_id, row.pair_id): row for row in read_rows(finished.samples, SampleRow) if row.phase == "final"}
     for row in rows:
         own = final[row.sample.shop_id, row.sample.pair_id]
         assert row.sample.query == own.query

@@ -20,7 +20,7 @@ from ecc_fed.core.records import (
     TeacherRequest,
     Turn,
 )
-from ecc_fed.core.rows import MetricRow, read_rows
+from ecc_fed.core.rows import MetricRow, ServedFacts, read_rows
 from ecc_fed.core.run_directory import RunDirectory, read_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import Truth
@@ -358,6 +358,18 @@ def test_a_row_of_metrics_sums_what_happened(tmp_path: Path) -> None:
         serve_seconds=0.0,
         train_seconds=0.0,
     )
+
+
+def test_a_row_counts_the_facts_that_replies_stated_before_the_shop_learned(tmp_path: Path) -> None:
+    # After four steps the model says "good", which is what is true here; of the last two pairs only since day 2.
+    stream = shop().stream
+    truth = {each.pair_id: about(replace(courier("good"), since=2.0 if each in stream[6:] else 0.0)) for each in stream}
+    loop = settings(fine_tune=FineTuneSettings(steps=4, batch_size=2))
+    devices = ShopDevices([shop()], {"shop_0": truth}, services(), loop, RunDirectory(tmp_path), write_adapter, seed=0)
+    for server_round in (1, 2):
+        devices.train("shop_0", server_round, None)
+    rows = load_state(tmp_path / "shops" / "shop_0", 2).metrics
+    assert [row.facts for row in rows] == [ServedFacts(4, 0, 0, 0), ServedFacts(4, 4, 2, 2)]
 
 
 class Cached(EchoGateway):

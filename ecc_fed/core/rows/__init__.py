@@ -28,6 +28,7 @@ from ecc_fed.core.rows.reading import BrokenLineRow, Reading, StepRow
 from ecc_fed.core.rows.run_info import AggregationRow, FailureRow, Privacy, RunInfo, Runtime
 from ecc_fed.core.rows.sample import EvaluationPhase, FactRow, Phase, SampleRow, Signals
 from ecc_fed.core.rows.schema import SCHEMA, check_schema, lifts, read_run_info
+from ecc_fed.core.rows.served_facts import ServedFacts
 from ecc_fed.core.rows.shop_profile import ShopProfile
 from ecc_fed.core.rows.update import UpdateRow
 
@@ -49,6 +50,7 @@ __all__ = [
     "RunInfo",
     "Runtime",
     "SampleRow",
+    "ServedFacts",
     "ShopProfile",
     "ShopRelevance",
     "Signals",

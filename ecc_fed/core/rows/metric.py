@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ecc_fed.core.rows.served_facts import ServedFacts
+
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
@@ -19,6 +21,8 @@ class MetricRow:
         teacher_requests, teacher_cached, teacher_failed, teacher_errors: what was asked of the cloud.
         input_tokens, output_tokens, cost_usd: without what the cache answered.
         rounds_since_joining: server rounds since the first that the shop lived, which is 0; those that it missed count.
+        facts: how right the end model's replies were, before the shop learned from their queries; None in older files
+            and where nothing is known to be true.
     """
 
     server_round: int
@@ -43,3 +47,4 @@ class MetricRow:
     serve_seconds: float
     train_seconds: float
     rounds_since_joining: int = 0
+    facts: ServedFacts | None = None

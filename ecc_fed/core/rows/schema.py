@@ -20,7 +20,8 @@ from ecc_fed.core.run_directory import read_json
 # 4: a sample's row names its dialogue, may hold the teacher's, the human agent's or another human reply, and has the
 # device's signals and the router's confidence; a fact's row counts how often it was taught, and since when it holds;
 # `bigram_perplexity` gave way to `kneser_ney_perplexity`.
-# A round's aggregation tells ranks and bytes; where they are missing they were not told.
+# A round's aggregation tells ranks and bytes, a cycle's row how right its replies were, and `run.json` every shop's
+# profile; where they are missing they were not told.
 SCHEMA = 4
 _READABLE = (1, 2, 3, SCHEMA)
 _RENAMED = {"cohort": "shops_per_batch", "cohort_reason": "batch_reason"}

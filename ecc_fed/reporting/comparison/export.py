@@ -45,7 +45,7 @@ def csv_files(findings: Findings) -> dict[str, str]:
             _pareto(findings),
         ),
         "rounds.csv": (
-            (*_ARM, "server_round", "content_customers", *_INTERVAL, "pseudo_labels_per_query", "queries"),
+            (*_ARM, "server_round", "figure", "mean", *_INTERVAL, "queries"),
             _rounds(findings),
         ),
         "drift.csv": (
@@ -133,9 +133,15 @@ def _pareto(findings: Findings) -> Iterable[Line]:
 
 def _rounds(findings: Findings) -> Iterable[Line]:
     for one in findings.rounds:
-        labels = one.labels
-        told = (None, 0) if labels is None else (labels.mean, labels.n)
-        yield *_arm(one.group), one.server_round, *_figure(one.content), *told
+        figures = {
+            "facts_right": one.right,
+            "changed_facts_right": one.changed,
+            "content_customers": one.content,
+            "pseudo_labels_per_query": one.labels,
+        }
+        for name, estimate in figures.items():
+            if estimate is not None:
+                yield *_arm(one.group), one.server_round, name, *_figure(estimate), estimate.n
 
 
 def _drift(findings: Findings) -> Iterable[Line]:

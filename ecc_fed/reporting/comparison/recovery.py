@@ -1,4 +1,4 @@
-"""How customers fare round by round, and facts by the days since they changed."""
+"""How right replies are round by round, how customers fare, and facts by the days since they changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecc_fed.core.rows import FactRow, MetricRow
+from ecc_fed.core.rows import FactRow, MetricRow, ServedFacts
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, Units, bootstrap_ratios
 from ecc_fed.reporting.study import Group
@@ -32,12 +32,16 @@ def days_label(days: Days) -> str:
 class RoundFigures:
     """One round of an arm, over all its seeds.
 
-    `content`: share of served customers who were; None where no run has ever seen an unhappy one, as a corpus
-    without feedback has none. `labels`: pseudo-labels taken up, for each query served.
+    `right`: of the served queries that ask for facts, those whose reply stated them, before the shop learned from
+    them; `changed`: the same where one of the facts had changed. `content`: share of served customers who were; None
+    where no run has ever seen an unhappy one, as a corpus without feedback has none. `labels`: pseudo-labels taken up,
+    for each query served.
     """
 
     group: Group
     server_round: int
+    right: Estimate | None
+    changed: Estimate | None
     content: Estimate | None
     labels: Estimate | None
 
@@ -58,21 +62,29 @@ def _rounds(group: Group) -> list[RoundFigures]:
     result = []
     for server_round in sorted({row.server_round for _, row in rows}):
         here = [(seed, row) for seed, row in rows if row.server_round == server_round]
-        content, labels = _of_queries(here, derive_seed(0, "report", group.label, "rounds", server_round))
-        result.append(RoundFigures(group, server_round, content if anyone_told else None, labels))
+        seed = derive_seed(0, "report", group.label, "rounds", server_round)
+        right, changed, content, labels = _of_queries(here, seed)
+        result.append(RoundFigures(group, server_round, right, changed, content if anyone_told else None, labels))
     return result
 
 
 def _of_queries(rows: Sequence[tuple[int, MetricRow]], seed: int) -> list[Estimate | None]:
-    """Content customers and labels for each query. A row counts queries, and knows no dialogues."""
-    figures: list[tuple[float, float]] = []
+    """Right, right where a fact had changed, content, and labels for each query.
+
+    A row counts queries, and knows neither which is which nor their dialogues: every count is dealt out by itself.
+    """
+    above: list[tuple[float, ...]] = []
+    below: list[tuple[float, ...]] = []
     shops: list[tuple[int, str]] = []
     for run_seed, row in rows:
+        facts = row.facts or ServedFacts(0, 0, 0, 0)
         labels = row.pseudo_labels / row.served
-        figures += [(float(query >= row.unhappy), labels) for query in range(row.served)]
+        for query in range(row.served):
+            above.append((query < facts.right, query < facts.changed_right, query >= row.unhappy, labels))
+            below.append((query < facts.asked, query < facts.changed, 1.0, 1.0))
         shops += [(run_seed, row.shop_id)] * row.served
-    above = np.array(figures, dtype=np.float64)
-    return bootstrap_ratios(above, np.ones_like(above), Units(shops, range(len(shops))), seed)
+    units = Units(shops, range(len(shops)))
+    return bootstrap_ratios(np.array(above, dtype=np.float64), np.array(below, dtype=np.float64), units, seed)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def facts(findings):
 
 @pytest.fixture
 def four_shops(known_run):
-    known_run("local", 0, {shop: BASE for shop in "abcd"})
+    known_run("local", 0, dict.fromkeys("abcd", BASE))
     known_run("aggregated", 0, {"a": HELPED, "b": HURT, "c": FIVE, "d": BASE})
 
 
@@ -130,7 +130,7 @@ def test_the_baseline_is_local_or_the_first_or_whom_one_names(known_run, tmp_pat
     study = load_study([tmp_path])
     assert baseline_arm(study) == "none"
     assert baseline_arm(study, "personalized") == "personalized"
-    with pytest.raises(UserError, match="No run has the arm lokal to compare with. Arms of these runs: none, perso"):
+    with pytest.raises(UserError, match=r"No run has the arm lokal to compare with\. Arms of these runs: none, personalized"):
         find(study, "lokal")
     known_run("local", 0, {"a": BASE})
     assert baseline_arm(load_study([tmp_path])) == "local"

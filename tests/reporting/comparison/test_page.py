@@ -14,7 +14,8 @@ from ecc_fed.reporting.study import load_study
 from tests.reporting.test_report import check
 
 FILES = {
-    "shops.csv", "differences.csv", "verdicts.csv", "traits.csv", "pareto.csv", "rounds.csv", "drift.csv", "methods.csv",
+    "shops.csv", "differences.csv", "verdicts.csv", "traits.csv", "pareto.csv", "rounds.csv", "drift.csv",
+    "methods.csv",
 }  # fmt: skip
 RIGHTS = {f"s{number}": [1] * (10 + number) + [0] * (10 - number) for number in range(6)}
 LESS = {f"s{number}": [1] * 4 + [0] * 16 for number in range(6)}

@@ -32,7 +32,9 @@ def test_any_cloud_of_points():
         points = [(int(q), [int(a), int(b)]) for q, a, b in rng.integers(0, 4, (8, 3))]
         beaten = {
             number
-            for (number, (q, (a, b))), (_, (other_q, (other_a, other_b))) in itertools.permutations(enumerate(points), 2)
+            for (number, (q, (a, b))), (_, (other_q, (other_a, other_b))) in itertools.permutations(
+                enumerate(points), 2
+            )
             if other_q >= q and other_a <= a and other_b <= b and (other_q, other_a, other_b) != (q, a, b)
         }
         assert front(points) == set(range(8)) - beaten

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ecc_fed.core.rows import MetricRow, read_rows, write_rows
+from ecc_fed.core.rows import MetricRow, ServedFacts, read_rows, write_rows
 from ecc_fed.reporting.comparison.figures.over_time import drift, recovery
 from ecc_fed.reporting.comparison.findings import find
 from ecc_fed.reporting.comparison.recovery import DAYS, days_label
@@ -53,6 +53,19 @@ def test_content_customers_and_labels_round_by_round(known_run, tmp_path):
     assert [one.labels.mean for one in findings.rounds] == pytest.approx([0.25, 0.25])
     assert all(one.content.low < one.content.mean < one.content.high for one in findings.rounds)
     assert recovery(findings.rounds) is not None
+
+
+def test_facts_right_round_by_round_and_after_a_change(known_run, tmp_path):
+    known_run("none", 0, {"a": [0]}, rounds=0)
+    root = known_run("local", 0, {"a": [1], "b": [1]}, rounds=2)
+    counts = {1: ServedFacts(20, 5, 4, 0), 2: ServedFacts(30, 24, 8, 4)}
+    with_rounds(root, lambda row: replace(row, facts=counts[row.server_round]))
+    found = find(load_study([tmp_path])).rounds
+    assert [(one.right.mean, one.right.n) for one in found] == [(0.25, 40), (0.8, 60)]
+    assert [(one.changed.mean, one.changed.n) for one in found] == [(0.0, 8), (0.5, 16)]
+    # What one shop does not tell takes no part.
+    with_rounds(root, lambda row: replace(row, facts=None if row.shop_id == "a" else row.facts))
+    assert [one.right.n for one in find(load_study([tmp_path])).rounds] == [20, 30]
 
 
 def test_customers_of_whom_nothing_is_known_are_not_called_content(known_run, tmp_path):

@@ -38,7 +38,7 @@ def test_what_helps_small_shops_and_unlike_ones_alike(known_run, tmp_path):
 def test_sizes_that_were_swept_stand_on_one_axis_and_a_shop_is_one_over_them(known_run, tmp_path):
     shops = [f"s{number}" for number in range(6)]
     for pairs, gain in ((10, 6), (40, 3), (200, 0)):
-        profiles = {shop: (pairs, 0.2) for shop in shops}
+        profiles = dict.fromkeys(shops, (pairs, 0.2))
         config = f"corpus:\n  pairs_per_shop: {pairs}\n  platform_share: 0.25\n"
         for arm, more in (("local", 0), ("aggregated", gain)):
             shops_rights = {shop: rights(5 + more) for shop in shops}

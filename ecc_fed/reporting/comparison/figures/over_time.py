@@ -20,8 +20,10 @@ _FLOOR = 1e-9
 
 
 def recovery(figures: Sequence[RoundFigures]) -> str | None:
-    """Content customers and pseudo-labels by round; None where no round was served."""
+    """Facts right, content customers and pseudo-labels by round; None where no round was served."""
     wanted: list[tuple[str, Callable[[RoundFigures], Estimate | None]]] = [
+        ("Facts right", lambda one: one.right),
+        ("Facts right, of those that had changed", lambda one: one.changed),
         ("Content customers", lambda one: one.content),
         ("Pseudo-labels a query", lambda one: one.labels),
     ]
@@ -32,9 +34,13 @@ def recovery(figures: Sequence[RoundFigures]) -> str | None:
     shade, mark = shades(groups), markers(groups)
 
     def draw() -> Figure:
-        figure = Figure(figsize=(10, 3.4), layout="constrained")
-        panels = list(figure.subplots(1, len(wanted), squeeze=False)[0])
-        for axes, (title, of) in zip(panels, wanted, strict=True):
+        lines = -(-len(wanted) // 2)
+        figure = Figure(figsize=(10, 0.4 + 2.7 * lines), layout="constrained")
+        grid = figure.subplots(lines, 2, squeeze=False)
+        panels = [axes for line in grid for axes in line]
+        for spare in panels[len(wanted) :]:
+            spare.set_visible(False)
+        for axes, (title, of) in zip(panels, wanted, strict=False):
             for number, group in enumerate(groups):
                 known = [(one.server_round, found) for one in figures if one.group is group and (found := of(one))]
                 _curve(axes, _shifted(known, number, len(groups)), shade[group.label], mark[group.label], group.label)
@@ -47,7 +53,7 @@ def recovery(figures: Sequence[RoundFigures]) -> str | None:
         legend_below(figure, panels)
         return figure
 
-    return render("recovery", "Content customers and pseudo-labels over server rounds", draw)
+    return render("recovery", "Facts right, content customers and pseudo-labels over server rounds", draw)
 
 
 def drift(figures: Sequence[DriftFigures]) -> str | None:
