@@ -23,6 +23,7 @@ from ecc_fed.federation.results import (
 from ecc_fed.hosts.reports import BatchHalved, HostReport, HostRestarted
 from ecc_fed.runs.collect import Collected
 from ecc_fed.runs.run_info import judge_info, run_info
+from ecc_fed.runs.shop_profiles import shop_profiles
 from tests.federation.fakes import local, personalized
 
 FIRST = RoundRecord(
@@ -144,3 +145,10 @@ def test_the_judge_is_named_with_what_it_reads_and_what_relevance_was_worth() ->
     assert told.withheld_reason is not None and "The judge reads zh" in told.withheld_reason
     letters = judge_info(to_run_config(compose_run(["judge=lexical"])), {})
     assert (letters.similarity, letters.languages, letters.withheld_reason) == ("CharacterNgrams", None, None)
+
+
+def test_every_shop_has_its_profile():
+    config = to_run_config(compose_run(["evolution.human_share=0.5", "seed=3"]))
+    told = run_info("ab12", config, SHOPS, personalized(2, 1), RESULT, HOSTS, COLLECTED, 60.0)
+    assert told.profiles == shop_profiles(SHOPS, 0.5, 3)
+    assert list(told.profiles) == [shop.shop_id for shop in SHOPS]

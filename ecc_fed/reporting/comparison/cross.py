@@ -12,7 +12,7 @@ import numpy as np
 from ecc_fed.core.rows import CrossRow, SampleRow, read_rows
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.core.seeding import derive_seed
-from ecc_fed.core.statistics import Estimate, Units, bootstrap_ratios
+from ecc_fed.core.statistics import Estimate, Values, bootstrap_ratios
 from ecc_fed.reporting.comparison.figures.matrix import MAX_SHOPS, heat_figure
 from ecc_fed.reporting.comparison.worlds import FACTS
 from ecc_fed.reporting.formatting import estimate_text
@@ -60,8 +60,7 @@ def _ratio(rows: Sequence[SampleRow], measure: Measure, seed: int) -> Estimate |
     if not fractions:
         return None
     parts = np.array(fractions, dtype=np.float64)
-    units: Units = units_of([(0, row) for row in rows])
-    return bootstrap_ratios(parts[:, 0], parts[:, 1], units, seed)[0]
+    return bootstrap_ratios(parts[:, 0], parts[:, 1], units_of([(0, row) for row in rows]), seed)[0]
 
 
 def load_cross(directory: RunDirectory) -> CrossMatrix:
@@ -97,7 +96,7 @@ def _line(matrix: CrossMatrix, measure: Measure) -> str:
     return text if elsewhere is None else f"{text}, {estimate_text(elsewhere, measure)} by those of other shops"
 
 
-def _values(matrix: CrossMatrix, measure: Measure) -> np.ndarray:
+def _values(matrix: CrossMatrix, measure: Measure) -> Values:
     cells = [[matrix.cell(one, asked, measure) for asked in matrix.shops] for one in matrix.shops]
     return np.array([[np.nan if cell is None else cell.mean for cell in line] for line in cells], dtype=np.float64)
 

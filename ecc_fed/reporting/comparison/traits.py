@@ -53,7 +53,6 @@ class Association:
     """
 
     label: str
-    arm: str
     baseline: str
     trait: Trait
     measure: Measure
@@ -79,10 +78,8 @@ def associations(verdicts: Sequence[Verdict]) -> list[Association]:
         for trait in TRAITS:
             points = tuple(point for verdict in several for point in _points(verdict, trait))
             if points:
-                first = several[0]
                 correlation = _correlation(points, derive_seed(0, "report", "traits", label, baseline, trait.name))
-                arm = first.group.arm
-                result.append(Association(label, arm, baseline, trait, first.measure, points, correlation))
+                result.append(Association(label, baseline, trait, several[0].measure, points, correlation))
     return result
 
 

@@ -26,7 +26,7 @@ def shades(groups: Sequence[Group]) -> dict[str, str]:
 
 
 def markers(groups: Sequence[Group]) -> dict[str, str]:
-    """Group label -> marker; they change more slowly than colours, so that a pair of both is one group's for long."""
+    """Group label -> marker; with their colours, of another number, they tell 77 groups apart."""
     return {group.label: MARKERS[number % len(MARKERS)] for number, group in enumerate(groups)}
 
 

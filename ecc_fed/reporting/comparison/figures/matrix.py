@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ecc_fed.core.statistics import Values
 from ecc_fed.reporting.comparison.matrix import Matrix
 from ecc_fed.reporting.formatting import value_text
 from ecc_fed.reporting.measures import Measure
@@ -39,7 +40,7 @@ def heat_map(matrix: Matrix, measure: Measure, number: int) -> str | None:
 
 
 def heat_figure(
-    name: str, title: str, values: np.ndarray, rows: Sequence[str], columns: Sequence[str], measure: Measure
+    name: str, title: str, values: Values, rows: Sequence[str], columns: Sequence[str], measure: Measure
 ) -> str:
     """A heat map with its figures in it. `values`: (rows, columns), NaN where there is none."""
 
@@ -62,7 +63,7 @@ def heat_figure(
     return render(name, title, draw)
 
 
-def _write(axes: Axes, values: np.ndarray, measure: Measure, low: float, high: float) -> None:
+def _write(axes: Axes, values: Values, measure: Measure, low: float, high: float) -> None:
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             bright = high > low and (value - low) / (high - low) > 0.55

@@ -53,8 +53,9 @@ def _draw_front(axes: Axes, cost: Cost, places: Sequence[Place]) -> None:
         for place in places
         if cost.name in place.front and (value := place.costs[cost.name]) is not None
     ]
-    ordered = sorted(on_it)
-    axes.step(*zip(*ordered, strict=True), where="post", color="#8a8f98", linewidth=1.2, linestyle="--")
+    on_it.sort()
+    costs, qualities = [value for value, _ in on_it], [quality for _, quality in on_it]
+    axes.step(costs, qualities, where="post", color="#8a8f98", linewidth=1.2, linestyle="--")
 
 
 def _scale(axes: Axes, values: Sequence[float], cost: Cost) -> None:
