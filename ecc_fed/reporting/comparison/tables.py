@@ -56,10 +56,10 @@ def verdict_lines(findings: Findings) -> list[str]:
 def verdict_row(findings: Findings) -> tuple[str, dict[str, str]] | None:
     """A line of the terminal's table, by group; None where there is nobody to compare with."""
     found = findings.of_outcome()
-    if not found or findings.outcome is None:
+    if not found:
         return None
     texts = {verdict.group.label: verdict.text.replace(", ", ",\n") for verdict in found}
-    return f"Against {findings.baseline}, shops by {findings.outcome.label.lower()}", texts
+    return f"Against {findings.baseline}", texts
 
 
 def traits_table(findings: Findings) -> PageTable:

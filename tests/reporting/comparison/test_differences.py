@@ -51,7 +51,7 @@ def test_console_and_table_say_the_same(four_shops, tmp_path):
     assert line.startswith("aggregated against local, facts right: +6.2 [")
     assert line.endswith("; helped 1 of 4, hurt 1, undecided 2 shops.")
     title, texts = verdict_row(findings)
-    assert title == "Against local, shops by facts right"
+    assert title == "Against local"
     assert texts == {"aggregated": "helped 1 of 4,\nhurt 1,\nundecided 2"}
 
 
