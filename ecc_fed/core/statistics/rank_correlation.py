@@ -51,7 +51,7 @@ def bootstrap_rank_correlation(
     number = len(places)
     drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
     counts = drawn[:, [places[cluster] for cluster in clusters]].astype(np.float64)
-    draws = _weighted_correlations(*[_mid_ranks(side, counts) for side in sides], counts)
+    draws = _weighted_correlations(_mid_ranks(sides[0], counts), _mid_ranks(sides[1], counts), counts)
     everyone = np.ones((len(clusters), 1), dtype=bool)
     units = Units([0] * len(clusters), list(clusters))
     return estimates(np.array([point]), draws[:, None], everyone, units, confidence)[0]

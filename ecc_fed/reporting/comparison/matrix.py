@@ -47,9 +47,7 @@ def shop_matrix(world: World) -> Matrix:
 def fractions(rows: Sequence[SampleRow | None]) -> tuple[Values, Values]:
     """Numerators and denominators, each (rows, outcomes); NaN where a row or its outcome is missing."""
     nothing = (float("nan"), float("nan"))
-    cells = [
-        [nothing if row is None else measure.fraction(row) or nothing for measure in OUTCOMES] for row in rows
-    ]
+    cells = [[nothing if row is None else measure.fraction(row) or nothing for measure in OUTCOMES] for row in rows]
     array = np.array(cells, dtype=np.float64).reshape(len(rows), len(OUTCOMES), 2)
     return array[:, :, 0], array[:, :, 1]
 

@@ -63,18 +63,18 @@ def verdict_row(findings: Findings) -> tuple[str, dict[str, str]] | None:
 
 
 def traits_table(findings: Findings) -> PageTable:
-    """Rank correlations of the differences with traits of the shops."""
+    """Rank correlations of the differences with traits of the shops, by the outcome that figures show."""
     rows = [
         (
             Cell(f"{one.label} − {one.baseline}"),
-            Cell(one.measure.label),
             Cell(one.trait.label),
             _correlation_cell(one.correlation, len({point.value for point in one.points}), one.shops),
             Cell(str(one.shops)),
         )
         for one in findings.associations
+        if one.measure == findings.outcome
     ]
-    return PageTable(("Difference", "Measure", "By", "Rank correlation", "Shops"), tuple(rows))
+    return PageTable(("Difference", "By", "Rank correlation", "Shops"), tuple(rows))
 
 
 def _correlation_cell(estimate: Estimate | None, values: int, shops: int) -> Cell:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ecc_fed.core.rows import ShopProfile
@@ -90,11 +90,10 @@ def _series(verdict: Verdict) -> str:
 
 
 def _points(verdict: Verdict, trait: Trait) -> list[Point]:
-    profiles: Mapping[object, ShopProfile] = verdict.world.profiles
     world = verdict.group.settings(lambda name: is_of_the_world(name) and name not in _SIZES)
     points = []
     for difference in verdict.shops:
-        profile = profiles.get(difference.shop)
+        profile = verdict.world.profiles.get(difference.shop)
         value = None if profile is None else trait.of(profile)
         if value is not None:
             points.append(Point(value, difference, (world, *difference.shop)))

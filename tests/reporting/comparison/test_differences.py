@@ -130,7 +130,9 @@ def test_the_baseline_is_local_or_the_first_or_whom_one_names(known_run, tmp_pat
     study = load_study([tmp_path])
     assert baseline_arm(study) == "none"
     assert baseline_arm(study, "personalized") == "personalized"
-    with pytest.raises(UserError, match=r"No run has the arm lokal to compare with\. Arms of these runs: none, personalized"):
+    with pytest.raises(
+        UserError, match=r"No run has the arm lokal to compare with\. Arms of these runs: none, personalized"
+    ):
         find(study, "lokal")
     known_run("local", 0, {"a": BASE})
     assert baseline_arm(load_study([tmp_path])) == "local"

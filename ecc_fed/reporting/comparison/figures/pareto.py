@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -62,6 +63,10 @@ def _scale(axes: Axes, values: Sequence[float], cost: Cost) -> None:
     above_zero = [value for value in values if value > 0]
     if above_zero and max(above_zero) > _WIDE * min(above_zero):
         axes.set_xscale("symlog", linthresh=min(above_zero))
+        decades = range(math.ceil(math.log10(min(above_zero))), math.floor(math.log10(max(above_zero))) + 1)
+        # All labels of many decades would run into one another.
+        axes.set_xticks([10.0**decade for decade in decades[:: 1 + len(decades) // 4]])
+        axes.minorticks_off()
     else:
         axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(lambda value, _: cost.show(value))

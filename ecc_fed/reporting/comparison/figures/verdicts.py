@@ -51,6 +51,7 @@ def _draw(axes: Axes, verdict: Verdict) -> None:
         whisker(axes, height, shop.estimate, EFFECT_COLOURS[shop.effect], upright=False)
         if len(ordered) <= _MAX_LABELLED:
             text = verdict.world.shop_label(shop.shop)
-            axes.text(0.0, height, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, alpha=0.7)
+            place = axes.get_yaxis_transform()
+            axes.text(-0.02, height, text, transform=place, ha="right", va="center", fontsize=7.5, alpha=0.7)
     if verdict.overall is not None:
         whisker(axes, len(ordered), verdict.overall, "#0072b2", marker="D", upright=False)
