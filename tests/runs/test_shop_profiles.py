@@ -30,7 +30,7 @@ def test_pairs_and_unlikeness_of_what_is_learned_from():
 
 
 def test_test_dialogues_tell_nothing_and_of_the_stream_only_what_humans_answer():
-    shops = [shop("a", ["一二三四" * 40], ["五六七八" * 40] * 10), shop("b", ["一二三四" * 40])]
+    shops = [shop("a", ["一二三四" * 60], ["五六七八" * 60] * 10), shop("b", ["一二三四" * 60])]
     none, all_of_it = (shop_profiles(shops, share, 0) for share in (0.0, 1.0))
     assert (none["a"].training_pairs, all_of_it["a"].training_pairs) == (1, 11)
     assert none["a"].unlikeness == pytest.approx(0, abs=0.02)

@@ -142,4 +142,4 @@ def _differing(above: Sequence[Values], both: npt.NDArray[np.bool_], sessions: S
     _, place = np.unique(sessions, return_inverse=True)
     sums = np.zeros((place.max() + 1, len(OUTCOMES)))
     np.add.at(sums, place, np.where(both, above[0] - above[1], 0.0))
-    return np.count_nonzero(np.abs(sums) > 1e-9, axis=0).astype(np.float64)
+    return np.asarray((np.abs(sums) > 1e-9).sum(axis=0), dtype=np.float64)
