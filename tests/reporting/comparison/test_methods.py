@@ -35,5 +35,7 @@ def test_figures_by_method(known_run, tmp_path):
     texts = [[cell.text for cell in row] for row in methods_table(findings).rows]
     assert texts[0][2:] == ["0.300", "0.300", "no", "7", "2–8", "200 B", "50 B"]
     assert texts[1][2:5] == ["below 1e-05", "below 1e-05", "yes"]
-    assert method_errors(findings.methods) is not None
+    drawn = method_errors(findings.methods)
+    assert ">0.1</text>" in drawn
+    assert "mathdefault" not in drawn
     assert method_errors(findings.methods[:1]) is None

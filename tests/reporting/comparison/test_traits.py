@@ -32,7 +32,10 @@ def test_what_helps_small_shops_and_unlike_ones_alike(known_run, tmp_path):
     unlike = of(findings, "unlikeness").correlation
     assert -1 < unlike.mean < 0
     assert unlike.low < unlike.mean < unlike.high
-    assert "rank correlation -1.00" in scatter([by_size], 0)
+    drawn = scatter([by_size], 0)
+    assert "rank correlation -1.00" in drawn
+    assert ">10</text>" in drawn
+    assert "mathdefault" not in drawn
 
 
 def test_sizes_that_were_swept_stand_on_one_axis_and_a_shop_is_one_over_them(known_run, tmp_path):

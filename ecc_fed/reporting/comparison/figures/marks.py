@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.comparison.differences import Effect
@@ -34,6 +35,12 @@ def in_unit(axis: Axis, measure: Measure) -> None:
     """Shares as per cent; whatever else as it is."""
     if measure.unit == "share":
         percent(axis)
+
+
+def plain_numbers(axis: Axis) -> None:
+    """For a logarithmic axis, whose own labels are formulas, which the page's plots do not set; small ticks have none."""
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def whisker(

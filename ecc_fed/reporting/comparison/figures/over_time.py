@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ecc_fed.core.statistics import Estimate
-from ecc_fed.reporting.comparison.figures.marks import markers, shades, whisker
+from ecc_fed.reporting.comparison.figures.marks import markers, plain_numbers, shades, whisker
 from ecc_fed.reporting.comparison.methods import EXACT, MethodFigures
 from ecc_fed.reporting.comparison.recovery import DAYS, DriftFigures, RoundFigures, days_label
 from ecc_fed.reporting.plots.svg import legend_below, percent, render
@@ -105,6 +105,7 @@ def method_errors(figures: Sequence[MethodFigures]) -> str | None:
             axes.plot(list(one.errors), heights, color=shade[label], marker=mark[label], markersize=5, label=label)
         axes.axhline(EXACT, color="#8a8f98", linewidth=1, linestyle=":")
         axes.set_yscale("log")
+        plain_numbers(axes.yaxis)
         axes.set_title("Relative error to the mean of the shops' s B A")
         axes.set_xlabel("Server round")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

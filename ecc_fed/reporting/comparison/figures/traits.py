@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from ecc_fed.reporting.comparison.figures.marks import EFFECT_COLOURS, in_unit, panels, whisker
+from ecc_fed.reporting.comparison.figures.marks import EFFECT_COLOURS, in_unit, panels, plain_numbers, whisker
 from ecc_fed.reporting.comparison.traits import Association
 from ecc_fed.reporting.plots.svg import render
 
@@ -31,6 +31,7 @@ def scatter(found: Sequence[Association], number: int) -> str | None:
             axes.margins(x=0.08)
         if trait.logarithmic:
             drawn[0].set_xscale("log")
+            plain_numbers(drawn[0].xaxis)
             ticks = sorted({point.value for one in shown for point in one.points})
             if len(ticks) <= 6:
                 drawn[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
