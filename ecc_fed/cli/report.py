@@ -15,7 +15,7 @@ From finished runs:
 
   ecc-fed report runs/2026-11-22/10-00-00_local       one run
   ecc-fed report runs/studies/quickstart_...          all runs below a folder, side by side by arm and seed
-  --out DIR                                           where report.html (and arms.md, arms.csv, comparison/) go
+  --out DIR                                           where report.html (arms.md, arms.csv, failed.csv, comparison/) go
   --baseline ARM                                      whom arms are held against, shop by shop: local unless told,
                                                       or the first arm where no run is of it
 """

@@ -12,6 +12,9 @@ from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.going_on import going_on
 from ecc_fed.cli.progress import run_progress
+from ecc_fed.core.failed_run import FailedRun
+from ecc_fed.core.outside_text import cut
+from ecc_fed.core.protocols import StudyView
 from ecc_fed.core.run_claim import reserved
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.runs.cloud import ended
@@ -29,6 +32,7 @@ Studies (conf/experiment):
   --allow PACKAGE                                        it may name classes of this package
 
 The same command with the same --out DIR goes on with a study that was stopped: what is finished there stays.
+A run that fails is told, the others are made all the same, and the exit code is not 0; the same command tries it again.
 """
 
 
@@ -49,14 +53,36 @@ def main(arguments: list[str]) -> int:
     out = reserved(usual) if given is None else Path(given)
     console = TextConsole(stderr=True)
     again = arguments if given is not None else [*arguments, "--out", str(out)]
-    with going_on(f"ecc-fed study {shlex.join(again)}"):
-        finished = run_study(runs, out, partial(run_progress, console=console))
-    if finished:
-        console.print(f"{finished} of {len(runs)} runs in {out} had been finished before.", markup=False)
+    command = f"ecc-fed study {shlex.join(again)}"
+    with going_on(command):
+        outcome = run_study(runs, out, partial(run_progress, console=console), partial(_tell, console=console))
+    if outcome.finished_before:
+        text = f"{outcome.finished_before} of {len(runs)} runs in {out} had been finished before."
+        console.print(text, markup=False)
+    try:
+        return max(_report(out, view), *(failed.exit_code for failed in outcome.failed), 0)
+    finally:
+        if outcome.failed:
+            text = f"{len(outcome.failed)} of {len(runs)} runs failed. Try them again with: {command}"
+            console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _tell(failed: FailedRun, console: TextConsole) -> None:
+    text = cut(f"{failed.name} failed ({failed.kind}): {failed.error}")
+    console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+    if failed.traceback:
+        console.print(failed.traceback, markup=False, highlight=False, soft_wrap=True)
+
+
+def _report(out: Path, view: StudyView | None) -> int:
+    """Reports on the runs that were finished; the exit code that they give. Nothing where none was."""
+    finished = [RunDirectory(path.parent) for path in out.rglob("run.json")]
+    if not finished:
+        return 0
     # Plotting takes seconds to import; no mistake waits for it.
     from ecc_fed.reporting.report import report
 
     report([out], console=TextConsole())
     for path in view.write(out, out) if view is not None else ():
         TextConsole().print(f"Written: {path}", markup=False, highlight=False, soft_wrap=True)
-    return ended([RunDirectory(path.parent) for path in out.rglob("run.json")])
+    return ended(finished)

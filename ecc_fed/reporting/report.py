@@ -22,7 +22,7 @@ from ecc_fed.reporting.page.html import render
 from ecc_fed.reporting.page.quality import correlations
 from ecc_fed.reporting.reading import line, readings
 from ecc_fed.reporting.study import Study, is_run, load_study
-from ecc_fed.reporting.tables.export import csv_table, markdown_table
+from ecc_fed.reporting.tables.export import csv_table, failed_table, markdown_table
 from ecc_fed.reporting.tables.rows import ArmRow, arm_rows
 from ecc_fed.reporting.tables.terminal import terminal_tables
 
@@ -110,7 +110,8 @@ def report(
         baseline: the arm that others are held against; None: `local`, or the first where no run is of it.
 
     Returns:
-        The path of `report.html`. For several runs `arms.md`, `arms.csv` and the folder `comparison` lie beside it.
+        The path of `report.html`. For several runs `arms.md`, `arms.csv`, `failed.csv` and the folder `comparison` lie
+        beside it.
 
     Raises:
         UserError: a folder does not exist or holds no finished run, or no run is of the baseline arm.
@@ -129,6 +130,8 @@ def report(
             write_text(folder / "arms.csv", csv_table(study))
             for name, text in csv_files(findings).items():
                 write_text(folder / "comparison" / name, text)
+            # There also where none failed, so that no line of an earlier report stays.
+            write_text(folder / "failed.csv", failed_table(study))
     except RunDirectoryError as error:
         raise RunDirectoryError(f"{error}, or give another folder for the report") from error
     if console is not None:

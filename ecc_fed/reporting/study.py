@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ecc_fed.core.errors import UserError
+from ecc_fed.core.failed_run import FailedRun, failures_below
 from ecc_fed.core.rows import Phase, SampleRow
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
@@ -147,10 +148,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Study:
-    """Groups in the order of the report, and notes on what was left out and why."""
+    """Groups in the order of the report, notes on what was left out and why, and the runs that failed."""
 
     groups: tuple[Group, ...]
     notes: tuple[str, ...]
+    failed: tuple[FailedRun, ...] = ()
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -238,7 +240,9 @@ def load_study(directories: Sequence[Path]) -> Study:
         RunDirectoryError: a run's file is broken; names file and row.
     """
     paths, unfinished = find_runs(directories)
-    notes = [f"{path} did not finish and is left out." for path in unfinished]
+    failed = dict(found for directory in directories for found in failures_below(Path(directory).resolve()))
+    notes = [f"{path} did not finish and is left out." for path in unfinished if path not in failed]
+    notes += [f"{each.name} failed and is left out: {each.error}" for each in failed.values()]
     runs = [load_run(path) for path in paths]
     settings = [settings_of(run) for run in runs]
     swept = swept_settings(runs, settings)
@@ -256,7 +260,7 @@ def load_study(directories: Sequence[Path]) -> Study:
         for (arm, variant), seeds in found.items()
     ]
     ordered = tuple(sorted(groups, key=_sort_key))
-    return Study(ordered, (*notes, *_missing_shops(ordered), *_unlike_phases(ordered)))
+    return Study(ordered, (*notes, *_missing_shops(ordered), *_unlike_phases(ordered)), tuple(failed.values()))
 
 
 def _missing_shops(groups: Sequence[Group]) -> list[str]:

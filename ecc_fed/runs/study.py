@@ -12,9 +12,12 @@ from omegaconf import DictConfig
 
 from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.core.errors import ConfigError, UserError
+from ecc_fed.core.errors import ConfigError, UserError, WriteError
+from ecc_fed.core.failed_run import FailedRun, forget_failure, keep_failure
 from ecc_fed.core.run_claim import read_claim, refuse_taken
 from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.hosts.jobs import Hosts
+from ecc_fed.hosts.waiting import RayDied
 from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.hosting import open_hosts
 from ecc_fed.runs.kept_hosts import kept_hosts
@@ -24,6 +27,7 @@ from ecc_fed.runs.simulation import simulate
 
 # From a run's title to a block in which its progress is shown.
 ShowProgress = Callable[[str], AbstractContextManager[OnProgress]]
+OnFailure = Callable[[FailedRun], None]
 
 
 _ARM_SETTING = "arm."
@@ -99,29 +103,63 @@ def plan_study(
     return runs
 
 
-def run_study(runs: Sequence[StudyRun], out: Path, show_progress: ShowProgress) -> int:
-    """Runs a study in its order, each run in its own folder of `out`; returns how many were finished before.
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a study: how many runs had been finished before, and those that failed now."""
 
-    Those are left as they are, and a run that was stopped goes on. Hosts stay open from run to run, and are opened
-    anew where the next run asks for others.
+    finished_before: int
+    failed: tuple[FailedRun, ...]
+
+
+def run_study(
+    runs: Sequence[StudyRun],
+    out: Path,
+    show_progress: ShowProgress,
+    on_failure: OnFailure = lambda failed: None,
+) -> Outcome:
+    """Runs a study in its order, each run in its own folder of `out`.
+
+    Finished runs are left as they are, and one that was stopped or failed goes on. Hosts stay open from run to run, and
+    are opened anew where the next run asks for others, or after a run that failed: what those were at is not known.
+
+    A run that fails ends itself alone. It is told to `on_failure` and kept beside its folder, until it is tried again.
 
     Raises:
         UserError: a run's folder holds something else, or a run with another config; then none has started.
-        EccError: as `simulate`.
+        EccError: of the machine and not of a run: Ray is gone or does not start, or a file cannot be written.
     """
-    numbered = [(number, run) for number, run in enumerate(runs, start=1) if not _is_finished(run, out)]
-    for _, agreeing in groupby(numbered, key=lambda each: each[1].config.runtime.pool):
-        on_the_same = list(agreeing)
-        at_least = max(1, *(len(kept_hosts(_directory(run, out))) for _, run in on_the_same))
-        with open_hosts(on_the_same[0][1].config, at_least) as hosts:
-            for number, run in on_the_same:
-                directory, config = _directory(run, out), to_yaml(run.composed)
-                begun = directory.claim.is_file()
-                folder = resumed_run(directory, config) if begun else new_run(directory, config, _ELSEWHERE)
-                with folder as run_id, show_progress(f"{number}/{len(runs)} {run.name}") as on_progress:
-                    simulate(run.config, directory, hosts, on_progress, run_id)
-                    write_summary(directory.root)
-    return len(runs) - len(numbered)
+    left = [(number, run) for number, run in enumerate(runs, start=1) if not _is_finished(run, out)]
+    finished_before = len(runs) - len(left)
+    failed: list[FailedRun] = []
+    while left:
+        agreeing = [run for _, run in next(groupby(left, key=lambda each: each[1].config.runtime.pool))[1]]
+        at_least = max(1, *(len(kept_hosts(_directory(run, out))) for run in agreeing))
+        with open_hosts(agreeing[0].config, at_least) as hosts:
+            for _ in agreeing:
+                number, run = left.pop(0)
+                failure = _attempt(run, out, hosts, show_progress, f"{number}/{len(runs)} {run.name}")
+                if failure is not None:
+                    failed.append(failure)
+                    on_failure(failure)
+                    break
+    return Outcome(finished_before, tuple(failed))
+
+
+def _attempt(run: StudyRun, out: Path, hosts: Hosts, show_progress: ShowProgress, title: str) -> FailedRun | None:
+    """Makes the run, or goes on with it; what it failed of, if it did."""
+    directory, config = _directory(run, out), to_yaml(run.composed)
+    forget_failure(directory)
+    try:
+        begun = directory.claim.is_file()
+        folder = resumed_run(directory, config) if begun else new_run(directory, config, _ELSEWHERE)
+        with folder as run_id, show_progress(title) as on_progress:
+            simulate(run.config, directory, hosts, on_progress, run_id)
+            write_summary(directory.root)
+    except (RayDied, WriteError, OSError):  # the next run would fail of it as well
+        raise
+    except Exception as error:
+        return keep_failure(directory, run.name, error)
+    return None
 
 
 def _directory(run: StudyRun, out: Path) -> RunDirectory:

@@ -1,8 +1,14 @@
 """Runs are found, grouped by arm and swept settings, and compared only where their queries are the same."""
 
-import pytest
+import io
 
-from ecc_fed.core.errors import RunDirectoryError, UserError
+import pytest
+from rich.console import Console
+
+from ecc_fed.core.errors import ModelError, RunDirectoryError, TeacherError, UserError
+from ecc_fed.core.failed_run import keep_failure
+from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.reporting.report import report
 from ecc_fed.reporting.study import load_study
 
 
@@ -43,6 +49,37 @@ def test_unfinished_and_repeated_runs_are_left_out_with_a_note(make_run, tmp_pat
     assert len(study.notes) == 2
     assert "2024-01-03 did not finish" in study.notes[0]
     assert "2024-01-01 is left out" in study.notes[1]
+
+
+def test_a_failed_run_stands_in_console_page_and_table_by_name_with_its_error(make_run, tmp_path):
+    make_run("study/local_seed0", queries=3, judged=False)
+    (make_run("study/none_seed0", "none", queries=3) / "run.json").unlink()
+    evil = TeacherError("the <b>cloud</b> is gone")
+    keep_failure(RunDirectory(tmp_path / "study" / "none_seed0"), "none_seed0", evil)
+    keep_failure(RunDirectory(tmp_path / "study" / "=1+1"), "=1+1", ModelError("no such model"))
+    # Finished after all, by itself: no failure any more.
+    keep_failure(RunDirectory(tmp_path / "study" / "local_seed0"), "local_seed0", evil)
+    study = load_study([tmp_path / "study"])
+    assert [each.name for each in study.failed] == ["=1+1", "none_seed0"]
+    assert study.notes == (
+        "=1+1 failed and is left out: no such model",
+        "none_seed0 failed and is left out: the <b>cloud</b> is gone",
+    )
+    console = Console(file=io.StringIO(), width=200)
+    page = report([tmp_path / "study"], console=console).read_text(encoding="utf-8")
+    assert "none_seed0 failed and is left out: the <b>cloud</b> is gone" in console.file.getvalue()
+    section = page[page.index('<h2 id="failures">') : page.index('<h2 id="config">')]
+    assert "none_seed0" in section and "TeacherError" in section and "the &lt;b&gt;cloud&lt;/b&gt; is gone" in section
+    lines = (tmp_path / "study" / "failed.csv").read_text(encoding="utf-8").splitlines()
+    assert lines == [
+        "run,kind,error",
+        "'=1+1,ModelError,no such model",
+        "none_seed0,TeacherError,the <b>cloud</b> is gone",
+    ]
+    for path in (tmp_path / "study").glob("*.failed.json"):
+        path.unlink()
+    assert "Runs that failed" not in report([tmp_path / "study"]).read_text(encoding="utf-8")
+    assert (tmp_path / "study" / "failed.csv").read_text(encoding="utf-8") == "run,kind,error\n"
 
 
 def test_a_shop_without_test_replies_is_noted(make_run, tmp_path):

@@ -11,12 +11,14 @@ from omegaconf import DictConfig
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.core.errors import ConfigError, UserError
+from ecc_fed.core.errors import ConfigError, ModelError, RunDirectoryError, TeacherError, UserError, WriteError
+from ecc_fed.core.failed_run import failures_below
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.hosts.settings import HostSettings
+from ecc_fed.hosts.waiting import RayDied
 from ecc_fed.runs import study
 from ecc_fed.runs.progress import OnProgress
-from ecc_fed.runs.study import plan_study, run_study, studies
+from ecc_fed.runs.study import Outcome, plan_study, run_study, studies
 
 
 @pytest.mark.parametrize("name", sorted(studies()))
@@ -148,12 +150,113 @@ def test_a_study_started_again_skips_what_is_finished_goes_on_with_what_was_stop
     with pytest.raises(KeyboardInterrupt):
         run_study(runs, Path("out"), unseen)
     stops = False
-    assert run_study(runs, Path("out"), unseen) == 1
+    assert run_study(runs, Path("out"), unseen) == Outcome(1, ())
     assert [name for name, _ in ids] == ["none_seed0", "local_seed0", "local_seed0", "aggregated_seed0"]
     assert ids[1] == ids[2] and len({run_id for _, run_id in ids}) == 3
-    assert run_study(runs, Path("out"), unseen) == 3 and len(ids) == 4
+    assert run_study(runs, Path("out"), unseen) == Outcome(3, ()) and len(ids) == 4
     other = plan_study("quickstart", ["study.arms=[none,local,aggregated]", "corpus.num_shops=2"])
     with pytest.raises(
         ConfigError, match=r"none_seed0 is the folder of a run with another config: corpus\.num_shops was"
     ):
         run_study(other, Path("out"), unseen)
+
+
+@pytest.fixture
+def fails(events: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, BaseException | None]:
+    """What each run of a study ends of, by its name; None: it ends well. Names are noted in `events` as they start."""
+    monkeypatch.chdir(tmp_path)
+    ends: dict[str, BaseException | None] = {}
+
+    def simulate(config: RunConfig, directory: RunDirectory, hosts: Any, on_progress: Any, run_id: str) -> None:
+        events.append(directory.root.name)
+        if (error := ends.get(directory.root.name)) is not None:
+            raise error
+        write_text(directory.run, "{}")
+        write_text(directory.summary, "{}")
+
+    monkeypatch.setattr(study, "simulate", simulate)
+    return ends
+
+
+ARMS = ["none_seed0", "local_seed0", "aggregated_seed0"]
+
+
+def three() -> list[study.StudyRun]:
+    return plan_study("quickstart", ["study.arms=[none,local,aggregated]"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TeacherError("the cloud is gone"),
+        ModelError("there is no such model"),  # a user's mistake, which frees the folder
+        RunDirectoryError("cannot write run.json: a number is not finite"),
+        ZeroDivisionError("nobody thought of it"),
+    ],
+)
+def test_a_run_that_fails_is_told_and_the_others_are_made(
+    error: Exception, events: list[Any], fails: dict[str, BaseException | None]
+) -> None:
+    fails["local_seed0"] = error
+    told: list[str] = []
+    outcome = run_study(three(), Path("out"), unseen, lambda failed: told.append(failed.name))
+    assert [event for event in events if event in ARMS] == ARMS
+    # What the hosts were at when it failed is not known: the run after it gets others.
+    assert events.index(("close", 0)) < events.index("aggregated_seed0")
+    assert events.count(("open", 0)) == 2 == events.count(("close", 0))
+    assert told == ["local_seed0"] == [failed.name for failed in outcome.failed]
+    (failed,) = outcome.failed
+    assert (failed.kind, failed.error) == (type(error).__name__, str(error))
+    assert failed.exit_code == getattr(error, "exit_code", 1)
+    assert ("test_study.py" in failed.traceback) == isinstance(error, ZeroDivisionError)
+    assert list(failures_below(Path("out"))) == [(Path("out/local_seed0"), failed)]
+
+
+def test_a_run_that_failed_is_tried_again_and_then_nothing_tells_of_it(
+    events: list[Any], fails: dict[str, BaseException | None]
+) -> None:
+    fails["local_seed0"] = TeacherError("the cloud is gone")
+    run_study(three(), Path("out"), unseen)
+    first = RunDirectory(Path("out/local_seed0")).claim.read_text()
+    again = run_study(three(), Path("out"), unseen)
+    assert again.finished_before == 2 and len(again.failed) == 1
+    fails.clear()
+    assert run_study(three(), Path("out"), unseen) == Outcome(2, ())
+    assert events.count("local_seed0") == 3 and events.count("none_seed0") == 1
+    assert RunDirectory(Path("out/local_seed0")).claim.read_text() == first, "it went on, and did not start anew"
+    assert list(Path("out").rglob("*.failed.json")) == []
+    assert run_study(three(), Path("out"), unseen) == Outcome(3, ())
+
+
+def test_a_run_that_failed_and_was_finished_by_itself_is_no_failure_any_more(
+    fails: dict[str, BaseException | None],
+) -> None:
+    fails["local_seed0"] = TeacherError("the cloud is gone")
+    run_study(three(), Path("out"), unseen)
+    write_text(RunDirectory(Path("out/local_seed0")).run, "{}")
+    assert list(failures_below(Path("out"))) == []
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), WriteError("the disk is full"), RayDied("Ray is gone"), OSError(28, "no space")]
+)
+def test_what_is_not_a_runs_own_failure_ends_the_study(
+    error: BaseException, events: list[Any], fails: dict[str, BaseException | None]
+) -> None:
+    fails["local_seed0"] = error
+    with pytest.raises(type(error)):
+        run_study(three(), Path("out"), unseen)
+    assert [event for event in events if event in ARMS] == ARMS[:2]
+    assert list(failures_below(Path("out"))) == []
+    fails.clear()
+    assert run_study(three(), Path("out"), unseen) == Outcome(1, ())
+
+
+def test_a_broken_record_of_a_failure_is_told_with_its_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "a.failed.json"
+    path.write_text('{"schema": 99, "name": "a", "kind": "E", "error": "e", "exit_code": 1, "traceback": ""}')
+    with pytest.raises(RunDirectoryError, match=r"a\.failed\.json was written by another version: remove that file"):
+        list(failures_below(tmp_path))
+    path.write_text("{}")
+    with pytest.raises(RunDirectoryError, match=r"a\.failed\.json.*remove that file"):
+        list(failures_below(tmp_path))

@@ -89,8 +89,14 @@ def flagged(study: Study) -> PageTable:
     return PageTable(("Arm", "Seed", "Shop", "Round", "Flags", "Norm / median"), tuple(rows))
 
 
+def failed_runs(study: Study) -> PageTable:
+    """The runs that failed as a whole, and so are in no other table."""
+    rows = [(Cell(each.name), Cell(each.kind), Cell(each.error)) for each in study.failed]
+    return PageTable(("Run", "Kind", "Error"), tuple(rows))
+
+
 def failures(study: Study) -> PageTable:
-    """Everything that went wrong, with its reason."""
+    """Everything that went wrong in a run that was finished, with its reason."""
     rows = [
         (
             Cell(group.label),

@@ -123,6 +123,7 @@ def _context(study: Study, rows: list[ArmRow], findings: Findings) -> Mapping[st
         "runtime": costs.runtime(study),
         "privacy": costs.privacy(study),
         "readings": reading.tables(study),
+        "failed_runs": costs.failed_runs(study),
         "failures": costs.failures(study),
         "flagged": costs.flagged(study),
         "dialogues": choose(study),

@@ -84,6 +84,15 @@ def csv_table(study: Study) -> str:
     return out.getvalue()
 
 
+def failed_table(study: Study) -> str:
+    """The runs that failed, a line each."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["run", "kind", "error"])
+    writer.writerows([_text_cell(text) for text in (each.name, each.kind, each.error)] for each in study.failed)
+    return out.getvalue()
+
+
 def seed_table(study: Study) -> list[dict[str, str]]:
     """A line for every run: the arm, the seed, and the headline means without intervals."""
     lines = []
