@@ -29,6 +29,7 @@ from ecc_fed.core.protocols import (
     SimilarityModel,
     StudyView,
     Teacher,
+    Tracker,
 )
 from ecc_fed.core.records import AdapterState, PseudoLabel, Shop
 from ecc_fed.core.run_claim import accept_claim
@@ -236,6 +237,19 @@ def build_view(config: RunConfig) -> StudyView | None:
     """The study's own pages; None for the report alone."""
     view = config.study.view
     return None if view is None else cast(StudyView, instantiate(view, "study.view", StudyView))
+
+
+def build_tracker(config: RunConfig) -> Tracker | None:
+    """Where the run's numbers are kept beside its own files; None: nowhere.
+
+    Raises:
+        ConfigError: a setting out of range, or a package that is not installed.
+    """
+    if not config.tracker:
+        return None
+    tracker = cast(Tracker, instantiate(config.tracker, "tracker", Tracker))
+    tracker.check()
+    return tracker
 
 
 def whole_aggregate(config: RunConfig, aggregate: AdapterState) -> AdapterState:

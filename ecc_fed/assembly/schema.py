@@ -2,7 +2,7 @@
 
 Hydra composes their nodes (`assembly.nodes`), which hold names and types; the records check ranges
 when they are made. Groups with a `_target_` (arm, answering, corpus, partition, teacher, the two models of the judge,
-feedback, redaction, strategy, update) are classes named in YAML; `build` checks them against the target's
+feedback, redaction, strategy, tracker, update) are classes named in YAML; `build` checks them against the target's
 signature, so that a user's own class needs no edit here.
 """
 
@@ -93,6 +93,8 @@ class RunConfig:
     replies: ReplySettings = field(default_factory=ReplySettings)
     participation: ParticipationSettings = field(default_factory=ParticipationSettings)
     runtime: RuntimeSettings
+    # A `core.protocols.Tracker` by _target_; empty: none.
+    tracker: Mapping[str, Any] = field(default_factory=dict)
     study: StudySettings
     chat: Lesson
 

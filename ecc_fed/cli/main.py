@@ -35,6 +35,12 @@ def _study() -> Command:
     return main
 
 
+def _tune() -> Command:
+    from ecc_fed.cli.tune import main
+
+    return main
+
+
 def _report() -> Command:
     from ecc_fed.cli.report import main
 
@@ -75,6 +81,7 @@ def _cross() -> Command:
 COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
     "run": (_run, "one run, or a sweep with -m"),
     "study": (_study, "all arms and seeds of a file in conf/experiment, side by side"),
+    "tune": (_tune, "a search for settings that make a number of summary.json large"),
     "report": (_report, "tables and plots from finished runs"),
     "cross": (_cross, "the adapters of a finished run on every shop's questions"),
     "corpus": (_corpus, "what was read, cleaned, dropped and why, and how it was split into shops"),
@@ -84,7 +91,7 @@ COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
 }
 
 # Commands whose work goes on where nobody reads what they print.
-_WORTH_MORE = (["run"], ["study"], ["distill"])
+_WORTH_MORE = (["run"], ["study"], ["tune"], ["distill"])
 
 _HELP = """[bold]ecc-fed[/] {version}: end-cloud collaboration for e-commerce customer service, simulated
 

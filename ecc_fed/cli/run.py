@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import (
     check_hydra,
     compose_run,
@@ -40,6 +41,7 @@ from ecc_fed.runs.hosting import open_hosts
 from ecc_fed.runs.kept_hosts import kept_hosts
 from ecc_fed.runs.run_folder import new_run, resumed_run
 from ecc_fed.runs.simulation import simulate
+from ecc_fed.runs.tracking import track
 
 _HELP = """[bold]ecc-fed run[/] \\[-m] \\[overrides]   one run; -m sweeps over comma-separated values
 
@@ -55,6 +57,7 @@ Any single value: GROUP.KEY=VALUE, such as
   --config-dir DIR   add a folder of your own YAML to the search path
   --allow PACKAGE    the config may name classes of this package; else of ecc_fed alone
 
+With -m runs follow one another; `ecc-fed study NAME --jobs N` makes them beside each other.
 A run directory holds summary.json, report.html, samples.jsonl, metrics.jsonl, updates.jsonl, egress.jsonl and shops/.
 """
 
@@ -91,7 +94,7 @@ def check_overrides(
         jobs = [list(job) for batch in batches for job in batch]
     for job in jobs:
         check_hydra(job, folders, allowed)
-        to_run_config(compose_run(job, folders), allowed)
+        build_tracker(to_run_config(compose_run(job, folders), allowed))
     return jobs
 
 
@@ -142,6 +145,7 @@ def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextC
         open_hosts(config, len(kept_hosts(directory)) or 1) as hosts,
     ):
         simulate(config, directory, hosts, on_progress, run_id)
+        track(config, directory)
         write_summary(directory.root)
     _report(directory)
     return ended([directory])
@@ -161,9 +165,12 @@ def _resume(directory: RunDirectory, overrides: Sequence[str], folders: Sequence
         to_run_config(composed, allowed)
     with resumed_run(directory, None if composed is None else to_yaml(composed)) as run_id:
         if not directory.run.is_file():
-            return _run(load_config(directory.config, allowed=allowed), directory, run_id, console)
+            config = load_config(directory.config, allowed=allowed)
+            build_tracker(config)
+            return _run(config, directory, run_id, console)
         console.print(f"{directory.root} holds a finished run: nothing is left to do.", markup=False, highlight=False)
         if not directory.summary.is_file():
+            track(load_config(directory.config, allowed=allowed), directory)
             write_summary(directory.root)
         if not directory.report.is_file():
             _report(directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -12,15 +13,20 @@ from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.going_on import going_on
 from ecc_fed.cli.progress import run_progress
+from ecc_fed.core.errors import UserError
 from ecc_fed.core.failed_run import FailedRun
 from ecc_fed.core.outside_text import cut
 from ecc_fed.core.protocols import StudyView
 from ecc_fed.core.run_claim import reserved
 from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.runs.attempts import PlannedRun
+from ecc_fed.runs.beside import check_beside, end_with_parent, new_session, run_beside
 from ecc_fed.runs.cloud import ended
-from ecc_fed.runs.study import plan_study, run_study, studies
+from ecc_fed.runs.study import finished_runs, plan_study, run_study, studies
 
-_HELP = """[bold]ecc-fed study NAME[/] \\[--out DIR] \\[overrides]   all arms and seeds of a study, then its report
+# Of the processes that --jobs starts.
+_SESSION = "--session"
+_HELP = """[bold]ecc-fed study NAME[/] \\[--out DIR] \\[--jobs N] \\[overrides]   all arms and seeds, then the report
 
 Studies (conf/experiment):
 {studies}
@@ -28,11 +34,16 @@ Studies (conf/experiment):
   ecc-fed study quickstart study.seeds=\\[0,1,2]          three seeds
   ecc-fed study quickstart study.arms=\\[none,local]      two arms
   ecc-fed study quickstart corpus.num_shops=12           any setting of `ecc-fed run`
+  --jobs N                                               N runs beside each other, each on hosts of its own
   --config-dir DIR                                       a folder of your own YAML
   --allow PACKAGE                                        it may name classes of this package
 
 The same command with the same --out DIR goes on with a study that was stopped: what is finished there stays.
 A run that fails is told, the others are made all the same, and the exit code is not 0; the same command tries it again.
+
+With --jobs a run gives what it gives by itself, as long as its shops share batches as they do there: where memory is
+short, set runtime.shops_per_batch. runtime.hosts=1 keeps N runs from taking N times all cores. On GPUs, or on a
+cluster, all share one Ray: ray start --head, runtime.ray_address=auto, and runtime.hosts for each run's part of it.
 """
 
 
@@ -44,27 +55,58 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     given = take_value(rest, "--out")
+    jobs = _jobs(take_value(rest, "--jobs"))
+    session = take_value(rest, _SESSION)
+    own = list(rest)
     allowed = take_allowed(rest)
     flags, overrides, folders = split_flags(rest)
     refuse_flags(flags)
     runs = plan_study(name, overrides, folders, allowed)
+    check_beside(runs, jobs)
     view = build_view(runs[0].config)
     usual = Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
     out = reserved(usual) if given is None else Path(given)
     console = TextConsole(stderr=True)
     again = arguments if given is not None else [*arguments, "--out", str(out)]
     command = f"ecc-fed study {shlex.join(again)}"
+    progress, tell = partial(run_progress, console=console), partial(_tell, console=console)
+    if session is not None:
+        end_with_parent()
+        run_study(runs, out, progress, tell, session)
+        return 0
+    left: tuple[str, ...] = ()
     with going_on(command):
-        outcome = run_study(runs, out, partial(run_progress, console=console), partial(_tell, console=console))
-    if outcome.finished_before:
-        text = f"{outcome.finished_before} of {len(runs)} runs in {out} had been finished before."
-        console.print(text, markup=False)
+        finished = finished_runs(runs, out)
+        if jobs > 1 and finished < len(runs):
+            failed, left = _beside([name, *own], runs, out, min(jobs, len(runs) - finished), console)
+        else:
+            failed = run_study(runs, out, progress, tell).failed
+    if finished:
+        console.print(f"{finished} of {len(runs)} runs in {out} had been finished before.", markup=False)
     try:
-        return max(_report(out, view), *(failed.exit_code for failed in outcome.failed), 0)
+        return max(_report(out, view), int(bool(left)), *(each.exit_code for each in failed), 0)
     finally:
-        if outcome.failed:
-            text = f"{len(outcome.failed)} of {len(runs)} runs failed. Try them again with: {command}"
+        if failed or left:
+            told = [f"{len(failed)} of {len(runs)} runs failed."] if failed else []
+            told += [f"Not finished: {', '.join(left)}."] if left else []
+            text = f"{' '.join(told)} Try them again with: {command}"
             console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _jobs(given: str | None) -> int:
+    if given is not None and not (given.isascii() and given.isdigit() and int(given) > 0):
+        raise UserError(f"--jobs {given}: give a number from 1, such as --jobs 2.")
+    return 1 if given is None else int(given)
+
+
+def _beside(
+    arguments: Sequence[str], runs: Sequence[PlannedRun], out: Path, jobs: int, console: TextConsole
+) -> tuple[tuple[FailedRun, ...], tuple[str, ...]]:
+    session = new_session()
+    of_each = ["study", *arguments, "--out", str(out), _SESSION, session]
+    show = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    together = run_beside(of_each, runs, out, jobs, session, show)
+    return together.failed, together.left
 
 
 def _tell(failed: FailedRun, console: TextConsole) -> None:

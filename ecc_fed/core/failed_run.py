@@ -31,6 +31,7 @@ class FailedRun:
         error: what it says.
         exit_code: of the run by itself.
         traceback: where it came from, of an error that nobody foresaw; else empty.
+        session: of the processes that made runs beside each other; empty for one by itself.
     """
 
     schema: int
@@ -39,6 +40,7 @@ class FailedRun:
     error: str
     exit_code: int
     traceback: str = ""
+    session: str = ""
 
 
 def failure_path(root: Path) -> Path:
@@ -46,7 +48,7 @@ def failure_path(root: Path) -> Path:
     return root.with_name(f"{root.name}{_SUFFIX}")
 
 
-def keep_failure(directory: RunDirectory, name: str, error: Exception) -> FailedRun:
+def keep_failure(directory: RunDirectory, name: str, error: Exception, session: str = "") -> FailedRun:
     """Keeps what the run failed of.
 
     Raises:
@@ -60,6 +62,7 @@ def keep_failure(directory: RunDirectory, name: str, error: Exception) -> Failed
         cut(str(error)),
         error.exit_code if isinstance(error, EccError) else 1,
         "" if foreseen else "".join(traceback.format_exception(error)),
+        session,
     )
     write_record(failure_path(directory.root), failed)
     return failed
@@ -68,6 +71,17 @@ def keep_failure(directory: RunDirectory, name: str, error: Exception) -> Failed
 def forget_failure(directory: RunDirectory) -> None:
     """The run is tried again, or has ended well."""
     failure_path(directory.root).unlink(missing_ok=True)
+
+
+def failed_in(root: Path, session: str) -> FailedRun | None:
+    """What the run in `root` failed of in this session, if it did.
+
+    Raises:
+        RunDirectoryError: the file is broken, or another version wrote it.
+    """
+    path = failure_path(root)
+    found = _read(path) if path.is_file() else None
+    return found if found is not None and found.session == session else None
 
 
 def failures_below(folder: Path) -> Iterator[tuple[Path, FailedRun]]:
@@ -79,7 +93,11 @@ def failures_below(folder: Path) -> Iterator[tuple[Path, FailedRun]]:
     for path in sorted(folder.rglob(f"*{_SUFFIX}")):
         root = path.with_name(path.name.removesuffix(_SUFFIX))
         if not RunDirectory(root).run.is_file():
-            failed = read_record(path, FailedRun, remedy="remove that file")
-            if failed.schema != _SCHEMA:
-                raise RunDirectoryError(f"{path} was written by another version: remove that file.")
-            yield root, failed
+            yield root, _read(path)
+
+
+def _read(path: Path) -> FailedRun:
+    failed = read_record(path, FailedRun, remedy="remove that file")
+    if failed.schema != _SCHEMA:
+        raise RunDirectoryError(f"{path} was written by another version: remove that file.")
+    return failed

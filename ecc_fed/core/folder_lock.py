@@ -38,6 +38,27 @@ def sole_writer(folder: Path, busy: str, remedy: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def taken(path: Path) -> Iterator[bool]:
+    """Whether this process holds the lock `path` while the block lasts; False: another one does.
+
+    Raises:
+        RunDirectoryError: the file cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise RunDirectoryError(f"cannot write {path}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
 def is_busy(folder: Path) -> bool:
     """Whether a `sole_writer` is at work in `folder`."""
     try:

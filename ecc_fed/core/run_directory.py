@@ -75,6 +75,11 @@ class RunDirectory:
         return self.root / "report.html"
 
     @property
+    def tracker(self) -> Path:
+        """What the run's tracker keeps, if it has one."""
+        return self.root / "tracker"
+
+    @property
     def config(self) -> Path:
         """The resolved config."""
         return self.root / ".hydra" / "config.yaml"

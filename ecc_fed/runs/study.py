@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from omegaconf import DictConfig
-
+from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
-from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.core.errors import ConfigError, UserError, WriteError
-from ecc_fed.core.failed_run import FailedRun, forget_failure, keep_failure
+from ecc_fed.core.errors import ConfigError, UserError
+from ecc_fed.core.failed_run import FailedRun, failed_in
+from ecc_fed.core.folder_lock import taken
 from ecc_fed.core.run_claim import read_claim, refuse_taken
-from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.hosts.jobs import Hosts
-from ecc_fed.hosts.waiting import RayDied
 from ecc_fed.reporting.summary import write_summary
-from ecc_fed.runs.hosting import open_hosts
+from ecc_fed.runs.attempts import ELSEWHERE, HostsBetweenRuns, PlannedRun, ShowProgress, attempt
 from ecc_fed.runs.kept_hosts import kept_hosts
-from ecc_fed.runs.progress import OnProgress
-from ecc_fed.runs.run_folder import check_same_config, new_run, resumed_run
-from ecc_fed.runs.simulation import simulate
+from ecc_fed.runs.run_folder import check_same_config
+from ecc_fed.runs.tracking import track
 
-# From a run's title to a block in which its progress is shown.
-ShowProgress = Callable[[str], AbstractContextManager[OnProgress]]
 OnFailure = Callable[[FailedRun], None]
-
-
 _ARM_SETTING = "arm."
-_ELSEWHERE = "--out FOLDER"
-
-
-@dataclass(frozen=True)
-class StudyRun:
-    """One run of a study."""
-
-    name: str
-    composed: DictConfig
-    config: RunConfig
 
 
 def studies() -> dict[str, str]:
@@ -76,7 +57,7 @@ def _settings_of_arms(
 
 def plan_study(
     name: str, overrides: Sequence[str], folders: Sequence[str] = (), allowed: Sequence[str] = ()
-) -> list[StudyRun]:
+) -> list[PlannedRun]:
     """Every run of the study, composed and checked before any starts.
 
     Raises:
@@ -97,7 +78,9 @@ def plan_study(
                 given = [*base, f"arm={arm}", f"seed={seed}", *changes, *for_all, *own[arm]]
                 composed = compose_run(given, folders)
                 label = f"{arm}_seed{seed}" if len(study.variants) <= 1 else f"{variant}/{arm}_seed{seed}"
-                runs.append(StudyRun(label, composed, to_run_config(composed, allowed)))
+                runs.append(PlannedRun(label, composed, to_run_config(composed, allowed)))
+    for run in runs:
+        build_tracker(run.config)
     if len({run.name for run in runs}) < len(runs):
         raise ConfigError("study.arms, study.seeds and study.variants must not repeat a value.")
     return runs
@@ -112,68 +95,73 @@ class Outcome:
 
 
 def run_study(
-    runs: Sequence[StudyRun],
+    runs: Sequence[PlannedRun],
     out: Path,
     show_progress: ShowProgress,
     on_failure: OnFailure = lambda failed: None,
+    session: str = "",
 ) -> Outcome:
     """Runs a study in its order, each run in its own folder of `out`.
 
-    Finished runs are left as they are, and one that was stopped or failed goes on. Hosts stay open from run to run, and
-    are opened anew where the next run asks for others, or after a run that failed: what those were at is not known.
+    Finished runs are left as they are, and one that was stopped or failed goes on. A run that fails ends itself alone:
+    it is told to `on_failure`, and kept beside its folder until it is tried again.
 
-    A run that fails ends itself alone. It is told to `on_failure` and kept beside its folder, until it is tried again.
+    Processes of one `session` share the study: each takes the next run that none of them has taken, or has seen fail.
 
     Raises:
         UserError: a run's folder holds something else, or a run with another config; then none has started.
         EccError: of the machine and not of a run: Ray is gone or does not start, or a file cannot be written.
     """
+    if not session:
+        finished_runs(runs, out)
     left = [(number, run) for number, run in enumerate(runs, start=1) if not _is_finished(run, out)]
-    finished_before = len(runs) - len(left)
     failed: list[FailedRun] = []
-    while left:
-        agreeing = [run for _, run in next(groupby(left, key=lambda each: each[1].config.runtime.pool))[1]]
-        at_least = max(1, *(len(kept_hosts(_directory(run, out))) for run in agreeing))
-        with open_hosts(agreeing[0].config, at_least) as hosts:
-            for _ in agreeing:
-                number, run = left.pop(0)
-                failure = _attempt(run, out, hosts, show_progress, f"{number}/{len(runs)} {run.name}")
-                if failure is not None:
-                    failed.append(failure)
-                    on_failure(failure)
-                    break
-    return Outcome(finished_before, tuple(failed))
+    with HostsBetweenRuns() as hosts:
+        for place, (number, run) in enumerate(left):
+            agreeing = next(groupby((each for _, each in left[place:]), key=lambda each: each.config.runtime.pool))[1]
+            at_least = max(1, *(len(kept_hosts(each.directory(out))) for each in agreeing))
+            title = f"{number}/{len(runs)} {run.name}"
+            with _taken(run, out, session) as mine:
+                failure = attempt(run, out, hosts, at_least, show_progress, title, session) if mine else None
+            if failure is not None:
+                failed.append(failure)
+                on_failure(failure)
+    return Outcome(len(runs) - len(left), tuple(failed))
 
 
-def _attempt(run: StudyRun, out: Path, hosts: Hosts, show_progress: ShowProgress, title: str) -> FailedRun | None:
-    """Makes the run, or goes on with it; what it failed of, if it did."""
-    directory, config = _directory(run, out), to_yaml(run.composed)
-    forget_failure(directory)
-    try:
-        begun = directory.claim.is_file()
-        folder = resumed_run(directory, config) if begun else new_run(directory, config, _ELSEWHERE)
-        with folder as run_id, show_progress(title) as on_progress:
-            simulate(run.config, directory, hosts, on_progress, run_id)
+def finished_runs(runs: Sequence[PlannedRun], out: Path) -> int:
+    """How many runs are at their end. One that was killed just before its summary gets it here.
+
+    Raises:
+        UserError: as `run_study`.
+    """
+    finished = [run for run in runs if _is_finished(run, out)]
+    for run in finished:
+        directory = run.directory(out)
+        if not directory.summary.is_file():
+            track(run.config, directory)
             write_summary(directory.root)
-    except (RayDied, WriteError, OSError):  # the next run would fail of it as well
-        raise
-    except Exception as error:
-        return keep_failure(directory, run.name, error)
-    return None
+    return len(finished)
 
 
-def _directory(run: StudyRun, out: Path) -> RunDirectory:
-    return RunDirectory((out / run.name).absolute())
+@contextmanager
+def _taken(run: PlannedRun, out: Path, session: str) -> Iterator[bool]:
+    """Whether the run is this process's to make."""
+    if not session:
+        yield True
+        return
+    root = run.directory(out).root
+    with taken(root.with_name(f".{root.name}.lock")) as mine:
+        # Looked at under the lock: whoever had it before has left what there is to know.
+        yield mine and not run.directory(out).run.is_file() and failed_in(root, session) is None
 
 
-def _is_finished(run: StudyRun, out: Path) -> bool:
+def _is_finished(run: PlannedRun, out: Path) -> bool:
     """Whether nothing is left to do; refuses a folder that this run may not have."""
-    directory = _directory(run, out)
+    directory = run.directory(out)
     claim = read_claim(directory)
     if claim is None:
-        refuse_taken(directory, _ELSEWHERE)
+        refuse_taken(directory, ELSEWHERE)
         return False
     check_same_config(directory, claim, to_yaml(run.composed))
-    if directory.run.is_file() and not directory.summary.is_file():
-        write_summary(directory.root)
     return directory.run.is_file()

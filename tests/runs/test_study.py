@@ -16,7 +16,8 @@ from ecc_fed.core.failed_run import failures_below
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.waiting import RayDied
-from ecc_fed.runs import study
+from ecc_fed.runs import attempts
+from ecc_fed.runs.attempts import PlannedRun
 from ecc_fed.runs.progress import OnProgress
 from ecc_fed.runs.study import Outcome, plan_study, run_study, studies
 
@@ -61,9 +62,9 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         assert hosts.pool == config.runtime.pool, "a run works on the hosts that it asks for"
         noted.append(str(directory.root.relative_to(Path.cwd() / "out")))
 
-    monkeypatch.setattr(study, "open_hosts", open_hosts)
-    monkeypatch.setattr(study, "simulate", simulate)
-    monkeypatch.setattr(study, "write_summary", lambda root: noted.append("summary"))
+    monkeypatch.setattr(attempts, "open_hosts", open_hosts)
+    monkeypatch.setattr(attempts, "simulate", simulate)
+    monkeypatch.setattr(attempts, "write_summary", lambda root: noted.append("summary"))
     return noted
 
 
@@ -72,7 +73,7 @@ def unseen(title: str) -> Iterator[OnProgress]:
     yield lambda stage, done, total: None
 
 
-def of_variants(*variants: str, arms: str = "local") -> list[study.StudyRun]:
+def of_variants(*variants: str, arms: str = "local") -> list[PlannedRun]:
     given = [f'+study.variants.v{number}=["{override}"]' for number, override in enumerate(variants)]
     return plan_study("quickstart", [f"study.arms=[{arms}]", *given])
 
@@ -111,7 +112,7 @@ def test_hosts_are_opened_anew_for_what_they_are_made_from_alone(
     monkeypatch.chdir(tmp_path)
     config = to_run_config(compose_run([]))
     other = replace(config, runtime=replace(config.runtime, **changes))
-    runs = [study.StudyRun(str(number), DictConfig({}), each) for number, each in enumerate((config, other, other))]
+    runs = [PlannedRun(str(number), DictConfig({}), each) for number, each in enumerate((config, other, other))]
     run_study(runs, Path("out"), unseen)
     assert sum(event[0] == "open" for event in events) == times_opened
 
@@ -146,7 +147,7 @@ def test_a_study_started_again_skips_what_is_finished_goes_on_with_what_was_stop
         write_text(directory.run, "{}")
         write_text(directory.summary, "{}")
 
-    monkeypatch.setattr(study, "simulate", simulate)
+    monkeypatch.setattr(attempts, "simulate", simulate)
     with pytest.raises(KeyboardInterrupt):
         run_study(runs, Path("out"), unseen)
     stops = False
@@ -174,14 +175,14 @@ def fails(events: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         write_text(directory.run, "{}")
         write_text(directory.summary, "{}")
 
-    monkeypatch.setattr(study, "simulate", simulate)
+    monkeypatch.setattr(attempts, "simulate", simulate)
     return ends
 
 
 ARMS = ["none_seed0", "local_seed0", "aggregated_seed0"]
 
 
-def three() -> list[study.StudyRun]:
+def three() -> list[PlannedRun]:
     return plan_study("quickstart", ["study.arms=[none,local,aggregated]"])
 
 

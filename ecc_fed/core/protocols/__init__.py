@@ -11,6 +11,7 @@ partition           Partition
 redaction           Redactor
 feedback            FeedbackSource
 study.view          StudyView
+tracker             Tracker
 arm                 Arm
 answering           Answering
 answering.encoder   TextEncoder
@@ -29,6 +30,7 @@ from ecc_fed.core.protocols.federation import Aggregator, Arm, NeedsShops, Updat
 from ecc_fed.core.protocols.judging import FeedbackSource, Judge, RelevanceModel, SimilarityModel, TextEncoder
 from ecc_fed.core.protocols.privacy import Ledger, RedactedSession, Redactor
 from ecc_fed.core.protocols.study import StudyView
+from ecc_fed.core.protocols.tracking import Tracker
 
 __all__ = [
     "Aggregator",
@@ -50,5 +52,6 @@ __all__ = [
     "Teacher",
     "TeacherGateway",
     "TextEncoder",
+    "Tracker",
     "UpdateTransform",
 ]

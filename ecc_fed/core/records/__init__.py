@@ -36,6 +36,7 @@ from ecc_fed.core.records.end_model import (
 from ecc_fed.core.records.reports import (
     EvaluationReport,
 )
+from ecc_fed.core.records.tracking import TrackedNumber
 from ecc_fed.core.records.verdicts import (
     Feedback,
     Judgement,
@@ -73,5 +74,6 @@ __all__ = [
     "Split",
     "TeacherReply",
     "TeacherRequest",
+    "TrackedNumber",
     "Turn",
 ]

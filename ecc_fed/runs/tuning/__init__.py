@@ -1,0 +1,1 @@
+"""The search for settings that make a number of `summary.json` large or small."""
