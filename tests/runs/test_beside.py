@@ -131,9 +131,14 @@ def test_who_is_stopped_asks_all_to_end_and_waits_for_them(
         wait_for(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=stop).start()
-    with pytest.raises(KeyboardInterrupt):
-        run_beside([str(tmp_path), "waits"], runs, tmp_path, 2, "now", lambda line: None)
+    # A shell starts its background jobs without one.
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=stop).start()
+        with pytest.raises(KeyboardInterrupt):
+            run_beside([str(tmp_path), "waits"], runs, tmp_path, 2, "now", lambda line: None)
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert {path.stem for path in tmp_path.glob("*.asked")} == {path.stem for path in tmp_path.glob("*.pid")}
 
 
