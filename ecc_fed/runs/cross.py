@@ -21,9 +21,9 @@ from ecc_fed.core.seeding import adapter_seed, derive_seed
 from ecc_fed.core.truth import Truth
 from ecc_fed.end_model.adapters.tensors import of_rank
 from ecc_fed.evolution.answering.replies import reply_to
-from ecc_fed.evolution.device import natural_pairs
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.sample_rows import sample_row, taught_by
+from ecc_fed.evolution.stream import natural_pairs
 from ecc_fed.runs.finished_run import FinishedRun, end_state, list_shops
 
 # So many devices on so many shops' queries take minutes on a CPU; more only if they are named.

@@ -14,7 +14,7 @@ from ecc_fed.core.rows import ShopProfile
 from ecc_fed.core.seeding import derive_rng
 from ecc_fed.core.statistics import unlikeness
 from ecc_fed.core.statistics.units import Indices
-from ecc_fed.evolution.device import natural_pairs
+from ecc_fed.evolution.stream import natural_pairs
 
 # One more than the last code point, so that two of them make one number.
 _CODE_POINTS = 0x110000

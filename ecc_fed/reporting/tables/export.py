@@ -89,7 +89,7 @@ def failed_table(study: Study) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["run", "kind", "error"])
-    writer.writerows([_text_cell(text) for text in (each.name, each.kind, each.error)] for each in study.failed)
+    writer.writerows([text_cell(text) for text in (each.name, each.kind, each.error)] for each in study.failed)
     return out.getvalue()
 
 

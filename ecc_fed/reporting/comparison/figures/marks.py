@@ -38,7 +38,7 @@ def in_unit(axis: Axis, measure: Measure) -> None:
 
 
 def plain_numbers(axis: Axis) -> None:
-    """For a logarithmic axis, whose own labels are formulas, which the page's plots do not set; small ticks have none."""
+    """For a logarithmic axis: its own labels are formulas, which the page's plots do not set. Small ticks have none."""
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(NullFormatter())
 
