@@ -16,8 +16,8 @@ _NOT_SETTINGS = ("arm", "hydra", "paths", "tracker", "study", "experiment", "see
 _RUN_SETTINGS = ("platform_share", "corpus", "language", "server_rounds", "cycles", "personal_rounds")
 # Settings of the world that the arms meet: runs that differ in one of these answer other shops.
 _OF_THE_WORLD = ("platform_share", "language", "corpus", "partition")
-# Settings that a run without a server never reads.
-_OF_THE_SERVER = ("strategy", "update", "replies", "participation", "personal_rounds")
+# Settings that a run without a server never reads. Who takes part when is the same in every arm, and none of them.
+_OF_THE_SERVER = ("strategy", "update", "replies", "personal_rounds")
 _CLASS = "._target_"
 
 

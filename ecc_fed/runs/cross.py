@@ -22,7 +22,9 @@ from ecc_fed.core.truth import Truth
 from ecc_fed.end_model.adapters.tensors import of_rank
 from ecc_fed.evolution.answering.replies import reply_to
 from ecc_fed.evolution.experience import Experience
+from ecc_fed.evolution.own_alpha import AtAlpha
 from ecc_fed.evolution.sample_rows import sample_row, taught_by
+from ecc_fed.evolution.shop_round import experience_of
 from ecc_fed.evolution.stream import natural_pairs
 from ecc_fed.runs.finished_run import FinishedRun, end_state, list_shops
 
@@ -59,18 +61,19 @@ def cross_evaluate(run: FinishedRun, wanted: Sequence[str] = (), on_pair: OnPair
         raise UserError(f"The corpus of {run.directory.root} has no shop {gone[0]} any more. Check corpus.path.")
     shops = [corpus.shop(shop_id) for shop_id in shop_ids]
     end_model, answering, settings = build_end_model(config), build_answering(config), build_settings(config)
-    fresh, ranks = end_model.new_adapter(adapter_seed(config.seed)), config.adapter.ranks_of(run.shop_ids)
+    fresh = end_model.new_adapter(adapter_seed(config.seed))
+    ranks, alphas = config.adapter.ranks_of(run.shop_ids), config.adapter.alphas_of(run.shop_ids)
     truths = {shop_id: corpus.truth(shop_id) for shop_id in shop_ids}
     rows: list[CrossRow] = []
     for number, shop in enumerate(shops):
         state, adapter = end_state(run, shop, of_rank(fresh, ranks.get(shop.shop_id)))
-        by_id = {pair.pair_id: pair for pair in (*shop.history, *shop.stream)}
-        experience = Experience(tuple(by_id[name] for name in state.natural_ids), state.pseudo_labels)
+        experience, alpha = experience_of(shop, state), alphas.get(shop.shop_id)
+        own_model = end_model if alpha is None else AtAlpha(end_model, alpha)
         for place, asked in enumerate(shops):
             seed = derive_seed(config.seed, "evaluate", asked.shop_id)
             training = natural_pairs(asked, config.evolution.human_share, config.seed)
             taught = taught_by(training, truths[asked.shop_id])
-            replies = _replies(asked, adapter, experience, answering, settings.decoding, end_model, seed)
+            replies = _replies(asked, adapter, experience, answering, settings.decoding, own_model, seed)
             chrf = CHRF()
             rows += [
                 CrossRow(

@@ -67,6 +67,18 @@ def test_every_adapter_on_every_shop(finished: RunDirectory, capsys: pytest.Capt
     assert sorted(path.name for path in finished.shops.rglob("*")) == before
 
 
+def test_an_adapter_goes_out_with_its_own_scale(tmp_path: Path) -> None:
+    directory = finish(tmp_path / "run", "arm=local", "adapter.alphas=[4,64]")
+    assert main(["cross", str(directory.root)]) == 0
+    final = {
+        (row.shop_id, row.pair_id): row.reply
+        for row in read_rows(directory.samples, SampleRow)
+        if row.phase == "final"
+    }
+    own = [row for row in read_rows(directory.cross / "rows.jsonl", CrossRow) if row.adapter_of == row.sample.shop_id]
+    assert [row.sample.reply for row in own] == [final[row.adapter_of, row.sample.pair_id] for row in own]
+
+
 def test_shops_by_name(finished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cross", str(finished.root), "--shops", "shop_0001"]) == 0
     rows = read_rows(finished.cross / "rows.jsonl", CrossRow)

@@ -21,8 +21,8 @@ class MetricRow:
         teacher_requests, teacher_cached, teacher_failed, teacher_errors: what was asked of the cloud.
         input_tokens, output_tokens, cost_usd: without what the cache answered.
         rounds_since_joining: server rounds since the first that the shop lived, which is 0; those that it missed count.
-        facts: how right the end model's replies were, before the shop learned from their queries; None in older files
-            and where nothing is known to be true.
+        facts: how right the replies were, before the shop learned from their queries; None in older files and where
+            nothing is known to be true.
     """
 
     server_round: int
