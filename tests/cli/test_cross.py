@@ -68,12 +68,10 @@ def test_every_adapter_on_every_shop(finished: RunDirectory, capsys: pytest.Capt
 
 
 def test_an_adapter_goes_out_with_its_own_scale(tmp_path: Path) -> None:
-    directory = finish(tmp_path / "run", "arm=local", "adapter.alphas=[4,64]")
+    directory = finish(tmp_path / "run", "arm=local", "adapter.lora_alphas=[4,64]")
     assert main(["cross", str(directory.root)]) == 0
     final = {
-        (row.shop_id, row.pair_id): row.reply
-        for row in read_rows(directory.samples, SampleRow)
-        if row.phase == "final"
+        (row.shop_id, row.pair_id): row.reply for row in read_rows(directory.samples, SampleRow) if row.phase == "final"
     }
     own = [row for row in read_rows(directory.cross / "rows.jsonl", CrossRow) if row.adapter_of == row.sample.shop_id]
     assert [row.sample.reply for row in own] == [final[row.adapter_of, row.sample.pair_id] for row in own]
