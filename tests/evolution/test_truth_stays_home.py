@@ -21,7 +21,13 @@ from tests.teacher.fakes import ScriptedTeacher, StarRedactor, gateway
 
 SHOP = "shop_0000"
 CORPUS = SimulatorCorpus(num_shops=1, pairs_per_shop=30, test_pairs_per_shop=12, customers_without_record=0.3, seed=4)
-MAY_READ = {"ecc_fed.evolution.sample_rows", "ecc_fed.evolution.others_replies", "ecc_fed.judging.feedback"}
+# Whoever writes down how right replies were, and played customers.
+MAY_READ = {
+    "ecc_fed.evolution.sample_rows",
+    "ecc_fed.evolution.served_facts",
+    "ecc_fed.evolution.others_replies",
+    "ecc_fed.judging.feedback",
+}
 
 
 class Watched:

@@ -263,8 +263,8 @@ def test_the_product_error_is_of_low_rank_pairs_alone(engine):
 
 def test_rslora_scales_every_rank_by_its_root(llama):
     shared = shared_engine(llama, RsLora(4, 6.0))
-    assert shared.banks.scale([4, 9]).tolist() == pytest.approx([3.0, 2.0])
-    assert shared_engine(llama, Lora(4, 6.0)).banks.scale([4, 3]).tolist() == [1.5, 2.0]
+    assert shared.banks.scale([4, 9], [None, None]).tolist() == pytest.approx([3.0, 2.0])
+    assert shared_engine(llama, Lora(4, 6.0)).banks.scale([4, 3, 3], [None, None, 12.0]).tolist() == [1.5, 2.0, 4.0]
 
 
 @pytest.mark.parametrize("method", ["prefix_tuning", "p_tuning_v2", "dora"])
@@ -368,4 +368,4 @@ def test_broken_prefix_folders_are_refused(engines, llama, tmp_path):
 
 def test_a_config_can_name_every_setting_of_every_method():
     own = {field.name for kind in METHODS.values() for field in fields(kind)}
-    assert {field.name for field in fields(AdapterChoice)} == {"method", "ranks", "shared_rank", *own}
+    assert {field.name for field in fields(AdapterChoice)} == {"method", "ranks", "lora_alphas", "shared_rank", *own}

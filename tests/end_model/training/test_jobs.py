@@ -27,8 +27,9 @@ def test_streams_of_dropout_follow_the_seed():
 
 
 def test_an_optimizer_is_read_as_it_was_and_starts_from_zero():
-    step, first, second = read_optimizer(None, SHAPES)
-    assert step == 0 and first.keys() == second.keys() == SHAPES.keys()
+    fresh = read_optimizer(None, SHAPES)
+    first, second = fresh.first, fresh.second
+    assert fresh.steps == fresh.since == 0 and first.keys() == second.keys() == SHAPES.keys()
     assert all(
         not part[name].any() and part[name].shape == shape for part in (first, second) for name, shape in SHAPES.items()
     )
@@ -37,8 +38,11 @@ def test_an_optimizer_is_read_as_it_was_and_starts_from_zero():
         for slot, value in (("m", 1), ("v", 2))
         for name, shape in SHAPES.items()
     }
-    step, first, second = read_optimizer({**state, "step": np.array(7.0, np.float32)}, SHAPES)
-    assert step == 7 and (first["b"] == 1).all() and (second["b"] == 2).all()
+    kept = read_optimizer({**state, "step": np.array(7.0, np.float32)}, SHAPES)
+    assert (kept.steps, kept.since) == (7, 0) and (kept.first["b"] == 1).all() and (kept.second["b"] == 2).all()
+    assert kept.after(3) == {"step": 10.0}
+    later = read_optimizer({**state, "step": np.array(7.0), "since": np.array(4.0)}, SHAPES)
+    assert (later.steps, later.since) == (7, 4) and later.after(3) == {"step": 10.0, "since": 4.0}
     with pytest.raises(ModelError, match="has no step"):
         read_optimizer(state, SHAPES)
     with pytest.raises(ModelError, match=r"has no v\.b of shape \(5,\)"):
