@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from ecc_fed.assembly.evaluation_budget import kept_for_final
-from ecc_fed.assembly.federation import build_arm, build_plan, build_transforms
-from ecc_fed.assembly.flower import ELSEWHERE, config_from_run_config, config_text, run_directory
-from ecc_fed.assembly.language import spoken_in, why_withheld, with_language
-from ecc_fed.assembly.same_config import config_digest
+from ecc_fed.assembly.federation import build_arm, build_transforms
+from ecc_fed.assembly.language import why_withheld
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.errors import ConfigError
@@ -32,7 +30,6 @@ from ecc_fed.core.protocols import (
     Tracker,
 )
 from ecc_fed.core.records import AdapterState, PseudoLabel, Shop
-from ecc_fed.core.run_claim import accept_claim
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
@@ -47,8 +44,6 @@ from ecc_fed.evolution.shop_state import WriteAdapter
 from ecc_fed.evolution.spending import spent_by, spent_on_base
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import own_rows, shared_rows
-from ecc_fed.federation.flower.nodes import shop_of
-from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.judging.final_score import FinalScoreJudge
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.distillation.generated import read_generated
@@ -99,21 +94,6 @@ def build_end_model(config: RunConfig) -> EndModel:
         return open_engine(settings, config.adapter.settings(), config.runtime.engine)
 
     return cast(EndModel, _resident("end_model", key, make))
-
-
-def plan_without_base(config: RunConfig) -> FederationPlan:
-    """The plan of a server that has no host of its own to ask: what adapters look like, it derives from config alone.
-
-    Raises:
-        ModelError: the base's config cannot be read, or its model cannot bear the adapter.
-    """
-    check_apart(config)
-    plan = build_plan(config)
-    if not plan.federated:
-        return plan
-    from ecc_fed.end_model.engines.reference.shapes import adapter_shapes  # with torch and peft
-
-    return plan.expecting(adapter_shapes(base_path(config), config.adapter.settings()))
 
 
 def build_similarity(config: RunConfig) -> Any:
@@ -315,46 +295,3 @@ def build_devices(
         ranks=config.adapter.ranks_of(shop_ids),
         alphas=config.adapter.alphas_of(shop_ids),
     )
-
-
-def check_apart(config: RunConfig) -> None:
-    """Refuses an arm that needs all shops on one device, where every node has its own shop alone.
-
-    Raises:
-        ConfigError: names the arm.
-    """
-    arm = build_arm(config)
-    if getattr(arm, "pools", False):
-        raise ConfigError(
-            f"arm {arm.name} learns from all shops' dialogues on one device, and under Flower's own engines a node "
-            "reads its own shop alone. Run it with `ecc-fed run`, or take another arm."
-        )
-
-
-def device_from_run_config(
-    run_config: Mapping[str, Any], node_config: Mapping[str, Any], run_id: str = ""
-) -> ShopDevices:
-    """The device of one node under Flower's own engines (`flwr run`, SuperNodes): one shop, and its data alone.
-
-    A corpus that lies in a file is read whole, to tell which dialogues are the shop's; the rest is let go.
-
-    Args:
-        run_config: Flower's, as in `flower_overrides`; `run-dir` is the folder for the shops' states.
-        node_config: names the shop, as `shop_of` says.
-        run_id: the run's; empty leaves the folder unclaimed.
-
-    Raises:
-        ConfigError: the overrides do not compose, or the node's config names no shop of the corpus.
-        UserError: the folder is another run's.
-    """
-    config = config_from_run_config(run_config)
-    check_apart(config)
-    corpus = build_corpus(config)
-    config = with_language(config, spoken_in(corpus))
-    shop_ids = corpus.shop_ids()
-    shop_id = shop_of(node_config, shop_ids)
-    directory = run_directory(run_config)
-    if run_id:
-        accept_claim(directory, run_id, config_digest(config_text(run_config)), ELSEWHERE)
-    truth = {shop_id: corpus.truth(shop_id)}
-    return build_devices(config, [corpus.shop(shop_id)], truth, directory, shop_ids, run_id)

@@ -35,13 +35,12 @@ from ecc_fed.core.errors import ConfigError, EccError
 from ecc_fed.core.outside_text import cut
 from ecc_fed.core.run_claim import refuse_taken, reserved
 from ecc_fed.core.run_directory import RunDirectory
-from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.cloud import ended
+from ecc_fed.runs.conclusion import conclude
 from ecc_fed.runs.hosting import open_hosts
 from ecc_fed.runs.kept_hosts import kept_hosts
 from ecc_fed.runs.run_folder import new_run, resumed_run
 from ecc_fed.runs.simulation import simulate
-from ecc_fed.runs.tracking import track
 
 _HELP = """[bold]ecc-fed run[/] \\[-m] \\[overrides]   one run; -m sweeps over comma-separated values
 
@@ -145,8 +144,7 @@ def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextC
         open_hosts(config, len(kept_hosts(directory)) or 1) as hosts,
     ):
         simulate(config, directory, hosts, on_progress, run_id)
-        track(config, directory)
-        write_summary(directory.root)
+        conclude(config, directory)
     _report(directory)
     return ended([directory])
 
@@ -170,8 +168,7 @@ def _resume(directory: RunDirectory, overrides: Sequence[str], folders: Sequence
             return _run(config, directory, run_id, console)
         console.print(f"{directory.root} holds a finished run: nothing is left to do.", markup=False, highlight=False)
         if not directory.summary.is_file():
-            track(load_config(directory.config, allowed=allowed), directory)
-            write_summary(directory.root)
+            conclude(load_config(directory.config, allowed=allowed), directory)
         if not directory.report.is_file():
             _report(directory)
     return 0

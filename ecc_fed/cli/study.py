@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
         if jobs > 1 and finished < len(runs):
             failed, left = _beside([name, *own], runs, out, min(jobs, len(runs) - finished), console)
         else:
-            failed = run_study(runs, out, progress, tell).failed
+            failed = run_study(runs, out, progress, tell)
     if finished:
         console.print(f"{finished} of {len(runs)} runs in {out} had been finished before.", markup=False)
     try:

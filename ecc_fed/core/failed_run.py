@@ -74,7 +74,7 @@ def forget_failure(directory: RunDirectory) -> None:
 
 
 def failed_in(root: Path, session: str) -> FailedRun | None:
-    """What the run in `root` failed of in this session, if it did.
+    """What the run in `root` failed of in one of these processes, if it did.
 
     Raises:
         RunDirectoryError: the file is broken, or another version wrote it.

@@ -56,7 +56,7 @@ class FederationPlan:
     @property
     def pools(self) -> bool:
         """Whether all shops' dialogues lie on one device."""
-        return bool(getattr(self.arm, "pools", False))
+        return pools(self.arm)
 
     @property
     def federated(self) -> bool:
@@ -109,3 +109,8 @@ class FederationPlan:
             return Exchange(EVERYTHING, NOTHING, self.aggregator.exchange(server_round).turns)
         wanted = self.aggregator.exchange(server_round)
         return wanted if self.arm.uploads(server_round) else replace(wanted, up=NOTHING)
+
+
+def pools(arm: Arm) -> bool:
+    """Whether the shops of an arm learn as one device; one that says nothing of it does not."""
+    return bool(getattr(arm, "pools", False))

@@ -73,10 +73,15 @@ def choose_batch_size(
         kept: what this host's place had when the run started, which is not measured anew.
 
     Raises:
-        ConfigError: not even one shop fits into the budget.
+        ConfigError: not even one shop fits into the budget, or the device is a `BatchedDevice` in part.
     """
     shops = len(device.shop_ids)
     if not isinstance(device, BatchedDevice):
+        if hasattr(device, "services"):
+            raise ConfigError(
+                f"{type(device).__name__} has services that shops share, and lacks another part of a BatchedDevice, "
+                "so they would run one after another. Give it trial_job, side_by_side and read_ahead, or no services."
+            )
         return BatchSize(1, "one shop after another: this device's shops share no services")
     if shops_per_batch is not None:
         return BatchSize(min(shops_per_batch, max(shops, 1)), f"runtime.shops_per_batch={shops_per_batch}")

@@ -17,12 +17,11 @@ from ecc_fed.core.failed_run import FailedRun, forget_failure, keep_failure
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.hosts.waiting import RayDied
-from ecc_fed.reporting.summary import write_summary
+from ecc_fed.runs.conclusion import conclude
 from ecc_fed.runs.hosting import open_hosts
 from ecc_fed.runs.progress import OnProgress
 from ecc_fed.runs.run_folder import new_run, resumed_run
 from ecc_fed.runs.simulation import simulate
-from ecc_fed.runs.tracking import track
 
 # From a run's title to a block in which its progress is shown.
 ShowProgress = Callable[[str], AbstractContextManager[OnProgress]]
@@ -105,8 +104,7 @@ def attempt(
         folder = resumed_run(directory, config) if begun else new_run(directory, config, ELSEWHERE)
         with folder as run_id, show_progress(title) as on_progress:
             simulate(run.config, directory, opened, on_progress, run_id)
-            track(run.config, directory)
-            write_summary(directory.root)
+            conclude(run.config, directory)
     except (RayDied, WriteError, OSError):
         raise
     except Exception as error:

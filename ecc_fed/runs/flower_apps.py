@@ -12,8 +12,8 @@ from functools import cache
 
 from flwr.app import Context
 
-from ecc_fed.assembly.build import device_from_run_config, plan_without_base
 from ecc_fed.assembly.flower import ELSEWHERE, config_from_run_config, config_text, run_directory, run_id_of
+from ecc_fed.assembly.flower_device import device_from_run_config, plan_without_base
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Device
 from ecc_fed.federation.checkpoint import load_checkpoint, save_checkpoint

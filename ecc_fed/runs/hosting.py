@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import IO
 
 from ecc_fed.assembly.build import build_devices
+from ecc_fed.assembly.federation import build_arm
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.protocols import Device
 from ecc_fed.core.records import Shop
 from ecc_fed.core.run_claim import join
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
-from ecc_fed.evolution.pool import POOL, PooledDevices
+from ecc_fed.evolution.pool import PooledDevices
 from ecc_fed.federation.participation import Participation
+from ecc_fed.federation.plan import pools
 from ecc_fed.hosts.jobs import Hosts
 from ecc_fed.hosts.start import ray_hosts
 
@@ -50,9 +52,14 @@ class HostDevices:
     shop_ids: tuple[str, ...]
     draws: Participation = field(default_factory=Participation)
 
+    @property
+    def _pooled(self) -> bool:
+        """By the arm and not by the node's name, which a shop may have as well."""
+        return pools(build_arm(self.config))
+
     def only(self, shop_ids: tuple[str, ...]) -> HostDevices:
         """As `Divisible.only`."""
-        if POOL in shop_ids:
+        if self._pooled:
             return self
         wanted = frozenset(shop_ids)
         shops = [shop for shop in self.shops if shop.shop_id in wanted]
@@ -67,6 +74,6 @@ class HostDevices:
         torch.set_num_threads(self.config.runtime.threads_per_host)
         mine = self.only(shop_ids)
         devices = build_devices(self.config, mine.shops, mine.truth, self.directory, self.shop_ids, self.run_id)
-        if POOL not in shop_ids:
+        if not self._pooled:
             return devices
         return PooledDevices(devices, lambda server_round: self.draws.of_round(server_round, self.shop_ids).present)

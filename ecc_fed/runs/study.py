@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -14,11 +13,10 @@ from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.failed_run import FailedRun, failed_in
 from ecc_fed.core.folder_lock import taken
 from ecc_fed.core.run_claim import read_claim, refuse_taken
-from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.attempts import ELSEWHERE, HostsBetweenRuns, PlannedRun, ShowProgress, attempt
+from ecc_fed.runs.conclusion import conclude
 from ecc_fed.runs.kept_hosts import kept_hosts
 from ecc_fed.runs.run_folder import check_same_config
-from ecc_fed.runs.tracking import track
 
 OnFailure = Callable[[FailedRun], None]
 _ARM_SETTING = "arm."
@@ -50,7 +48,7 @@ def _settings_of_arms(
         arm: [one for one in overrides if one.split("=")[0].removeprefix(_ARM_SETTING) in known[arm]] for arm in arms
     }
     for override in overrides:
-        if not any(override in taken for taken in found.values()):
+        if not any(override in own for own in found.values()):
             raise ConfigError(f"{override} is a setting of none of the study's arms: {', '.join(arms)}.")
     return found
 
@@ -86,22 +84,14 @@ def plan_study(
     return runs
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a study: how many runs had been finished before, and those that failed now."""
-
-    finished_before: int
-    failed: tuple[FailedRun, ...]
-
-
 def run_study(
     runs: Sequence[PlannedRun],
     out: Path,
     show_progress: ShowProgress,
     on_failure: OnFailure = lambda failed: None,
     session: str = "",
-) -> Outcome:
-    """Runs a study in its order, each run in its own folder of `out`.
+) -> tuple[FailedRun, ...]:
+    """Runs a study in its order, each run in its own folder of `out`; returns those that failed.
 
     Finished runs are left as they are, and one that was stopped or failed goes on. A run that fails ends itself alone:
     it is told to `on_failure`, and kept beside its folder until it is tried again.
@@ -126,7 +116,7 @@ def run_study(
             if failure is not None:
                 failed.append(failure)
                 on_failure(failure)
-    return Outcome(len(runs) - len(left), tuple(failed))
+    return tuple(failed)
 
 
 def finished_runs(runs: Sequence[PlannedRun], out: Path) -> int:
@@ -139,8 +129,7 @@ def finished_runs(runs: Sequence[PlannedRun], out: Path) -> int:
     for run in finished:
         directory = run.directory(out)
         if not directory.summary.is_file():
-            track(run.config, directory)
-            write_summary(directory.root)
+            conclude(run.config, directory)
     return len(finished)
 
 

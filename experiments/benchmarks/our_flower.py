@@ -23,7 +23,6 @@ from ecc_fed.federation.arms import Aggregated
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import Checkpoint
-from ecc_fed.hosts.batch_size import BatchedDevice
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.start import ray_hosts
 from ecc_fed.privacy.ledger import MemoryLedger
@@ -54,8 +53,6 @@ class FineTuning:
         for shop_id in shop_ids:
             texts = shop_texts(shape, int(shop_id), tuning.steps * tuning.batch_size)
             self._jobs[shop_id] = partial(self._job, texts)
-        if not isinstance(self, BatchedDevice):  # its shops would run one after another, and the figures say nothing
-            raise TypeError(f"{type(self).__name__} lacks something of a BatchedDevice")
 
     def _job(self, texts: Any, adapter: AdapterState, seed: int) -> FineTuneJob:
         return FineTuneJob(adapter, None, texts, self._tuning, seed)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecc_fed.assembly import build
+from ecc_fed.assembly import build, flower_device
 from ecc_fed.assembly.flower import ALLOW_VARIABLE
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
@@ -29,7 +29,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     def note(config: RunConfig, *rest: Any) -> Any:
         configs.append(config)
 
-    monkeypatch.setattr(build, "build_devices", note)
+    monkeypatch.setattr(flower_device, "build_devices", note)
     return configs
 
 
@@ -40,27 +40,27 @@ def run_config(tmp_path: Path, **changes: Any) -> dict[str, Any]:
 
 def test_the_servers_arm_and_rounds_win_over_the_overrides(tmp_path: Path, seen: list[RunConfig]) -> None:
     changes = {"arm": "personalized", "server-rounds": 3, "personal-rounds": 1}
-    build.device_from_run_config(run_config(tmp_path, **changes), {"partition-id": 0})
+    flower_device.device_from_run_config(run_config(tmp_path, **changes), {"partition-id": 0})
     config = seen[0]
     assert (config.arm["name"], config.arm["personal_rounds"], config.evolution.server_rounds) == ("personalized", 1, 3)
     assert config.corpus["num_shops"] == 2
 
 
 def test_the_servers_arm_says_how_shops_answer(tmp_path: Path, seen: list[RunConfig]) -> None:
-    build.device_from_run_config(run_config(tmp_path, arm="retrieval"), {"partition-id": 0})
+    flower_device.device_from_run_config(run_config(tmp_path, arm="retrieval"), {"partition-id": 0})
     (config,) = seen
     assert (config.arm["name"], config.arm["trains"]) == ("retrieval", False)
     assert config.answering["_target_"].endswith(".NearestExample")
 
 
 def test_without_them_the_overrides_hold(tmp_path: Path, seen: list[RunConfig]) -> None:
-    build.device_from_run_config(run_config(tmp_path), {"shop-id": "shop_0000"})
+    flower_device.device_from_run_config(run_config(tmp_path), {"shop-id": "shop_0000"})
     assert (seen[0].arm["name"], seen[0].evolution.server_rounds) == ("local", 7)
 
 
 def test_an_arm_that_is_none_is_refused(tmp_path: Path, seen: list[RunConfig]) -> None:
     with pytest.raises(ConfigError, match="arm=cloudy"):
-        build.device_from_run_config(run_config(tmp_path, arm="cloudy"), {"partition-id": 0})
+        flower_device.device_from_run_config(run_config(tmp_path, arm="cloudy"), {"partition-id": 0})
 
 
 def test_a_node_may_spend_its_shops_part_of_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_a_node_may_spend_its_shops_part_of_the_budget(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(build, "build_services", services)
     for node in ({"shop-id": "shop_0001"}, {"partition-id": 0}):
-        build.device_from_run_config(run_config(tmp_path), node)
+        flower_device.device_from_run_config(run_config(tmp_path), node)
     assert shares == [0.5, 0.5]
 
 
@@ -90,12 +90,13 @@ def test_nodes_of_one_process_ask_one_teacher_and_another_seed_another(
     monkeypatch.setattr(build, "build_end_model", lambda config: fakes.CountingModel())
     monkeypatch.setattr(build, "build_judge", lambda config: fakes.PrefixJudge())
     first, second = (
-        build.device_from_run_config(run_config(tmp_path), {"partition-id": number}).services for number in range(2)
+        flower_device.device_from_run_config(run_config(tmp_path), {"partition-id": number}).services
+        for number in range(2)
     )
     assert len(built) == 1
     assert first.gateway is not second.gateway, "each with its own ledger and its own part of the budget"
     seeded = run_config(tmp_path)
-    build.device_from_run_config(seeded | {"overrides": seeded["overrides"] + " seed=5"}, {"partition-id": 0})
+    flower_device.device_from_run_config(seeded | {"overrides": seeded["overrides"] + " seed=5"}, {"partition-id": 0})
     assert [config.seed for config in built] == [0, 5]
 
 
@@ -109,7 +110,7 @@ def test_nodes_of_one_process_ask_one_teacher_and_another_seed_another(
 )
 def test_a_node_of_no_shop_is_refused(tmp_path: Path, seen: list[Any], node: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        build.device_from_run_config(run_config(tmp_path), node)
+        flower_device.device_from_run_config(run_config(tmp_path), node)
 
 
 class GuardedCorpus:
@@ -136,7 +137,7 @@ def test_a_device_never_asks_for_another_shop(
     monkeypatch.setenv(ALLOW_VARIABLE, "tests.assembly")
     overrides = "corpus._target_=tests.assembly.test_flower_device.GuardedCorpus evolution.server_rounds=1 arm=local"
     overrides += " " + " ".join(f"~corpus.{name}" for name in SIMULATOR_SETTINGS)
-    device = build.device_from_run_config({"overrides": overrides, "run-dir": str(tmp_path)}, node)
+    device = flower_device.device_from_run_config({"overrides": overrides, "run-dir": str(tmp_path)}, node)
     assert device.shop_ids == ("ours",)
     device.train("ours", 1, None)
     device.evaluate("ours", 1, None, "final")

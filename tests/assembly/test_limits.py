@@ -4,9 +4,10 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from ecc_fed.assembly.build import build_end_model, plan_without_base
+from ecc_fed.assembly.build import build_end_model
 from ecc_fed.assembly.compose import compose_run, load_config, to_run_config
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.flower_device import plan_without_base
 
 
 def test_limits_are_the_runs_own_settings() -> None:

@@ -11,6 +11,7 @@ from ecc_fed.cli import run
 from ecc_fed.cli.main import main
 from ecc_fed.core.errors import EccError, ModelError
 from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.runs import conclusion
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "open_hosts", open_hosts)
     monkeypatch.setattr(run, "simulate", simulate)
-    monkeypatch.setattr(run, "write_summary", lambda root: None)
+    monkeypatch.setattr(conclusion, "write_summary", lambda root: None)
     monkeypatch.setattr("ecc_fed.reporting.report.report", lambda roots, console: None)
     return seeds
 

@@ -13,7 +13,7 @@ from ecc_fed.cli.main import main
 from ecc_fed.core.errors import ModelError, TeacherError
 from ecc_fed.core.failed_run import failed_in
 from ecc_fed.core.run_directory import RunDirectory, write_text
-from ecc_fed.runs import attempts, study
+from ecc_fed.runs import attempts, conclusion
 from ecc_fed.runs.beside import Together
 
 COMMAND = ["study", "quickstart", "study.arms=[none,local]", "--out", "out"]
@@ -39,8 +39,7 @@ def ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Exception
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(attempts, "open_hosts", open_hosts)
     monkeypatch.setattr(attempts, "simulate", simulate)
-    for module in (attempts, study):
-        monkeypatch.setattr(module, "write_summary", lambda root: None)
+    monkeypatch.setattr(conclusion, "write_summary", lambda root: None)
     monkeypatch.setattr("ecc_fed.reporting.report.report", report)
     monkeypatch.setattr(cli, "ended", lambda directories: 0)
     return found

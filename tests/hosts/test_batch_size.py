@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -117,6 +118,14 @@ def test_no_trial_where_there_is_nothing_to_choose():
     assert choose_batch_size(nothing, None, meter(nothing, 1)).size == 6
     assert devices.services.end_model.trials == nothing.services.end_model.trials == []
     assert choose_batch_size(build_fake(("a", "b")), None, meter(devices, 9)).size == 1
+
+
+def test_a_device_that_is_batched_in_part_is_refused_and_not_slow():
+    whole = device(2)
+    part = SimpleNamespace(shop_ids=whole.shop_ids, services=whole.services, trial_job=whole.trial_job)
+    for size in (None, 2):
+        with pytest.raises(ConfigError, match="lacks another part of a BatchedDevice, so they would run one after"):
+            choose_batch_size(part, size, meter(whole, 9))
 
 
 def test_the_trial_takes_the_longest_pairs_of_all_shops():

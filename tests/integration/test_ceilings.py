@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecc_fed.assembly.build import check_apart
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.flower_device import check_apart
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.run_directory import read_json, read_jsonl
 from ecc_fed.evolution.shop_state import finished_rounds, load_state

@@ -16,13 +16,13 @@ import pytest
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError, TeacherError
-from ecc_fed.core.failed_run import failed_in, keep_failure
+from ecc_fed.core.failed_run import FailedRun, failed_in, keep_failure
 from ecc_fed.core.folder_lock import taken
 from ecc_fed.core.run_directory import RunDirectory, write_text
-from ecc_fed.runs import attempts, beside
+from ecc_fed.runs import attempts, beside, conclusion
 from ecc_fed.runs.attempts import PlannedRun
 from ecc_fed.runs.beside import Together, check_beside, run_beside
-from ecc_fed.runs.study import Outcome, plan_study, run_study
+from ecc_fed.runs.study import plan_study, run_study
 from tests.runs.test_study import unseen
 
 NAMES = ["none_seed0", "local_seed0", "aggregated_seed0"]
@@ -52,14 +52,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(attempts, "open_hosts", open_hosts)
     monkeypatch.setattr(attempts, "simulate", simulate)
-    monkeypatch.setattr(attempts, "write_summary", lambda root: None)
+    monkeypatch.setattr(conclusion, "write_summary", lambda root: None)
     return found
 
 
 def test_those_of_a_session_make_each_run_once_and_try_none_twice(
     runs: list[PlannedRun], made: list[str], tmp_path: Path
 ) -> None:
-    outcomes: list[Outcome] = []
+    outcomes: list[tuple[FailedRun, ...]] = []
     workers = [
         threading.Thread(target=lambda: outcomes.append(run_study(runs, tmp_path, unseen, session="together")))
         for _ in range(4)
@@ -69,10 +69,10 @@ def test_those_of_a_session_make_each_run_once_and_try_none_twice(
     for worker in workers:
         worker.join()
     assert sorted(made) == sorted(NAMES)
-    assert [failed.name for outcome in outcomes for failed in outcome.failed] == ["local_seed0"]
-    assert run_study(runs, tmp_path, unseen, session="together").failed == () and len(made) == 3
-    assert [failed.name for failed in run_study(runs, tmp_path, unseen, session="another").failed] == ["local_seed0"]
-    assert len(run_study(runs, tmp_path, unseen).failed) == 1 and made[3:] == ["local_seed0"] * 2
+    assert [failed.name for outcome in outcomes for failed in outcome] == ["local_seed0"]
+    assert run_study(runs, tmp_path, unseen, session="together") == () and len(made) == 3
+    assert [failed.name for failed in run_study(runs, tmp_path, unseen, session="another")] == ["local_seed0"]
+    assert len(run_study(runs, tmp_path, unseen)) == 1 and made[3:] == ["local_seed0"] * 2
 
 
 def test_a_run_that_another_has_taken_is_passed_over(runs: list[PlannedRun], made: list[str], tmp_path: Path) -> None:

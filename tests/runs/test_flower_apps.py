@@ -13,7 +13,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.supercore.object_ref import validate
 
-from ecc_fed.assembly import build
+from ecc_fed.assembly import flower_device
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.run_claim import read_claim
 from ecc_fed.core.run_directory import RunDirectory, read_json
@@ -129,14 +129,14 @@ def test_a_server_that_was_ended_goes_on_and_no_other_run_gets_its_folder(tmp_pa
 
 
 def test_a_node_takes_its_own_runs_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "build_devices", lambda *given: None)
+    monkeypatch.setattr(flower_device, "build_devices", lambda *given: None)
     given = {"run-dir": str(tmp_path / "run"), "overrides": "corpus.num_shops=2 corpus.pairs_per_shop=24"}
     with flower_apps.folder_of(Context(7, 0, {}, RecordDict(), given)):
-        build.device_from_run_config(given, {"shop-id": "shop_0000"}, "7")
+        flower_device.device_from_run_config(given, {"shop-id": "shop_0000"}, "7")
         with pytest.raises(UserError, match="belongs to run 7, and this is run 8"):
-            build.device_from_run_config(given, {"shop-id": "shop_0000"}, "8")
+            flower_device.device_from_run_config(given, {"shop-id": "shop_0000"}, "8")
     elsewhere = given | {"run-dir": str(tmp_path / "own")}
     for _ in range(2):
-        build.device_from_run_config(elsewhere, {"shop-id": "shop_0001"}, "7")
+        flower_device.device_from_run_config(elsewhere, {"shop-id": "shop_0001"}, "7")
     claim = read_claim(RunDirectory(tmp_path / "own"))
     assert claim is not None and claim.run_id == "7"

@@ -16,10 +16,10 @@ from ecc_fed.core.failed_run import failures_below
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.waiting import RayDied
-from ecc_fed.runs import attempts
+from ecc_fed.runs import attempts, conclusion
 from ecc_fed.runs.attempts import PlannedRun
 from ecc_fed.runs.progress import OnProgress
-from ecc_fed.runs.study import Outcome, plan_study, run_study, studies
+from ecc_fed.runs.study import finished_runs, plan_study, run_study, studies
 
 
 @pytest.mark.parametrize("name", sorted(studies()))
@@ -64,7 +64,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(attempts, "open_hosts", open_hosts)
     monkeypatch.setattr(attempts, "simulate", simulate)
-    monkeypatch.setattr(attempts, "write_summary", lambda root: noted.append("summary"))
+    monkeypatch.setattr(conclusion, "write_summary", lambda root: noted.append("summary"))
     return noted
 
 
@@ -151,10 +151,10 @@ def test_a_study_started_again_skips_what_is_finished_goes_on_with_what_was_stop
     with pytest.raises(KeyboardInterrupt):
         run_study(runs, Path("out"), unseen)
     stops = False
-    assert run_study(runs, Path("out"), unseen) == Outcome(1, ())
+    assert finished_runs(runs, Path("out")) == 1 and run_study(runs, Path("out"), unseen) == ()
     assert [name for name, _ in ids] == ["none_seed0", "local_seed0", "local_seed0", "aggregated_seed0"]
     assert ids[1] == ids[2] and len({run_id for _, run_id in ids}) == 3
-    assert run_study(runs, Path("out"), unseen) == Outcome(3, ()) and len(ids) == 4
+    assert finished_runs(runs, Path("out")) == 3 and run_study(runs, Path("out"), unseen) == () and len(ids) == 4
     other = plan_study("quickstart", ["study.arms=[none,local,aggregated]", "corpus.num_shops=2"])
     with pytest.raises(
         ConfigError, match=r"none_seed0 is the folder of a run with another config: corpus\.num_shops was"
@@ -205,8 +205,8 @@ def test_a_run_that_fails_is_told_and_the_others_are_made(
     # What the hosts were at when it failed is not known: the run after it gets others.
     assert events.index(("close", 0)) < events.index("aggregated_seed0")
     assert events.count(("open", 0)) == 2 == events.count(("close", 0))
-    assert told == ["local_seed0"] == [failed.name for failed in outcome.failed]
-    (failed,) = outcome.failed
+    assert told == ["local_seed0"] == [failed.name for failed in outcome]
+    (failed,) = outcome
     assert (failed.kind, failed.error) == (type(error).__name__, str(error))
     assert failed.exit_code == getattr(error, "exit_code", 1)
     assert ("test_study.py" in failed.traceback) == isinstance(error, ZeroDivisionError)
@@ -220,13 +220,13 @@ def test_a_run_that_failed_is_tried_again_and_then_nothing_tells_of_it(
     run_study(three(), Path("out"), unseen)
     first = RunDirectory(Path("out/local_seed0")).claim.read_text()
     again = run_study(three(), Path("out"), unseen)
-    assert again.finished_before == 2 and len(again.failed) == 1
+    assert finished_runs(three(), Path("out")) == 2 and len(again) == 1
     fails.clear()
-    assert run_study(three(), Path("out"), unseen) == Outcome(2, ())
+    assert run_study(three(), Path("out"), unseen) == ()
     assert events.count("local_seed0") == 3 and events.count("none_seed0") == 1
     assert RunDirectory(Path("out/local_seed0")).claim.read_text() == first, "it went on, and did not start anew"
     assert list(Path("out").rglob("*.failed.json")) == []
-    assert run_study(three(), Path("out"), unseen) == Outcome(3, ())
+    assert finished_runs(three(), Path("out")) == 3 and run_study(three(), Path("out"), unseen) == ()
 
 
 def test_a_run_that_failed_and_was_finished_by_itself_is_no_failure_any_more(
@@ -250,7 +250,7 @@ def test_what_is_not_a_runs_own_failure_ends_the_study(
     assert [event for event in events if event in ARMS] == ARMS[:2]
     assert list(failures_below(Path("out"))) == []
     fails.clear()
-    assert run_study(three(), Path("out"), unseen) == Outcome(1, ())
+    assert finished_runs(three(), Path("out")) == 1 and run_study(three(), Path("out"), unseen) == ()
 
 
 def test_a_broken_record_of_a_failure_is_told_with_its_remedy(tmp_path: Path) -> None:

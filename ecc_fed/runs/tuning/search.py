@@ -17,11 +17,10 @@ from ecc_fed.core.folder_lock import LOCK, sole_writer
 from ecc_fed.core.rows import read_record, write_record
 from ecc_fed.core.run_claim import read_claim
 from ecc_fed.core.run_directory import RunDirectory, read_json
-from ecc_fed.reporting.summary import write_summary
 from ecc_fed.runs.attempts import HostsBetweenRuns, PlannedRun, ShowProgress, attempt
+from ecc_fed.runs.conclusion import conclude
 from ecc_fed.runs.kept_hosts import kept_hosts
 from ecc_fed.runs.run_folder import check_same_config
-from ecc_fed.runs.tracking import track
 from ecc_fed.runs.tuning.metric import NotMeasured, number_at
 from ecc_fed.runs.tuning.space import Parameter, chosen, corners, parse_space
 from ecc_fed.runs.tuning.trials import Direction, Trial, Trials, open_trials, require_optuna
@@ -151,8 +150,7 @@ def _result(search: Search, trial: Trial, out: Path) -> float | None:
     directory = RunDirectory((out / trial.name).absolute())
     if not directory.summary.is_file():
         composed = compose_run(search.overrides_of(trial), search.folders)
-        track(to_run_config(composed, search.allowed), directory)
-        write_summary(directory.root)
+        conclude(to_run_config(composed, search.allowed), directory)
     try:
         return number_at(read_json(directory.summary), search.metric)
     except NotMeasured:

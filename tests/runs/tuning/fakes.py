@@ -9,8 +9,7 @@ import pytest
 
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.run_directory import RunDirectory, write_json, write_text
-from ecc_fed.runs import attempts
-from ecc_fed.runs.tuning import search
+from ecc_fed.runs import attempts, conclusion
 
 Score = Callable[[RunConfig], float | None]
 
@@ -40,6 +39,5 @@ def fake_runs(monkeypatch: pytest.MonkeyPatch, score: Score) -> list[str]:
 
     monkeypatch.setattr(attempts, "open_hosts", open_hosts)
     monkeypatch.setattr(attempts, "simulate", simulate)
-    monkeypatch.setattr(attempts, "write_summary", write_summary)
-    monkeypatch.setattr(search, "write_summary", write_summary)
+    monkeypatch.setattr(conclusion, "write_summary", write_summary)
     return started
