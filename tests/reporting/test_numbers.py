@@ -41,7 +41,10 @@ def test_rounds_are_told_as_the_rows_have_them(make_run):
     root = make_run("a", "aggregated", queries=2)
     rows = read_rows(root / "metrics.jsonl", MetricRow)
     # Unlike rows: a plain mean is not the weighted one.
-    rows = [replace(row, steps=10 * place, served=place + 1) for place, row in enumerate(rows)]
+    rows = [
+        replace(row, steps=10 * place, served=place + 1, train_loss=1.0 + place**2, mean_score=0.5 / (1 + place))
+        for place, row in enumerate(rows)
+    ]
     write_rows(root / "metrics.jsonl", [*rows, replace(rows[0], server_round=0, split="warm_start", steps=7)])
     run, summary, found = numbers(root)
     second = [row for row in rows if row.server_round == 2]
@@ -49,6 +52,8 @@ def test_rounds_are_told_as_the_rows_have_them(make_run):
     assert found["metrics.cost_usd", 2] == pytest.approx(0.08)
     weighted = sum(row.train_loss * row.steps for row in second) / sum(row.steps for row in second)
     assert found["metrics.train_loss", 2] == pytest.approx(weighted)
+    weighted = sum(row.mean_score * row.served for row in second) / sum(row.served for row in second)
+    assert found["metrics.mean_score", 2] == pytest.approx(weighted)
     assert found["metrics.steps", 0] == 7
     assert [found["serving.mean_score", r] for r in range(1, 5)] == summary["serving"]["mean_score"]
     assert [found["aggregation.relative_error", r] for r in range(1, 5)] == [

@@ -82,6 +82,20 @@ def test_a_run_that_another_has_taken_is_passed_over(runs: list[PlannedRun], mad
     assert made == NAMES[1:]
 
 
+def test_a_run_that_another_has_finished_meanwhile_is_not_made_again(
+    runs: list[PlannedRun], made: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = attempts.simulate
+
+    def while_another_works(config: RunConfig, directory: RunDirectory, *others: Any) -> None:
+        here(config, directory, *others)
+        write_text(tmp_path / NAMES[1] / "run.json", "{}")
+
+    monkeypatch.setattr(attempts, "simulate", while_another_works)
+    assert run_study(runs, tmp_path, unseen, session="together") == ()
+    assert made == [NAMES[0], NAMES[2]]
+
+
 WORKER = """
 import os, sys, time
 from pathlib import Path
