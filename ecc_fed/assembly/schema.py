@@ -53,12 +53,14 @@ class RuntimeSettings(HostSettings):
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What `ecc-fed study` runs: every variant of every arm at every seed."""
+    """What `ecc-fed study` runs: every variant of every arm at every seed; arms that aggregate, by every method."""
 
     arms: tuple[str, ...] = ("none", "local", "aggregated", "personalized")
     seeds: tuple[int, ...] = (0,)
     # name -> overrides, such as {no_platform_facts: ["corpus.platform_share=0"]}; none is the study as it stands.
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # name -> overrides, such as {flora: ["strategy=flora"]}: a run for each of every arm in which adapters travel.
+    methods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # A `core.protocols.StudyView` by _target_, which writes pages of its own; null: the report alone.
     view: Mapping[str, Any] | None = None
 

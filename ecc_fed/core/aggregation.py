@@ -136,6 +136,7 @@ class AggregateReport:
         update_norm: L2 norm of the server's adapter minus the one before; None for the first and for one with other
             tensors.
         flags: of shops whose update did not count as it came, by what became of it: not_selected, shortened.
+        server_seconds: that the aggregator took, its report included; None where nobody looked at a clock.
     """
 
     relative_error: float | None = None
@@ -145,6 +146,7 @@ class AggregateReport:
     update_bytes: Mapping[str, int] = field(default_factory=dict)
     update_norm: float | None = None
     flags: Mapping[str, str] = field(default_factory=dict)
+    server_seconds: float | None = None
 
 
 def tensor_bytes(adapter: AdapterState) -> int:

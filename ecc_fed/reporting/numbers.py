@@ -30,7 +30,7 @@ _SUMS = (
     "teacher_failed", "input_tokens", "output_tokens", "cost_usd", "serve_seconds", "train_seconds",
 )  # fmt: skip
 _MEANS = {"mean_score": "served", "train_loss": "steps"}
-_AGGREGATION = ("relative_error", "rank", "bytes_up", "bytes_down")
+_AGGREGATION = ("relative_error", "rank", "bytes_up", "bytes_down", "server_seconds")
 
 
 def numbers_of(run: Run, summary: Mapping[str, Any]) -> list[TrackedNumber]:

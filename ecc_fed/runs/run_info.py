@@ -155,6 +155,7 @@ def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...
             record.aggregation.ranks,
             _adapter_bytes(record, "up"),
             _adapter_bytes(record, "down"),
+            record.aggregation.server_seconds,
         )
         for record in rounds
         if record.aggregation is not None

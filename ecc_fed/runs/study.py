@@ -1,14 +1,17 @@
-"""A study: every variant, seed and arm of a file in conf/experiment, one run after another."""
+"""A study: every variant, seed, arm and method of a file in conf/experiment, one run after another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
+
+from omegaconf import DictConfig
 
 from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
+from ecc_fed.assembly.federation import build_plan
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.failed_run import FailedRun, failed_in
 from ecc_fed.core.folder_lock import taken
@@ -71,17 +74,24 @@ def plan_study(
     own = _settings_of_arms(study.arms, for_arms, [*base, *for_all], folders)
     runs = []
     for variant, changes in (study.variants or {"default": ()}).items():
-        for seed in study.seeds:
-            for arm in study.arms:
-                given = [*base, f"arm={arm}", f"seed={seed}", *changes, *for_all, *own[arm]]
-                composed = compose_run(given, folders)
-                label = f"{arm}_seed{seed}" if len(study.variants) <= 1 else f"{variant}/{arm}_seed{seed}"
+        below = f"{variant}/" if len(study.variants) > 1 else ""
+        for seed, arm in product(study.seeds, study.arms):
+            before, after = [*base, f"arm={arm}", f"seed={seed}", *changes], [*for_all, *own[arm]]
+            composed = compose_run([*before, *after], folders)
+            methods = study.methods if study.methods and _federated(composed, allowed) else {"": ()}
+            for method, overrides in methods.items():
+                label = f"{below}{arm}_{method}_seed{seed}" if method else f"{below}{arm}_seed{seed}"
+                composed = compose_run([*before, *overrides, *after], folders)
                 runs.append(PlannedRun(label, composed, to_run_config(composed, allowed)))
     for run in runs:
         build_tracker(run.config)
     if len({run.name for run in runs}) < len(runs):
-        raise ConfigError("study.arms, study.seeds and study.variants must not repeat a value.")
+        raise ConfigError("study.arms, study.seeds, study.variants and study.methods must not repeat a value.")
     return runs
+
+
+def _federated(composed: DictConfig, allowed: Sequence[str]) -> bool:
+    return build_plan(to_run_config(composed, allowed)).federated
 
 
 def run_study(

@@ -36,7 +36,7 @@ FIRST = RoundRecord(
         for direction, kind, size in (("down", "adapter", 10), ("down", "config", 7), ("up", "adapter", 300))
     ),
     2.0,
-    aggregation=AggregateReport(0.25, ranks={"a": 2, "b": 4}, aggregate_rank=4),
+    aggregation=AggregateReport(0.25, ranks={"a": 2, "b": 4}, aggregate_rank=4, server_seconds=1.5),
 )
 SECOND = RoundRecord(
     2,
@@ -107,7 +107,9 @@ def test_everything_that_went_wrong_stands_there_with_its_reason(info) -> None:
 
 
 def test_only_aggregated_rounds_have_an_averaging_error(info) -> None:
-    assert info.aggregation == (AggregationRow(1, 0.25, 4, {"a": 2, "b": 4}, bytes_up=600, bytes_down=20),)
+    assert info.aggregation == (
+        AggregationRow(1, 0.25, 4, {"a": 2, "b": 4}, bytes_up=600, bytes_down=20, server_seconds=1.5),
+    )
 
 
 def test_hosts_add_up_and_the_largest_peak_counts(info) -> None:

@@ -44,6 +44,22 @@ def test_an_arms_setting_goes_to_the_arms_that_have_it() -> None:
         plan_study("quickstart", ["arm.personal_rounds=1", "study.arms=[none,local]"])
 
 
+def test_arms_that_aggregate_are_run_by_every_method_and_others_once() -> None:
+    methods = ['+study.methods.averaged=["strategy=fedavg"]', '+study.methods.side_by_side=["adapter.shared_rank=4"]']
+    chosen = ["study.arms=[local,aggregated]", "study.seeds=[0,1]"]
+    runs = {run.name: run.config for run in plan_study("quickstart", [*chosen, *methods])}
+    assert list(runs) == [
+        "local_seed0", "aggregated_averaged_seed0", "aggregated_side_by_side_seed0",
+        "local_seed1", "aggregated_averaged_seed1", "aggregated_side_by_side_seed1",
+    ]  # fmt: skip
+    assert (
+        runs["aggregated_side_by_side_seed1"].adapter.shared_rank == 4
+        and runs["local_seed0"].adapter.shared_rank is None
+    )
+    above = plan_study("quickstart", [*chosen, *methods, "adapter.shared_rank=2"])
+    assert {run.config.adapter.shared_rank for run in above} == {2}, "what the user asks for stands above a method"
+
+
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Hosts opened and closed and runs made on them, without Ray or any model."""

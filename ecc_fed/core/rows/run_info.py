@@ -68,6 +68,7 @@ class AggregationRow:
         ranks: of the shops' updates, by shop.
         bytes_up, bytes_down: of the adapters that went over the wire in this round, of all shops together; None in
             older files.
+        server_seconds: that the aggregator took, its report included; None in older files.
     """
 
     server_round: int
@@ -76,6 +77,7 @@ class AggregationRow:
     ranks: Mapping[str, int] = field(default_factory=dict)
     bytes_up: int | None = None
     bytes_down: int | None = None
+    server_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

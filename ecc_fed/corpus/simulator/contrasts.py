@@ -11,7 +11,7 @@ from ecc_fed.corpus.simulator.dialogue import decorate, topic_slots, word_query
 from ecc_fed.corpus.simulator.pack import load_pack
 from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack, Pool
 from ecc_fed.corpus.simulator.surface import choose, fill
-from ecc_fed.corpus.simulator.world import FactSlot, SimulatedShop, Voice, World, build_world, draw_voice
+from ecc_fed.corpus.simulator.world import Drift, FactSlot, SimulatedShop, Voice, World, build_world, draw_voice
 
 INVENTED_SHARE = 0.4  # contrasts about an invented value, so that encoders learn more than the public lexicon
 CONTRASTS_PER_WORLD = 400
@@ -83,7 +83,7 @@ class _Contrasts:
         number = 0
         while True:
             world_seed = derive_seed(self._seed, purpose, "world", int(self._held_out), number)
-            world = build_world(self._pack, self._pool, len(self._pack.categories), 1, 0.0, world_seed)
+            world = build_world(self._pack, self._pool, len(self._pack.categories), 1, Drift(), world_seed)
             for _ in range(CONTRASTS_PER_WORLD):
                 yield world, rng.choice(world.shops), rng
             number += 1

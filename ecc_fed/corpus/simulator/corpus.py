@@ -12,7 +12,7 @@ from ecc_fed.core.truth import ShopTruth, Truth
 from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.dialogue import DialogueWriter
 from ecc_fed.corpus.simulator.pack import load_pack
-from ecc_fed.corpus.simulator.world import SimulatedShop, World, build_world
+from ecc_fed.corpus.simulator.world import Drift, SimulatedShop, World, build_world
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class SimulatorCorpus:
         unseen_share: share of the test's shop-fact queries about facts no training dialogue
             states, 0 to 1: answered right more often than by chance, they betray a leak.
         drift: share of a shop's facts that change once during the training days, 0 to 1.
+        platform_drift: share of the platform's rules that do, 0 to 1.
+        drift_day: on which all of them change, 1 to the last training day; None: each on a day of its own.
         typo_rate: share of customer turns with a slip, 0 to 1.
         customers_without_record: share of customers of whom the shop has no order record, 0 to 1.
         language: name of a language pack.
@@ -48,6 +50,8 @@ class SimulatorCorpus:
     platform_share: float = 0.2
     unseen_share: float = 0.1
     drift: float = 0.1
+    platform_drift: float = 0.0
+    drift_day: int | None = None
     typo_rate: float = 0.1
     customers_without_record: float = 0.1
     language: str = "zh"
@@ -64,12 +68,16 @@ class SimulatorCorpus:
             "platform_share",
             "unseen_share",
             "drift",
+            "platform_drift",
             "typo_rate",
             "customers_without_record",
         ):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise CorpusError(f"{name}={value} is no share; give a number from 0 to 1")
+        last = self.days - self.test_days - 1
+        if self.drift_day is not None and not 1 <= self.drift_day <= last:
+            raise CorpusError(f"drift_day={self.drift_day} is no later training day; give a number from 1 to {last}")
         if self.num_shops > pack.name_capacity:
             raise CorpusError(
                 f"num_shops={self.num_shops}, but language pack {self.language!r} can keep only {pack.name_capacity} "
@@ -89,7 +97,8 @@ class SimulatorCorpus:
     def _world(self) -> World:
         seed = derive_seed(self.seed, "private_world")
         training_days = self.days - self.test_days
-        return build_world(load_pack(self.language), "private", self.num_shops, training_days, self.drift, seed)
+        drift = Drift(self.drift, self.platform_drift, self.drift_day)
+        return build_world(load_pack(self.language), "private", self.num_shops, training_days, drift, seed)
 
     def shop_ids(self) -> tuple[str, ...]:
         """The shops, in a fixed order."""

@@ -18,7 +18,7 @@ from ecc_fed.corpus.simulator.dialogue import DialogueWriter
 from ecc_fed.corpus.simulator.pack import load_pack
 from ecc_fed.corpus.simulator.pack_records import LanguagePack
 from ecc_fed.corpus.simulator.surface import choose
-from ecc_fed.corpus.simulator.world import build_world
+from ecc_fed.corpus.simulator.world import Drift, build_world
 
 __all__ = ["QueryContrast", "ReplyContrast", "assistant_dialogues", "copy_tasks", "query_contrasts", "reply_contrasts"]
 
@@ -40,7 +40,7 @@ def _assistant_dialogues(pack: LanguagePack, seed: int) -> Iterator[DescribedSes
     number = world_number = 0
     while True:
         world_seed = derive_seed(seed, "public_world", world_number)
-        world = build_world(pack, "public", len(pack.categories), 1, 0.0, world_seed)
+        world = build_world(pack, "public", len(pack.categories), 1, Drift(), world_seed)
         writers = [
             DialogueWriter(world, shop, world_seed, assistant=True, platform_share=PLATFORM_SHARE, typo_rate=TYPO_RATE)
             for shop in world.shops

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -116,6 +117,19 @@ class World:
     shops: tuple[SimulatedShop, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Which facts change, once each.
+
+    `share`: of a shop's facts; `platform_share`: of the platform's; `day`: on which all of them change, None for a day
+    of each fact's own in the middle of the training days.
+    """
+
+    share: float = 0.0
+    platform_share: float = 0.0
+    day: int | None = None
+
+
 class _Dealer:
     """Deals the values of an intent like a deck of cards, so that neighbouring shops differ."""
 
@@ -134,26 +148,28 @@ class _Dealer:
         return deck.pop()
 
 
-def build_world(pack: LanguagePack, pool: Pool, num_shops: int, training_days: int, drift: float, seed: int) -> World:
+def build_world(pack: LanguagePack, pool: Pool, num_shops: int, training_days: int, drift: Drift, seed: int) -> World:
     """A world of `num_shops` shops; the same arguments give the same world.
 
-    `drift` is the share of a shop's facts that change once, on a day in the middle of the
-    `training_days` (none where there are fewer than two days).
+    Where there are fewer than two `training_days`, nothing changes.
     """
     dealer = _Dealer(pool, seed)
     rng = Random(derive_seed(seed, "platform"))
     rules = rng.sample(pack.with_scope("platform"), min(PLATFORM_INTENTS, len(pack.with_scope("platform"))))
-    platform = tuple(
+    platform = [
         FactSlot(f"platform/{intent.name}", intent, ((0, dealer.deal(intent)),), surface=rng.randrange(2))
         for intent in rules
-    )
+    ]
+    # The shops below must be the same whatever changes on the platform.
+    changing = Random(derive_seed(seed, "platform_drift"))
+    platform = _drift(platform, range(len(platform)), drift.platform_share, pool, training_days, drift.day, changing)
     categories = list(pack.categories)
     rng.shuffle(categories)
     shops = []
     for number in range(num_shops):
         category = categories[number % len(categories)]
         shops.append(_build_shop(pack, pool, dealer, number, category.name, training_days, drift, seed))
-    return World(pack, pool, platform, tuple(shops))
+    return World(pack, pool, tuple(platform), tuple(shops))
 
 
 def _build_shop(
@@ -163,7 +179,7 @@ def _build_shop(
     number: int,
     category_name: str,
     training_days: int,
-    drift: float,
+    drift: Drift,
     seed: int,
 ) -> SimulatedShop:
     rng = Random(derive_seed(seed, "shop", number))
@@ -182,7 +198,9 @@ def _build_shop(
         for product in products:
             value = (product.name,) if intent.states_product else dealer.deal(intent)
             slots.append(FactSlot(f"{intent.name}/{product.name}", intent, ((0, value),), product, surface=surface))
-    slots = _drift(_reserve(slots, rng), pool, training_days, drift, rng)
+    slots = _reserve(slots, rng)
+    able = [i for i, slot in enumerate(slots) if slot.intent.drifts and not slot.reserved]
+    slots = _drift(slots, able, drift.share, pool, training_days, drift.day, rng)
     return SimulatedShop(
         shop_id=f"shop_{number:04d}",
         name=pack.shop_name(number if pool == "private" else pack.name_capacity - 1 - number),
@@ -217,9 +235,17 @@ def _reserve(slots: list[FactSlot], rng: Random) -> list[FactSlot]:
     return [replace(slot, reserved=i in reserved) for i, slot in enumerate(slots)]
 
 
-def _drift(slots: list[FactSlot], pool: Pool, training_days: int, drift: float, rng: Random) -> list[FactSlot]:
-    able = [i for i, slot in enumerate(slots) if slot.intent.drifts and not slot.reserved]
-    count = min(len(able), round(drift * sum(not slot.reserved for slot in slots)))
+def _drift(
+    slots: list[FactSlot],
+    able: Sequence[int],
+    share: float,
+    pool: Pool,
+    training_days: int,
+    day: int | None,
+    rng: Random,
+) -> list[FactSlot]:
+    """`share` of the slots change, as far as so many are `able` to."""
+    count = min(len(able), round(share * sum(not slot.reserved for slot in slots)))
     if training_days < 2 or count == 0:
         return slots
     changed = list(slots)
@@ -231,8 +257,8 @@ def _drift(slots: list[FactSlot], pool: Pool, training_days: int, drift: float, 
             [value for value in options if value != old] or [v for v in slot.intent.values(pool) if v != old]
         )
         first = max(1, round(0.35 * training_days))
-        day = rng.randint(first, max(first, round(0.7 * training_days)))
-        changed[i] = replace(slot, timeline=((0, old), (day, new)))
+        own = rng.randint(first, max(first, round(0.7 * training_days)))
+        changed[i] = replace(slot, timeline=((0, old), (own if day is None else day, new)))
     return changed
 
 

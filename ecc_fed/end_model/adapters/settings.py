@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.ranges import require
 from ecc_fed.core.records import AdapterState
 from ecc_fed.end_model.adapters.low_rank import Dora, Lora, RsLora
 from ecc_fed.end_model.adapters.prefix import PrefixTuning, PTuningV2
+
+Number = TypeVar("Number", int, float)
 
 
 class AdapterSettings(Protocol):
@@ -68,8 +70,8 @@ class AdapterChoice:
     target_modules: str | tuple[str, ...] = "all-linear"
     num_virtual_tokens: int | None = None
     encoder_hidden_size: int | None = None
-    # The shops' own ranks, none above `rank`, dealt in turn to the shops in the run's order: [2, 8] gives every second
-    # shop 2. Empty: all have `rank`.
+    # The shops' own ranks, none above `rank`, dealt in turn to the shops in the order of their names: [2, 8] gives
+    # every second shop 2. Empty: all have `rank`.
     ranks: tuple[int, ...] = ()
     # The shops' own lora_alpha, dealt in turn to the shops in the order of their names; the scale of a shop's adapter
     # comes of its own lora_alpha and rank. Empty: all have `lora_alpha`.
@@ -117,8 +119,8 @@ class AdapterChoice:
         return settings.scale_at(rank if self.shared_rank is None else int(getattr(settings, "rank", rank)))
 
     def ranks_of(self, shop_ids: Sequence[str]) -> dict[str, int]:
-        """The ranks of a run's shops, which come in its order, by shop; empty where all have `rank`."""
-        return {shop_id: self.ranks[place % len(self.ranks)] for place, shop_id in enumerate(shop_ids) if self.ranks}
+        """The rank of each of a run's shops, by shop; empty where all have `rank`."""
+        return dealt(self.ranks, shop_ids)
 
     def alphas_of(self, shop_ids: Sequence[str]) -> dict[str, float]:
         """The lora_alpha of each of a run's shops, by shop; empty where all have `lora_alpha`."""
@@ -131,7 +133,7 @@ class AdapterChoice:
         return tuple(alpha / usual for alpha in self.lora_alphas)
 
 
-def dealt(values: Sequence[float], shop_ids: Sequence[str]) -> dict[str, float]:
+def dealt(values: Sequence[Number], shop_ids: Sequence[str]) -> dict[str, Number]:
     """One of the values to each shop, in turn and by their names' order, which server and devices both know."""
     return {shop_id: values[place % len(values)] for place, shop_id in enumerate(sorted(shop_ids)) if values}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -226,10 +227,12 @@ class AdapterStrategy(Strategy):
     ) -> tuple[AggregatorState, AggregateReport]:
         aggregator = self.plan.aggregator
         name = type(aggregator).__name__
+        started = time.perf_counter()
         try:
             state, report = aggregator.aggregate(replace(self.state.aggregator, num_shops=len(self.shops)), updates)
             checks.check_values(state.adapter or {}, math.inf)
         except (ValueError, ArithmeticError) as error:
             raise FederationError(f"Strategy {name} failed in server round {server_round}: {error}") from error
+        report = replace(report, server_seconds=time.perf_counter() - started)
         # The mean of one is that one: of updates that nobody saw, the error is not known.
         return state, replace(report, relative_error=None, module_errors={}) if self.plan.sums_only else report

@@ -20,7 +20,7 @@ _ARM = ("arm", "variant")
 _INTERVAL = ("ci95_low", "ci95_high")
 _SHOP = ("seed", "shop", "training_pairs", "unlikeness")
 _DIFFERENCE = ("measure", "difference", *_INTERVAL)
-_AGGREGATION = ("relative_error", "rank", "least_rank", "most_rank", "bytes_up", "bytes_down")
+_AGGREGATION = ("relative_error", "rank", "least_rank", "most_rank", "bytes_up", "bytes_down", "server_seconds")
 
 
 def csv_files(findings: Findings) -> dict[str, str]:
@@ -157,4 +157,4 @@ def _methods(findings: Findings) -> Iterable[Line]:
                 ranks = list(row.ranks.values())
                 bounds = (min(ranks), max(ranks)) if ranks else (None, None)
                 where = (*_arm(one.group), one.method, run.seed, row.server_round)
-                yield *where, row.relative_error, row.rank, *bounds, row.bytes_up, row.bytes_down
+                yield *where, row.relative_error, row.rank, *bounds, row.bytes_up, row.bytes_down, row.server_seconds

@@ -24,6 +24,7 @@ class MethodFigures:
         rank: of the server's adapter in the last round, mean over seeds.
         ranks: least and most of the shops' uploads.
         bytes_up, bytes_down: of all shops in a round, means over rounds and seeds.
+        server_seconds: of the aggregator in a round, mean over rounds and seeds.
     """
 
     group: Group
@@ -33,6 +34,7 @@ class MethodFigures:
     ranks: tuple[int, int] | None
     bytes_up: float | None
     bytes_down: float | None
+    server_seconds: float | None
 
     @property
     def worst(self) -> float | None:
@@ -91,8 +93,9 @@ def _figures(group: Group) -> MethodFigures:
         ranks=(min(ranks), max(ranks)) if ranks else None,
         bytes_up=_mean([row.bytes_up for row in everyone]),
         bytes_down=_mean([row.bytes_down for row in everyone]),
+        server_seconds=_mean([row.server_seconds for row in everyone]),
     )
 
 
-def _mean(values: Sequence[int | None]) -> float | None:
-    return weighted_mean([None if value is None else float(value) for value in values])
+def _mean(values: Sequence[float | None]) -> float | None:
+    return weighted_mean(values)

@@ -121,7 +121,18 @@ def drift_table(findings: Findings) -> PageTable:
 def methods_table(findings: Findings) -> PageTable:
     """Every way to aggregate: its error, its ranks, and its bytes."""
     return PageTable(
-        ("Arm", "Method", "Error, mean", "Error, last round", "Exact", "Rank", "Ranks of shops", "Up a round", "Down"),
+        (
+            "Arm",
+            "Method",
+            "Error, mean",
+            "Error, last round",
+            "Exact",
+            "Rank",
+            "Ranks of shops",
+            "Up a round",
+            "Down",
+            "Server, s",
+        ),
         tuple(_method_row(one) for one in findings.methods),
     )
 
@@ -138,6 +149,7 @@ def _method_row(one: MethodFigures) -> tuple[Cell, ...]:
         Cell(ranks),
         Cell(bytes_text(one.bytes_up)),
         Cell(bytes_text(one.bytes_down)),
+        Cell(MISSING if one.server_seconds is None else f"{one.server_seconds:.2f}"),
     )
 
 

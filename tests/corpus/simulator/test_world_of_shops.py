@@ -190,6 +190,30 @@ def test_facts_drift_once_and_tests_expect_the_current_value(
     assert all(len(slot.timeline) == 1 for shop in replace(corpus, drift=0.0).world().shops for slot in shop.slots)
 
 
+def test_the_platforms_rules_change_for_all_shops_at_once_and_leave_the_shops_as_they_are() -> None:
+    before, after = (SimulatorCorpus(platform_share=0.5, platform_drift=share).world() for share in (0.0, 0.5))
+    assert [shop.slots for shop in before.shops] == [shop.slots for shop in after.shops]
+    changed = [len(slot.timeline) > 1 for slot in after.platform]
+    assert sum(changed) == round(0.5 * len(changed)) and not any(len(slot.timeline) > 1 for slot in before.platform)
+    assert [slot.timeline[0] for slot in before.platform] == [slot.timeline[0] for slot in after.platform]
+
+
+def test_all_that_changes_can_change_on_one_day() -> None:
+    corpus = SimulatorCorpus(num_shops=3, drift=0.4, platform_drift=1.0, drift_day=4, platform_share=0.5, days=12)
+    world = corpus.world()
+    slots = [*world.platform, *(slot for shop in world.shops for slot in shop.slots)]
+    assert {slot.timeline[1][0] for slot in slots if len(slot.timeline) > 1} == {4}
+    assert all(len(slot.timeline) == 2 for slot in world.platform)
+    drawn = replace(corpus, drift_day=None).world()
+    days = {slot.timeline[1][0] for shop in drawn.shops for slot in shop.slots if len(slot.timeline) > 1}
+    assert len(days) > 1, "else each fact has a day of its own"
+    platform = {slot.key: slot for slot in world.platform}
+    truth = corpus.truth("shop_0001")
+    facts = [(pair, fact) for pair in corpus.shop("shop_0001").test for fact in truth[pair.pair_id].facts]
+    told = [fact for _, fact in facts if fact.key in platform]
+    assert told and all(fact.accepted == platform[fact.key].timeline[1][1] and fact.since == 4.0 for fact in told)
+
+
 def test_on_the_day_a_fact_changes_the_new_value_is_right_and_the_old_one_wrong(corpus: SimulatorCorpus) -> None:
     changed = [slot for shop in corpus.world().shops for slot in shop.slots if len(slot.timeline) > 1]
     for slot in changed:
@@ -390,6 +414,9 @@ def test_facts_recur_in_training_in_several_forms(shops: list[Shop], truth: Shop
         ({"test_pairs_per_shop": -3}, r"test_pairs_per_shop=-3"),
         ({"platform_share": 1.5}, r"platform_share=1\.5 is no share; give a number from 0 to 1"),
         ({"drift": -0.1}, r"drift=-0\.1"),
+        ({"platform_drift": 2.0}, r"platform_drift=2\.0 is no share"),
+        ({"drift_day": 0}, r"drift_day=0 is no later training day; give a number from 1 to 7"),
+        ({"drift_day": 8}, r"drift_day=8 is no later training day"),
         ({"typo_rate": float("nan")}, r"typo_rate=nan"),
         ({"customers_without_record": 1.01}, r"customers_without_record=1\.01 is no share"),
         ({"language": "tlh"}, r"language='tlh' has no pack; choose one of: zh"),

@@ -66,7 +66,7 @@ def test_prefixes_out_of_range_are_refused():
 
 def test_ranks_are_dealt_to_the_shops_in_turn():
     choice = AdapterChoice("lora", rank=8, ranks=(2, 8))
-    assert choice.ranks_of(("b", "a", "c")) == {"b": 2, "a": 8, "c": 2}
+    assert choice.ranks_of(("b", "a", "c")) == {"a": 2, "b": 8, "c": 2}, "by name, as the scales"
     assert choice.settings() == Lora(8)
     assert AdapterChoice().ranks_of(("a", "b")) == {}
 

@@ -133,6 +133,7 @@ def test_mixed_ranks_pass_where_the_aggregator_takes_them():
     result = run(replace(aggregated(2, toys.ZeroPadding()), limits=BY_RANK), shops, OfRank(tuple(shops)))
     assert result.failures == ()
     assert [record.aggregation.ranks for record in result.rounds] == [{"shop_4": 4, "other_8": 8}] * 2
+    assert all(record.aggregation.server_seconds > 0 for record in result.rounds)
     assert result.state.aggregate[A].shape == (8, 5)
 
 

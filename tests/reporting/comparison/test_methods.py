@@ -18,7 +18,7 @@ def aggregating(*rows):
 
 
 def test_figures_by_method(known_run, tmp_path):
-    first = AggregationRow(1, 0.5, 8, {"a": 2, "b": 8}, 100, 40), AggregationRow(2, 0.3, 8, {"a": 2}, 300, 60)
+    first = AggregationRow(1, 0.5, 8, {"a": 2, "b": 8}, 100, 40, 0.5), AggregationRow(2, 0.3, 8, {"a": 2}, 300, 60, 0.7)
     second = AggregationRow(1, 0.1, 8), AggregationRow(2, None, 6)
     known_run("aggregated", 0, {"a": [1]}, name="avg0", config=WRAPPED, change=aggregating(*first))
     known_run("aggregated", 1, {"a": [1]}, name="avg1", config=WRAPPED, change=aggregating(*second))
@@ -33,7 +33,8 @@ def test_figures_by_method(known_run, tmp_path):
     assert (adam.rank, adam.ranks, adam.bytes_up, adam.bytes_down) == (7.0, (2, 8), 200.0, 50.0)
     assert (adam.exact, flora.exact, flora.bytes_up, flora.rank) == (False, True, None, None)
     texts = [[cell.text for cell in row] for row in methods_table(findings).rows]
-    assert texts[0][2:] == ["0.300", "0.300", "no", "7", "2–8", "200 B", "50 B"]
+    assert texts[0][2:] == ["0.300", "0.300", "no", "7", "2–8", "200 B", "50 B", "0.60"]
+    assert texts[1][9] == "–"
     assert texts[1][2:5] == ["below 1e-05", "below 1e-05", "yes"]
     drawn = method_errors(findings.methods)
     assert ">0.1</text>" in drawn
