@@ -1,0 +1,1 @@
+"""Local or aggregated: every arm and every way to aggregate."""

@@ -1,0 +1,156 @@
+"""Every way to aggregate in one table: what it is, what it goes with, what it takes, and what came of it.
+
+    ecc-fed study local_vs_aggregated --allow experiments --out runs/local_vs_aggregated
+
+Every cell is looked up: errors, bytes and seconds in the rows of the runs, quality in their replies; and what a method
+goes with is tried, by asking its plan to take it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from ecc_fed.assembly.compose import load_config
+from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.aggregation import AdapterUpdate
+from ecc_fed.core.errors import ConfigError, UserError
+from ecc_fed.core.protocols import UpdateTransform
+from ecc_fed.core.records import AdapterState
+from ecc_fed.core.run_directory import write_text
+from ecc_fed.core.statistics import Estimate
+from ecc_fed.federation.transforms.clipping import ClipUpdate
+from ecc_fed.reporting.comparison.differences import Verdict
+from ecc_fed.reporting.comparison.findings import Findings, find
+from ecc_fed.reporting.comparison.methods import EXACT, MethodFigures
+from ecc_fed.reporting.comparison.worlds import FACTS, World
+from ecc_fed.reporting.formatting import MISSING, bytes_text, difference_text, estimate_text
+from ecc_fed.reporting.measures import BY_NAME
+from ecc_fed.reporting.study import Group, load_study
+from experiments.paper.table6 import markdown
+
+_SHOWN = ("final_score", "fact_accuracy", "platform_fact_accuracy")
+
+
+class _Sums:
+    """Stands for secure aggregation: the server is shown one mean for all."""
+
+    sums_only: ClassVar[bool] = True
+
+    def on_device(self, update: AdapterUpdate, start: AdapterState) -> AdapterUpdate:
+        """As it is."""
+        return update
+
+    def on_server(self, updates: Sequence[AdapterUpdate]) -> list[AdapterUpdate]:
+        """As they are."""
+        return list(updates)
+
+
+@dataclass(frozen=True)
+class Fits:
+    """What a method goes with: shops of different ranks, a server that sees sums alone, updates changed on the way."""
+
+    mixed_ranks: bool
+    sums: bool
+    changed: bool
+
+
+def fits(config: RunConfig) -> Fits:
+    """Whether the run's plan, otherwise as it is, takes each."""
+    ranks = replace(config.adapter, shared_rank=None, ranks=config.adapter.ranks or (4, 8))
+    return Fits(
+        _taken(replace(config, adapter=ranks)),
+        _taken(config, _Sums()),
+        _taken(config, ClipUpdate(1.0)),
+    )
+
+
+def _taken(config: RunConfig, *transforms: UpdateTransform) -> bool:
+    try:
+        plan = build_plan(config)
+        replace(plan, transforms=(*plan.transforms, *transforms))
+    except ConfigError:
+        return False
+    return True
+
+
+def method_table(figures: Sequence[MethodFigures], of: Mapping[str, Fits]) -> str:
+    """A row for every method; of several worlds the first that it ran in, and the largest error of any."""
+    by_method: dict[str, list[MethodFigures]] = {}
+    for one in figures:
+        by_method.setdefault(one.group.method_label, []).append(one)
+    rows = []
+    for label, found in by_method.items():
+        errors = [one.worst for one in found if one.worst is not None]
+        worst, goes = max(errors, default=None), of[label]
+        exact = MISSING if worst is None else "yes" if worst < EXACT else "no"
+        error = MISSING if worst is None else f"{worst:.2f}" if worst >= EXACT else f"below {EXACT:g}"
+        first = found[0]
+        seconds = MISSING if first.server_seconds is None else f"{first.server_seconds:.2f}"
+        bytes_of_round = bytes_text(first.bytes_up), bytes_text(first.bytes_down)
+        said = ["yes" if each else "no" for each in (goes.mixed_ranks, goes.sums, goes.changed)]
+        rows.append([f"`{label}`", exact, error, *bytes_of_round, seconds, *said])
+    head = (
+        "Method",
+        "Exact",
+        "Error, worst round",
+        "Up a round",
+        "Down",
+        "Server, s",
+        "Mixed ranks",
+        "Sums alone",
+        "Clip or noise",
+    )
+    return markdown(head, rows)
+
+
+def quality_table(world: World, verdicts: Sequence[Verdict]) -> str:
+    """A row for every arm and method of a world, with the verdict on facts of both scopes against the baseline."""
+    by_group = {verdict.group.label: verdict for verdict in verdicts if verdict.measure == FACTS}
+    rows = []
+    for group in world.groups:
+        verdict = by_group.get(group.label)
+        against = (difference_text(verdict.overall, FACTS), verdict.text) if verdict else (MISSING, MISSING)
+        rows.append([f"`{group.method_label}`", *(_final(group, name) for name in _SHOWN), *against])
+    head = ("Arm", *(BY_NAME[name].label for name in _SHOWN), "All facts, against `local`", "Shops")
+    return markdown(head, rows)
+
+
+def _final(group: Group, name: str) -> str:
+    estimate: Estimate | None = group.final[name]
+    return estimate_text(estimate, BY_NAME[name])
+
+
+def page(findings: Findings, of: Mapping[str, Fits]) -> str:
+    """Both kinds of tables."""
+    parts = ["# Methods\n", method_table(findings.methods, of)]
+    for world in findings.worlds:
+        seeds = ", ".join(map(str, world.seeds))
+        parts += [
+            f"\n## {world.label or 'One world'}; seeds {seeds}\n",
+            quality_table(world, findings.of_outcome(world)),
+        ]
+    return "\n".join(parts)
+
+
+@dataclass(frozen=True)
+class Methods:
+    """A `core.protocols.StudyView`."""
+
+    def write(self, directory: Path, output: Path) -> list[Path]:
+        """Writes `methods.md` for the runs in `directory`; returns its path.
+
+        Raises:
+            UserError: no run there aggregated.
+            RunDirectoryError: a run's file is broken, or the output cannot be written.
+        """
+        findings = find(load_study([directory]))
+        if not findings.methods:
+            raise UserError(f"{directory} holds no run that aggregated.")
+        of = {one.group.method_label: fits(load_config(one.group.runs[0].directory.config)) for one in findings.methods}
+        path = output / "methods.md"
+        write_text(path, page(findings, of))
+        return [path]
