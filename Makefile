@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@# torch first: what is already there draws in no second build of it.
 	$(PIP) torch
-	$(PIP) --editable '.[dev,gemini,gemini-legacy,quantization,chatglm3]'
+	$(PIP) --editable '.[dev,gemini,gemini-legacy,privacy,quantization,chatglm3]'
 	@touch $(STAMP)
 
 demo: $(STAMP) ## Run the quickstart study on the embedded models and print its table

@@ -12,6 +12,7 @@ from typing import Any, cast
 from ecc_fed.assembly.evaluation_budget import kept_for_final
 from ecc_fed.assembly.federation import build_arm, build_transforms
 from ecc_fed.assembly.language import why_withheld
+from ecc_fed.assembly.privacy import build_private_training, check_budgets
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.errors import ConfigError
@@ -203,7 +204,8 @@ def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
 
 def build_settings(config: RunConfig) -> LoopSettings:
     """All that a shop's loop goes by."""
-    return LoopSettings(config.evolution, config.finetune, config.decoding, build_arm(config).trains)
+    private = build_private_training(config)
+    return LoopSettings(config.evolution, config.finetune, config.decoding, build_arm(config).trains, private)
 
 
 def build_uplink(config: RunConfig, shop_ids: Sequence[str]) -> Uplink:
@@ -274,6 +276,8 @@ def build_devices(
     run_id: str = "",
 ) -> ShopDevices:
     """The shops of one host, of all the run's `shop_ids`, over the process's resident models."""
+    settings = build_settings(config)
+    check_budgets(settings.private, config, shops)
     services = build_services(config, budget_share=len(shops) / len(shop_ids))
     if isinstance(services.gateway, Gateway):
         services.gateway.budget.keep_for_final(kept_for_final(config, shops))
@@ -284,7 +288,7 @@ def build_devices(
         shops,
         truth,
         services,
-        build_settings(config),
+        settings,
         directory,
         adapter_writer(config),
         config.seed,

@@ -22,6 +22,7 @@ import ecc_fed
 from ecc_fed.assembly.allowed import check_hydra_node, check_targets
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.nodes import node_of, record_of
+from ecc_fed.assembly.privacy import build_private_training
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.plain_yaml import check_plain
@@ -140,7 +141,7 @@ def to_run_config(composed: DictConfig, allowed: Sequence[str] = ()) -> RunConfi
 
     Raises:
         ConfigError: a missing or out-of-range value, a class of a package that is not allowed, a secret that stands
-            there itself, or an arm, strategy and transforms that do not go together.
+            there itself, or parts that do not go together.
     """
     check_secrets(OmegaConf.to_container(composed, resolve=False))
     try:
@@ -160,7 +161,9 @@ def to_run_config(composed: DictConfig, allowed: Sequence[str] = ()) -> RunConfi
         raise ConfigError(
             f"The settings hold a value of the wrong kind ({error}). `ecc-fed run --cfg job` prints every setting."
         ) from error
-    build_plan(config)  # cheap, so that parts that do not go together are refused before anything is loaded
+    # Cheap, so that parts that do not go together are refused before anything is loaded.
+    build_plan(config)
+    build_private_training(config)
     return config
 
 

@@ -23,6 +23,7 @@ from ecc_fed.federation.limits import ReplySettings
 from ecc_fed.federation.participation import ParticipationSettings
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.judging.final_score import Thresholds
+from ecc_fed.privacy.record_level import PrivacySettings
 from ecc_fed.teacher.gateway.settings import GatewaySettings
 
 
@@ -86,6 +87,7 @@ class RunConfig:
     teacher: Mapping[str, Any]
     gateway: GatewaySettings
     redaction: Mapping[str, Any]
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
     judge: JudgeSettings
     feedback: Mapping[str, Any]
     evolution: EvolutionSettings

@@ -182,7 +182,8 @@ class ShopDevices:
         generated = self._generated[shop.shop_id]
         learned = start_warm(shop, adapter, generated, self.settings, self._services(shop_id), seed, trained)
         rows = (warm_start_row(shop.shop_id, learned),)
-        state = replace(state, adapter=learned.adapter, metrics=rows, warm_before=server_round)
+        noisy = () if learned.noisy is None else (learned.noisy,)
+        state = replace(state, adapter=learned.adapter, metrics=rows, warm_before=server_round, noisy_steps=noisy)
         save_state(self._directory.shop(shop_id), state, self._writer(shop_id))
         return state
 

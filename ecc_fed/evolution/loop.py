@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,9 +33,11 @@ from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.answering.replies import reply_to, to_train_on
 from ecc_fed.evolution.experience import Experience, draw_examples
 from ecc_fed.evolution.few_shots import few_shots
+from ecc_fed.evolution.private_training import records
 from ecc_fed.evolution.routing.router import Outcome, Router
 from ecc_fed.evolution.routing.signals import signals_of
 from ecc_fed.evolution.settings import EvolutionSettings, LoopSettings, Services
+from ecc_fed.privacy.accounting import NoisySteps
 
 
 @dataclass(frozen=True)
@@ -243,12 +245,19 @@ class Learned:
     num_examples: int
     seconds: float
     gradient: AdapterState | None = None
+    # Under a privacy budget: the steps taken.
+    noisy: NoisySteps | None = None
 
 
 def lesson(experience: Experience, settings: LoopSettings, services: Services, seed: int) -> tuple[Example, ...]:
-    """A fresh draw from a shop's experience, as its model reads it; nothing where shops do not train."""
+    """A fresh draw from a shop's experience, as its model reads it; nothing where shops do not train.
+
+    Under a privacy budget all of it, from which the steps draw.
+    """
     if not settings.trains:
         return ()
+    if settings.private is not None:
+        return to_train_on(records(experience), experience.known(), services.answering)
     count = settings.fine_tune.steps * settings.fine_tune.batch_size
     drawn = draw_examples(experience, count, settings.evolution.pseudo_share, derive_rng(seed, "examples"))
     return to_train_on(drawn, experience.known(), services.answering)
@@ -264,22 +273,30 @@ def learn(
     trained: Patterns = EVERYTHING,
     anchor: AdapterState | None = None,
     correction: AdapterState | None = None,
+    spent: Sequence[NoisySteps] = (),
 ) -> Learned:
     """Fine-tunes the `trained` tensors on a fresh draw from the shop's experience; without any, nothing changes.
 
     Nor does it where shops do not train, or where their model is never asked.
     `anchor` is where the settings' `prox_mu` pulls; with a `correction` of gradients their mean is told, too.
+    Under a privacy budget, of which `spent` is gone, nothing is learned once the run's steps are taken.
     """
     started = time.perf_counter()
-    examples = lesson(experience, settings, services, seed)
-    if not examples:
+    examples, tuning, private = lesson(experience, settings, services, seed), settings.fine_tune, settings.private
+    noisy = private.next_steps(spent, len(examples), tuning) if private is not None and examples else None
+    if not examples or (private is not None and noisy is None):
         return Learned(adapter, optimizer, (), 0, 0.0)
+    num_examples = len(examples)
+    if private is not None and noisy is not None:
+        # What goes up is how many examples the steps draw in the mean: how many records there are stays at home.
+        tuning, num_examples = replace(tuning, steps=noisy.steps), noisy.steps * tuning.batch_size
     job = FineTuneJob(
         adapter,
         optimizer,
         examples,
-        settings.fine_tune,
-        derive_seed(seed, "fine_tune"),
+        tuning,
+        derive_seed(seed, "fine_tune") if private is None else private.seed(seed),
+        gradient=None if private is None or noisy is None else private.rule(noisy),
         decay_steps=settings.decay_steps,
         trained=trained,
         anchor=anchor,
@@ -287,4 +304,4 @@ def learn(
     )
     result = services.end_model.fine_tune([job])[0]
     seconds = time.perf_counter() - started
-    return Learned(result.adapter, result.optimizer, result.losses, len(examples), seconds, result.gradient)
+    return Learned(result.adapter, result.optimizer, result.losses, num_examples, seconds, result.gradient, noisy)

@@ -9,6 +9,7 @@ from ecc_fed.core.protocols import Answering, EndModel, FeedbackSource, Judge, T
 from ecc_fed.core.ranges import require, require_one_of
 from ecc_fed.core.records import Decoding, FineTuneSettings
 from ecc_fed.evolution.answering.model import ModelAlone
+from ecc_fed.evolution.private_training import PrivateTraining
 from ecc_fed.evolution.scoring import Scoring
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.gateway.journal import CallJournal
@@ -98,6 +99,8 @@ class LoopSettings:
     decoding: Decoding = field(default_factory=Decoding)
     # false: rounds are lived, experience grows, and the base answers without an adapter: nothing is fine-tuned.
     trains: bool = True
+    # A budget of differential privacy; None: training is plain.
+    private: PrivateTraining | None = None
 
     @property
     def decay_steps(self) -> int:

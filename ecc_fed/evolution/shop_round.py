@@ -64,6 +64,7 @@ class ShopRound:
         self.adapter, self.optimizer = start, before.optimizer
         self._rows, self._outcomes = list(before.metrics), before.outcomes
         self._served, self._num_examples = before.served, 0
+        self._noisy = before.noisy_steps
         self._noted: list[EgressEntry] = []
         self._cycle, self.cycle_seed = 0, 0
         self._answered: tuple[Served, Sequence[Pair], ServedFacts | None] | None = None
@@ -107,6 +108,7 @@ class ShopRound:
             self._exchange.train,
             self._anchor,
             None if self._variate is None else self._variate.correction,
+            self._noisy,
         )
         if self._variate is not None and learned.gradient is not None:
             self._variate.add(learned, parts.uplink.leaving(learned.gradient, self._exchange))
@@ -122,12 +124,15 @@ class ShopRound:
         served, grown, facts = self._answered
         self.adapter, self.optimizer = learned.adapter, learned.optimizer
         self._num_examples += learned.num_examples
+        private = self._parts.settings.private
+        if learned.noisy is not None:
+            self._noisy = (*self._noisy, learned.noisy)
+        epsilon = None if private is None else private.epsilon(self._noisy)
         # A warm start is no round.
         lived = (row.server_round for row in self._rows if row.split == "stream")
         joined = min(lived, default=self._server_round)
-        self._rows.append(
-            metric_row(self.shop.shop_id, self._server_round, self._cycle, served, learned, len(grown), joined, facts)
-        )
+        row = metric_row(self.shop.shop_id, self._server_round, self._cycle, served, learned, len(grown), joined, facts)
+        self._rows.append(replace(row, epsilon=epsilon))
 
     def note(self, entry: EgressEntry) -> None:
         """For the shop's ledger: what left it by another way than the cloud's."""
@@ -150,6 +155,7 @@ class ShopRound:
             num_examples=self._num_examples,
             spent=before.spent + spent,
             control=before.control if self._variate is None else self._variate.after(),
+            noisy_steps=self._noisy,
         )
 
 

@@ -36,6 +36,7 @@ from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.evolution.owner import Owner
 from ecc_fed.evolution.routing.router import Outcome
 from ecc_fed.evolution.variates import ControlVariate
+from ecc_fed.privacy.accounting import NoisySteps
 from ecc_fed.teacher.gateway.budget import NOTHING, Spending
 
 _KEPT_ROUNDS = 2
@@ -51,7 +52,8 @@ class ShopState:
 
     `served` counts the stream's pairs already served, `num_examples` what the shop learned from in this round;
     `run_id` and `dialogues_sha256` are its owner's. `spent` its rounds' calls to the cloud, those of rounds that
-    failed included. `outcomes` are what a router learns from. `together` are the shops side by side in this round,
+    failed included. `outcomes` are what a router learns from, `noisy_steps` all training under a privacy
+    budget so far. `together` are the shops side by side in this round,
     itself included, and `warm_before`, of a warm start, is the server round whose work began with it.
     """
 
@@ -73,6 +75,7 @@ class ShopState:
     warm_before: int | None = None
     outcomes: tuple[Outcome, ...] = ()
     control: ControlVariate = field(default_factory=ControlVariate)
+    noisy_steps: tuple[NoisySteps, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class StateRecord:
     together: tuple[str, ...] = ()
     warm_before: int | None = None
     outcomes: tuple[Outcome, ...] = ()
+    noisy_steps: tuple[NoisySteps, ...] = ()
 
 
 def adapter_digest(state: AdapterState) -> str:
@@ -174,6 +178,7 @@ def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> 
         state.together,
         state.warm_before,
         state.outcomes,
+        state.noisy_steps,
     )
     write_record(aside / "state.json", record)
 
@@ -219,6 +224,7 @@ def load_state(folder: Path, server_round: int, owner: Owner | None = None) -> S
             warm_before=state.warm_before,
             outcomes=state.outcomes,
             control=_load_control(path / _CONTROL_FILE),
+            noisy_steps=state.noisy_steps,
         )
     except (OSError, ValueError, SafetensorError, ModelError, RunDirectoryError) as error:
         present = finished_rounds(folder)

@@ -10,6 +10,7 @@ from ecc_fed.core.records import FineTuneJob, OwnExample, Pair, PseudoLabel
 from ecc_fed.evolution.answering.replies import to_train_on
 from ecc_fed.evolution.experience import as_example
 from ecc_fed.evolution.settings import LoopSettings, Services
+from ecc_fed.privacy.accounting import NoisySteps
 
 
 def trial_job(
@@ -23,7 +24,10 @@ def trial_job(
     examples = to_train_on(heapq.nlargest(tuning.batch_size, known, key=_characters), known, services.answering)
     if not examples:
         return None
-    return FineTuneJob(services.end_model.new_adapter(seed), None, examples, replace(tuning, steps=1), seed)
+    # Every record drawn, each with a gradient of its own.
+    rule = None if settings.private is None else settings.private.rule(NoisySteps(1.0, 1.0, 1))
+    adapter = services.end_model.new_adapter(seed)
+    return FineTuneJob(adapter, None, examples, replace(tuning, steps=1), seed, gradient=rule)
 
 
 def _characters(example: OwnExample) -> int:

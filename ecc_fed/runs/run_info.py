@@ -75,7 +75,7 @@ def run_info(
         teacher=_class_name(config.teacher),
         kneser_ney_perplexity={shop.shop_id: _kneser_ney(config, shop) for shop in shops},
         runtime=_runtime(result, hosts, collected.metrics, wall_seconds),
-        privacy=_privacy(config),
+        privacy=_privacy(config, collected.metrics),
         failures=(
             *failure_rows(result, hosts, collected.metrics),
             *teacher_failures(cloud, collected.metrics),
@@ -140,9 +140,12 @@ def _runtime(
     )
 
 
-def _privacy(config: RunConfig) -> Privacy:
+def _privacy(config: RunConfig, metrics: Sequence[MetricRow]) -> Privacy:
     redaction = _class_name(config.redaction)
-    return Privacy("none" if redaction == "NoRedaction" else redaction, None, None, False, {})
+    spent = [row.epsilon for row in metrics if row.epsilon is not None]
+    delta = None if config.privacy.epsilon is None else config.privacy.delta
+    name = "none" if redaction == "NoRedaction" else redaction
+    return Privacy(name, max(spent, default=None), delta, False, {})
 
 
 def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...]:

@@ -9,7 +9,10 @@ from ecc_fed.core.records import Asked, FromCloud, OwnExample, Turn
 
 
 class Answering(Protocol):
-    """Turns what customers ask into what the end model reads, or into the answers themselves."""
+    """Turns what customers ask into what the end model reads, or into the answers themselves.
+
+    One whose prompts or answers hold the shop's own examples has a `shows_examples` that is True, besides.
+    """
 
     def prepare(
         self, asked: Sequence[Asked], known: Sequence[OwnExample]

@@ -23,6 +23,7 @@ class MetricRow:
         rounds_since_joining: server rounds since the first that the shop lived, which is 0; those that it missed count.
         facts: how right the replies were, before the shop learned from their queries; None in older files and where
             nothing is known to be true.
+        epsilon: what all training of the shop so far has cost under differential privacy; None where it is plain.
     """
 
     server_round: int
@@ -48,3 +49,4 @@ class MetricRow:
     train_seconds: float
     rounds_since_joining: int = 0
     facts: ServedFacts | None = None
+    epsilon: float | None = None

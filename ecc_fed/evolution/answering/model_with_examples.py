@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ecc_fed.core.protocols import TextEncoder
 from ecc_fed.core.ranges import require
@@ -22,6 +23,8 @@ class ModelWithExamples:
     Raises:
         ConfigError: `count` out of range, or as `Search`.
     """
+
+    shows_examples: ClassVar[bool] = True
 
     def __init__(
         self, count: int = 3, match: Match = "question_and_answer", encoder: TextEncoder | None = None

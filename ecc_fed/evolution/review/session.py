@@ -245,6 +245,12 @@ class Review:
             if answer.cloud is not None and answer.cloud.text is not None and answer.cloud.text != answer.reply:
                 label = self._label(answer.pair, answer.cloud.text, answer.cloud.model_version)
         self._keep(answer, verdict, better, label)
+        if label is not None and self.settings.private is not None:
+            raise UserError(
+                f"The mark is kept and nothing is learned of it: {self.shop.shop_id} has trained under privacy.epsilon="
+                f"{self.settings.private.target:g}, and a lesson without noise would tell its record to whoever sees "
+                "the adapter."
+            )
         return Learned(None) if label is None else self._learn(label)
 
     def _with_cloud(self, answer: Answer) -> Answer:

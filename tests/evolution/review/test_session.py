@@ -23,12 +23,14 @@ from ecc_fed.core.rows import LessonRow
 from ecc_fed.core.run_directory import read_jsonl
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.experience import Experience, draw_examples
+from ecc_fed.evolution.private_training import PrivateTraining
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.review.marks import agreement, last_words, read_marks
 from ecc_fed.evolution.review.replay import replay
 from ecc_fed.evolution.review.session import Review, sole_chat
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, adapter_digest, finished_rounds, load_state
+from ecc_fed.privacy.record_level import PrivacySettings
 from tests.evolution.fakes import (
     NAMES,
     CountingModel,
@@ -123,6 +125,17 @@ def test_a_bad_mark_asks_the_cloud_learns_and_the_next_answer_is_better(tmp_path
     assert (len(job.examples), job.optimizer) == (16, None)
     assert sum(example.reply == "cloud which courier" for example in job.examples) == 8
     assert {e.reply for e in job.examples} <= {"cloud which courier", "cloud q s0", "发圆通"}
+
+
+def test_a_shop_that_trained_under_a_budget_learns_nothing_from_a_mark_and_keeps_it(tmp_path: Path) -> None:
+    given, budget = services(), PrivateTraining(8.0, PrivacySettings(8.0), 4)
+    shop_review = review(tmp_path, given, replace(settings(), private=budget))
+    answer = shop_review.ask((), "which courier", silence)
+    assert shop_review.mark(answer, "good").label is None
+    with pytest.raises(UserError, match=r"nothing is learned.*shop_0 has trained under privacy\.epsilon=8"):
+        shop_review.mark(answer, "better", "we use 圆通")
+    assert [mark.mark for mark in shop_review.marks] == ["good", "better"] and jobs(given) == []
+    assert shop_review.ask((), "which courier", silence).reply == answer.reply
 
 
 def test_the_few_shots_and_the_bytes_that_left_are_the_shops(tmp_path: Path) -> None:

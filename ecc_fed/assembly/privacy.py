@@ -1,0 +1,53 @@
+"""From a `RunConfig` to what its training may tell: a budget of differential privacy, and what does not go with one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ecc_fed.assembly.federation import build_arm
+from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.assembly.targets import locate
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.protocols import Answering
+from ecc_fed.core.records import Shop
+from ecc_fed.evolution.private_training import PrivateTraining, check_budget
+from ecc_fed.federation.plan import pools
+
+
+def build_private_training(config: RunConfig) -> PrivateTraining | None:
+    """The budget of every shop; None where training is plain, or there is none.
+
+    Raises:
+        ConfigError: shops whose replies show their own examples, or that pool their dialogues: no noise helps there.
+    """
+    privacy, arm = config.privacy, build_arm(config)
+    if privacy.epsilon is None or not arm.trains:
+        return None
+    answering = locate(config.answering, "answering", Answering)
+    if getattr(answering, "shows_examples", False):
+        raise ConfigError(
+            f"privacy.epsilon={privacy.epsilon:g} bounds what a model tells of its records, and answering="
+            f"{answering.__name__} shows the shop's own examples in replies or prompts. Take answering=model, or "
+            "privacy=none."
+        )
+    if pools(arm):
+        raise ConfigError(
+            f"privacy.epsilon={privacy.epsilon:g} is each shop's own budget, and in arm {arm.name} all dialogues lie "
+            "on one device. Take another arm, or privacy=none."
+        )
+    evolution, steps = config.evolution, config.finetune.steps
+    warm = evolution.warm_start.steps if evolution.warm_start.path is not None else 0
+    planned = evolution.server_rounds * evolution.cycles * steps + warm
+    return PrivateTraining(privacy.epsilon, privacy, planned)
+
+
+def check_budgets(private: PrivateTraining | None, config: RunConfig, shops: Sequence[Shop]) -> None:
+    """Refuses what the shops of a host could not keep, before anything is trained.
+
+    Raises:
+        ConfigError: by shop, as `PrivateTraining.next_steps`.
+    """
+    if private is None:
+        return
+    for size in sorted({len(shop.history) for shop in shops}):
+        check_budget(private, size, config.finetune)
