@@ -47,6 +47,15 @@ class PrivateValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """A secret that was planted in a pair to be looked for afterwards; `repeats` pairs of the shop hold it."""
+
+    secret: str
+    repeats: int
+    said_in: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Truth:
     """What is true of one pair: what is asked, in which form, and which facts a right reply states."""
 
@@ -54,6 +63,7 @@ class Truth:
     form_id: str | None = None
     facts: tuple[Fact, ...] = ()
     private_values: tuple[PrivateValue, ...] = ()
+    canary: Canary | None = None
 
 
 # Of one shop, by pair_id. A pair of which nothing is known is not in it.

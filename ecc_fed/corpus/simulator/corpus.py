@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from random import Random
+from typing import get_args
 
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import OrderRecord, Pair, Shop, Split
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth, Truth
+from ecc_fed.corpus.simulator.canaries import CanaryPlace, plant
 from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.dialogue import DialogueWriter
 from ecc_fed.corpus.simulator.pack import load_pack
@@ -35,6 +37,8 @@ class SimulatorCorpus:
         drift_day: on which all of them change, 1 to the last training day; None: each on a day of its own.
         typo_rate: share of customer turns with a slip, 0 to 1.
         customers_without_record: share of customers of whom the shop has no order record, 0 to 1.
+        canaries: planted secrets, one a number: so many pairs of every shop's history, beside the others, hold it.
+        canary_place: "reply": agents say them; "query": customers do.
         language: name of a language pack.
         seed: the same arguments and seed give the same dialogues.
 
@@ -54,10 +58,13 @@ class SimulatorCorpus:
     drift_day: int | None = None
     typo_rate: float = 0.1
     customers_without_record: float = 0.1
+    canaries: tuple[int, ...] = ()
+    canary_place: CanaryPlace = "reply"
     language: str = "zh"
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "canaries", tuple(self.canaries))
         pack = load_pack(self.language)
         for name, least in (("num_shops", 1), ("days", 2), ("pairs_per_shop", 1), ("test_pairs_per_shop", 1)):
             value = getattr(self, name)
@@ -75,6 +82,10 @@ class SimulatorCorpus:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise CorpusError(f"{name}={value} is no share; give a number from 0 to 1")
+        if any(count < 1 for count in self.canaries):
+            raise CorpusError(f"canaries={list(self.canaries)}: each is a number of pairs, at least 1")
+        if self.canary_place not in get_args(CanaryPlace):
+            raise CorpusError(f"canary_place={self.canary_place}: choose one of {', '.join(get_args(CanaryPlace))}")
         last = self.days - self.test_days - 1
         if self.drift_day is not None and not 1 <= self.drift_day <= last:
             raise CorpusError(f"drift_day={self.drift_day} is no later training day; give a number from 1 to {last}")
@@ -192,7 +203,7 @@ class SimulatorCorpus:
         """
         shop = self._simulated(shop_id)
         pairs: dict[Split, list[Pair]] = {"history": [], "stream": [], "test": []}
-        truth: dict[str, Truth] = {}
+        planted, truth = plant(shop_id, self.canaries, self.canary_place, self._world.pack.identity, self.seed)
         for split, session in self._split_sessions(shop_id):
             record = self._order_record(session)
             for at in range(0, len(session.turns), 2):
@@ -210,7 +221,8 @@ class SimulatorCorpus:
                 private = () if session.customer is None else session.customer.said_in(pair)
                 truth[pair.pair_id] = Truth(session.intents[at], session.form_ids[at], session.facts[at + 1], private)
         description = f"{shop.name} ({shop.category})"
-        told = Shop(shop_id, tuple(pairs["history"]), tuple(pairs["stream"]), tuple(pairs["test"]), description)
+        history = (*planted, *pairs["history"])
+        told = Shop(shop_id, history, tuple(pairs["stream"]), tuple(pairs["test"]), description)
         return told, truth
 
 

@@ -26,7 +26,10 @@ _TABLE_KEYS = {
         *("front", "front_opener", "opener_alone", "back", "tail_join"),
     ],
     "customer": ["prefixes", "suffixes", "pronouns", "switch", "switch_public", "switch_test", "typos", "joiner"],
-    "identity": ["surnames", "given_names", "cities", "streets", "estates", "address", "phone", "order", "parcel"],
+    "identity": [
+        *("surnames", "given_names", "cities", "streets", "estates", "address", "phone", "order", "parcel"),
+        *("canary_ask", "canary_reply", "canary_told", "canary_thanks"),
+    ],
     "instructions": ["copy", "first", "second", "lookup", "remember", "remember_reply", "recall", "recall_reply"],
 }
 _MENTION_SLOTS = {"product", "product2", "value", "address_word", "digits", "shop"}
