@@ -77,6 +77,12 @@ def _cross() -> Command:
     return main
 
 
+def _attack() -> Command:
+    from ecc_fed.cli.attack import main
+
+    return main
+
+
 # name -> (what imports it, one line)
 COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
     "run": (_run, "one run, or a sweep with -m"),
@@ -84,6 +90,7 @@ COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
     "tune": (_tune, "a search for settings that make a number of summary.json large"),
     "report": (_report, "tables and plots from finished runs"),
     "cross": (_cross, "the adapters of a finished run on every shop's questions"),
+    "attack": (_attack, "what the adapters of a finished run tell of the dialogues behind them"),
     "corpus": (_corpus, "what was read, cleaned, dropped and why, and how it was split into shops"),
     "convert-chatglm3": (_convert_chatglm3, "an original ChatGLM3 checkpoint, once, to transformers' own"),
     "distill": (_distill, "the cloud's replies to a corpus, as a data set"),

@@ -105,6 +105,11 @@ class RunDirectory:
         return self.root / "cross"
 
     @property
+    def attacks(self) -> Path:
+        """What attacks on the adapters got, where any were made."""
+        return self.root / "attacks"
+
+    @property
     def shops(self) -> Path:
         """The shops' states."""
         return self.root / "shops"

@@ -23,6 +23,7 @@ Few shops that differ much give too narrow an interval, and shops that do not di
 shops in 93% to 100% of trials, at 1.5 to 1.6 times the width, also where shops hardly differ.
 """
 
+from ecc_fed.core.statistics.accusations import true_positive_rate
 from ecc_fed.core.statistics.association import (
     area_under_curve,
     bootstrap_auc,
@@ -60,6 +61,7 @@ __all__ = [
     "pearson",
     "ranks",
     "spearman",
+    "true_positive_rate",
     "unlikeness",
     "weighted_mean",
 ]

@@ -43,7 +43,11 @@ _FORM_SLOTS = {
         "tail_join": {"core", "tail"},
     },
     "customer": {key: {"product", "number"} for key in ("switch", "switch_public", "switch_test")},
-    "identity": {"address": {"city", "street", "estate", "n", "m", "r"}},
+    "identity": {
+        "address": {"city", "street", "estate", "n", "m", "r"},
+        "canary_reply": {"secret"},
+        "canary_told": {"secret"},
+    },
     "instructions": {
         "copy": {"text"},
         "first": {"a", "b"},

@@ -1,0 +1,62 @@
+"""`ecc-fed attack`: what the adapters of a finished run tell of the dialogues behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from ecc_fed.cli.arguments import refuse_flags, take_allowed, take_value
+from ecc_fed.cli.console import TextConsole
+from ecc_fed.cli.progress import run_progress
+from ecc_fed.core.errors import UserError
+from ecc_fed.runs.attack import CANDIDATES, attack
+from ecc_fed.runs.finished_run import open_run
+
+_HELP = """[bold]ecc-fed attack RUN[/] \\[--candidates N]   what its adapters tell of the dialogues they were trained on
+
+  RUN              the folder of a finished run whose shops trained
+  --candidates N   among so many a planted secret is ranked; {candidates:,} gives 13 bits at most, 256 are quick
+  --allow PACKAGE  its config may name classes of this package
+
+Membership: can pairs that were learned be told from pairs of the same stream that were not? AUC, 0.5 is chance; and the
+share of members found where 1% of the others may be accused. Exposure: by how many bits a planted secret stands out
+(`ecc-fed run corpus.canaries=\\[1,4,16]` plants them). Extraction: asked what a customer had asked, does the model say
+the private value that only the agent's reply held? Each of the bare base, which never saw anything (the control), of
+the shop's own adapter, and of what the server sends another shop. In RUN/attacks lie rows.jsonl and attacks.csv.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Attacks, and prints what came of it; returns the exit code."""
+    if any(argument in ("-h", "--help") for argument in arguments):
+        TextConsole().print(_HELP.format(candidates=CANDIDATES), highlight=False)
+        return 0
+    rest = list(arguments)
+    candidates = _candidates(take_value(rest, "--candidates"))
+    allowed = take_allowed(rest)
+    refuse_flags([argument for argument in rest if argument.startswith("-")], ())
+    if len(rest) != 1:
+        raise UserError("Give the folder of one finished run: ecc-fed attack RUN")
+    run = open_run(Path(rest[0]), (), allowed)
+    with run_progress("attack", TextConsole(stderr=True)) as on_progress:
+        attack(run, candidates, lambda done, of: on_progress("adapters", done, of))
+    # The bootstrap's imports take seconds; no mistake waits for them.
+    from ecc_fed.reporting.attacks import table, write_attacks
+
+    head, rows = table(write_attacks(run.directory, run.info.seed))
+    shown = Table(*head)
+    for row in rows:
+        shown.add_row(*row)
+    console = TextConsole()
+    console.print(shown)
+    console.print(f"Rows and table: {run.directory.attacks}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _candidates(given: str | None) -> int:
+    if given is None:
+        return CANDIDATES
+    if not (given.isascii() and given.isdigit() and 2 <= int(given) <= 1_000_000):
+        raise UserError(f"--candidates {given}: give a number from 2 to 1,000,000, such as --candidates 256.")
+    return int(given)

@@ -1,0 +1,1 @@
+"""Attacks on what an adapter remembers, as scores of likelihoods: no model, no file."""
