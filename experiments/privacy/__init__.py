@@ -1,0 +1,1 @@
+"""What leaves a shop, what an adapter tells, and what a defence costs."""
