@@ -10,8 +10,10 @@ from ecc_fed.core.errors import ConfigError, TooFewUpdates
 from ecc_fed.core.records import AdapterState
 from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.arms import Aggregated, Frozen, Local, Personalized
+from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.participation import Participation, ParticipationSettings
 from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.federation.trace import Rounds
 
 
 class Alternating(FedAvg):
@@ -133,6 +135,37 @@ def test_too_few_shops_a_round_are_refused_before_the_run() -> None:
     assert str(caught.value) == text
     with pytest.raises(ConfigError, match="3 of 3 shops take part in server round 2: 3 are"):
         sampled(1.0, EveryOther(2)).check_shops(("a", "b", "c"))
+
+
+def test_what_keeps_shops_away_is_said_by_its_settings() -> None:
+    def refused(settings: ParticipationSettings, trace: dict[str, Rounds] | None = None) -> str:
+        there = Participation(settings, 1, trace=trace or {})
+        with pytest.raises(ConfigError) as caught:
+            FederationPlan(Aggregated(2), Four(), participation=there).check_shops(tuple("abcdef"))
+        return str(caught.value)
+
+    late = refused(ParticipationSettings(late_share=0.5, late_round=2))
+    assert late == "3 of 6 shops (participation.late_share=0.5) take part in server round 1: 3 are too few"
+    both = refused(ParticipationSettings(share=0.7, late_share=0.5, late_round=2))
+    assert "(participation.share=0.7, participation.late_share=0.5) take part in server round 1" in both
+    traced = refused(ParticipationSettings(trace="t.csv"), {one: Rounds(((2, None),)) for one in "abc"})
+    assert traced == "3 of 6 shops (participation.trace=t.csv) take part in server round 1: 3 are too few"
+
+
+def test_what_lies_after_the_last_round_is_nobodys_matter() -> None:
+    trace = {one: Rounds(((1, 2),)) for one in "abc"}
+    there = Participation(ParticipationSettings(), 1, trace=trace)
+    FederationPlan(Aggregated(2), Four(), participation=there).check_shops(tuple("abcdef"))
+
+
+def test_adapters_are_expected_in_the_ranks_that_travel() -> None:
+    a, b = "m.lora_A.weight", "m.lora_B.weight"
+    shapes = {a: (8, 5), b: (4, 8)}
+    whole = plan(Aggregated(1)).expecting(shapes)
+    assert whole.limits.shapes == shapes
+    limits = ReplyLimits(shared_rank=3)
+    shared = FederationPlan(Aggregated(1), FedAvg(), limits=limits).expecting(shapes)
+    assert shared.limits.shapes == {a: (3, 5), b: (4, 3)}
 
 
 class Varying(FedAvg):

@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
-from ecc_fed.core.aggregation import LORA_A, LORA_B, AdapterUpdate, AggregatorState, select
+from ecc_fed.core.aggregation import LORA_A, LORA_B, WHOLE, AdapterUpdate, AggregatorState, select
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import AdapterState, EvaluationReport
 from ecc_fed.federation.aggregation.fedavg import FedAvg
@@ -308,6 +309,39 @@ def test_a_sum_is_no_shops_own_though_it_bears_its_name():
     second = run(aggregated(2, None, masks), shops, MaskingDevice(tuple(shops), masks)).rounds[1]
     assert second.aggregation is not None
     assert {(each.update_norm, each.norm_ratio, each.flags) for each in second.shops.values()} == {(None, None, ())}
+
+
+class Noting(FedAvg):
+    """Says of the first shop that its update was shortened; keeps how many shops it was told of."""
+
+    told: ClassVar[list[tuple[int, int]]] = []
+
+    def aggregate(self, state, updates):
+        self.told.append((state.num_shops, len(updates)))
+        state, report = FedAvg().aggregate(state, updates)
+        return state, replace(report, flags={updates[0].shop_id: "shortened"})
+
+
+def test_what_stands_out_of_an_update_is_kept_by_shop():
+    class Large(FakeDevice):
+        def train(self, shop_id, server_round, incoming, exchange=WHOLE, control=None):
+            update = super().train(shop_id, server_round, incoming, exchange, control)
+            large = shop_id == "a" and server_round == 2
+            return replace(update, adapter={n: t * 100 for n, t in update.adapter.items()}) if large else update
+
+    shops = ["a", "bb", "ccc"]
+    result = run(aggregated(2, Noting()), shops, Large(tuple(shops)))
+    assert [{shop: each.flags for shop, each in record.shops.items()} for record in result.rounds] == [
+        {"a": ("shortened",), "bb": (), "ccc": ()},
+        {"a": ("large_norm", "shortened"), "bb": (), "ccc": ()},
+    ]
+
+
+def test_an_aggregator_is_told_of_all_the_runs_shops_where_a_few_take_part():
+    Noting.told.clear()
+    plan = replace(aggregated(2, Noting()), participation=Participation(ParticipationSettings(0.5), 0))
+    run(plan, ["a", "bb", "ccc", "dddd"])
+    assert Noting.told == [(4, 2), (4, 2)]
 
 
 def test_transforms_work_in_order_on_the_device_and_backwards_on_the_server():
