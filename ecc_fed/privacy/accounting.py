@@ -20,6 +20,8 @@ from ecc_fed.core.errors import ConfigError
 LEAST, MOST = 0.3, 500.0
 # The accountant's upper bound lies at most so far above the epsilon that it finds.
 _EPSILON_ERROR = 0.01
+# Whole orders are quick to work out.
+_ORDERS = list(range(2, 65))
 # A target is met to this part of it, from below.
 _CLOSE = 0.01
 
@@ -118,5 +120,7 @@ def _renyi_noise(sampling_rate: float, steps: int, target: float, delta: float) 
         accountant.history = [(middle, sampling_rate, steps)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the best order is at the end of its range: the bound still holds
-            low, high = (low, middle) if accountant.get_epsilon(delta=delta) <= target else (middle, high)
+            low, high = (
+                (low, middle) if accountant.get_epsilon(delta=delta, alphas=_ORDERS) <= target else (middle, high)
+            )
     return high
