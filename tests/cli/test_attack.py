@@ -1,15 +1,19 @@
 """From a run with planted secrets to the table of what its adapters tell, on the embedded models."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ecc_fed.cli.main import main
+from ecc_fed.core.records import Pair, PseudoLabel, Shop
 from ecc_fed.core.rows import AttackRow, read_rows
 from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.evolution.shop_state import ShopState
 from ecc_fed.runs import attack as attacking
 from tests.cli.test_cross import finish
+from tests.evolution.fakes import pair
 
 PLANTED = ["corpus.canaries=[2,12]", "evolution.reference=sampled", "evolution.reference_rate=0"]
 TAUGHT = ["finetune.steps=30", "finetune.learning_rate=1e-2"]
@@ -48,9 +52,30 @@ def test_every_adapter_is_attacked_and_the_control_tells_nothing(
     assert {row.score for row in of(rows, "extraction", "base")} == {0.0}
     with (finished.attacks / "attacks.csv").open() as file:
         table = list(csv.DictReader(file))
+    kinds = [row["kind"] for row in table if (row["attack"], row["target"]) == ("exposure", "device")]
+    assert kinds == ["2x in the reply", "12x in the reply"], "by number, not by letter"
     control = next(row for row in table if (row["attack"], row["target"]) == ("membership_ratio", "base"))
     assert float(control["mean"]) == 0.5 and float(control["tpr_at_1_percent_fpr"]) == 0.0
     assert "Sent to another shop" in said.replace("\n", " ") or "other" in said
+
+
+def test_pairs_that_came_back_from_the_cloud_and_texts_that_were_learned_elsewhere_are_no_outsiders() -> None:
+    def told(name: str, reply: str = "发圆通") -> Pair:
+        return replace(pair("a", name), query="which courier", reply=reply)
+
+    history, stream = (told("h0"),), (told("s0"), told("s1", "labelled"), told("s2", "learned"), told("s3", "new"))
+    state = ShopState(
+        "a",
+        1,
+        {},
+        natural_ids=("a/h0", "a/s2"),
+        pseudo_labels=(PseudoLabel("a/s1", (), "cloud", "echo", "low_score", 1),),
+    )
+    victim = attacking.Victim(Shop("a", history, stream, ()), {}, state, {})
+    pairs, members = attacking._pairs_to_tell(victim)
+    assert [(each.pair_id, member) for each, member in zip(pairs, members, strict=True)] == [
+        ("a/h0", True), ("a/s2", True), ("a/s3", False),
+    ]  # fmt: skip
 
 
 def test_what_goes_to_another_shop_is_attacked_where_a_server_sends_it(tmp_path: Path) -> None:

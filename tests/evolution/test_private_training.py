@@ -67,6 +67,23 @@ def test_all_rounds_together_keep_to_the_budget_and_use_it(tmp_path: Path) -> No
     assert state.metrics[-1].epsilon == spent and state.metrics[0].epsilon == epsilon(state.noisy_steps[:1], 1e-3)
 
 
+def test_rounds_stop_where_the_planned_steps_are_taken(tmp_path: Path) -> None:
+    shops = devices(tmp_path, private(replace(PRIVATE, planned_steps=3)), services())
+    for server_round in (1, 2):
+        shops.train("shop_0", server_round, None)
+    state = load_state(tmp_path / "shops" / "shop_0", 2)
+    assert [each.steps for each in state.noisy_steps] == [2, 1]
+    assert [row.steps for row in state.metrics] == [2, 1]
+
+
+def test_memory_is_measured_with_a_gradient_for_every_record(tmp_path: Path) -> None:
+    job = devices(tmp_path, private(), services()).trial_job()
+    assert job is not None and isinstance(job.gradient, RecordPrivacy) and job.gradient.per_example
+    assert job.gradient.clipping_norm == 0.7 and len(job.examples) == 2
+    plain = devices(tmp_path, settings(), services()).trial_job()
+    assert plain is not None and plain.gradient is None
+
+
 def test_a_fresh_process_knows_what_was_spent(tmp_path: Path) -> None:
     for name, stops in (("whole", False), ("parts", True)):
         shops = devices(tmp_path / name, private(), services())

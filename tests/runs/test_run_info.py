@@ -154,3 +154,11 @@ def test_every_shop_has_its_profile():
     told = run_info("ab12", config, SHOPS, personalized(2, 1), RESULT, HOSTS, COLLECTED, 60.0)
     assert told.profiles == shop_profiles(SHOPS, 0.5, 3)
     assert list(told.profiles) == [shop.shop_id for shop in SHOPS]
+
+
+def test_the_budget_of_the_shop_that_spent_most_stands_there(info) -> None:
+    assert (info.privacy.epsilon, info.privacy.delta) == (None, None)
+    config = to_run_config(compose_run(["privacy=record_dp", "privacy.delta=1e-3"]))
+    rows = tuple(replace(metric(shop, 4), epsilon=spent) for shop, spent in (("a", 2.0), ("a", 3.5), ("b", 3.0)))
+    private = run_info("ab12", config, SHOPS, personalized(2, 1), RESULT, HOSTS, Collected(rows, ()), 60.0)
+    assert (private.privacy.epsilon, private.privacy.delta) == (3.5, 1e-3)
