@@ -27,6 +27,7 @@ from ecc_fed.core.protocols import (
     SimilarityModel,
     StudyView,
     Teacher,
+    TeachesByReplies,
     Tracker,
 )
 from ecc_fed.core.records import AdapterState, PseudoLabel, Shop
@@ -203,7 +204,9 @@ def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
 
 def build_settings(config: RunConfig) -> LoopSettings:
     """All that a shop's loop goes by."""
-    return LoopSettings(config.evolution, config.finetune, config.decoding, build_arm(config).trains)
+    arm = build_arm(config)
+    public_share = arm.public_share if isinstance(arm, TeachesByReplies) else 0.0
+    return LoopSettings(config.evolution, config.finetune, config.decoding, arm.trains, public_share)
 
 
 def build_uplink(config: RunConfig, shop_ids: Sequence[str]) -> Uplink:

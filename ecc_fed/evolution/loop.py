@@ -22,6 +22,7 @@ from ecc_fed.core.records import (
     FromCloud,
     Judgement,
     OptimizerState,
+    OwnExample,
     Pair,
     PseudoLabel,
     TeacherReply,
@@ -31,8 +32,9 @@ from ecc_fed.core.rows import Signals
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.answering.replies import reply_to, to_train_on
-from ecc_fed.evolution.experience import Experience, draw_examples
+from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.few_shots import few_shots
+from ecc_fed.evolution.public_set import draw_with_public
 from ecc_fed.evolution.routing.router import Outcome, Router
 from ecc_fed.evolution.routing.signals import signals_of
 from ecc_fed.evolution.settings import EvolutionSettings, LoopSettings, Services
@@ -245,12 +247,21 @@ class Learned:
     gradient: AdapterState | None = None
 
 
-def lesson(experience: Experience, settings: LoopSettings, services: Services, seed: int) -> tuple[Example, ...]:
-    """A fresh draw from a shop's experience, as its model reads it; nothing where shops do not train."""
+def lesson(
+    experience: Experience,
+    settings: LoopSettings,
+    services: Services,
+    seed: int,
+    public: Sequence[OwnExample] = (),
+) -> tuple[Example, ...]:
+    """A fresh draw from a shop's experience and the declared share of `public` examples, as its model reads them.
+
+    Nothing where shops do not train.
+    """
     if not settings.trains:
         return ()
     count = settings.fine_tune.steps * settings.fine_tune.batch_size
-    drawn = draw_examples(experience, count, settings.evolution.pseudo_share, derive_rng(seed, "examples"))
+    drawn = draw_with_public(experience, public, count, settings, seed)
     return to_train_on(drawn, experience.known(), services.answering)
 
 
@@ -264,14 +275,16 @@ def learn(
     trained: Patterns = EVERYTHING,
     anchor: AdapterState | None = None,
     correction: AdapterState | None = None,
+    public: Sequence[OwnExample] = (),
 ) -> Learned:
     """Fine-tunes the `trained` tensors on a fresh draw from the shop's experience; without any, nothing changes.
 
     Nor does it where shops do not train, or where their model is never asked.
-    `anchor` is where the settings' `prox_mu` pulls; with a `correction` of gradients their mean is told, too.
+    `anchor` is where the settings' `prox_mu` pulls; with a `correction` of gradients their mean is told, too. `public`
+    are the examples that stand beside the experience, as in `lesson`.
     """
     started = time.perf_counter()
-    examples = lesson(experience, settings, services, seed)
+    examples = lesson(experience, settings, services, seed, public)
     if not examples:
         return Learned(adapter, optimizer, (), 0, 0.0)
     job = FineTuneJob(

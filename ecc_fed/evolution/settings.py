@@ -98,6 +98,8 @@ class LoopSettings:
     decoding: Decoding = field(default_factory=Decoding)
     # false: rounds are lived, experience grows, and the base answers without an adapter: nothing is fine-tuned.
     trains: bool = True
+    # Of the examples of a cycle, so many are agreed replies to public queries, where there are any, 0 to 1.
+    public_share: float = 0.0
 
     @property
     def decay_steps(self) -> int:

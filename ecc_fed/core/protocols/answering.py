@@ -9,7 +9,10 @@ from ecc_fed.core.records import Asked, FromCloud, OwnExample, Turn
 
 
 class Answering(Protocol):
-    """Turns what customers ask into what the end model reads, or into the answers themselves."""
+    """Turns what customers ask into what the end model reads, or into the answers themselves.
+
+    One that leaves the end model out has an `asks_model` that is False, besides.
+    """
 
     def prepare(
         self, asked: Sequence[Asked], known: Sequence[OwnExample]

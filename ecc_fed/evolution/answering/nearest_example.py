@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ecc_fed.core.protocols import TextEncoder
 from ecc_fed.core.records import Asked, OwnExample, Turn
@@ -18,6 +19,8 @@ class NearestExample:
     Raises:
         ConfigError: as `Search`.
     """
+
+    asks_model: ClassVar[bool] = False
 
     def __init__(self, match: Match = "question_and_answer", encoder: TextEncoder | None = None) -> None:
         self._search = Search(match, encoder)
