@@ -57,9 +57,9 @@ def test_a_corpus_of_shops_own_dialogues_needs_a_file_of_queries(tmp_path: Path)
 @pytest.mark.parametrize(
     ("override", "reason"),
     [
-        ("strategy=krum", r"strategy Krum makes one adapter of many, and in arm distilled replies travel"),
+        ("strategy=krum", r"strategy MultiKrum makes one adapter of many, and in arm distilled replies travel"),
         ("strategy=scaffold", "strategy Scaffold makes one adapter of many"),
-        ("strategy=fedsa_lora", "strategy FedSALoRA makes one adapter of many"),
+        ("strategy=fedsa_lora", "strategy FedSaLora makes one adapter of many"),
         ("update=clip", "update: ClipUpdate changes adapters on their way, and in arm distilled"),
         ("answering=cloud", "arm distilled has the shops' models answer public queries, and answering CloudAlone asks"),
         ("answering=nearest_example", "answering NearestExample asks no model. Take answering=model"),

@@ -160,7 +160,7 @@ def test_the_order_of_the_shops_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("lie", "reason"),
     [
-        (lambda c: {**c, PUBLIC_REPLIES: to_texts(["x" * 100_000, "y"])}, "take 100008 bytes"),
+        (lambda c: {**c, PUBLIC_REPLIES: to_texts(["x" * 100_000, "y"])}, "take 100009 bytes"),
         (lambda c: {**c, PUBLIC_REPLIES: to_texts(["x" * 1001, "y"])}, "public query 1 has 1001 characters"),
         (lambda c: {**c, PUBLIC_REPLIES: to_texts(["x"])}, "1 replies came to 2 public queries"),
         (lambda c: {**c, PUBLIC_REPLIES: to_texts(["x"] * 3)}, "3 replies came to 2 public queries"),

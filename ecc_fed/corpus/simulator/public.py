@@ -86,7 +86,7 @@ def opening_questions(seed: int, count: int, language: str = "zh") -> tuple[str,
     repeats = 0
     for session in _assistant_dialogues(pack, seed):
         before = len(found)
-        if factual.issuperset(session.intents[0].split("+")):
+        if factual.issuperset((session.intents[0] or "").split("+")):
             found.setdefault(session.turns[0].text)
         if len(found) == count:
             break

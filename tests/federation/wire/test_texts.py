@@ -49,7 +49,7 @@ def raw(data: object) -> ConfigRecord:
         (raw(b"[]"), "0 replies came to 2 public queries"),
         (raw(b'["a", "b", "c"]'), "3 replies came to 2 public queries"),
         (to_texts(["a", "b" * 11]), "the reply to public query 2 has 11 characters; replies.max_characters is 10"),
-        (to_texts(["b" * 100_000, "a"]), "take 100008 bytes; 250 are the most"),
+        (to_texts(["b" * 100_000, "a"]), "take 100009 bytes; 250 are the most"),
         (raw(rb'["a", "\ud800"]'), "public query 2 holds half a character"),
     ],
 )
