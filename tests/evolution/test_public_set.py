@@ -14,7 +14,7 @@ from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.answering.cloud import CloudAlone
 from ecc_fed.evolution.answering.model_with_examples import ModelWithExamples
 from ecc_fed.evolution.device import ShopDevices
-from ecc_fed.evolution.experience import Experience, draw_examples
+from ecc_fed.evolution.experience import Experience, cycled, draw_examples
 from ecc_fed.evolution.public_set import answer_public, draw_with_public, public_examples, refuse_tested
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import load_state
@@ -65,7 +65,9 @@ def test_the_share_of_public_examples_is_the_declared_one(share: float, wanted: 
     assert sorted(each.pair_id for each in drawn if each not in public) == sorted(each.pair_id for each in own)
     places = [place for place, each in enumerate(drawn) if each in public]
     assert share == 1 or places != list(range(40 - wanted, 40)), "they do not stand at the end"
-    assert drawn == draw_with_public(experience, public, 40, loop(share), 3)
+    rng = derive_rng(3, "public_examples")  # a stream of its own
+    mixed = [*own, *(public[i] for i in cycled(len(public), wanted, rng))]
+    assert drawn == tuple(mixed[i] for i in rng.permutation(40))
     assert drawn != draw_with_public(experience, public, 40, loop(share), 4)
 
 

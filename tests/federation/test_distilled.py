@@ -239,6 +239,21 @@ def test_shops_that_learned_from_nothing_agree_on_nothing() -> None:
     assert result.state.agreed == ()
 
 
+class LazyInTheSecondRound(Speaking):
+    """Nobody learns from anything there."""
+
+    def train(self, shop_id, server_round, *arguments, **further):
+        update = super().train(shop_id, server_round, *arguments, **further)
+        return replace(update, num_examples=0) if server_round == 2 else update
+
+
+def test_a_round_without_examples_leaves_what_was_agreed() -> None:
+    device = LazyInTheSecondRound(tuple(SHOPS))
+    result = run(plan_of(3), device)
+    assert replies_of(result) == [["q1 in 1", "q2 in 1"], [], []]
+    assert device.sent["a", 3] == PublicSet(QUERIES, ("q1 in 1", "q2 in 1"), asks=False)
+
+
 def test_a_run_goes_on_from_what_was_agreed_and_from_nothing_else() -> None:
     whole = run(plan_of(4))
     for stop in (1, 2, 3):

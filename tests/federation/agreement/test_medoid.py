@@ -56,6 +56,13 @@ def test_no_order_of_the_shops_moves_a_bit(replies: list[tuple[str, int]]) -> No
     assert len(found) <= 1
 
 
+def test_weights_that_add_up_otherwise_in_another_order_do_not_either() -> None:
+    assert sum([0.1, 0.2, 0.3]) != sum([0.3, 0.2, 0.1])
+    voices = [("发圆通", 0.1), ("发圆通", 0.2), ("发圆通", 0.3), ("48.8元", 0.6)]
+    found = {medoid("q", *zip(*each, strict=True)) for each in itertools.permutations(voices)}
+    assert {each.reply for each in found} == {"48.8元"} and len(found) == 1
+
+
 def test_two_of_a_kind_win_over_one_and_weight_over_both() -> None:
     shops = [said("a", "发圆通"), said("b", "发圆通"), said("c", "48.8元")]
     agreed = Medoid().agree(["q"], shops)
