@@ -54,8 +54,8 @@ class AgreedReply:
 
     Attributes:
         query: the query.
-        reply: one of the shops' own replies; empty where none of them said anything.
-        similarity: of the reply to all of them, weighted, 0 to 100; None where none of them said anything.
+        reply: one of the shops' own replies; empty where none of them said anything, or where they do not agree.
+        similarity: of the likest reply to all of them, weighted, 0 to 100; None where none of them said anything.
         voices: how many shops said something and counted.
     """
 

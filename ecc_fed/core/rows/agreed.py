@@ -10,8 +10,8 @@ class AgreedRow:
     """One public query in a round after which shops answered it.
 
     Attributes:
-        reply: the agreed one; empty where no shop said anything.
-        similarity: of the reply to all that were said, 0 to 100; None where no shop said anything.
+        reply: the agreed one; empty where no shop said anything, or where they do not agree.
+        similarity: of the likest reply to all that were said, 0 to 100; None where no shop said anything.
         voices: how many shops said something and counted.
     """
 

@@ -5,7 +5,9 @@ distribution; in other words their weighted medoid:
 
     r_k, w_k    shop k's reply and weight; a blank reply and a weight of 0 say nothing
     a(t)        sum_k w_k F(t, r_k) / sum_k w_k
-    agreed      the r_k with the highest a; of equals the first by code points
+    agreed      the r_k with the highest a; of equals the first by code points; none where a < `min_similarity`
+
+What holds in one shop alone makes its replies unlike the others', so that a bound keeps some of it from being taught.
 
 Sums are exact (`math.fsum`), so no order of the shops moves a bit. The work grows with the square of the different
 replies to a query, not of the shops.
@@ -15,9 +17,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ecc_fed.core.aggregation import AdapterUpdate
+from ecc_fed.core.ranges import require_number
 from ecc_fed.core.records import AgreedReply
 from ecc_fed.federation.aggregation.weights import ByExamples, Weights
 from ecc_fed.federation.agreement.chrf import pairwise_chrf
@@ -29,15 +32,26 @@ class Medoid:
 
     Args:
         weights: how much each shop counts, as where adapters are averaged.
+        min_similarity: below this the shops do not agree, 0 to 100; 0: the best will always do.
+
+    Raises:
+        ConfigError: `min_similarity` out of range.
     """
 
     weights: Weights = field(default_factory=ByExamples)
+    min_similarity: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_number("arm.agreement.min_similarity", self.min_similarity, 0, 100)
 
     def agree(self, queries: Sequence[str], updates: Sequence[AdapterUpdate]) -> tuple[AgreedReply, ...]:
-        """Query by query; blank where nobody said anything."""
+        """Query by query; blank where nobody said anything, or where what was said is too unlike."""
         weights = self.weights(updates)
-        return tuple(
+        found = (
             medoid(query, [update.replies[place] for update in updates], weights) for place, query in enumerate(queries)
+        )
+        return tuple(
+            each if (each.similarity or 0) >= self.min_similarity else replace(each, reply="") for each in found
         )
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.chrf import CHRF
 
 from ecc_fed.core.aggregation import AdapterUpdate
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import AgreedReply
 from ecc_fed.federation.aggregation.weights import Uniform
 from ecc_fed.federation.agreement.medoid import Medoid, medoid
@@ -78,6 +79,17 @@ def test_one_shop_agrees_with_itself_and_queries_keep_their_places() -> None:
     assert agreed == (AgreedReply("q1", "one", 100.0, 1), AgreedReply("q2"), AgreedReply("q3", "three", 100.0, 1))
     mixed = Medoid().agree(["q1", "q2"], [said("a", "x", ""), said("b", "", "y")])
     assert [each.reply for each in mixed] == ["x", "y"]
+
+
+def test_shops_that_are_too_unlike_do_not_agree() -> None:
+    shops = [said("a", "发圆通", "发圆通", ""), said("b", "发圆通", "没货", "")]
+    found = {bound: Medoid(min_similarity=bound).agree(["q1", "q2", "q3"], shops) for bound in (0, 50, 50.1, 100)}
+    assert [each.reply for each in found[0]] == [each.reply for each in found[50]] == ["发圆通", "发圆通", ""]
+    assert [each.reply for each in found[50.1]] == [each.reply for each in found[100]] == ["发圆通", "", ""]
+    assert [(each.similarity, each.voices) for each in found[100]] == [(100, 2), (50, 2), (None, 0)]
+    for bound in (-1, 101, "x"):
+        with pytest.raises(ConfigError, match=rf"arm\.agreement\.min_similarity={bound} is out of range"):
+            Medoid(min_similarity=bound)  # type: ignore[arg-type]
 
 
 def test_who_learned_from_nothing_has_no_voice() -> None:
