@@ -132,7 +132,7 @@ def simulate(
         values_of_shops(truth),
     )
     write_rows(directory.updates, update_rows(result.rounds))
-    if plan.queries:
+    if plan.asks(1):
         write_rows(directory.agreed, agreed_rows(result.rounds))
     if result.state.aggregate is not None:
         adapter_writer(config)(directory.aggregate, whole_aggregate(config, result.state.aggregate))

@@ -318,6 +318,15 @@ def test_an_arm_of_ones_own_may_send_adapters_besides() -> None:
     assert [plan.exchange(each).up for each in (1, 2)] == [NOTHING, EVERYTHING]
     assert plan.public_set(2, (AgreedReply("q1", "x"), AgreedReply("q2"))) == PublicSet(QUERIES, ("x", ""), asks=False)
     assert plan.public_set(2, ()) is None
+    with pytest.raises(ValueError, match="the plan has none"):
+        AdapterStrategy(replace(plan, arm=Late(2), queries=()).expecting({}), {1: "a"})
+
+
+class Late(Both):
+    """Asks after the second round alone."""
+
+    def asks(self, server_round: int) -> bool:
+        return server_round == 2
 
 
 def test_a_share_out_of_range_is_refused() -> None:

@@ -46,6 +46,7 @@ def test_without_a_share_it_is_local_in_every_number(tmp_path: Path, hosts: InPr
     told, other = ({**summary(each), "arm": "", "runtime": {}} for each in (local, found))
     assert told == other
     assert read_jsonl(local.egress) == read_jsonl(found.egress)
+    assert not found.agreed.exists()
 
 
 @pytest.fixture(scope="module")

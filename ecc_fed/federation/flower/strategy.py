@@ -77,7 +77,7 @@ class AdapterStrategy(Strategy):
     def __init__(self, plan: FederationPlan, shops: Mapping[int, str], state: ServerState | None = None) -> None:
         if plan.federated and plan.limits.shapes is None:
             raise ValueError("the plan does not know the adapters' shapes (`expecting`), so no update could be checked")
-        if plan.asks(1) and not plan.queries:
+        if not plan.queries and any(map(plan.asks, range(1, plan.arm.server_rounds + 1))):
             raise ValueError(f"arm {plan.arm.name} has shops answer public queries, and the plan has none")
         plan.check_agreed(() if state is None else state.agreed)
         self.plan = plan

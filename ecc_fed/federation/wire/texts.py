@@ -10,7 +10,7 @@ from flwr.app import ConfigRecord
 from ecc_fed.federation.wire.checks import RefusedReply, shown
 
 TEXTS = "texts"
-# An escape such as \u0041 is the longest way to write a character that is one byte of UTF-8.
+# JSON's longest way to write one: two escapes, as \ud83d\ude00 for a character beyond the first plane.
 _MOST_BYTES_A_CHARACTER = 12
 
 
