@@ -28,6 +28,7 @@ from ecc_fed.core.protocols import (
     SimilarityModel,
     StudyView,
     Teacher,
+    TeachesByReplies,
     Tracker,
 )
 from ecc_fed.core.records import AdapterState, PseudoLabel, Shop
@@ -204,8 +205,9 @@ def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
 
 def build_settings(config: RunConfig) -> LoopSettings:
     """All that a shop's loop goes by."""
-    private = build_private_training(config)
-    return LoopSettings(config.evolution, config.finetune, config.decoding, build_arm(config).trains, private)
+    arm, private = build_arm(config), build_private_training(config)
+    public_share = arm.public_share if isinstance(arm, TeachesByReplies) else 0.0
+    return LoopSettings(config.evolution, config.finetune, config.decoding, arm.trains, private, public_share)
 
 
 def build_uplink(config: RunConfig, shop_ids: Sequence[str]) -> Uplink:

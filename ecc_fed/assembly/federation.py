@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.assembly.targets import accepts, instantiate
+from ecc_fed.assembly.targets import accepts, instantiate, locate
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.protocols import Aggregator, Arm, UpdateTransform
+from ecc_fed.core.protocols import Aggregator, Arm, Corpus, TeachesByReplies, UpdateTransform
 from ecc_fed.core.seeding import adapter_seed
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.participation import Participation
@@ -93,6 +93,8 @@ def build_plan(config: RunConfig) -> FederationPlan:
         build_limits(config),
         build_participation(config),
     )
+    if isinstance(plan.arm, TeachesByReplies):
+        _check_public(config, plan.arm.name, plan.arm.queries.path)
     if plan.federated and plan.aggregator.pairs_only and not config.adapter.settings().pairs_alone:
         raise ConfigError(
             f"strategy {type(plan.aggregator).__name__} works on low-rank pairs A and B, and adapter.method="
@@ -130,3 +132,18 @@ def build_plan(config: RunConfig) -> FederationPlan:
             f"{config.adapter.shared_rank} keeps its place in the adapter. Take a strategy of one rank."
         )
     return plan
+
+
+def _check_public(config: RunConfig, name: str, path: str | None) -> None:
+    """Refuses an arm of public queries that nobody asks, or that no model of a shop's would answer."""
+    if path is None and not hasattr(locate(config.corpus, "corpus", Corpus), "public_queries"):
+        raise ConfigError(
+            f"arm {name} asks public queries, and this corpus has shops' own dialogues alone. Give some that everybody "
+            "may know: arm.queries.path=FILE, JSONL with a query on every line."
+        )
+    if not getattr(locate(config.answering, "answering"), "asks_model", True):
+        kind = str(config.answering["_target_"]).rpartition(".")[2]
+        raise ConfigError(
+            f"arm {name} has the shops' models answer public queries, and answering {kind} asks no model. Take "
+            "answering=model or model_with_examples, or another arm."
+        )

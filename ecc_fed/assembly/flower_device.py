@@ -9,6 +9,7 @@ from ecc_fed.assembly.build import base_path, build_corpus, build_devices
 from ecc_fed.assembly.federation import build_arm, build_plan
 from ecc_fed.assembly.flower import ELSEWHERE, config_from_run_config, config_text, run_directory
 from ecc_fed.assembly.language import spoken_in, with_language
+from ecc_fed.assembly.public_queries import with_queries
 from ecc_fed.assembly.same_config import config_digest
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
@@ -36,10 +37,11 @@ def plan_without_base(config: RunConfig) -> FederationPlan:
     """The plan of a server that has no host of its own to ask: what adapters look like, it derives from config alone.
 
     Raises:
+        CorpusError: public queries that cannot be had.
         ModelError: the base's config cannot be read, or its model cannot bear the adapter.
     """
     check_apart(config)
-    plan = build_plan(config)
+    plan = with_queries(build_plan(config), config)
     if not plan.federated:
         return plan
     from ecc_fed.end_model.engines.reference.shapes import adapter_shapes  # with torch and peft

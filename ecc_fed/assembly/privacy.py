@@ -8,7 +8,7 @@ from ecc_fed.assembly.federation import build_arm
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import locate
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.protocols import Answering
+from ecc_fed.core.protocols import Answering, TeachesByReplies
 from ecc_fed.core.records import Shop
 from ecc_fed.evolution.private_training import PrivateTraining, check_budget
 from ecc_fed.federation.plan import pools
@@ -18,7 +18,8 @@ def build_private_training(config: RunConfig) -> PrivateTraining | None:
     """The budget of every shop; None where training is plain, or there is none.
 
     Raises:
-        ConfigError: shops whose replies show their own examples, or that pool their dialogues: no noise helps there.
+        ConfigError: shops whose replies show their own examples, or that pool their dialogues: no noise helps there;
+            or that train on others' replies, which no budget counts.
     """
     privacy, arm = config.privacy, build_arm(config)
     if privacy.epsilon is None or not arm.trains:
@@ -34,6 +35,11 @@ def build_private_training(config: RunConfig) -> PrivateTraining | None:
         raise ConfigError(
             f"privacy.epsilon={privacy.epsilon:g} is each shop's own budget, and in arm {arm.name} all dialogues lie "
             "on one device. Take another arm, or privacy=none."
+        )
+    if isinstance(arm, TeachesByReplies) and arm.public_share > 0:
+        raise ConfigError(
+            f"privacy.epsilon={privacy.epsilon:g} counts draws of a shop's own records alone, and in arm {arm.name} it "
+            "trains on agreed replies beside them. Take another arm, or privacy=none."
         )
     evolution, steps = config.evolution, config.finetune.steps
     warm = evolution.warm_start.steps if evolution.warm_start.path is not None else 0

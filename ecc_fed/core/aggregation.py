@@ -85,6 +85,7 @@ class AdapterUpdate:
         scale: s in W + s B A of this shop's adapter (lora_alpha / rank in LoRA); 1 without low-rank pairs.
         metrics: coarse numbers that the shop tells.
         control: by how much the shop's control variate has changed, by tensor; empty where it keeps none.
+        replies: to the public queries, in their order; empty where nothing was asked.
     """
 
     shop_id: str
@@ -94,6 +95,7 @@ class AdapterUpdate:
     scale: float = 1.0
     metrics: Mapping[str, float] = field(default_factory=dict)
     control: AdapterState = field(default_factory=dict)
+    replies: tuple[str, ...] = ()
 
     @property
     def rank(self) -> int | None:

@@ -60,6 +60,11 @@ class RunDirectory:
         return self.root / "updates.jsonl"
 
     @property
+    def agreed(self) -> Path:
+        """A row for every public query and server round, where shops teach each other by replies to them."""
+        return self.root / "agreed.jsonl"
+
+    @property
     def egress(self) -> Path:
         """The ledger: every byte that left a shop."""
         return self.root / "egress.jsonl"

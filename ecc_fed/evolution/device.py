@@ -22,6 +22,7 @@ from ecc_fed.core.records import (
     EvaluationReport,
     FineTuneJob,
     PseudoLabel,
+    PublicSet,
     Shop,
 )
 from ecc_fed.core.rows import EvaluationPhase, SampleRow
@@ -36,6 +37,7 @@ from ecc_fed.evolution.evaluation_files import load_evaluation, save_evaluation
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.own_alpha import at_alpha
 from ecc_fed.evolution.owner import Owner, owner_of
+from ecc_fed.evolution.public_set import refuse_tested
 from ecc_fed.evolution.routing.router import Outcome
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_round import RoundParts, ShopRound, experience_of
@@ -194,19 +196,28 @@ class ShopDevices:
         incoming: AdapterState | None,
         exchange: Exchange = WHOLE,
         control: AdapterState | None = None,
+        public: PublicSet | None = None,
     ) -> AdapterUpdate:
-        """One server round: `cycles` cycles over this round's parts of the stream."""
+        """One server round: `cycles` cycles over this round's parts of the stream.
+
+        Raises:
+            ConfigError: a public query is one that the shop is tested on.
+        """
+        if public is not None:
+            refuse_tested(public.queries, self._shops[shop_id])
         after = self.finished(shop_id, server_round)
         before = self.before(shop_id, server_round, incoming, after is None, exchange.train)
         start = received(before.adapter, incoming, self._uplink.shared_rank)
         if after is None:
-            work = self.begin(before, server_round, start, exchange, exchange.turns and bool(incoming), control)
+            work = self.begin(before, server_round, start, exchange, exchange.turns and bool(incoming), control, public)
             for cycle in range(self.settings.evolution.cycles):
                 work.serve(cycle)
                 work.learn()
+            work.answer_public()
             after = self.end(work)
         sent = after.control.change if exchange.control else {}
-        return self._uplink.update(shop_id, server_round, start, after.adapter, after.num_examples, exchange, sent)
+        update = self._uplink.update(shop_id, server_round, start, after.adapter, after.num_examples, exchange, sent)
+        return replace(update, replies=after.public_replies)
 
     def finished(self, shop_id: str, server_round: int) -> ShopState | None:
         """The shop after a round that it has finished; None where the round is to be done, or done again."""
@@ -226,6 +237,7 @@ class ShopDevices:
         exchange: Exchange = WHOLE,
         turned: bool = False,
         control: AdapterState | None = None,
+        public: PublicSet | None = None,
     ) -> ShopRound:
         """A round's work, which `end` ends.
 
@@ -236,6 +248,7 @@ class ShopDevices:
             exchange: what trains.
             turned: whether the server's tensors came in other factors than before.
             control: the server's control variate.
+            public: what the shops teach each other.
         """
         shop = self._shops[before.shop_id]
         self._look_up_relevance(shop)
@@ -248,7 +261,7 @@ class ShopDevices:
         before = replace(before, optimizer=fitted(before.optimizer, start, turned))
         truth = self._truth.get(shop.shop_id, {})
         parts = RoundParts(self.settings, self._services(shop.shop_id), truth, self._seed, self._uplink)
-        return ShopRound(shop, before, server_round, start, exchange, parts, variate)
+        return ShopRound(shop, before, server_round, start, exchange, parts, variate, public)
 
     def end(self, work: ShopRound) -> ShopState:
         """The shop after the round, as it now lies on disk."""

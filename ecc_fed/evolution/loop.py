@@ -22,6 +22,7 @@ from ecc_fed.core.records import (
     FromCloud,
     Judgement,
     OptimizerState,
+    OwnExample,
     Pair,
     PseudoLabel,
     TeacherReply,
@@ -31,9 +32,10 @@ from ecc_fed.core.rows import Signals
 from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.answering.replies import reply_to, to_train_on
-from ecc_fed.evolution.experience import Experience, draw_examples
+from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.few_shots import few_shots
 from ecc_fed.evolution.private_training import records
+from ecc_fed.evolution.public_set import draw_with_public
 from ecc_fed.evolution.routing.router import Outcome, Router
 from ecc_fed.evolution.routing.signals import signals_of
 from ecc_fed.evolution.settings import EvolutionSettings, LoopSettings, Services
@@ -249,17 +251,23 @@ class Learned:
     noisy: NoisySteps | None = None
 
 
-def lesson(experience: Experience, settings: LoopSettings, services: Services, seed: int) -> tuple[Example, ...]:
-    """A fresh draw from a shop's experience, as its model reads it; nothing where shops do not train.
+def lesson(
+    experience: Experience,
+    settings: LoopSettings,
+    services: Services,
+    seed: int,
+    public: Sequence[OwnExample] = (),
+) -> tuple[Example, ...]:
+    """A fresh draw from a shop's experience and the declared share of `public` examples, as its model reads them.
 
-    Under a privacy budget all of it, from which the steps draw.
+    Nothing where shops do not train. Under a privacy budget all of the experience, from which the steps draw.
     """
     if not settings.trains:
         return ()
     if settings.private is not None:
         return to_train_on(records(experience), experience.known(), services.answering)
     count = settings.fine_tune.steps * settings.fine_tune.batch_size
-    drawn = draw_examples(experience, count, settings.evolution.pseudo_share, derive_rng(seed, "examples"))
+    drawn = draw_with_public(experience, public, count, settings, seed)
     return to_train_on(drawn, experience.known(), services.answering)
 
 
@@ -274,15 +282,18 @@ def learn(
     anchor: AdapterState | None = None,
     correction: AdapterState | None = None,
     spent: Sequence[NoisySteps] = (),
+    public: Sequence[OwnExample] = (),
 ) -> Learned:
     """Fine-tunes the `trained` tensors on a fresh draw from the shop's experience; without any, nothing changes.
 
     Nor does it where shops do not train, or where their model is never asked.
-    `anchor` is where the settings' `prox_mu` pulls; with a `correction` of gradients their mean is told, too.
-    Under a privacy budget, of which `spent` is gone, nothing is learned once the run's steps are taken.
+    `anchor` is where the settings' `prox_mu` pulls; with a `correction` of gradients their mean is told, too. `public`
+    are the examples that stand beside the experience, as in `lesson`. Under a privacy budget, of which `spent` is gone,
+    nothing is learned once the run's steps are taken.
     """
     started = time.perf_counter()
-    examples, tuning, private = lesson(experience, settings, services, seed), settings.fine_tune, settings.private
+    examples, tuning = lesson(experience, settings, services, seed, public), settings.fine_tune
+    private = settings.private
     noisy = private.next_steps(spent, len(examples), tuning) if private is not None and examples else None
     if not examples or (private is not None and noisy is None):
         return Learned(adapter, optimizer, (), 0, 0.0)

@@ -23,6 +23,7 @@ from ecc_fed.core.records import (
     FineTuneJob,
     OptimizerState,
     OwnExample,
+    PublicSet,
 )
 from ecc_fed.core.rows import EvaluationPhase
 from ecc_fed.core.seeding import derive_seed
@@ -66,6 +67,7 @@ class PooledDevices:
         incoming: AdapterState | None,
         exchange: Exchange = WHOLE,
         control: AdapterState | None = None,
+        public: PublicSet | None = None,
     ) -> AdapterUpdate:
         """One server round of all shops that take part. Nothing comes in and nothing goes up."""
         present = tuple(self._present(server_round))

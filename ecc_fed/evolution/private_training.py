@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
-from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.records import FineTuneSettings, OwnExample
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.end_model.training.record_privacy import RecordPrivacy, sampling_rate
@@ -57,6 +58,17 @@ class PrivateTraining:
     def epsilon(self, spent: Sequence[NoisySteps]) -> float:
         """What these steps have cost."""
         return epsilon(spent, self.settings.delta)
+
+    def refuse_lesson(self, shop_id: str) -> NoReturn:
+        """A chat's lesson has no noise.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            f"The mark is kept and nothing is learned of it: {shop_id} has trained under privacy.epsilon="
+            f"{self.target:g}, and a lesson without noise would tell its record to whoever sees the adapter."
+        )
 
     def _check_delta(self, num_records: int) -> None:
         if num_records > self.settings.most_records:

@@ -101,6 +101,8 @@ class LoopSettings:
     trains: bool = True
     # A budget of differential privacy; None: training is plain.
     private: PrivateTraining | None = None
+    # Of the examples of a cycle, so many are agreed replies to public queries, where there are any, 0 to 1.
+    public_share: float = 0.0
 
     @property
     def decay_steps(self) -> int:

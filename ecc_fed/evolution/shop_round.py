@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ecc_fed.core.aggregation import Exchange, select
-from ecc_fed.core.records import AdapterState, EgressEntry, Example, Pair, Shop
+from ecc_fed.core.records import AdapterState, EgressEntry, Example, Pair, PublicSet, Shop
 from ecc_fed.core.rows import ServedFacts
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, learn, lesson, serve
 from ecc_fed.evolution.metric_rows import metric_row
+from ecc_fed.evolution.public_set import answer_public, public_examples
 from ecc_fed.evolution.served_facts import served_facts
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState
@@ -44,6 +45,7 @@ class ShopRound:
         exchange: what trains and leaves.
         parts: all else.
         variate: the shop's control variate, where it keeps one.
+        public: what the shops teach each other, where they do.
     """
 
     def __init__(
@@ -55,10 +57,13 @@ class ShopRound:
         exchange: Exchange,
         parts: RoundParts,
         variate: RoundVariate | None = None,
+        public: PublicSet | None = None,
     ) -> None:
         self.shop, self.experience = shop, experience_of(shop, before)
         self._before, self._server_round, self._parts = before, server_round, parts
         self._exchange, self._variate = exchange, variate
+        self._public, self._public_examples = public, public_examples(public)
+        self._public_replies: tuple[str, ...] = ()
         self._anchor = select(start, exchange.up)
         self._human = human_answered(shop, parts.settings.evolution.human_share, parts.seed)
         self.adapter, self.optimizer = start, before.optimizer
@@ -109,6 +114,7 @@ class ShopRound:
             self._anchor,
             None if self._variate is None else self._variate.correction,
             self._noisy,
+            self._public_examples,
         )
         if self._variate is not None and learned.gradient is not None:
             self._variate.add(learned, parts.uplink.leaving(learned.gradient, self._exchange))
@@ -116,7 +122,8 @@ class ShopRound:
 
     def lesson(self) -> tuple[Example, ...]:
         """What `learn` would train on in this cycle."""
-        return lesson(self.experience, self._parts.settings, self._parts.services, self.cycle_seed)
+        parts = self._parts
+        return lesson(self.experience, parts.settings, parts.services, self.cycle_seed, self._public_examples)
 
     def take(self, learned: Learned) -> None:
         """What was learned after the last `serve`."""
@@ -133,6 +140,15 @@ class ShopRound:
         joined = min(lived, default=self._server_round)
         row = metric_row(self.shop.shop_id, self._server_round, self._cycle, served, learned, len(grown), joined, facts)
         self._rows.append(replace(row, epsilon=epsilon))
+
+    def answer_public(self) -> None:
+        """What the shop has to say to the public queries after all that it learned, where it is asked."""
+        if self._public is None or not self._public.asks:
+            return
+        parts, seed = self._parts, derive_seed(self.cycle_seed, "public_replies")
+        self._public_replies = answer_public(
+            self._public, self.adapter, self.experience, parts.settings, parts.services, seed
+        )
 
     def note(self, entry: EgressEntry) -> None:
         """For the shop's ledger: what left it by another way than the cloud's."""
@@ -156,6 +172,7 @@ class ShopRound:
             spent=before.spent + spent,
             control=before.control if self._variate is None else self._variate.after(),
             noisy_steps=self._noisy,
+            public_replies=self._public_replies,
         )
 
 

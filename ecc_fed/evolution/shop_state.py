@@ -5,7 +5,8 @@
         optimizer.safetensors
         control.safetensors          a control variate and its last change, where the shop keeps one
         state.json                   schema, run, shop, round, dialogues learned from, pseudo-labels, what the cloud
-                                     has cost, how replies were received, the shops beside it
+                                     has cost, how replies were received, the shops beside it,
+                                     replies to public queries
         metrics.jsonl egress.jsonl   rows so far
         lessons.jsonl                what a chat taught, in a chat's states
         digests.json                 SHA-256 of every file
@@ -52,9 +53,9 @@ class ShopState:
 
     `served` counts the stream's pairs already served, `num_examples` what the shop learned from in this round;
     `run_id` and `dialogues_sha256` are its owner's. `spent` its rounds' calls to the cloud, those of rounds that
-    failed included. `outcomes` are what a router learns from, `noisy_steps` all training under a privacy
-    budget so far. `together` are the shops side by side in this round,
-    itself included, and `warm_before`, of a warm start, is the server round whose work began with it.
+    failed included. `outcomes` are what a router learns from, `noisy_steps` all training under a privacy budget so far.
+    `together` are the shops side by side in this round, itself included, and `warm_before`, of a warm start, is the
+    server round whose work began with it. `public_replies` are those that this round was asked for.
     """
 
     shop_id: str
@@ -74,6 +75,7 @@ class ShopState:
     together: tuple[str, ...] = ()
     warm_before: int | None = None
     outcomes: tuple[Outcome, ...] = ()
+    public_replies: tuple[str, ...] = ()
     control: ControlVariate = field(default_factory=ControlVariate)
     noisy_steps: tuple[NoisySteps, ...] = ()
 
@@ -96,6 +98,7 @@ class StateRecord:
     warm_before: int | None = None
     outcomes: tuple[Outcome, ...] = ()
     noisy_steps: tuple[NoisySteps, ...] = ()
+    public_replies: tuple[str, ...] = ()
 
 
 def adapter_digest(state: AdapterState) -> str:
@@ -179,6 +182,7 @@ def _write_aside(aside: Path, state: ShopState, write_adapter: WriteAdapter) -> 
         state.warm_before,
         state.outcomes,
         state.noisy_steps,
+        state.public_replies,
     )
     write_record(aside / "state.json", record)
 
@@ -223,6 +227,7 @@ def load_state(folder: Path, server_round: int, owner: Owner | None = None) -> S
             together=state.together,
             warm_before=state.warm_before,
             outcomes=state.outcomes,
+            public_replies=state.public_replies,
             control=_load_control(path / _CONTROL_FILE),
             noisy_steps=state.noisy_steps,
         )

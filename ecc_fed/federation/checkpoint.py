@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecc_fed.core.errors import DamagedState, RunDirectoryError, WriteError
+from ecc_fed.core.records import AgreedReply
 from ecc_fed.core.rows import SCHEMA, check_schema, decode, write_record
 from ecc_fed.core.run_directory import read_json
 from ecc_fed.core.whole_folder import check_digests, replacing_folder
@@ -38,6 +39,7 @@ class CheckpointRecord:
         base: the base's evaluation.
         rounds: all so far.
         seconds: that the run took until here, all its parts together.
+        agreed: the replies to the public queries that go down next; in older runs there are none.
     """
 
     schema: int
@@ -48,6 +50,7 @@ class CheckpointRecord:
     base: Evaluation
     rounds: tuple[RoundRecord, ...]
     seconds: float
+    agreed: tuple[AgreedReply, ...] = ()
 
 
 def save_checkpoint(
@@ -74,6 +77,7 @@ def save_checkpoint(
         checkpoint.base,
         checkpoint.rounds,
         seconds,
+        state.agreed,
     )
     try:
         with replacing_folder(final) as aside:
@@ -115,5 +119,5 @@ def load_checkpoint(folder: Path, run_id: str) -> tuple[Checkpoint, CheckpointRe
         aggregator = load_state(path / _AGGREGATOR)
     except (OSError, RunDirectoryError) as error:
         raise DamagedState(f"No readable state of the server in {path} ({error}). Start the run again.") from error
-    state = ServerState(record.server_round, aggregator, frozenset(record.adopted))
+    state = ServerState(record.server_round, aggregator, frozenset(record.adopted), record.agreed)
     return Checkpoint(state, record.base, record.rounds), record

@@ -26,11 +26,15 @@ class ReplySettings:
     norm_factor: float | None = 10.0
     # What becomes of it. flag: it counts, and stands flagged in updates.jsonl; refuse: it is left out.
     norm_rule: NormRule = "flag"
+    # A shop of which a reply to a public query is longer than this is refused.
+    max_characters: int = 1000
 
     def __post_init__(self) -> None:
         require(0 < self.max_value <= 1e9, "replies.max_value", self.max_value, "above 0, at most 1e9")
         factor = self.norm_factor
         require(factor is None or factor > 1, "replies.norm_factor", factor, "above 1, or null")
+        most = self.max_characters
+        require(1 <= most <= 10**6, "replies.max_characters", most, "1 to 1,000,000")
         require_one_of("replies.norm_rule", self.norm_rule, get_args(NormRule))
 
 

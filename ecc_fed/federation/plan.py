@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from ecc_fed.core.aggregation import EVERYTHING, NOTHING, Exchange, Shapes
 from ecc_fed.core.errors import ConfigError, TooFewUpdates
-from ecc_fed.core.protocols import Aggregator, Arm, NeedsShops, UpdateTransform
+from ecc_fed.core.protocols import Aggregator, Arm, NeedsShops, TeachesByReplies, UpdateTransform
+from ecc_fed.core.records import AgreedReply, PublicSet
 from ecc_fed.end_model.adapters.tensors import shapes_of_rank
+from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.participation import Participation
 
@@ -19,7 +21,7 @@ class FederationPlan:
 
     Raises:
         ConfigError: a transform hides single updates from an aggregator that needs them, or does not reach all that
-            shops would send.
+            shops would send; or there is an aggregator or a transform of adapters where replies alone travel.
     """
 
     arm: Arm
@@ -27,8 +29,12 @@ class FederationPlan:
     transforms: tuple[UpdateTransform, ...] = ()
     limits: ReplyLimits = field(default_factory=ReplyLimits)
     participation: Participation = field(default_factory=Participation)
+    # Public ones, asked of every shop, where shops teach each other by replies to them.
+    queries: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.arm, TeachesByReplies) and not self.federated:
+            self._check_replies_alone()
         if self.transforms and self.aggregator.exchange(1).control:
             raise ConfigError(
                 f"update: {type(self.transforms[0]).__name__} changes adapters on their way, and the control variates "
@@ -42,6 +48,42 @@ class FederationPlan:
                     f"update: {type(transform).__name__} shows the server sums of updates only, and strategy "
                     f"{type(self.aggregator).__name__} needs every update by itself. Take one of them away."
                 )
+
+    def _check_replies_alone(self) -> None:
+        """FedAvg is what a run has that asks for no strategy; any other was asked for."""
+        if self.transforms:
+            raise ConfigError(
+                f"update: {type(self.transforms[0]).__name__} changes adapters on their way, and in arm "
+                f"{self.arm.name} replies travel and no adapter does. Leave update out."
+            )
+        if type(self.aggregator) is not FedAvg:
+            raise ConfigError(
+                f"strategy {type(self.aggregator).__name__} makes one adapter of many, and in arm {self.arm.name} "
+                "replies travel and no adapter does. Leave strategy out; arm.agreement says how replies become one."
+            )
+
+    def asks(self, server_round: int) -> bool:
+        """Whether shops answer the public queries after the round."""
+        return isinstance(self.arm, TeachesByReplies) and self.arm.asks(server_round)
+
+    def public_set(self, server_round: int, agreed: Sequence[AgreedReply]) -> PublicSet | None:
+        """What goes down to every shop of the round; None where there is neither a question nor an answer."""
+        asks = self.asks(server_round)
+        if not asks and not agreed:
+            return None
+        return PublicSet(self.queries, tuple(each.reply for each in agreed), asks)
+
+    def check_agreed(self, agreed: Sequence[AgreedReply]) -> None:
+        """Refuses to go on from replies to other queries than the plan's.
+
+        Raises:
+            ConfigError: says so.
+        """
+        if agreed and tuple(each.query for each in agreed) != self.queries:
+            raise ConfigError(
+                f"The public queries of arm {self.arm.name} are not those that the run started with, so it cannot go "
+                "on. Bring back what arm.queries.path named, or start the run again in another folder."
+            )
 
     def expecting(self, shapes: Shapes) -> FederationPlan:
         """The plan for adapters of these names and shapes, those of a fresh one; of them, what travels is expected."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from ecc_fed.core.aggregation import AggregateReport, AggregatorState
 from ecc_fed.core.errors import EccError
-from ecc_fed.core.records import AdapterState, EgressEntry, EvaluationReport
+from ecc_fed.core.records import AdapterState, AgreedReply, EgressEntry, EvaluationReport
 from ecc_fed.evolution.shop_state import adapter_digest
 
 T = TypeVar("T")
@@ -65,12 +65,14 @@ class ServerState:
     """What the server must know to go on after `server_round`.
 
     `adopted` names the shops that have trained on by themselves from the aggregator's latest; the
-    others still have to be sent it.
+    others still have to be sent it. `agreed` are the replies to the public queries, where shops teach each other by
+    them.
     """
 
     server_round: int = 0
     aggregator: AggregatorState = field(default_factory=AggregatorState)
     adopted: frozenset[str] = frozenset()
+    agreed: tuple[AgreedReply, ...] = ()
 
     @property
     def aggregate(self) -> AdapterState | None:
@@ -80,7 +82,7 @@ class ServerState:
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """One server round. `aggregation` is None where nothing was aggregated."""
+    """One server round. `aggregation` is None where nothing was aggregated; `agreed` what replies became in it."""
 
     server_round: int
     shops: Mapping[str, ShopRound]
@@ -89,6 +91,7 @@ class RoundRecord:
     seconds: float
     skipped: SkippedRound | None = None
     aggregation: AggregateReport | None = None
+    agreed: tuple[AgreedReply, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,7 @@ def as_json(result: FederationResult) -> dict[str, Any]:
                 "shops": {shop_id: asdict(shop) for shop_id, shop in record.shops.items()},
                 "relative_error": None if record.aggregation is None else record.aggregation.relative_error,
                 "update_norm": None if record.aggregation is None else record.aggregation.update_norm,
+                "agreed_replies": sum(bool(each.reply) for each in record.agreed),
                 "seconds": record.seconds,
             }
             for record in result.rounds

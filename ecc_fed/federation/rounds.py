@@ -135,6 +135,7 @@ def _train_round(server: Server, strategy: AdapterStrategy, server_round: int) -
         time.perf_counter() - started,
         None if outcome.skipped is None else SkippedRound(server_round, outcome.skipped),
         outcome.aggregation,
+        outcome.agreed,
     )
 
 

@@ -18,13 +18,16 @@ _TEACHER: Mapping[str, Callable[[MetricRow], float]] = {
     "output_tokens": lambda row: row.output_tokens,
     "cost_usd": lambda row: row.cost_usd,
 }
-# Ledger (destination, direction) -> key. Whatever goes to the aggregator is adapter traffic.
+# Ledger (destination, direction) -> key. Whatever else goes to the aggregator is adapter traffic.
 TRAFFIC_KEYS = {
     ("aggregator", "up"): "adapter_up_bytes",
     ("aggregator", "down"): "adapter_down_bytes",
     ("cloud_teacher", "up"): "teacher_up_bytes",
     ("cloud_teacher", "down"): "teacher_down_bytes",
 }
+# What shops teach each other by in the place of adapters.
+_PUBLIC_KINDS = {"public_queries", "public_replies", "agreed_replies"}
+REPLIES_KEYS = {"up": "replies_up_bytes", "down": "replies_down_bytes"}
 # What was asked only to score test replies stands apart: it is no cost of the arm.
 EVALUATION_KEYS = {"up": "evaluation_up_bytes", "down": "evaluation_down_bytes"}
 
@@ -85,7 +88,9 @@ def teacher(run: Run) -> dict[str, float | int | None]:
 
 def traffic(run: Run) -> dict[str, int | None]:
     """Bytes by destination and direction, evaluation apart; None where there is no ledger."""
-    totals: dict[str, int | None] = dict.fromkeys([*TRAFFIC_KEYS.values(), *EVALUATION_KEYS.values()])
+    totals: dict[str, int | None] = dict.fromkeys(
+        [*TRAFFIC_KEYS.values(), *REPLIES_KEYS.values(), *EVALUATION_KEYS.values()]
+    )
     if run.traffic is None:
         return totals
     for key in totals:
@@ -96,6 +101,8 @@ def traffic(run: Run) -> dict[str, int | None]:
 def _traffic_key(flow: Flow) -> str | None:
     if flow.evaluation:
         return EVALUATION_KEYS[flow.direction]
+    if flow.kind in _PUBLIC_KINDS:
+        return REPLIES_KEYS[flow.direction]
     return TRAFFIC_KEYS.get((flow.destination, flow.direction))
 
 

@@ -10,7 +10,7 @@ from ecc_fed.reporting.run import Run
 from ecc_fed.reporting.study import Study
 
 # Whose replies decide the outcome: the first of these that the study has.
-_FOCUS = ("personalized", "local", "aggregated", "centralized", "cloud")
+_FOCUS = ("personalized", "local", "distilled", "aggregated", "centralized", "cloud")
 Query = tuple[str, str]
 Test = Callable[[SampleRow, SampleRow], bool]
 

@@ -32,8 +32,8 @@ from ecc_fed.reporting.sweep import (
 from ecc_fed.reporting.units import QueryKey, drawn_text, seeded
 
 ARM_ORDER = (
-    "none", "retrieval", "base_with_examples", "local", "local_with_examples", "aggregated", "personalized",
-    "centralized", "cloud",
+    "none", "retrieval", "base_with_examples", "local", "local_with_examples", "distilled", "aggregated",
+    "personalized", "centralized", "cloud",
 )  # fmt: skip
 BASELINES = ("none", "retrieval", "local")
 # Others' replies to the same queries, which a table shows below the arms.

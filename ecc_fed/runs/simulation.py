@@ -10,6 +10,7 @@ from ecc_fed.assembly.evaluation_budget import check_evaluation_budget
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.language import with_language
 from ecc_fed.assembly.probe import probe_teacher, without
+from ecc_fed.assembly.public_queries import with_queries
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Shop
@@ -18,6 +19,7 @@ from ecc_fed.core.run_claim import new_run_id
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.owner import joint_digest, owner_of
+from ecc_fed.evolution.public_set import refuse_tested
 from ecc_fed.federation.checkpoint import drop_former, load_checkpoint, save_checkpoint
 from ecc_fed.federation.results import Checkpoint
 from ecc_fed.hosts.jobs import Hosts
@@ -32,7 +34,7 @@ from ecc_fed.runs.probing import probe_again
 from ecc_fed.runs.progress import OnProgress, Stages
 from ecc_fed.runs.reading import reading_of
 from ecc_fed.runs.run_info import run_info
-from ecc_fed.runs.updates import update_rows
+from ecc_fed.runs.updates import agreed_rows, update_rows
 from ecc_fed.teacher.gateway.budget import total
 
 
@@ -83,8 +85,11 @@ def simulate(
     config, left = with_language(config, spoken), with_language(left, spoken)
     check_evaluation_budget(config, shops)
     read_warm_start(config, shops)  # a bad file is refused before any model is loaded
-    plan = build_plan(config)
+    plan = with_queries(build_plan(config), config)
     plan.check_shops(shop_ids)  # before models are loaded
+    for shop in shops:
+        refuse_tested(plan.queries, shop)
+    plan.check_agreed(() if before is None else before[0].state.agreed)
     owners = [owner_of(shop, run_id) for shop in shops]
     dialogues = joint_digest(owners)
     if before is not None and before[1].dialogues_sha256 != dialogues:
@@ -127,6 +132,8 @@ def simulate(
         values_of_shops(truth),
     )
     write_rows(directory.updates, update_rows(result.rounds))
+    if plan.asks(1):
+        write_rows(directory.agreed, agreed_rows(result.rounds))
     if result.state.aggregate is not None:
         adapter_writer(config)(directory.aggregate, whole_aggregate(config, result.state.aggregate))
     seconds = seconds_before + time.perf_counter() - started

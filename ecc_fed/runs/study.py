@@ -47,9 +47,9 @@ def _settings_of_arms(
     if not overrides:
         return {arm: [] for arm in arms}
     known = {arm: compose_run([*base, f"arm={arm}"], folders).arm for arm in arms}
-    found = {
-        arm: [one for one in overrides if one.split("=")[0].removeprefix(_ARM_SETTING) in known[arm]] for arm in arms
-    }
+    # Of a setting within a setting the outer one tells; what it does not hold, composing refuses by its nearest name.
+    outer = {one: one.split("=")[0].removeprefix(_ARM_SETTING).split(".")[0] for one in overrides}
+    found = {arm: [one for one in overrides if outer[one] in known[arm]] for arm in arms}
     for override in overrides:
         if not any(override in own for own in found.values()):
             raise ConfigError(f"{override} is a setting of none of the study's arms: {', '.join(arms)}.")

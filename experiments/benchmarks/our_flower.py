@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from ecc_fed.core.aggregation import AdapterUpdate, Exchange, Shapes
-from ecc_fed.core.records import AdapterState, EvaluationReport, FineTuneJob, FineTuneSettings
+from ecc_fed.core.records import AdapterState, EvaluationReport, FineTuneJob, FineTuneSettings, PublicSet
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.evolution.settings import Services
 from ecc_fed.federation.aggregation.fedavg import FedAvg
@@ -79,6 +79,7 @@ class FineTuning:
         incoming: AdapterState | None,
         exchange: Exchange,
         control: AdapterState | None = None,
+        public: PublicSet | None = None,
     ) -> AdapterUpdate:
         """All steps of a round."""
         adapter = self.services.end_model.new_adapter(0) if incoming is None else incoming

@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 
 from ecc_fed.core.aggregation import AdapterUpdate, Exchange, Shapes
-from ecc_fed.core.records import AdapterState, EvaluationReport
+from ecc_fed.core.records import AdapterState, EvaluationReport, PublicSet
 from ecc_fed.core.seeding import derive_rng
 from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.arms import Aggregated
@@ -58,6 +58,7 @@ class Shops:
         incoming: AdapterState | None,
         exchange: Exchange,
         control: AdapterState | None = None,
+        public: PublicSet | None = None,
     ) -> AdapterUpdate:
         """From what came, or else from what is kept."""
         path = self._folder / f"{shop_id}.npz"

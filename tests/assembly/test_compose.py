@@ -33,7 +33,8 @@ def test_every_yaml_composes(path: object) -> None:
         ("finetune.steps=-1", r"finetune.steps=-1 is out of range: 0 or more"),
         (
             "arm=foo",
-            "aggregated base_with_examples centralized cloud local local_with_examples none personalized retrieval",
+            "aggregated base_with_examples centralized cloud distilled local local_with_examples none personalized "
+            "retrieval",
         ),
         ("judge.score_alpha=2", r"judge.score_alpha=2.0 is out of range: 0 to 1"),
         ("evolution.server_rounds=-1", "evolution.server_rounds=-1"),

@@ -106,6 +106,29 @@ def test_an_own_arm_aggregator_and_transform_set_who_sends_what_when(tmp_path: P
         assert np.allclose(held, np.median([update[name] for update in sent], axis=0), atol=1e-7)
 
 
+def test_an_own_agreement_makes_one_reply_of_many_for_a_corpus_that_has_a_file_of_queries(tmp_path: Path) -> None:
+    path = tmp_path / "queries.jsonl"
+    path.write_text('{"query": "在吗"}\n{"query": "包邮吗"}\n', encoding="utf-8")
+    own = ["arm=own_distilled", f"arm.queries.path={path}", "evolution.server_rounds=2", "finetune.steps=1"]
+    directory = RunDirectory(tmp_path / "run")
+    simulate(config(*own, "decoding.max_new_tokens=4"), directory, InProcessHosts(), lambda stage, done, total: None)
+    shops = read_json(directory.run)["shops"]
+    said = [load_state(directory.shop(shop_id), 1).public_replies for shop_id in shops]
+    agreed = read_jsonl(directory.agreed)
+    assert [row["query"] for row in agreed] == ["在吗", "包邮吗"]
+    assert [row["reply"] for row in agreed] == [f"{max(each, key=len)}。" for each in zip(*said, strict=True)]
+    with pytest.raises(ConfigError, match=r"arm\.agreement\._target_=.*Median is no Agreement: it has no method agree"):
+        instantiate(
+            {
+                "_target_": "ecc_fed.federation.arms.Distilled",
+                "agreement": {"_target_": "tests.own_parts.federation.Median"},
+            },
+            "arm",
+            Arm,
+            server_rounds=2,
+        )
+
+
 def test_a_transform_that_hides_single_updates_is_refused_beside_a_method_that_needs_them() -> None:
     with pytest.raises(ConfigError, match=r"Shrink shows the server sums of updates only.*Median"):
         build_plan(config("strategy=own", "update=own", "+update.shrink.sums_only=true"))

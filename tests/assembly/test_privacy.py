@@ -36,6 +36,7 @@ def test_the_budget_spans_all_steps_of_the_run() -> None:
         (["answering=nearest_example"], r"answering=NearestExample shows the shop's own examples"),
         (["answering=model_with_examples"], r"answering=ModelWithExamples shows the shop's own examples"),
         (["arm=centralized"], r"in arm centralized all dialogues lie on one device"),
+        (["arm=distilled"], r"in arm distilled it trains on agreed replies beside them"),
         (["privacy.epsilon=0"], r"privacy\.epsilon=0\.0 is out of range: above 0, or null"),
         (["privacy.delta=1"], r"privacy\.delta=1\.0 is out of range: between 0 and 1"),
         (["privacy.clipping_norm=0"], r"privacy\.clipping_norm=0\.0 is out of range: above 0"),

@@ -31,7 +31,8 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         (["run", "finetune.learning_rate=-1"], "finetune.learning_rate=-1.0 is out of range"),
         (
             ["run", "arm=locla"],
-            "aggregated base_with_examples centralized cloud local local_with_examples none personalized retrieval",
+            "aggregated base_with_examples centralized cloud distilled local local_with_examples none personalized "
+            "retrieval",
         ),
         (["run", "-m", "seed=0,1", "arm=local,nowhere"], "nowhere"),
         (["run", "corpus=jddc"], "corpus.path has no value"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, Exchange, Shapes, matches, select
 from ecc_fed.core.protocols import Aggregator, UpdateTransform
-from ecc_fed.core.records import AdapterState, EvaluationReport
+from ecc_fed.core.records import AdapterState, EvaluationReport, PublicSet
 from ecc_fed.core.seeding import derive_rng
 from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.arms import Aggregated, Local, Personalized
@@ -111,6 +111,7 @@ class FakeDevice:
         incoming: AdapterState | None,
         exchange: Exchange = WHOLE,
         control: AdapterState | None = None,
+        public: PublicSet | None = None,
     ) -> AdapterUpdate:
         self.calls.append(("train", shop_id, server_round, incoming is not None))
         if shop_id.endswith("raises"):

@@ -156,7 +156,7 @@ class Failing(FakeDevice):
 
     error: Exception
 
-    def train(self, shop_id, server_round, incoming, exchange, control=None):
+    def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
         if shop_id == "b":
             raise self.error
         return super().train(shop_id, server_round, incoming, exchange)
@@ -196,7 +196,7 @@ def test_a_shop_without_examples_does_not_move_the_mean():
 
 def test_a_shop_that_misses_the_first_personal_round_is_sent_the_aggregate_again():
     class Tired(FakeDevice):
-        def train(self, shop_id, server_round, incoming, exchange, control=None):
+        def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
             if shop_id == "b" and server_round == 3:
                 self.calls.append(("train", shop_id, server_round, incoming is not None))
                 raise RuntimeError("asleep")

@@ -131,7 +131,7 @@ def test_batches_that_a_dead_host_left_unfinished_are_done_again_by_all_their_sh
     waves: list[list[str]] = []
 
     class Noting(ShopDevices):
-        def train(self, shop_id, server_round, incoming, exchange, control=None):
+        def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
             waves[-1].append(shop_id)
             return super().train(shop_id, server_round, incoming, exchange)
 
@@ -277,7 +277,7 @@ class HungryDevice(ShopDevices):
 
     at_work = 0
 
-    def train(self, shop_id, server_round, incoming, exchange, control=None):
+    def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
         HungryDevice.at_work += 1
         try:
             self.services.end_model.likelihood([LikelihoodRequest(None, ())])  # all meet here

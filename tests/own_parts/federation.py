@@ -1,4 +1,4 @@
-"""A user's own arm, aggregator and transform of updates."""
+"""A user's own arm, aggregator, agreement and transform of updates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ecc_fed.core.aggregation import WHOLE, AdapterUpdate, AggregateReport, AggregatorState, Exchange
-from ecc_fed.core.records import AdapterState
+from ecc_fed.core.records import AdapterState, AgreedReply
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,19 @@ class Shrink:
 
     def on_server(self, updates: Sequence[AdapterUpdate]) -> list[AdapterUpdate]:
         return list(updates)
+
+
+@dataclass(frozen=True)
+class Longest:
+    """The longest reply, with a word behind it."""
+
+    ending: str
+
+    def agree(self, queries: Sequence[str], updates: Sequence[AdapterUpdate]) -> tuple[AgreedReply, ...]:
+        said = zip(queries, zip(*(update.replies for update in updates), strict=True), strict=True)
+        return tuple(
+            AgreedReply(query, max(replies, key=len) + self.ending, None, len(replies)) for query, replies in said
+        )
 
 
 class Untold:

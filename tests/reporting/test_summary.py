@@ -65,6 +65,7 @@ def test_sums(make_run):
     assert summary["traffic"] == {
         "adapter_up_bytes": 6 * 310000, "adapter_down_bytes": 6 * 310000, "teacher_up_bytes": 6 * 94000,
         "teacher_down_bytes": 6 * 2400, "evaluation_up_bytes": 6 * 1000, "evaluation_down_bytes": 6 * 500,
+        "replies_up_bytes": 0, "replies_down_bytes": 0,
     }  # fmt: skip
 
 

@@ -50,6 +50,7 @@ ARMS = {
     "retrieval": ["arm=retrieval"],
     "cloud": ["arm=cloud"],
     "centralized": ["arm=centralized"],
+    "distilled": ["arm=distilled", "arm.queries.count=5", "arm.public_share=0.5"],
     "late_shops": ["arm=aggregated", "participation.late_share=0.4", "participation.late_round=2"],
     "local_with_examples": ["arm=local_with_examples"],
     "routed": ["evolution.reference=routed", "evolution.examples=nearest", "corpus.pairs_per_shop=48"],

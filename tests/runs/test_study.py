@@ -60,6 +60,13 @@ def test_arms_that_aggregate_are_run_by_every_method_and_others_once() -> None:
     assert {run.config.adapter.shared_rank for run in above} == {2}, "what the user asks for stands above a method"
 
 
+def test_a_setting_within_an_arms_setting_goes_there_too() -> None:
+    runs = plan_study("quickstart", ["study.arms=[local,distilled]", "arm.queries.count=5"])
+    assert [run.config.arm.get("queries", {}).get("count") for run in runs] == [None, 5]
+    with pytest.raises(ConfigError, match=r"There is no setting arm\.queries\.counts"):
+        plan_study("quickstart", ["study.arms=[local,distilled]", "arm.queries.counts=5"])
+
+
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Hosts opened and closed and runs made on them, without Ray or any model."""

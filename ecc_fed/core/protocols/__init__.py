@@ -13,6 +13,7 @@ feedback            FeedbackSource
 study.view          StudyView
 tracker             Tracker
 arm                 Arm
+arm.agreement       Agreement
 answering           Answering
 answering.encoder   TextEncoder
 strategy            Aggregator
@@ -23,10 +24,17 @@ The others part the rooms of the package from one another.
 
 from ecc_fed.core.protocols.answering import Answering
 from ecc_fed.core.protocols.cloud import Teacher, TeacherGateway
-from ecc_fed.core.protocols.corpus import Corpus, Partition
+from ecc_fed.core.protocols.corpus import AsksPublicly, Corpus, Partition
 from ecc_fed.core.protocols.device import Device
 from ecc_fed.core.protocols.end_model import EndModel
-from ecc_fed.core.protocols.federation import Aggregator, Arm, NeedsShops, UpdateTransform
+from ecc_fed.core.protocols.federation import (
+    Aggregator,
+    Agreement,
+    Arm,
+    NeedsShops,
+    TeachesByReplies,
+    UpdateTransform,
+)
 from ecc_fed.core.protocols.judging import FeedbackSource, Judge, RelevanceModel, SimilarityModel, TextEncoder
 from ecc_fed.core.protocols.privacy import Ledger, RedactedSession, Redactor
 from ecc_fed.core.protocols.study import StudyView
@@ -34,8 +42,10 @@ from ecc_fed.core.protocols.tracking import Tracker
 
 __all__ = [
     "Aggregator",
+    "Agreement",
     "Answering",
     "Arm",
+    "AsksPublicly",
     "Corpus",
     "Device",
     "EndModel",
@@ -51,6 +61,7 @@ __all__ = [
     "StudyView",
     "Teacher",
     "TeacherGateway",
+    "TeachesByReplies",
     "TextEncoder",
     "Tracker",
     "UpdateTransform",

@@ -12,6 +12,7 @@ class Answering(Protocol):
     """Turns what customers ask into what the end model reads, or into the answers themselves.
 
     One whose prompts or answers hold the shop's own examples has a `shows_examples` that is True, besides.
+    One that leaves the end model out has an `asks_model` that is False, besides.
     """
 
     def prepare(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ecc_fed.core.records import Assignment, Session, Shop
 from ecc_fed.core.truth import ShopTruth
@@ -33,6 +33,19 @@ class Corpus(Protocol):
 
         Raises:
             CorpusError: as `shop`.
+        """
+        ...
+
+
+@runtime_checkable
+class AsksPublicly(Protocol):
+    """What a `Corpus` that has queries for everybody has besides."""
+
+    def public_queries(self, count: int) -> tuple[str, ...]:
+        """So many different queries of nobody's customers, always the same: none is asked by a shop's own.
+
+        Raises:
+            CorpusError: there are not so many.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, Protocol
 
 from ecc_fed.core.aggregation import AdapterUpdate, Exchange, Shapes
-from ecc_fed.core.records import AdapterState, EvaluationReport
+from ecc_fed.core.records import AdapterState, EvaluationReport, PublicSet
 
 
 class Device(Protocol):
@@ -24,13 +24,15 @@ class Device(Protocol):
         incoming: AdapterState | None,
         exchange: Exchange,
         control: AdapterState | None = None,
+        public: PublicSet | None = None,
     ) -> AdapterUpdate:
         """One round of evolution: serve, judge, label, fine-tune, remember.
 
         `incoming` are the server's tensors, which take the place of the shop's own of the same names;
         None means the shop goes on with its own (or, in its first round, with a fresh adapter). The
         update holds what `exchange.up` names, after the device's update transforms. `control` is the
-        server's control variate, where `exchange.control` has the shop keep one.
+        server's control variate, where `exchange.control` has the shop keep one. Of a `public` set the agreed replies
+        are learned from beside the shop's own experience, and its queries answered, where it asks for that.
         """
         ...
 

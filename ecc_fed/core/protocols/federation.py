@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState, Exchange
-from ecc_fed.core.records import AdapterState
+from ecc_fed.core.records import AdapterState, AgreedReply, QuerySource
 
 
 class Arm(Protocol):
@@ -50,6 +50,41 @@ class Arm(Protocol):
 
     def uploads(self, server_round: int) -> bool:
         """Whether shops send updates after the round, which the server aggregates."""
+        ...
+
+
+class Agreement(Protocol):
+    """How the shops' replies to public queries become one reply to each."""
+
+    def agree(self, queries: Sequence[str], updates: Sequence[AdapterUpdate]) -> tuple[AgreedReply, ...]:
+        """One for every query, in their order, of replies by whoever learned from anything.
+
+        Every update has as many `replies`; a blank one says nothing. The order of the updates changes nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class TeachesByReplies(Protocol):
+    """What an `Arm` has besides, whose shops and server teach each other by replies to public queries."""
+
+    @property
+    def public_share(self) -> float:
+        """Of the examples that a shop trains on, so many are agreed replies, 0 to 1."""
+        ...
+
+    @property
+    def queries(self) -> QuerySource:
+        """Where they come from."""
+        ...
+
+    @property
+    def agreement(self) -> Agreement:
+        """How replies become one."""
+        ...
+
+    def asks(self, server_round: int) -> bool:
+        """Whether shops answer the queries after the round."""
         ...
 
 

@@ -33,6 +33,7 @@ from ecc_fed.core.records.end_model import (
     OptimizerState,
     ReplyRequest,
 )
+from ecc_fed.core.records.public import AgreedReply, PublicSet, QuerySource
 from ecc_fed.core.records.reports import (
     EvaluationReport,
 )
@@ -45,6 +46,7 @@ from ecc_fed.core.records.verdicts import (
 __all__ = [
     "COUNTS",
     "AdapterState",
+    "AgreedReply",
     "Array",
     "Asked",
     "Assignment",
@@ -67,6 +69,8 @@ __all__ = [
     "OwnExample",
     "Pair",
     "PseudoLabel",
+    "PublicSet",
+    "QuerySource",
     "ReplyRequest",
     "Role",
     "Session",

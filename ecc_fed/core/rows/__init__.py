@@ -6,6 +6,7 @@
 | `samples.jsonl`, `shops/<shop_id>/evaluation_*/samples.jsonl` | `SampleRow` |
 | `metrics.jsonl`, `shops/<shop_id>/round_*/metrics.jsonl` | `MetricRow` |
 | `updates.jsonl` | `UpdateRow` |
+| `agreed.jsonl` | `AgreedRow` |
 | `cross/rows.jsonl` | `CrossRow` |
 | `attacks/rows.jsonl` | `AttackRow` |
 | `egress.jsonl` and every shop's own | `core.records.EgressEntry` |
@@ -18,6 +19,7 @@ A shop's `state.json` and `evaluation.json` and a chat's `marks.jsonl` are writt
 `SCHEMA` covers them all; it stands in `run.json`, and in each shop's `state.json` and `evaluation.json`.
 """
 
+from ecc_fed.core.rows.agreed import AgreedRow
 from ecc_fed.core.rows.attack import AttackName, AttackRow, AttackTarget
 from ecc_fed.core.rows.cloud_calls import CloudCalls, calls_of
 from ecc_fed.core.rows.codec import decode, encode
@@ -37,6 +39,7 @@ from ecc_fed.core.rows.update import UpdateRow
 __all__ = [
     "SCHEMA",
     "AggregationRow",
+    "AgreedRow",
     "AttackName",
     "AttackRow",
     "AttackTarget",

@@ -14,6 +14,7 @@ from ecc_fed.corpus.simulator.canaries import CanaryPlace, plant
 from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.dialogue import DialogueWriter
 from ecc_fed.corpus.simulator.pack import load_pack
+from ecc_fed.corpus.simulator.public import opening_questions
 from ecc_fed.corpus.simulator.world import Drift, SimulatedShop, World, build_world
 
 
@@ -130,6 +131,14 @@ class SimulatorCorpus:
             CorpusError: no such shop.
         """
         return _told(self, shop_id)[1]
+
+    def public_queries(self, count: int) -> tuple[str, ...]:
+        """Questions of public customers, in other worlds than the shops', in wordings that no test uses.
+
+        Raises:
+            CorpusError: the language pack has not so many.
+        """
+        return opening_questions(derive_seed(self.seed, "public_queries"), count, self.language)
 
     def shops(self) -> list[Shop]:
         """All shops with their pairs, in order."""

@@ -9,6 +9,7 @@ they tie no value to any shop.
 from collections.abc import Iterator
 from random import Random
 
+from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Turn
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.contrasts import QueryContrast, ReplyContrast, query_contrasts, reply_contrasts
@@ -20,10 +21,20 @@ from ecc_fed.corpus.simulator.pack_records import LanguagePack
 from ecc_fed.corpus.simulator.surface import choose
 from ecc_fed.corpus.simulator.world import Drift, build_world
 
-__all__ = ["QueryContrast", "ReplyContrast", "assistant_dialogues", "copy_tasks", "query_contrasts", "reply_contrasts"]
+__all__ = [
+    "QueryContrast",
+    "ReplyContrast",
+    "assistant_dialogues",
+    "copy_tasks",
+    "opening_questions",
+    "query_contrasts",
+    "reply_contrasts",
+]
 
 SESSIONS_PER_SHOP = 12
 TYPO_RATE, PLATFORM_SHARE = 0.12, 0.2
+# Of so many sessions in a row without a question that was not asked before, no more are looked at.
+_MOST_REPEATS = 5000
 
 
 def assistant_dialogues(seed: int, language: str = "zh") -> Iterator[DescribedSession]:
@@ -61,6 +72,28 @@ def _small_talk(pack: LanguagePack, session_id: str, rng: Random) -> DescribedSe
         turns.append(Turn("customer", choose(rng.choice(exchange.ask), rng)))
         turns.append(Turn("agent", choose(rng.choice(exchange.reply), rng)))
     return DescribedSession(session_id, tuple(turns), intents=("small_talk",) * len(turns))
+
+
+def opening_questions(seed: int, count: int, language: str = "zh") -> tuple[str, ...]:
+    """`count` different questions about facts, by which public customers open a dialogue.
+
+    Raises:
+        CorpusError: `language` has no pack, or the pack has not so many.
+    """
+    pack = load_pack(language).widened()
+    factual = {intent.name for intent in pack.intents if intent.scope != "none"}
+    found: dict[str, None] = {}
+    repeats = 0
+    for session in _assistant_dialogues(pack, seed):
+        before = len(found)
+        if factual.issuperset((session.intents[0] or "").split("+")):
+            found.setdefault(session.turns[0].text)
+        if len(found) == count:
+            break
+        repeats = 0 if len(found) > before else repeats + 1
+        if repeats == _MOST_REPEATS:
+            raise CorpusError(f"language pack {language!r} has some {len(found)} public questions; ask for fewer")
+    return tuple(found)
 
 
 def copy_tasks(seed: int, language: str = "zh") -> Iterator[DescribedSession]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ecc_fed.core.records import Asked, FromCloud, OwnExample
 
@@ -12,6 +13,8 @@ class CloudAlone:
 
     Where the cloud fails, nothing is said to the customer: no model stands in for it.
     """
+
+    asks_model: ClassVar[bool] = False
 
     def prepare(self, asked: Sequence[Asked], known: Sequence[OwnExample]) -> list[FromCloud]:
         """The cloud, for each."""

@@ -21,6 +21,7 @@ class NearestExample:
     """
 
     shows_examples: ClassVar[bool] = True
+    asks_model: ClassVar[bool] = False
 
     def __init__(self, match: Match = "question_and_answer", encoder: TextEncoder | None = None) -> None:
         self._search = Search(match, encoder)

@@ -246,11 +246,7 @@ class Review:
                 label = self._label(answer.pair, answer.cloud.text, answer.cloud.model_version)
         self._keep(answer, verdict, better, label)
         if label is not None and self.settings.private is not None:
-            raise UserError(
-                f"The mark is kept and nothing is learned of it: {self.shop.shop_id} has trained under privacy.epsilon="
-                f"{self.settings.private.target:g}, and a lesson without noise would tell its record to whoever sees "
-                "the adapter."
-            )
+            self.settings.private.refuse_lesson(self.shop.shop_id)
         return Learned(None) if label is None else self._learn(label)
 
     def _with_cloud(self, answer: Answer) -> Answer:

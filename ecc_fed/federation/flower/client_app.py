@@ -31,7 +31,9 @@ def client_app(device_of: DeviceOf) -> ClientApp:
         """One round of evolution; the adapter goes up only if the server asks for it."""
         request = records.read_train_request(message.content)
         device, shop_id = device_of(context)
-        update = device.train(shop_id, request.server_round, request.incoming, request.exchange, request.control)
+        update = device.train(
+            shop_id, request.server_round, request.incoming, request.exchange, request.control, request.public
+        )
         answered = records.answered(message.content, shop_id)
         return Message(replies.train_reply(update, request.exchange.up, answered), reply_to=message)
 

@@ -17,7 +17,8 @@ from flwr.serverapp.strategy import Strategy
 
 from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState, without_examples
 from ecc_fed.core.errors import TooFewUpdates
-from ecc_fed.core.records import AdapterState, EvaluationReport
+from ecc_fed.core.protocols import TeachesByReplies
+from ecc_fed.core.records import AdapterState, AgreedReply, EvaluationReport, PublicSet
 from ecc_fed.federation.norms import norm_ratios, update_norms
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, ServerState, ShopRound
@@ -32,7 +33,7 @@ class Outcome:
     """What became of the replies to one round or evaluation, in shop order.
 
     `refused` holds the reason by shop; `skipped` says why the round left the server as it was;
-    `aggregation` is the aggregator's report.
+    `aggregation` is the aggregator's report, `agreed` what the replies to the public queries became.
     """
 
     shops: Mapping[str, ShopRound] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Outcome:
     refused: Mapping[str, str] = field(default_factory=dict)
     skipped: str | None = None
     aggregation: AggregateReport | None = None
+    agreed: tuple[AgreedReply, ...] = ()
 
 
 def _identity(adapter: AdapterState) -> tuple[tuple[str, int], ...]:
@@ -68,12 +70,17 @@ class AdapterStrategy(Strategy):
         state: goes on from here; None starts.
 
     Raises:
-        ValueError: adapters travel, and the plan does not say what one must look like.
+        ValueError: adapters travel, and the plan does not say what one must look like; or shops are to answer public
+            queries, and it has none.
+        ConfigError: the state's replies are to other public queries than the plan's.
     """
 
     def __init__(self, plan: FederationPlan, shops: Mapping[int, str], state: ServerState | None = None) -> None:
         if plan.federated and plan.limits.shapes is None:
             raise ValueError("the plan does not know the adapters' shapes (`expecting`), so no update could be checked")
+        if not plan.queries and any(map(plan.asks, range(1, plan.arm.server_rounds + 1))):
+            raise ValueError(f"arm {plan.arm.name} has shops answer public queries, and the plan has none")
+        plan.check_agreed(() if state is None else state.agreed)
         self.plan = plan
         self.shops = shops
         # Echoed by every reply, so that none of another run counts.
@@ -97,16 +104,20 @@ class AdapterStrategy(Strategy):
         exchange = self.plan.exchange(server_round)
         config = records.train_config(server_round, exchange)
         control = to_arrays(self.state.aggregator.control) if exchange.control else None
-        return self._messages(MessageType.TRAIN, config, self._sent, self._present, control)
+        public = self.plan.public_set(server_round, self.state.agreed)
+        return self._messages(MessageType.TRAIN, config, self._sent, self._present, control, public)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Reads the replies; where this round uploads, the usable updates become the aggregator's new state.
 
+        Where shops teach each other by replies, these become one to each public query. A round of which nothing can be
+        made leaves those that there were.
+
         Raises:
             ConfigError: updates that the aggregator cannot take.
-            FederationError: an aggregator that fails, or whose adapter is not finite.
+            FederationError: an aggregator that fails, or whose adapter is not finite; or an agreement that fails.
         """
         exchange = self.plan.exchange(server_round)
         up = exchange.up
@@ -122,10 +133,16 @@ class AdapterStrategy(Strategy):
         replied = {shop_id: update for shop_id, update in received.replied.items() if shop_id not in refused}
         state = replace(self.state, server_round=server_round)
         skipped, report = received.unusable, None
+        agreed: tuple[AgreedReply, ...] = ()
+        if replied and self.plan.asks(server_round):
+            agreed = self._agree(server_round, list(replied.values()))
+            state = replace(state, agreed=agreed or state.agreed)
         if not replied:
             skipped = "no shop gave a usable reply"
         elif not up:
             state = replace(state, adopted=state.adopted | replied.keys())
+            if self.plan.asks(server_round) and not agreed:
+                skipped = "no shop had an example to learn from"
         elif skipped is None and without_examples(updates):
             skipped = "no shop had an example to learn from"
         elif skipped is None:
@@ -146,7 +163,7 @@ class AdapterStrategy(Strategy):
             )
             for shop_id, update in replied.items()
         }
-        self.outcome = Outcome(shops, refused=refused, skipped=skipped, aggregation=report)
+        self.outcome = Outcome(shops, refused=refused, skipped=skipped, aggregation=report, agreed=agreed)
         return None, None
 
     def configure_evaluate(
@@ -183,6 +200,7 @@ class AdapterStrategy(Strategy):
         downlinks: Mapping[str, AdapterState],
         shops: Mapping[int, str],
         control: ArrayRecord | None = None,
+        public: PublicSet | None = None,
     ) -> list[Message]:
         """A message for each of the shops; tensors that several are sent are packed once."""
         distinct = {_identity(adapter): adapter for adapter in downlinks.values()}
@@ -195,6 +213,7 @@ class AdapterStrategy(Strategy):
                     config,
                     self.run,
                     control,
+                    public,
                 ),
                 node_id,
                 message_type,
@@ -221,6 +240,21 @@ class AdapterStrategy(Strategy):
             for shop_id, ratio in ratios.items()
             if factor is not None and ratio > factor
         }
+
+    def _agree(self, server_round: int, updates: Sequence[AdapterUpdate]) -> tuple[AgreedReply, ...]:
+        """Nothing where no shop had learned from anything."""
+        arm = self.plan.arm
+        assert isinstance(arm, TeachesByReplies), "the plan asks"
+        if without_examples(updates):
+            return ()
+        name = type(arm.agreement).__name__
+        try:
+            agreed = arm.agreement.agree(self.plan.queries, updates)
+        except (ValueError, ArithmeticError) as error:
+            raise FederationError(f"Agreement {name} failed in server round {server_round}: {error}") from error
+        if tuple(each.query for each in agreed) != self.plan.queries:
+            raise FederationError(f"Agreement {name} has no reply to each public query in server round {server_round}.")
+        return agreed
 
     def _aggregate(
         self, server_round: int, updates: Sequence[AdapterUpdate]

@@ -101,6 +101,7 @@ def receive(
             masked=plan.sums_only,
             control=control,
             scale_factor=factors.get(question.shop_id, 1.0),
+            num_replies=len(plan.queries) if plan.asks(question.server_round) else 0,
         )
 
     replied, refused = _read_all(messages, asked, read)

@@ -5,7 +5,9 @@ query.shop         -                                       config: shop-id
 train              arrays (the server's tensors, or none), config: run, phase, server-round, shop-id;
                    control, where there is any,            metrics: num-examples and the shop's own;
                    config: run, phase, server-round,       arrays and metrics.scale, unless up is empty;
-                   train, up, turns, keeps-control         control, where the shop keeps variates
+                   train, up, turns, keeps-control;        control, where the shop keeps variates;
+                   public-queries and asks, agreed-replies public-replies, where it was asked
+                   where shops teach each other by them
 evaluate           arrays (as above),                      config: as above;
                    config: run, phase, server-round        metrics: num-examples and the means
 
@@ -22,13 +24,20 @@ from typing import Any, Literal
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from ecc_fed.core.aggregation import Exchange, Patterns
-from ecc_fed.core.records import AdapterState, EgressEntry
+from ecc_fed.core.records import AdapterState, EgressEntry, PublicSet
 from ecc_fed.federation.wire.arrays import from_arrays
+from ecc_fed.federation.wire.texts import from_texts, to_texts
 
 ARRAYS = "arrays"
 CONTROL = "control"
 CONFIG = "config"
 METRICS = "metrics"
+PUBLIC_QUERIES = "public-queries"
+AGREED_REPLIES = "agreed-replies"
+PUBLIC_REPLIES = "public-replies"
+# Records of texts, each of a kind of its own in the ledger.
+_TEXTS = (PUBLIC_QUERIES, AGREED_REPLIES, PUBLIC_REPLIES)
+ASKS = "asks"
 NUM_EXAMPLES = "num-examples"
 SCALE = "scale"
 RUN = "run"
@@ -44,12 +53,16 @@ QUERY_SHOP = "query.shop"
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """One shop's round. `incoming=None`: go on with your own adapter; `control` is the server's variate, if any."""
+    """One shop's round. `incoming=None`: go on with your own adapter; `control` is the server's variate, if any.
+
+    `public` is what the shops teach each other, where they do.
+    """
 
     server_round: int
     incoming: AdapterState | None
     exchange: Exchange
     control: AdapterState | None = None
+    public: PublicSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +86,34 @@ def evaluate_config(server_round: int, phase: Literal["base", "final"]) -> Confi
     return ConfigRecord({SERVER_ROUND: server_round, PHASE: phase})
 
 
-def instructions(arrays: ArrayRecord, config: ConfigRecord, run: str, control: ArrayRecord | None = None) -> RecordDict:
+def instructions(
+    arrays: ArrayRecord,
+    config: ConfigRecord,
+    run: str,
+    control: ArrayRecord | None = None,
+    public: PublicSet | None = None,
+) -> RecordDict:
     """A message's content on its way down, in the run of that name."""
     content = RecordDict({ARRAYS: arrays, CONFIG: ConfigRecord({RUN: run, **config})})
     if control:
         content[CONTROL] = control
+    if public is not None:
+        content[PUBLIC_QUERIES] = ConfigRecord({**to_texts(public.queries), ASKS: public.asks})
+        if public.agreed:
+            content[AGREED_REPLIES] = to_texts(public.agreed)
     return content
 
 
 def _incoming(content: RecordDict) -> AdapterState | None:
     return from_arrays(content.array_records.get(ARRAYS))
+
+
+def _public(content: RecordDict) -> PublicSet | None:
+    queries = content.config_records.get(PUBLIC_QUERIES)
+    if queries is None:
+        return None
+    agreed = content.config_records.get(AGREED_REPLIES)
+    return PublicSet(from_texts(queries), from_texts(agreed), bool(queries[ASKS]))
 
 
 def _setting(content: RecordDict, key: str) -> Any:
@@ -115,7 +146,7 @@ def read_train_request(content: RecordDict) -> TrainRequest:
     rules = bool(_setting(content, TURNS)), bool(_setting(content, KEEPS_CONTROL))
     exchange = Exchange(_patterns(content, TRAIN), _patterns(content, UP), *rules)
     control = from_arrays(content.array_records.get(CONTROL))
-    return TrainRequest(server_round, _incoming(content), exchange, control)
+    return TrainRequest(server_round, _incoming(content), exchange, control, _public(content))
 
 
 def read_evaluate_request(content: RecordDict) -> EvaluateRequest:
@@ -144,7 +175,7 @@ def goes_on_from(message: Message) -> int | None:
 def traffic_entries(
     shop_id: str, server_round: int, direction: Literal["up", "down"], message: Message
 ) -> list[EgressEntry]:
-    """The bytes of one message, an entry a kind: adapter, control variates, metrics, config, error.
+    """The bytes of one message, an entry a kind: adapter, control variates, metrics, config, public texts, error.
 
     Counted as Flower counts a record: serialized tensors or values, and the names.
     """
@@ -156,7 +187,12 @@ def traffic_entries(
             "adapter": sum(_num_bytes(record) for name, record in content.array_records.items() if name != CONTROL),
             "control": sum(_num_bytes(record) for name, record in content.array_records.items() if name == CONTROL),
             "metrics": sum(map(_num_bytes, content.metric_records.values())),
-            "config": sum(map(_num_bytes, content.config_records.values())),
+            "config": sum(_num_bytes(record) for name, record in content.config_records.items() if name not in _TEXTS),
+            **{
+                name.replace("-", "_"): _num_bytes(record)
+                for name, record in content.config_records.items()
+                if name in _TEXTS
+            },
         }
     return [
         EgressEntry(shop_id, server_round, "aggregator", direction, kind, size) for kind, size in sizes.items() if size

@@ -26,11 +26,13 @@ from ecc_fed.federation.wire.records import (
     METRICS,
     NUM_EXAMPLES,
     PHASE,
+    PUBLIC_REPLIES,
     RUN,
     SCALE,
     SERVER_ROUND,
     SHOP_ID,
 )
+from ecc_fed.federation.wire.texts import read_replies, to_texts
 
 MOST_METRICS = 100
 _LONGEST_NAME = 100
@@ -56,6 +58,8 @@ def train_reply(update: AdapterUpdate, up: Patterns, answered: ConfigRecord) -> 
         reply.metric_records[METRICS][SCALE] = float(update.scale)
     if update.control:
         reply[CONTROL] = to_arrays(update.control)
+    if update.replies:
+        reply[PUBLIC_REPLIES] = to_texts(update.replies)
     return reply
 
 
@@ -79,6 +83,7 @@ def read_update(
     masked: bool,
     control: Shapes | None = None,
     scale_factor: float = 1.0,
+    num_replies: int = 0,
 ) -> AdapterUpdate:
     """The server's side of `train_reply`; the adapter is empty where none was asked for.
 
@@ -91,16 +96,22 @@ def read_update(
         masked: values are hidden, so that their size tells nothing.
         control: names and shapes of the control variate's tensors; None: none is asked for.
         scale_factor: by what this shop's scale is multiplied.
+        num_replies: to public queries that were asked for.
 
     Raises:
         RefusedReply: it is no such answer; names the first thing wrong with it.
     """
     known = {CONFIG, METRICS, *([ARRAYS] if wanted else []), *([CONTROL] if control else [])}
+    known |= {PUBLIC_REPLIES} if num_replies else set()
     _check_records(content, asked, known)
     num_examples, metrics = _read_metrics(content, limits.max_examples)
     scale = metrics.pop(SCALE, math.nan)
+    said: tuple[str, ...] = ()
+    if num_replies:
+        record = content.config_records.get(PUBLIC_REPLIES)
+        said = read_replies(record, num_replies, limits.settings.max_characters)
     if not wanted:
-        return AdapterUpdate(asked.shop_id, asked.server_round, {}, num_examples, metrics=metrics)
+        return AdapterUpdate(asked.shop_id, asked.server_round, {}, num_examples, metrics=metrics, replies=said)
     adapter = _read_adapter(content.array_records.get(ARRAYS), wanted, mixed_ranks)
     checks.check_values(adapter, math.inf if masked else limits.settings.max_value)
     rank = adapter_rank(adapter)
@@ -109,7 +120,7 @@ def read_update(
         raise RefusedReply(f"{METRICS}.{SCALE} is {scale}; the run's settings give {expected}")
     own = {name: tensor.copy() for name, tensor in adapter.items()}
     change = _read_control(content.array_records.get(CONTROL), control, limits) if control else {}
-    return AdapterUpdate(asked.shop_id, asked.server_round, own, num_examples, expected, metrics, change)
+    return AdapterUpdate(asked.shop_id, asked.server_round, own, num_examples, expected, metrics, change, said)
 
 
 def _read_control(record: ArrayRecord | None, wanted: Shapes, limits: ReplyLimits) -> AdapterState:

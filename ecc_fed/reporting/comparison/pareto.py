@@ -11,7 +11,7 @@ from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, bootstrap_ratios, weighted_mean
 from ecc_fed.reporting.comparison.matrix import fractions
 from ecc_fed.reporting.comparison.worlds import OUTCOMES, World
-from ecc_fed.reporting.counts import teacher, traffic
+from ecc_fed.reporting.counts import REPLIES_KEYS, teacher, traffic
 from ecc_fed.reporting.formatting import bytes_text, count_text, number_text
 from ecc_fed.reporting.measures import Measure
 from ecc_fed.reporting.run import Run
@@ -45,7 +45,7 @@ COSTS = (
     Cost(
         "federation_bytes",
         "Bytes of the federation",
-        lambda run: _sum(run, "adapter_up_bytes", "adapter_down_bytes"),
+        lambda run: _sum(run, "adapter_up_bytes", "adapter_down_bytes", *REPLIES_KEYS.values()),
         bytes_text,
     ),
     Cost("seconds", "Seconds", lambda run: run.info.runtime.wall_seconds, number_text),

@@ -16,8 +16,8 @@ HEADLINE = (
 )  # fmt: skip
 _ESCALATION = Measure("escalation_rate", "Escalation rate", "share", lambda row: None)
 _SERVING = {
-    "up": ("adapter_up_bytes", "teacher_up_bytes"),
-    "down": ("adapter_down_bytes", "teacher_down_bytes"),
+    "up": ("adapter_up_bytes", "replies_up_bytes", "teacher_up_bytes"),
+    "down": ("adapter_down_bytes", "replies_down_bytes", "teacher_down_bytes"),
 }
 
 

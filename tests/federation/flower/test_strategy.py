@@ -111,7 +111,7 @@ class OfRank(FakeDevice):
         state = self._load(shop_id)
         return {n: state[n] for n in (A, B)} if state else toys.padded(fresh_adapter(), int(shop_id[-1]))
 
-    def train(self, shop_id, server_round, incoming, exchange, control=None):
+    def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
         adapter = {**self.adapter_of(shop_id), **(incoming or {})}
         assert len(adapter[A]) == int(shop_id[-1]), "each shop is sent its own rank"
         new = {name: tensor + np.float32(len(shop_id)) for name, tensor in adapter.items()}
@@ -152,7 +152,7 @@ def test_another_rank_than_the_runs_is_refused_where_the_aggregator_takes_one_al
 
 def test_a_tensor_that_nobody_asked_for_is_refused():
     class Talkative(FakeDevice):
-        def train(self, shop_id, server_round, incoming, exchange, control=None):
+        def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
             update = super().train(shop_id, server_round, incoming, exchange)
             return replace(update, adapter=self.adapter_of(shop_id)) if shop_id == "bb" else update
 
@@ -162,7 +162,7 @@ def test_a_tensor_that_nobody_asked_for_is_refused():
 
 def test_one_sound_reply_is_enough_where_the_names_are_known_from_what_was_sent():
     class Spoils(FakeDevice):
-        def train(self, shop_id, server_round, incoming, exchange, control=None):
+        def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
             update = super().train(shop_id, server_round, incoming, exchange)
             if server_round == 2 and shop_id == "a":
                 return replace(update, adapter={f"odd.{name}": tensor for name, tensor in update.adapter.items()})
@@ -175,7 +175,7 @@ def test_one_sound_reply_is_enough_where_the_names_are_known_from_what_was_sent(
 
 def test_a_reply_unlike_what_was_sent_is_refused_though_no_other_came():
     class Renames(FakeDevice):
-        def train(self, shop_id, server_round, incoming, exchange, control=None):
+        def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
             update = super().train(shop_id, server_round, incoming, exchange)
             if server_round == 1:
                 return update
@@ -281,7 +281,7 @@ class MaskingDevice(FakeDevice):
         super().__init__(shop_ids)
         self.transform = transform
 
-    def train(self, shop_id, server_round, incoming, exchange, control=None):
+    def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
         start = {**self.adapter_of(shop_id), **(incoming or {})}
         return self.transform.on_device(super().train(shop_id, server_round, incoming, exchange), start)
 
@@ -384,7 +384,7 @@ def test_the_wire_says_what_trains_and_what_goes_up():
     seen = []
 
     class Noting(FakeDevice):
-        def train(self, shop_id, server_round, incoming, exchange, control=None):
+        def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
             seen.append((server_round, exchange))
             return super().train(shop_id, server_round, incoming, exchange)
 
