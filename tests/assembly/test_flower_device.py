@@ -136,7 +136,8 @@ def test_a_device_never_asks_for_another_shop(
     monkeypatch.setattr(build, "adapter_writer", lambda config: fakes.write_adapter)
     monkeypatch.setenv(ALLOW_VARIABLE, "tests.assembly")
     overrides = "corpus._target_=tests.assembly.test_flower_device.GuardedCorpus evolution.server_rounds=1 arm=local"
-    overrides += " " + " ".join(f"~corpus.{name}" for name in SIMULATOR_SETTINGS)
+    # Hydra takes a setting that is null for one that is not there, and deletes none such.
+    overrides += " corpus.drift_day=1 " + " ".join(f"~corpus.{name}" for name in SIMULATOR_SETTINGS)
     device = flower_device.device_from_run_config({"overrides": overrides, "run-dir": str(tmp_path)}, node)
     assert device.shop_ids == ("ours",)
     device.train("ours", 1, None)
