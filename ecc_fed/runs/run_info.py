@@ -9,6 +9,7 @@ from typing import Any
 from ecc_fed import __version__
 from ecc_fed.assembly.language import why_withheld
 from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.assembly.targets import locate
 from ecc_fed.core.records import Shop
 from ecc_fed.core.rows import (
     SCHEMA,
@@ -141,8 +142,8 @@ def _runtime(
 
 
 def _privacy(config: RunConfig) -> Privacy:
-    redaction = _class_name(config.redaction)
-    return Privacy("none" if redaction == "NoRedaction" else redaction, None, None, False, {})
+    name = getattr(locate(config.redaction, "redaction"), "name", None)
+    return Privacy(name if isinstance(name, str) else _class_name(config.redaction), None, None, False, {})
 
 
 def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...]:

@@ -33,6 +33,7 @@ from ecc_fed.core.records.end_model import (
     OptimizerState,
     ReplyRequest,
 )
+from ecc_fed.core.records.redaction import Hidden, RedactionCounts, Restored
 from ecc_fed.core.records.reports import (
     EvaluationReport,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "FineTuneResult",
     "FineTuneSettings",
     "FromCloud",
+    "Hidden",
     "Judgement",
     "Likelihood",
     "LikelihoodRequest",
@@ -67,7 +69,9 @@ __all__ = [
     "OwnExample",
     "Pair",
     "PseudoLabel",
+    "RedactionCounts",
     "ReplyRequest",
+    "Restored",
     "Role",
     "Session",
     "Shop",

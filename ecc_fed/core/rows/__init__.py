@@ -17,7 +17,7 @@ A shop's `state.json` and `evaluation.json` and a chat's `marks.jsonl` are writt
 `SCHEMA` covers them all; it stands in `run.json`, and in each shop's `state.json` and `evaluation.json`.
 """
 
-from ecc_fed.core.rows.cloud_calls import CloudCalls, calls_of
+from ecc_fed.core.rows.cloud_calls import CloudCalls, calls_of, redaction_of
 from ecc_fed.core.rows.codec import decode, encode
 from ecc_fed.core.rows.cross import CrossRow
 from ecc_fed.core.rows.files import append_rows, read_record, read_rows, write_record, write_rows
@@ -65,6 +65,7 @@ __all__ = [
     "read_record",
     "read_rows",
     "read_run_info",
+    "redaction_of",
     "write_record",
     "write_rows",
 ]

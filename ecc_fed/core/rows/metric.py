@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from ecc_fed.core.records import RedactionCounts
 from ecc_fed.core.rows.served_facts import ServedFacts
 
 
@@ -23,6 +24,7 @@ class MetricRow:
         rounds_since_joining: server rounds since the first that the shop lived, which is 0; those that it missed count.
         facts: how right the replies were, before the shop learned from their queries; None in older files and where
             nothing is known to be true.
+        redaction: what it did on the way to the cloud and back.
     """
 
     server_round: int
@@ -48,3 +50,4 @@ class MetricRow:
     train_seconds: float
     rounds_since_joining: int = 0
     facts: ServedFacts | None = None
+    redaction: RedactionCounts = field(default_factory=RedactionCounts)

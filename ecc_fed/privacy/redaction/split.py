@@ -1,0 +1,83 @@
+"""Finds numbers that one side has split over its turns: "我电话138", then "0000 1111".
+
+Only what a mobile, an identity card or a card must look like, or what a cue announces, is put together: prices of three
+turns are no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecc_fed.privacy.redaction.checksums import is_id_card, passes_luhn
+from ecc_fed.privacy.redaction.cues import cue_before
+from ecc_fed.privacy.redaction.draft import Draft, Found, Place
+from ecc_fed.privacy.redaction.numbers import LEAST, RUN, digits_of, is_mobile
+
+# Characters between a run and the end of its turn.
+_GAP = 2
+_MOST_PIECES = 11
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    place: Place
+    digits: str
+    first: bool
+    last: bool
+
+
+def find_split(draft: Draft) -> None:
+    """Takes numbers whose pieces end one turn and begin the same side's next."""
+    for role in dict.fromkeys(turn.role for turn in draft.turns):
+        chain: list[_Piece] = []
+        for turn, plain in enumerate(draft.plain):
+            if draft.turns[turn].role != role:
+                continue
+            pieces = _pieces(turn, plain)
+            if chain and pieces and pieces[0].first:
+                chain.append(pieces[0])
+                if len(pieces) == 1 and pieces[0].last:
+                    continue
+            _take_chain(draft, chain)
+            chain = pieces[-1:] if pieces and pieces[-1].last else []
+        _take_chain(draft, chain)
+
+
+def _pieces(turn: int, plain: str) -> list[_Piece]:
+    spans = [match.span() for match in RUN.finditer(plain)]
+    if not spans:
+        return []
+    chosen = [spans[0], spans[-1]] if len(spans) > 1 else spans
+    return [
+        _Piece(
+            Place(turn, start, stop), digits_of(plain[start:stop]), start <= _GAP, len(plain.rstrip()) - stop <= _GAP
+        )
+        for start, stop in chosen
+    ]
+
+
+def _take_chain(draft: Draft, chain: Sequence[_Piece]) -> None:
+    at = 0
+    while at < len(chain) - 1:
+        length = next(
+            (size for size in range(min(_MOST_PIECES, len(chain) - at), 1, -1) if _kind(draft, chain[at : at + size])), 0
+        )
+        if length:
+            pieces = chain[at : at + length]
+            kind = _kind(draft, pieces)
+            assert kind is not None, "found just now"
+            draft.take([Found(kind, tuple(p.place for p in pieces), "".join(p.digits for p in pieces))])
+        at += max(1, length)
+
+
+def _kind(draft: Draft, pieces: Sequence[_Piece]) -> str | None:
+    digits = "".join(piece.digits for piece in pieces)
+    cue = cue_before(draft.plain[pieces[0].place.turn], pieces[0].place.start)
+    if is_mobile(digits):
+        return cue or "phone"
+    if is_id_card(digits):
+        return "id_card"
+    if passes_luhn(digits) and len(digits) >= 16:
+        return cue or "bank_card"
+    return cue if len(digits) >= LEAST else None
