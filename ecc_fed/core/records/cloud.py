@@ -27,9 +27,7 @@ class TeacherRequest:
 
 
 # "refused": the device itself, of a reply that holds another customer's value.
-Outcome = Literal[
-    "ok", "blocked", "rate_limited", "unavailable", "timeout", "malformed", "budget", "error", "refused"
-]
+Outcome = Literal["ok", "blocked", "rate_limited", "unavailable", "timeout", "malformed", "budget", "error", "refused"]
 
 
 @dataclass(frozen=True, slots=True)

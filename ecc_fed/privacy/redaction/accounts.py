@@ -18,7 +18,8 @@ _ACCOUNT = re.compile(
     re.IGNORECASE,
 )
 _NAMED_AFTER = re.compile(
-    r"(?<![A-Za-z0-9_-])([A-Za-z][A-Za-z0-9_-]{5,24}) ?[,，]?(?:这个?|就)?是?我?的?(?:微信|威信|薇信|v信)", re.IGNORECASE
+    r"(?<![A-Za-z0-9_-])([A-Za-z][A-Za-z0-9_-]{5,24}) ?[,，]?(?:这个?|就)?是?我?的?(?:微信|威信|薇信|v信)",
+    re.IGNORECASE,
 )
 
 

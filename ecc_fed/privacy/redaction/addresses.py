@@ -21,9 +21,16 @@ _NUMBERED = rf"{_NUMBER}(?:[-－—]{_NUMBER}){{0,3}} ?(?:{_UNIT})"
 _TAIL = re.compile(
     rf"(?:[ ,，、]?(?:{_NUMBERED}|{_H}{{1,8}}?(?:{_ESTATE}|{_ROAD})|(?<=[楼栋幢座元]) ?[0-9]{{1,4}}(?![0-9])))+"
 )
-_ANCHOR = re.compile(rf"(?:{_ROAD}|{_ESTATE}|{_AREA}) ?(?={_NUMBERED})")
+# Of these a number behind makes an address; "今天都八号" is none.
+_ANCHOR = re.compile(
+    rf"(?:大道|大街|路|街|道|巷|弄|胡同|{_AREA}|小区|花园|家园|公寓|大厦|广场|新村|社区|苑|园|城|湾|府|邸|寓|轩|阁)"
+    rf" ?(?={_NUMBERED})"
+)
 # No number, and yet more than a town: two areas and a road or an estate.
-_AREAS = re.compile(rf"{_H}{{2,7}}?(?:省|自治区|市){_H}{{1,7}}?(?:市|区|县|镇){_H}{{1,12}}?(?:{_ROAD}|{_ESTATE}|村)")
+_PROPER = f"(?![省市区县镇]){_H}"
+_AREAS = re.compile(
+    rf"(?:{_PROPER}){{2,7}}(?:省|自治区|市)(?:{_PROPER}){{1,7}}[市区县镇](?:{_H}{{1,12}}?)(?:{_ROAD}|{_ESTATE}|村)"
+)
 _BEFORE = re.compile(rf"(?:{_H}|[ ,，0-9])+\Z")
 _REACH = 32
 # What people say before an address; whatever stands up to the last of them is none of it.
@@ -39,7 +46,7 @@ _STREET = (
     r"Square|Sq|Highway|Hwy|Parkway|Pkwy|Circle|Cir|Row|Walk|Grove|Hill)"
 )
 _ENGLISH = re.compile(
-    rf"(?<![A-Za-z0-9])[0-9]{{1,5}}[A-Za-z]? (?:(?:N|S|E|W|North|South|East|West)\.? )?(?:{_WORD} ){{1,4}}?{_STREET}"
+    rf"(?<![A-Za-z0-9])[0-9]{{1,5}}[A-Za-z]? (?:(?:N|S|E|W|North|South|East|West)\.? )?(?:{_WORD} ){{1,4}}{_STREET}"
     r"(?![A-Za-z])\.?"
     r"(?:,? (?:Apt|Apartment|Unit|Suite|Ste|Flat|Floor|Room|#)\.? ?[A-Za-z0-9-]{1,6})?"
     rf"(?:,? {_WORD}(?: {_WORD}){{0,2}})?(?:,? [A-Z]{{2}}(?![A-Za-z]))?(?:,? [0-9]{{5}}(?:-[0-9]{{4}})?(?![0-9]))?",
@@ -70,9 +77,10 @@ def _start(plain: str, anchor: int) -> int:
         return anchor
     start = before.start()
     town = _TOWN.search(plain, start, anchor)
-    limit = anchor if town is None else town.end()
+    # Two signs at least name a town: the 成 of 成都市 is no 改成.
+    limit = anchor if town is None else town.end() - 2
     for lead in _LEADS.finditer(plain, start, limit):
-        if lead.end() < anchor:
+        if lead.end() < limit:
             start = lead.end()
     return start
 

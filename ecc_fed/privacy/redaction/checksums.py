@@ -22,7 +22,7 @@ def is_id_card(number: str) -> bool:
 
 
 def passes_luhn(number: str) -> bool:
-    """Whether 13 to 19 digits pass ISO/IEC 7812's check: from the right, every second one doubled, digit sums mod 10."""
+    """Whether 13 to 19 digits pass ISO/IEC 7812's check: every second one from the right doubled, digit sums mod 10."""
     if not (13 <= len(number) <= 19 and number.isascii() and number.isdigit()):
         return False
     total = 0

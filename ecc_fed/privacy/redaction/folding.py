@@ -1,11 +1,12 @@
 """Texts as redaction reads them: full-width, spelled-out, invisible and look-alike characters in one form.
 
-| form | what it does | length |
-|---|---|---|
-| plain | NFKC, digits of all scripts as ASCII, white space as " ", what cannot be seen as `UNSEEN` | as the text's, or `offsets` tell |
-| skeleton | of a plain text: capitals, Chinese numerals as digits, look-alikes as one letter, nothing but letters and digits | shorter |
+| form | what it does |
+|---|---|
+| plain | NFKC, digits of all scripts as ASCII, white space as " ", what cannot be seen as `UNSEEN` |
+| skeleton | of a plain text: letters and digits alone, capitals, Chinese numerals as digits, look-alikes as one |
 
-Places are found in these forms and cut out of the text itself.
+A plain text is mostly as long as the text, and `offsets` tell what came from where; a skeleton is shorter. Places are
+found in these forms and cut out of the text itself.
 """
 
 from __future__ import annotations

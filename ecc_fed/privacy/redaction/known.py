@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ecc_fed.core.records import OrderRecord
 from ecc_fed.privacy.redaction.draft import Draft, Found, Place
@@ -49,15 +50,19 @@ def find_again(draft: Draft) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A value as it is sought: its skeleton, and what it must look like where it stands."""
+    """A value as it is sought: its skeleton, and what it must look like where it stands.
+
+    `words` counts those of a value in an alphabet, 0 in any other script; `turned` is a family name before the others.
+    """
 
     bones: str
     name: bool = False
     words: int = 0
+    turned: bool = False
 
 
 def form_of(kind: str, value: str) -> Form:
-    """How a value is sought; `words` counts those of a value in an alphabet."""
+    """How a value is sought."""
     plain = plain_of(value)[0]
     alphabet = kind in ("name", "address") and all(sign < "\u0590" for sign in plain)
     return Form(bones(value), kind == "name", len(plain.split()) if alphabet else 0)
@@ -66,7 +71,7 @@ def form_of(kind: str, value: str) -> Form:
 def _forms(kind: str, value: str) -> list[Form]:
     form = form_of(kind, value)
     if form.words > 1:  # the family name may come first
-        return [form, Form(bones("".join(reversed(value.split()))), form.name, form.words)]
+        return [form, Form(bones("".join(reversed(value.split()))), form.name, form.words, turned=True)]
     return [form]
 
 
@@ -99,8 +104,10 @@ def _fits(plains: Sequence[str], places: Sequence[Place], form: Form) -> bool:
         return True
     first, last = places[0], places[-1]
     around = plains[first.turn][max(0, first.start - 1) : first.start] + plains[last.turn][last.stop : last.stop + 1]
-    # "May" is a name, "may" is none.
-    return not any(map(str.isalpha, around)) and (form.words > 1 or not form.name or not said[0].islower())
+    if any(map(str.isalpha, around)):
+        return False
+    # "May" is a name, "may" is none; nor is "price may" Ms May Price.
+    return not (form.name and said[0].islower()) or (form.words > 1 and not form.turned)
 
 
 def _digits(value: str) -> str:
@@ -154,18 +161,14 @@ def _parts_of_address(draft: Draft, side: Skeleton, address: str) -> Iterator[Fo
 
 def _near(draft: Draft, side: Skeleton, before: int, after: int) -> bool:
     (turn, place), (next_turn, next_place) = side.places[before], side.places[after]
-    return (
-        turn == next_turn
-        and next_place - place <= _JOINED + 1
-        and TAKEN not in draft.plain[turn][place:next_place]
-    )
+    return turn == next_turn and next_place - place <= _JOINED + 1 and TAKEN not in draft.plain[turn][place:next_place]
 
 
 def _grams(address: str, form: Form) -> set[str]:
     """Pieces by which an address is known: letters in a row, words in an alphabet two by two."""
     if form.words:
         words = [bones(word) for word in address.split()]
-        pairs = {a + b for a, b in zip(words, words[1:], strict=False)}
+        pairs = {a + b for a, b in pairwise(words)}
         return {form.bones, *(pair for pair in pairs if len(pair) >= _PART)}
     if len(form.bones) <= _PART:
         return {form.bones} - {""}

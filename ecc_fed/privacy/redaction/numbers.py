@@ -17,9 +17,13 @@ from ecc_fed.privacy.redaction.folding import CHINESE_DIGITS, bones
 LEAST = 7
 _HAN = "".join(CHINESE_DIGITS)
 _SEPARATORS = r" \u200b\-–—−.·•_/()*~、,"
-RUN = re.compile(rf"[0-9{_HAN}](?:[{_SEPARATORS}]{{0,3}}[0-9{_HAN}])*")
+RUN = re.compile(rf"[0-9{_HAN}](?:[{_SEPARATORS}]{{0,5}}[0-9{_HAN}])*")
 _GROUP = re.compile(rf"[0-9]+|[{_HAN}]+")
-_CODE = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9\u0370-\u04ff]{7,}(?![A-Za-z0-9])")
+_CODE = re.compile(
+    rf"(?<![A-Za-z0-9])[A-Za-z0-9\u0370-\u04ff{_HAN}]{{7,}}(?![A-Za-z0-9])"
+    r"|(?<![A-Za-z0-9])(?:[A-Za-z0-9][ \u200b]{1,2}){6,}[A-Za-z0-9](?![A-Za-z0-9])"
+)
+_ID_END = re.compile(rf"[{_SEPARATORS}]{{0,5}}[Xx](?![A-Za-z])")
 _WORD_BEFORE = re.compile(r"[A-Za-z]{5,}[0-9]+\Z")
 _MOBILE = re.compile(r"(?:(?:00)?86)?1[3-9][0-9]{9}\Z")
 _LANDLINE = re.compile(r"(?:0[0-9]{9,11}|[48]00[0-9]{7})\Z")
@@ -45,20 +49,22 @@ def digits_of(text: str) -> str:
 def _codes(turn: int, plain: str) -> Iterator[Found]:
     """Letters and digits in one word: parcels, orders, and numbers typed with an O for a zero."""
     for match in _CODE.finditer(plain):
-        word = match[0]
-        count = sum(sign in "0123456789" for sign in word)
-        if count == len(word) or count < 3 or _WORD_BEFORE.match(word):
+        # "SF1234567890123一直没动": the words 一 and 两 behind a number are none of it.
+        word = match[0][:-1] if match[0][-1] in "一两" and match[0][-2].isascii() else match[0]
+        spelled = word.translate(_SPELLED)
+        count = sum(sign in "0123456789" for sign in spelled)
+        if count < 3 or not any(sign.isalpha() for sign in spelled) or _WORD_BEFORE.match(word):
             continue
         folded = bones(word)
         if folded.isdecimal() and folded.isascii():
             kind = whole_kind(folded, (len(folded),), False, cue_before(plain, match.start())) or "number"
-        elif is_id_card(word):
+        elif is_id_card(code := "".join(filter(str.isalnum, spelled))):
             kind = "id_card"
         elif count >= LEAST or (count >= 5 and word.isupper()):
-            kind = cue_before(plain, match.start()) or ("parcel" if word[:2].isalpha() else "number")
+            kind = cue_before(plain, match.start()) or ("parcel" if code[:2].isalpha() else "number")
         else:
             continue
-        yield Found(kind, (Place(turn, *match.span()),))
+        yield Found(kind, (Place(turn, match.start(), match.start() + len(word)),))
 
 
 def _runs(turn: int, plain: str) -> Iterator[Found]:
@@ -72,8 +78,9 @@ def _runs(turn: int, plain: str) -> Iterator[Found]:
             continue
         sizes = tuple(len(group[0]) for group in groups)
         cue = cue_before(plain, start)
-        if plain[stop : stop + 1] in ("X", "x") and is_id_card(digits + "X"):
-            yield Found("id_card", (Place(turn, start, stop + 1),))
+        end = _ID_END.match(plain, stop)
+        if end is not None and is_id_card(digits + "X"):
+            yield Found("id_card", (Place(turn, start, end.end()),))
         elif kind := whole_kind(digits, sizes, sum(sizes) < stop - start, cue, plain[max(0, start - 1) : start]):
             yield Found(kind, (Place(turn, start, stop),))
         else:

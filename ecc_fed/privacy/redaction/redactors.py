@@ -43,7 +43,7 @@ class PatternRedaction:
         draft.take(typed(draft, self._language))
         find_emails(draft)
         self._known(draft, known)
-        for find in (find_accounts, find_numbers, find_split, find_addresses, find_names, find_again):
+        for find in (find_accounts, find_split, find_numbers, find_addresses, find_names, find_again):
             find(draft)
         return session_of(draft, known, self._language)
 
@@ -52,7 +52,7 @@ class PatternRedaction:
 
 
 class OrderRecordRedaction(PatternRedaction):
-    """Finds what the order record holds, then goes on by patterns: for values of others, and where there is no record."""
+    """Finds what the order record holds, then goes on by patterns: for others' values, and where there is no record."""
 
     name = "order_record"
 

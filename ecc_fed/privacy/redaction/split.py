@@ -7,7 +7,7 @@ turns are no number.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecc_fed.privacy.redaction.checksums import is_id_card, passes_luhn
 from ecc_fed.privacy.redaction.cues import cue_before
@@ -61,23 +61,31 @@ def _take_chain(draft: Draft, chain: Sequence[_Piece]) -> None:
     at = 0
     while at < len(chain) - 1:
         length = next(
-            (size for size in range(min(_MOST_PIECES, len(chain) - at), 1, -1) if _kind(draft, chain[at : at + size])), 0
+            (size for size in range(min(_MOST_PIECES, len(chain) - at), 1, -1) if _kind(draft, chain[at : at + size])),
+            0,
         )
         if length:
             pieces = chain[at : at + length]
             kind = _kind(draft, pieces)
             assert kind is not None, "found just now"
-            draft.take([Found(kind, tuple(p.place for p in pieces), "".join(p.digits for p in pieces))])
+            places = [piece.place for piece in pieces]
+            value = "".join(piece.digits for piece in pieces)
+            if kind == "id_card" and len(value) == 17:
+                places[-1] = replace(places[-1], stop=places[-1].stop + 1)
+                value += "X"
+            draft.take([Found(kind, tuple(places), value)])
         at += max(1, length)
 
 
 def _kind(draft: Draft, pieces: Sequence[_Piece]) -> str | None:
-    digits = "".join(piece.digits for piece in pieces)
+    digits, last = "".join(piece.digits for piece in pieces), pieces[-1].place
     cue = cue_before(draft.plain[pieces[0].place.turn], pieces[0].place.start)
     if is_mobile(digits):
         return cue or "phone"
-    if is_id_card(digits):
+    behind = draft.plain[last.turn][last.stop : last.stop + 1]
+    if is_id_card(digits) or (behind in ("X", "x") and is_id_card(digits + "X")):
         return "id_card"
     if passes_luhn(digits) and len(digits) >= 16:
         return cue or "bank_card"
-    return cue if len(digits) >= LEAST else None
+    # A number that is whole in its first turn goes on in none.
+    return cue if len(pieces[0].digits) < LEAST <= len(digits) else None

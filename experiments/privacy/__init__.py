@@ -1,0 +1,1 @@
+"""What reaches the cloud of what customers said, and what comes back to whom."""
