@@ -37,25 +37,25 @@ def redactors(language: Language = "zh") -> list[Redactor]:
     return [NoRedaction(), PatternRedaction(language), OrderRecordRedaction(language)]
 
 
-def print_leaks(dialogues: Sequence[Dialogue]) -> None:
-    """A row for every redaction and form."""
+def print_leaks(dialogues: Sequence[Dialogue], seed: int) -> None:
+    """A row for every redaction and form, and one for shops that have no record of one customer in ten."""
     print(f"\n{len(dialogues):,} simulated dialogues in which the customer says something private\n")
-    columns = "values said | found at the cloud | dialogues | replies with another's value | refused | restored"
+    columns = "values | found at the cloud | in dialogues | replies with another's value | refused | restored"
     print(f"| redaction | form | {columns} | unknown placeholders |\n" + "|---" * 9 + "|")
     for redactor in redactors():
         for form in (*FORMS, SPLIT):
-            found: Leaks = leaks_of(dialogues, redactor, form)
-            kinds = ", ".join(f"{kind} {number:,}" for kind, number in sorted(found.leaked.items()))
-            cells = (
-                f"{found.said:,}",
-                f"{found.leaked.total():,}" + (f" ({kinds})" if kinds else ""),
-                f"{found.dialogues:,}",
-                f"{found.crossed:,}",
-                f"{found.counts.refused:,}",
-                f"{found.counts.restored:,}",
-                f"{found.counts.unknown:,}",
-            )
-            print(f"| `{redactor.name}` | {form} | " + " | ".join(cells) + " |", flush=True)
+            print(_row(redactor.name, form, leaks_of(dialogues, redactor, form)), flush=True)
+    unrecorded = list(simulated(len(dialogues), seed, without_record=0.1))
+    found = leaks_of(unrecorded, OrderRecordRedaction(), "as it is")
+    print(_row("order_record", "as it is; no record of one in ten", found), flush=True)
+
+
+def _row(redaction: str, form: str, found: Leaks) -> str:
+    kinds = ", ".join(f"{kind} {number:,}" for kind, number in sorted(found.leaked.items()))
+    counts = (found.dialogues, found.crossed, found.counts.refused, found.counts.restored, found.counts.unknown)
+    leaked = f"{found.leaked.total():,}" + (f" ({kinds})" if kinds else "")
+    cells = (f"`{redaction}`", form, f"{found.said:,}", leaked, *(f"{number:,}" for number in counts))
+    return "| " + " | ".join(cells) + " |"
 
 
 def recall_on_dialogues(dialogues: Sequence[Dialogue]) -> Iterator[tuple[str, str, int, int, int]]:
@@ -152,7 +152,7 @@ def main() -> None:
     given = parser.parse_args()
     dialogues = list(simulated(given.dialogues, given.seed))
     if "leaks" in given.parts:
-        print_leaks(dialogues)
+        print_leaks(dialogues, given.seed)
     if "recall" in given.parts:
         print_recall(dialogues, given.generated, given.seed)
     if "restore" in given.parts:

@@ -72,8 +72,8 @@ class ScriptedTeacher:
 
 
 def request(text: str, shop_id: str = "shop", **changes: object) -> TeacherRequest:
-    fields = {"examples": EXAMPLES, "purpose": "judge", "server_round": 1} | changes
-    return TeacherRequest(shop_id=shop_id, turns=(Turn("customer", text),), **fields)
+    fields = {"turns": (Turn("customer", text),), "examples": EXAMPLES, "purpose": "judge", "server_round": 1} | changes
+    return TeacherRequest(shop_id=shop_id, **fields)
 
 
 class Waits:

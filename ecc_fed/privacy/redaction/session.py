@@ -63,9 +63,7 @@ def session_of(draft: Draft, known: OrderRecord | None, language: Language) -> P
 def _value_of(draft: Draft, found: Found) -> tuple[str, tuple[str, str]]:
     """The value as it was said, and what makes it the same as another mention's."""
     said = draft.said(found.places[0]) if len(found.places) == 1 else found.value
-    if found.kind == TYPED:
-        return said, (TYPED, said)
-    return said, ("", bones(found.value or said))
+    return said, (TYPED, said) if found.kind == TYPED else ("", bones(said))
 
 
 def _with_cuts(text: str, cuts: Sequence[tuple[int, int, str]]) -> str:
