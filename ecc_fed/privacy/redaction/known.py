@@ -6,7 +6,7 @@ forms are found, and those split over turns. Of an address a part will do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -42,10 +42,18 @@ def find_known(draft: Draft, record: OrderRecord) -> None:
 
 def find_again(draft: Draft) -> None:
     """Takes the other mentions of names that something announced once: "我叫王伟", and then "王伟您好"."""
-    names = dict.fromkeys(draft.said(each.places[0]) for each in draft.found if each.kind == "name" and not each.value)
-    for name in names:
-        for side in draft.speakers():
-            draft.take(Found("name", places, name) for places in mentions(draft.plain, side, form_of("name", name)))
+    said = [draft.said(each.places[0]) for each in draft.found if each.kind == "name" and not each.value]
+    forms = {form.bones: form for form in (form_of("name", name) for name in said)}
+    draft.take([found for side in draft.speakers() for found in _again(draft, side, forms)])
+
+
+def _again(draft: Draft, side: Skeleton, forms: Mapping[str, Form]) -> Iterator[Found]:
+    """One pass for each length that a name has: as many as there are names would be too many."""
+    for size in sorted({len(letters) for letters in forms}, reverse=True):
+        for at in range(len(side.text) - size + 1):
+            form = forms.get(side.text[at : at + size])
+            if form is not None and _fits(draft.plain, places := _places(side, at, at + size), form):
+                yield Found("name", places, side.text[at : at + size] if len(places) > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,6 @@ def _with_cuts(text: str, cuts: Sequence[tuple[int, int, str]]) -> str:
     """`text` with placeholders in the places of the cuts; where one character is in two, the first has it."""
     parts, done = [], 0
     for start, stop, placeholder in sorted(cuts):
-        if stop > done:
-            parts += [text[done : max(start, done)], placeholder]
-            done = stop
+        parts += [text[done : max(start, done)], placeholder]
+        done = max(stop, done)
     return "".join([*parts, text[done:]])

@@ -17,6 +17,8 @@ from ecc_fed.privacy.redaction.numbers import LEAST, RUN, digits_of, is_mobile
 # Characters between a run and the end of its turn.
 _GAP = 2
 _MOST_PIECES = 11
+# One number in ten passes the card's check by chance, so whole ones are not put together.
+_CARD_PIECE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +60,24 @@ def _pieces(turn: int, plain: str) -> list[_Piece]:
 
 
 def _take_chain(draft: Draft, chain: Sequence[_Piece]) -> None:
-    at = 0
-    while at < len(chain) - 1:
-        length = next(
-            (size for size in range(min(_MOST_PIECES, len(chain) - at), 1, -1) if _kind(draft, chain[at : at + size])),
-            0,
-        )
-        if length:
-            pieces = chain[at : at + length]
-            kind = _kind(draft, pieces)
-            assert kind is not None, "found just now"
-            places = [piece.place for piece in pieces]
-            value = "".join(piece.digits for piece in pieces)
-            if kind == "id_card" and len(value) == 17:
-                places[-1] = replace(places[-1], stop=places[-1].stop + 1)
-                value += "X"
-            draft.take([Found(kind, tuple(places), value)])
-        at += max(1, length)
+    for at in range(len(chain) - 1):  # what is taken already is taken only once
+        for stop in range(min(len(chain), at + _MOST_PIECES), at + 1, -1):
+            pieces = chain[at:stop]
+            if kind := _kind(draft, pieces):
+                places = [piece.place for piece in pieces]
+                value = "".join(piece.digits for piece in pieces)
+                if kind == "id_card" and len(value) == 17:
+                    places[-1] = replace(places[-1], stop=places[-1].stop + 1)
+                    value += "X"
+                draft.take([Found(kind, tuple(places), value)])
+                break
 
 
 def _kind(draft: Draft, pieces: Sequence[_Piece]) -> str | None:
+    """What the pieces make together; None where each may stand for itself."""
+    sizes = [len(piece.digits) for piece in pieces]
+    if min(sizes) < 2:
+        return None
     digits, last = "".join(piece.digits for piece in pieces), pieces[-1].place
     cue = cue_before(draft.plain[pieces[0].place.turn], pieces[0].place.start)
     if is_mobile(digits):
@@ -85,7 +85,7 @@ def _kind(draft: Draft, pieces: Sequence[_Piece]) -> str | None:
     behind = draft.plain[last.turn][last.stop : last.stop + 1]
     if is_id_card(digits) or (behind in ("X", "x") and is_id_card(digits + "X")):
         return "id_card"
-    if passes_luhn(digits) and len(digits) >= 16:
+    if len(digits) >= 16 and max(sizes) <= _CARD_PIECE and passes_luhn(digits):
         return cue or "bank_card"
-    # A number that is whole in its first turn goes on in none.
-    return cue if len(pieces[0].digits) < LEAST <= len(digits) else None
+    # One that is long enough alone goes on in no other turn.
+    return cue if max(sizes) < LEAST <= len(digits) and min(sizes) > 2 else None

@@ -5,7 +5,7 @@ import pytest
 from ecc_fed.core.records import OrderRecord, Turn
 from ecc_fed.privacy.redaction.redactors import OrderRecordRedaction, PatternRedaction
 
-from .texts import ENGLISH, RECORD, by_record, said, sent, taken
+from .texts import ENGLISH, RECORD, by_patterns, by_record, said, sent, taken
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,14 @@ def test_a_phone_is_found_however_it_is_written(written):
     assert session.restore("打[电话1]").text == f"打{written}"
 
 
-def test_an_emoji_number_is_found():
+@pytest.mark.parametrize("redact", [by_record, by_patterns])
+def test_an_emoji_number_is_found(redact):
     keycaps = "".join(f"{digit}\ufe0f\u20e3" for digit in "13800001111")
-    session = by_record(keycaps)
-    assert sent(session) == ["[电话1]\ufe0f\u20e3"]
+    assert sent(redact(keycaps)) == ["[电话1]\ufe0f\u20e3"]
+
+
+def test_two_numbers_that_share_a_sign():
+    assert sent(by_record("1380000111⑪3900002222")) == ["[电话1][电话2]"]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +68,7 @@ def test_an_emoji_number_is_found():
         ("朝阳区人民路12号", "[地址1]"),
         ("就在阳光花园", "就在[地址1]"),
         ("北京市有货吗", "北京市有货吗"),
+        ("货号1201", "货号1201"),
     ],
 )
 def test_values_of_every_class_in_one_turn(text, expected):

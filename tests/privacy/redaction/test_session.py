@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecc_fed.core.records import Restored, Turn
-from ecc_fed.privacy.redaction.draft import Draft
+from ecc_fed.privacy.redaction.draft import Draft, Found, Place
 from ecc_fed.privacy.redaction.folding import bones, plain_of, skeleton_of
 from ecc_fed.privacy.redaction.placeholders import LABELS, pattern_of
 from ecc_fed.privacy.redaction.redactors import OrderRecordRedaction, PatternRedaction
@@ -223,6 +223,15 @@ def test_labels_of_a_language_differ():
     assert len({frozenset(labels) for labels in LABELS.values()}) == 1
 
 
+def test_what_is_taken_is_not_read_again():
+    draft = Draft(said("电话13800001111"))
+    assert "13800001111" in draft.speakers()[0].text
+    draft.take([Found("phone", (Place(0, 2, 13),)), Found("number", (Place(0, 5, 9),))])
+    assert [found.kind for found in draft.found] == ["phone"]
+    assert draft.speakers()[0].text == "电话" + "\n" * 11
+    assert draft.plain == ["电话" + "\x00" * 11]
+
+
 HOSTILE = {
     "digits": "1",
     "spaced digits": "1 ",
@@ -247,6 +256,10 @@ HOSTILE = {
     "zeros": "\x00",
     "expanding": "⑩㈱",
 }
+
+
+HAN = [chr(0x4E00 + number) for number in range(400)]
+HOSTILE["ever another name"] = "".join(f"收货人王{one}{two}，" for one in HAN[:40] for two in HAN)
 
 
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)

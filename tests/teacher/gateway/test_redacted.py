@@ -65,6 +65,13 @@ def test_what_belongs_to_an_examples_customer_is_refused(said):
     assert reply.cost_usd > 0
 
 
+def test_what_a_customer_typed_is_no_value_of_theirs():
+    cloud, _, _ = gateway(ScriptedTeacher(lambda *_: ok("您说的[原文1]")), redactor=OrderRecordRedaction())
+    (reply,) = cloud.answer([asked("[电话1]是什么", examples=(("【电话3】", "好"),), example_customers=(None,))])
+    assert reply.text == "您说的[电话1]"
+    assert reply.redaction == RedactionCounts({}, 0, restored=1)
+
+
 def test_the_examples_own_customer_may_be_told_their_values():
     cloud, _, _ = gateway(ScriptedTeacher(lambda *_: ok("李芳您好")), redactor=OrderRecordRedaction())
     assert cloud.answer([asked("在吗", customer=LI)])[0].text == "李芳您好"
