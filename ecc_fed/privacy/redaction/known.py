@@ -43,17 +43,17 @@ def find_known(draft: Draft, record: OrderRecord) -> None:
 def find_again(draft: Draft) -> None:
     """Takes the other mentions of names that something announced once: "我叫王伟", and then "王伟您好"."""
     said = [draft.said(each.places[0]) for each in draft.found if each.kind == "name" and not each.value]
-    forms = {form.bones: form for form in (form_of("name", name) for name in said)}
-    draft.take([found for side in draft.speakers() for found in _again(draft, side, forms)])
+    names = {bones(name): name for name in reversed(said)}
+    draft.take([found for side in draft.speakers() for found in _again(draft, side, names)])
 
 
-def _again(draft: Draft, side: Skeleton, forms: Mapping[str, Form]) -> Iterator[Found]:
+def _again(draft: Draft, side: Skeleton, names: Mapping[str, str]) -> Iterator[Found]:
     """One pass for each length that a name has: as many as there are names would be too many."""
-    for size in sorted({len(letters) for letters in forms}, reverse=True):
+    for size in sorted({len(letters) for letters in names}, reverse=True):
         for at in range(len(side.text) - size + 1):
-            form = forms.get(side.text[at : at + size])
-            if form is not None and _fits(draft.plain, places := _places(side, at, at + size), form):
-                yield Found("name", places, side.text[at : at + size] if len(places) > 1 else "")
+            name = names.get(side.text[at : at + size])
+            if name is not None and _fits(draft.plain, places := _places(side, at, at + size), form_of("name", name)):
+                yield Found("name", places, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,13 @@ def test_the_other_sides_turns_do_not_part_a_number_and_do_not_join_one():
     assert sent(PatternRedaction().redact(two, None)) == ["139", "[数字1]"]
 
 
+def test_a_name_that_was_announced_is_found_again_in_every_turn_and_over_two():
+    session = by_patterns("My name is John Smith", "john smith here", "it is John", "Smith again", language="en")
+    assert sent(session) == ["My name is [name1]", "[name1] here", "it is [name1]", "[name1] again"]
+    assert session.restore("Hi [name1]").text == "Hi John Smith"
+    assert sent(by_patterns("我叫王伟", "王 伟在吗", "身高，伟大")) == ["我叫[姓名1]", "[姓名1]在吗", "身高，伟大"]
+
+
 def test_any_seven_digits_are_taken():
     rng = random.Random(0)
     for _ in range(500):
