@@ -146,6 +146,18 @@ def build_teacher(config: RunConfig) -> Teacher:
     return cast(Teacher, instantiate(config.teacher, "teacher", Teacher, **objects))
 
 
+def build_redactor(config: RunConfig) -> Redactor:
+    """What the run's turns pass; one that takes a language gets that of the prompts.
+
+    Raises:
+        ConfigError: a setting out of range.
+    """
+    objects: dict[str, Any] = {}
+    if config.redaction.get("language") is None and accepts(config.redaction, "redaction", "language"):
+        objects["language"] = config.gateway.language or "zh"
+    return cast(Redactor, instantiate(config.redaction, "redaction", Redactor, **objects))
+
+
 def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher | None = None) -> Cloud:
     """The way to the teacher.
 
@@ -159,7 +171,7 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher |
         ModelError: a local teacher that cannot be opened.
     """
     teacher = build_teacher(config) if teacher is None else teacher
-    redactor: Redactor = instantiate(config.redaction, "redaction", Redactor)
+    redactor = build_redactor(config)
     ledger = MemoryLedger()
     settings = config.gateway
     check_prices(settings, teacher)

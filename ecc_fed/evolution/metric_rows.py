@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecc_fed.core.records import TeacherReply
-from ecc_fed.core.rows import MetricRow, ServedFacts
+from ecc_fed.core.rows import MetricRow, ServedFacts, redaction_of
 from ecc_fed.evolution.loop import Learned, Served
 
 
@@ -47,4 +47,5 @@ def metric_row(
         train_seconds=learned.seconds,
         rounds_since_joining=server_round - joined,
         facts=facts,
+        redaction=redaction_of(asked),
     )

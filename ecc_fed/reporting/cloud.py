@@ -7,7 +7,7 @@ from ecc_fed.reporting.page.cells import Cell, PageTable
 from ecc_fed.reporting.run import Run
 from ecc_fed.reporting.study import Study
 
-_PHASES = {"base": "Evaluation before", "stream": "Rounds", "final": "Evaluation after"}
+PHASES = {"base": "Evaluation before", "stream": "Rounds", "final": "Evaluation after"}
 
 
 def gone_notes(study: Study) -> list[str]:
@@ -24,7 +24,7 @@ def gone_notes(study: Study) -> list[str]:
 def _calls(study: Study) -> list[tuple[str, str, CloudCalls]]:
     found = []
     for group in study.groups:
-        for phase, title in _PHASES.items():
+        for phase, title in PHASES.items():
             total = sum((run.info.cloud.get(phase, CloudCalls()) for run in group.runs), CloudCalls())
             if total.requests:
                 found.append((group.label, title, total))

@@ -21,6 +21,7 @@ from ecc_fed.reporting.page import judging
 from ecc_fed.reporting.page.html import render
 from ecc_fed.reporting.page.quality import correlations
 from ecc_fed.reporting.reading import line, readings
+from ecc_fed.reporting.redaction import redaction_lines
 from ecc_fed.reporting.study import Study, is_run, load_study
 from ecc_fed.reporting.tables.export import csv_table, failed_table, markdown_table
 from ecc_fed.reporting.tables.rows import ArmRow, arm_rows
@@ -75,7 +76,7 @@ def show(study: Study, rows: Sequence[ArmRow], findings: Findings, console: Cons
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     for dialogue in choose(study, _TERMINAL_DIALOGUES):
         console.print(_panel(dialogue, study.cloud_name))
-    for text in [*calls_lines(study), *rounds_lines(study)]:
+    for text in [*calls_lines(study), *rounds_lines(study), *redaction_lines(study)]:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     for reading in readings(study).values():
         console.print(f"Read {line(reading)}", markup=False, highlight=False, soft_wrap=True)

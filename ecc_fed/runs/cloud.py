@@ -31,6 +31,7 @@ def _of(row: MetricRow) -> CloudCalls:
         row.output_tokens,
         row.cost_usd,
         dict.fromkeys(row.teacher_errors, 1),
+        row.redaction,
     )
 
 

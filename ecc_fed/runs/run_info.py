@@ -9,6 +9,7 @@ from typing import Any
 from ecc_fed import __version__
 from ecc_fed.assembly.language import why_withheld
 from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.assembly.targets import locate
 from ecc_fed.core.records import Shop
 from ecc_fed.core.rows import (
     SCHEMA,
@@ -141,11 +142,11 @@ def _runtime(
 
 
 def _privacy(config: RunConfig, metrics: Sequence[MetricRow]) -> Privacy:
-    redaction = _class_name(config.redaction)
+    name = getattr(locate(config.redaction, "redaction"), "name", None)
     spent = [row.epsilon for row in metrics if row.epsilon is not None]
     delta = None if config.privacy.epsilon is None else config.privacy.delta
-    name = "none" if redaction == "NoRedaction" else redaction
-    return Privacy(name, max(spent, default=None), delta, False, {})
+    redaction = name if isinstance(name, str) else _class_name(config.redaction)
+    return Privacy(redaction, max(spent, default=None), delta, False, {})
 
 
 def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...]:

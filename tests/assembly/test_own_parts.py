@@ -1,5 +1,6 @@
 """A user's own parts, one class and one YAML file each, take their places; nothing of the package is edited."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,40 @@ def test_an_own_teacher_and_redactor_stand_behind_the_gateway() -> None:
     assert PHONE not in heard and "我的电话是[phone]" in heard
     assert cloud.teacher.decoding["seed"] == derive_seed(0, "teacher")
     assert {entry.redaction for entry in cloud.ledger.entries()} == {"hide-phone"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "placeholder"),
+    [
+        ((), "[电话1]"),
+        (("gateway.language=en",), "[phone1]"),
+        (("gateway.language=en", "redaction.language=zh"), "[电话1]"),
+    ],
+)
+def test_placeholders_are_in_the_language_of_the_prompts(overrides: Sequence[str], placeholder: str) -> None:
+    cloud = build_cloud(config("redaction=order_record", *overrides))
+    ask = TeacherRequest("stall-0", (Turn("customer", f"我的电话是{PHONE}"),), (), "judge", OrderRecord(phone=PHONE))
+    (reply,) = cloud.gateway.answer([ask])
+    (heard,) = cloud.teacher.heard  # type: ignore[attr-defined]
+    assert f"我的电话是{placeholder}" in heard and PHONE not in heard
+    assert reply.text is not None and reply.text.endswith(f"我的电话是{PHONE}")
+    assert cloud.redaction == "order_record"
+
+
+def test_a_whole_run_counts_what_it_redacted(tmp_path: Path) -> None:
+    small = ["evolution.server_rounds=1", "finetune.steps=1", "decoding.max_new_tokens=4", "redaction=order_record"]
+    small += ["corpus=simulator", "corpus.num_shops=1", "corpus.pairs_per_shop=120", "corpus.test_pairs_per_shop=4"]
+    directory = RunDirectory(tmp_path)
+    simulate(config(*small), directory, InProcessHosts(), lambda stage, done, total: None)
+    told = read_json(directory.run)
+    rows = read_jsonl(directory.metrics)
+    assert told["privacy"]["redaction"] == "order_record"
+    counted = told["cloud"]["stream"]["redaction"]
+    assert sum(counted["values"].values()) > 0 and counted["example_values"] > 0 and counted["restored"] > 0
+    assert counted["restored"] == sum(row["redaction"]["restored"] for row in rows)
+    assert {row["redaction"] for row in read_jsonl(directory.egress) if row["destination"] == "cloud_teacher"} == {
+        "order_record"
+    }
 
 
 def test_an_own_corpus_takes_an_own_partition() -> None:

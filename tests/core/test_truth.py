@@ -11,9 +11,22 @@ import pytest
 from ecc_fed.core import truth
 from ecc_fed.core.completion import TeacherPrompt
 from ecc_fed.core.protocols import RedactedSession, Redactor, Teacher, TeacherGateway
-from ecc_fed.core.records import OrderRecord, Pair, PseudoLabel, Session, Shop, TeacherReply, TeacherRequest
+from ecc_fed.core.records import (
+    Hidden,
+    OrderRecord,
+    Pair,
+    PseudoLabel,
+    Restored,
+    Session,
+    Shop,
+    TeacherReply,
+    TeacherRequest,
+)
 from ecc_fed.evolution.loop import ask_cloud
 from ecc_fed.evolution.review.session import Review
+from ecc_fed.privacy.redaction.others import Others
+from ecc_fed.privacy.redaction.redactors import OrderRecordRedaction
+from ecc_fed.privacy.redaction.session import PlaceholderSession
 from ecc_fed.teacher.distillation.distill import plan_queries
 from ecc_fed.teacher.gateway.gateway import Gateway
 
@@ -57,6 +70,8 @@ def arguments(function: object) -> list[object]:
         [OrderRecord],
         arguments(Redactor.redact),
         arguments(RedactedSession.restore),
+        arguments(OrderRecordRedaction.redact),
+        [PlaceholderSession, Others, Hidden, Restored],
         arguments(TeacherGateway.answer),
         arguments(Teacher.complete),
         arguments(Gateway.answer),

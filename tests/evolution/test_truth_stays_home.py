@@ -16,6 +16,7 @@ from ecc_fed.corpus.simulator import SimulatorCorpus
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.settings import Services
 from ecc_fed.judging.feedback import SimulatedFeedback
+from ecc_fed.privacy.redaction.redactors import OrderRecordRedaction
 from tests.evolution import fakes
 from tests.teacher.fakes import ScriptedTeacher, StarRedactor, gateway
 
@@ -53,6 +54,20 @@ class LookingUp(StarRedactor):
         return super().redact(turns, known)
 
 
+class ByRecord(OrderRecordRedaction):
+    """The redactor of `redaction=order_record`, which notes what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple] = []
+        self.known: list[object] = []
+
+    def redact(self, turns, known):
+        self.seen.append(tuple(turns))
+        self.known.append(known)
+        return super().redact(turns, known)
+
+
 @dataclass
 class Sent:
     """Everything that left, and what the redactor was given."""
@@ -63,9 +78,16 @@ class Sent:
     known: list[object]
 
 
-def run(folder: Path, shop: Shop, truth: ShopTruth, feedback: object, reference: str = "always") -> Sent:
+def run(
+    folder: Path,
+    shop: Shop,
+    truth: ShopTruth,
+    feedback: object,
+    reference: str = "always",
+    looking_up: type[LookingUp | ByRecord] = LookingUp,
+) -> Sent:
     """Two rounds and both evaluations."""
-    teacher, redactor = ScriptedTeacher(), LookingUp()
+    teacher, redactor = ScriptedTeacher(), looking_up()
     cloud, ledger, _ = gateway(teacher, redactor=redactor, max_parallel=1)
     given = replace(fakes.services(), gateway=cloud, ledger=ledger, feedback=feedback)
     assert isinstance(given, Services)
@@ -111,6 +133,23 @@ def test_another_truth_sends_the_same_bytes(told, tmp_path: Path, as_it_is: Sent
     shop, truth = told
     other = dict.fromkeys(truth, LIE) if lies == "every pair" else {}
     assert run(tmp_path, shop, other, SimulatedFeedback(noise=0.0)) == as_it_is
+
+
+def test_the_order_record_redacts_alike_under_every_truth(told, tmp_path: Path) -> None:
+    shop, truth = told
+    sent = [
+        run(tmp_path / name, shop, about, SimulatedFeedback(noise=0.0), looking_up=ByRecord)
+        for name, about in {"true": truth, "lies": dict.fromkeys(truth, LIE), "nothing": {}}.items()
+    ]
+    assert sent[0] == sent[1] == sent[2]
+    prompts = "\n".join(sent[0].prompts)
+    said = [
+        value.value
+        for pair in (*shop.history, *shop.stream, *shop.test)
+        if pair.customer is not None
+        for value in truth[pair.pair_id].private_values
+    ]
+    assert said and not [value for value in said if value in prompts]
 
 
 def test_the_cloud_is_sent_what_the_order_records_let_through(told, as_it_is: Sent) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ecc_fed.core.completion import Completion, TeacherPrompt
-from ecc_fed.core.records import OrderRecord, Turn
+from ecc_fed.core.records import Hidden, OrderRecord, Restored, Turn
 
 
 class Greeter:
@@ -34,13 +34,14 @@ class Greeter:
 
 
 @dataclass(frozen=True)
-class Hidden:
+class Marked:
     turns: tuple[Turn, ...]
-    mark: str
-    phone: str
+    hidden: tuple[Hidden, ...]
 
-    def restore(self, text: str) -> str:
-        return text.replace(self.mark, self.phone) if self.phone else text
+    def restore(self, text: str) -> Restored:
+        for each in self.hidden:
+            text = text.replace(each.placeholder, each.value)
+        return Restored(text)
 
 
 class HidePhone:
@@ -51,7 +52,7 @@ class HidePhone:
     def __init__(self, mark: str) -> None:
         self.mark = mark
 
-    def redact(self, turns: Sequence[Turn], known: OrderRecord | None) -> Hidden:
+    def redact(self, turns: Sequence[Turn], known: OrderRecord | None) -> Marked:
         phone = "" if known is None else known.phone
-        hidden = [Turn(t.role, t.text.replace(phone, self.mark) if phone else t.text) for t in turns]
-        return Hidden(tuple(hidden), self.mark, phone)
+        marked = [Turn(t.role, t.text.replace(phone, self.mark) if phone else t.text) for t in turns]
+        return Marked(tuple(marked), (Hidden("phone", phone, self.mark),) if phone else ())

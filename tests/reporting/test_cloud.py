@@ -4,9 +4,11 @@ import json
 
 from rich.console import Console
 
+from ecc_fed.core.records import RedactionCounts
 from ecc_fed.core.rows import CloudCalls, FailureRow, encode
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.reporting.cloud import asked_by_round, rounds_table
+from ecc_fed.reporting.redaction import redaction_table
 from ecc_fed.reporting.report import report
 from ecc_fed.reporting.run import load_run
 from ecc_fed.reporting.study import load_study
@@ -61,6 +63,37 @@ def test_a_teacher_that_died_is_named_on_top_and_is_no_good_end(make_run, capsys
 def test_a_run_of_an_older_version_tells_nothing_of_phases(make_run, capsys):
     page = report([make_run("a", queries=3)], console=Console(width=400)).read_text()
     assert "phase by phase" not in page and "evaluation before" not in capsys.readouterr().out
+
+
+def test_what_was_redacted_is_told_by_phase_and_in_sum(make_run, capsys):
+    run = make_run("a", queries=3)
+    info = json.loads((run / "run.json").read_text())
+    stream = CloudCalls(40, redaction=RedactionCounts({"name": 2, "phone": 30}, 1200, 7, 2, 3))
+    final = CloudCalls(12, redaction=RedactionCounts({"phone": 4}, 800, 1, 0, 2))
+    info["cloud"] = {"base": encode(CloudCalls(12)), "stream": encode(stream), "final": encode(final)}
+    info["privacy"] = {**info["privacy"], "redaction": "order_record"}
+    (run / "run.json").write_text(json.dumps(info))
+    summary = summarise(run)
+    assert summary["cloud"]["stream"]["redaction"] == {
+        "values": {"name": 2, "phone": 30}, "example_values": 1200, "restored": 7, "unknown": 2, "refused": 3,
+    }  # fmt: skip
+    table = redaction_table(load_study([run]))
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["local", "Rounds", "order_record", "name 2, phone 30", "1,200", "7", "2", "3"],
+        ["local", "Evaluation after", "order_record", "phone 4", "800", "1", "0", "2"],
+    ]
+    page = report([run], console=Console(width=400)).read_text()
+    assert "What was redacted on the way to the cloud" in page and "name 2, phone 30" in page
+    assert (
+        "Redaction (order_record), local: 36 values taken out of dialogues, 2,000 out of the examples before them; "
+        "8 replies restored, 2 unknown placeholders left out, 5 replies refused for another customer's value."
+    ) in capsys.readouterr().out
+
+
+def test_where_nothing_was_redacted_nothing_is_told_of_it(make_run, capsys):
+    run = with_cloud(make_run("a", queries=3))
+    assert "What was redacted" not in report([run], console=Console(width=400)).read_text()
+    assert "Redaction (" not in capsys.readouterr().out
 
 
 def test_calls_and_bytes_are_told_round_by_round(make_run, capsys):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from ecc_fed.core.records import RedactionCounts
 from ecc_fed.core.rows import CloudCalls, EvaluationPhase, MetricRow
 from ecc_fed.evolution.loop import Learned
 from ecc_fed.evolution.warm_start import warm_start_row
@@ -27,6 +28,7 @@ def round_of(server_round: int, calls: CloudCalls) -> MetricRow:
         teacher_failed=calls.failed,
         teacher_errors=tuple(calls.errors),
         cost_usd=calls.cost_usd,
+        redaction=calls.redaction,
     )
 
 
@@ -45,6 +47,12 @@ def test_the_phases_stand_apart() -> None:
     assert (cloud["base"], cloud["final"]) == (FINE, DEAD)
     assert (cloud["stream"].requests, cloud["stream"].cached, cloud["stream"].failed) == (8, 1, 4)
     assert cloud["stream"].cost_usd == 0.5
+
+
+def test_what_rounds_redacted_adds_up() -> None:
+    calls = CloudCalls(1, redaction=RedactionCounts({"phone": 2}, 5, 1, 1, 1))
+    cloud = cloud_by_phase(Collected((round_of(1, calls), round_of(2, calls)), (), {}))
+    assert cloud["stream"].redaction == RedactionCounts({"phone": 4}, 10, 2, 2, 2)
 
 
 def test_a_teacher_that_died_is_named_with_the_round_from_which_it_was_gone() -> None:

@@ -131,6 +131,13 @@ def test_the_run_is_told_by_its_config(info) -> None:
     assert {"ecc_fed", "torch", "flwr"} <= set(info.versions)
 
 
+@pytest.mark.parametrize("name", ["none", "patterns", "order_record"])
+def test_the_redaction_is_told_by_its_name(name: str) -> None:
+    nothing = FederationResult(ServerState(), Evaluation(), (), Evaluation())
+    config = to_run_config(compose_run([f"redaction={name}"]))
+    assert run_info("ab12", config, [], local(0), nothing, (), Collected((), ()), 1.0).privacy.redaction == name
+
+
 def test_a_run_without_rounds_or_hosts_has_no_speed() -> None:
     config = to_run_config(compose_run([]))
     nothing = FederationResult(ServerState(), Evaluation(), (), Evaluation())

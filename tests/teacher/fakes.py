@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 from ecc_fed.core.completion import Completion, Language, TeacherPrompt
-from ecc_fed.core.records import OrderRecord, TeacherRequest, Turn
+from ecc_fed.core.records import Hidden, OrderRecord, Restored, TeacherRequest, Turn
 from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.privacy.redaction import NoRedaction
 from ecc_fed.teacher.gateway.gateway import Gateway
@@ -72,8 +72,8 @@ class ScriptedTeacher:
 
 
 def request(text: str, shop_id: str = "shop", **changes: object) -> TeacherRequest:
-    fields = {"examples": EXAMPLES, "purpose": "judge", "server_round": 1} | changes
-    return TeacherRequest(shop_id=shop_id, turns=(Turn("customer", text),), **fields)
+    fields = {"turns": (Turn("customer", text),), "examples": EXAMPLES, "purpose": "judge", "server_round": 1} | changes
+    return TeacherRequest(shop_id=shop_id, **fields)
 
 
 class Waits:
@@ -96,12 +96,14 @@ def gateway(teacher: object, **changes: object) -> tuple[Gateway, MemoryLedger, 
 class StarSession:
     def __init__(self, turns: tuple[Turn, ...], values: dict[str, str]) -> None:
         self.turns = turns
-        self._values = values
+        self.hidden = tuple(Hidden("star", value, mark) for mark, value in values.items())
 
-    def restore(self, text: str) -> str:
-        for mark, value in self._values.items():
-            text = text.replace(mark, value)
-        return text
+    def restore(self, text: str) -> Restored:
+        found = 0
+        for each in self.hidden:
+            found += text.count(each.placeholder)
+            text = text.replace(each.placeholder, each.value)
+        return Restored(text, found)
 
 
 class StarRedactor:

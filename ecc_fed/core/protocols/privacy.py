@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ecc_fed.core.records import EgressEntry, OrderRecord, Turn
+from ecc_fed.core.records import EgressEntry, Hidden, OrderRecord, Restored, Turn
 
 
 class RedactedSession(Protocol):
-    """Redacted turns with the map that undoes it; the map never leaves the device."""
+    """Redacted turns with the map that undoes it; the map never leaves the device.
+
+    `hidden` are the values that it is made of, and whatever else of this customer no other may be told.
+    """
 
     turns: tuple[Turn, ...]
+    hidden: tuple[Hidden, ...]
 
-    def restore(self, text: str) -> str:
+    def restore(self, text: str) -> Restored:
         """Puts the customer's own values back into a reply."""
         ...
 

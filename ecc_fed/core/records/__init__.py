@@ -34,6 +34,7 @@ from ecc_fed.core.records.end_model import (
     ReplyRequest,
 )
 from ecc_fed.core.records.public import AgreedReply, PublicSet, QuerySource
+from ecc_fed.core.records.redaction import Hidden, RedactionCounts, Restored
 from ecc_fed.core.records.reports import (
     EvaluationReport,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "FineTuneResult",
     "FineTuneSettings",
     "FromCloud",
+    "Hidden",
     "Judgement",
     "Likelihood",
     "LikelihoodRequest",
@@ -71,7 +73,9 @@ __all__ = [
     "PseudoLabel",
     "PublicSet",
     "QuerySource",
+    "RedactionCounts",
     "ReplyRequest",
+    "Restored",
     "Role",
     "Session",
     "Shop",

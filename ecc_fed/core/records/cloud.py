@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ecc_fed.core.records.dialogues import OrderRecord, Turn
+from ecc_fed.core.records.redaction import RedactionCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class TeacherRequest:
     example_customers: tuple[OrderRecord | None, ...] = ()
 
 
-Outcome = Literal["ok", "blocked", "rate_limited", "unavailable", "timeout", "malformed", "budget", "error"]
+# "refused": the device itself, of a reply that holds another customer's value.
+Outcome = Literal["ok", "blocked", "rate_limited", "unavailable", "timeout", "malformed", "budget", "error", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class TeacherReply:
     latency_seconds: float = 0.0
     cached: bool = False
     detail: str = ""
+    redaction: RedactionCounts = field(default_factory=RedactionCounts)
 
 
 @dataclass(frozen=True, slots=True)

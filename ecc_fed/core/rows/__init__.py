@@ -21,7 +21,7 @@ A shop's `state.json` and `evaluation.json` and a chat's `marks.jsonl` are writt
 
 from ecc_fed.core.rows.agreed import AgreedRow
 from ecc_fed.core.rows.attack import AttackName, AttackRow, AttackTarget
-from ecc_fed.core.rows.cloud_calls import CloudCalls, calls_of
+from ecc_fed.core.rows.cloud_calls import CloudCalls, calls_of, redaction_of
 from ecc_fed.core.rows.codec import decode, encode
 from ecc_fed.core.rows.cross import CrossRow
 from ecc_fed.core.rows.files import append_rows, read_record, read_rows, write_record, write_rows
@@ -73,6 +73,7 @@ __all__ = [
     "read_record",
     "read_rows",
     "read_run_info",
+    "redaction_of",
     "write_record",
     "write_rows",
 ]

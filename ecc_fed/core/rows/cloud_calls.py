@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ecc_fed.core.records import TeacherReply
+from ecc_fed.core.records import RedactionCounts, TeacherReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class CloudCalls:
     output_tokens: int = 0
     cost_usd: float = 0.0
     errors: Mapping[str, int] = field(default_factory=dict)
+    redaction: RedactionCounts = field(default_factory=RedactionCounts)
 
     def __add__(self, other: CloudCalls) -> CloudCalls:
         errors = {
@@ -34,6 +35,7 @@ class CloudCalls:
             self.output_tokens + other.output_tokens,
             self.cost_usd + other.cost_usd,
             errors,
+            self.redaction + other.redaction,
         )
 
 
@@ -49,4 +51,10 @@ def calls_of(replies: Sequence[TeacherReply]) -> CloudCalls:
         output_tokens=sum(reply.output_tokens for reply in paid),
         cost_usd=sum(reply.cost_usd for reply in paid),
         errors=dict(sorted(errors.items())),
+        redaction=redaction_of(replies),
     )
+
+
+def redaction_of(replies: Sequence[TeacherReply]) -> RedactionCounts:
+    """What redaction did for these replies."""
+    return sum((reply.redaction for reply in replies), RedactionCounts())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from ecc_fed.core.records import RedactionCounts
 from ecc_fed.core.rows.served_facts import ServedFacts
 
 
@@ -24,6 +25,7 @@ class MetricRow:
         facts: how right the replies were, before the shop learned from their queries; None in older files and where
             nothing is known to be true.
         epsilon: what all training of the shop so far has cost under differential privacy; None where it is plain.
+        redaction: what it did on the way to the cloud and back.
     """
 
     server_round: int
@@ -50,3 +52,4 @@ class MetricRow:
     rounds_since_joining: int = 0
     facts: ServedFacts | None = None
     epsilon: float | None = None
+    redaction: RedactionCounts = field(default_factory=RedactionCounts)

@@ -19,6 +19,7 @@ from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.judges import study_notes
 from ecc_fed.reporting.page import comparison, costs, judging, quality
 from ecc_fed.reporting.plots import arms, rounds, shops
+from ecc_fed.reporting.redaction import redaction_table
 from ecc_fed.reporting.study import Study
 from ecc_fed.reporting.sweep import read_config
 from ecc_fed.reporting.tables.rows import ArmRow, arm_rows, cost_cells, quality_cells
@@ -122,6 +123,7 @@ def _context(study: Study, rows: list[ArmRow], findings: Findings) -> Mapping[st
         "traffic": costs.traffic(study),
         "runtime": costs.runtime(study),
         "privacy": costs.privacy(study),
+        "redaction": redaction_table(study),
         "readings": reading.tables(study),
         "failed_runs": costs.failed_runs(study),
         "failures": costs.failures(study),

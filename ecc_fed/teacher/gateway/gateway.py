@@ -14,10 +14,12 @@ from functools import lru_cache
 
 from ecc_fed.core.completion import Completion, FewShotPart, TeacherPrompt
 from ecc_fed.core.protocols import Ledger, RedactedSession, Redactor, Teacher
-from ecc_fed.core.records import OrderRecord, TeacherReply, TeacherRequest, Turn
+from ecc_fed.core.records import TeacherReply, TeacherRequest
+from ecc_fed.privacy.redaction.others import Others
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.cache import CachedReply, ReplyCache, cache_key
 from ecc_fed.teacher.gateway.egress import egress_entries
+from ecc_fed.teacher.gateway.examples import Customers, Examples, redacted_examples
 from ecc_fed.teacher.gateway.journal import CallJournal
 from ecc_fed.teacher.gateway.recording import JournalLog
 from ecc_fed.teacher.gateway.replies import reply_from_cache, reply_of_call, restored, stored_form
@@ -27,8 +29,6 @@ from ecc_fed.teacher.gateway.settings import UNLIMITED, GatewaySettings
 from ecc_fed.teacher.gateway.silence import Silence
 from ecc_fed.teacher.prompts import few_shot_part, one_line, prompt_after
 
-Examples = tuple[tuple[str, str], ...]
-Customers = tuple[OrderRecord | None, ...]
 # Sets of examples (about one per shop) whose redacted form is kept, so that it is made once.
 _REMEMBERED_SHOPS = 256
 
@@ -39,6 +39,7 @@ class _Asked:
 
     request: TeacherRequest
     session: RedactedSession
+    others: Others
     prompt: TeacherPrompt
     key: str
 
@@ -113,11 +114,11 @@ class Gateway:
             if isinstance(item, TeacherReply):
                 replies.append(item)
             elif item.place in known:
-                replies.append(restored(item.session, reply_from_cache(known[item.place])))
+                replies.append(restored(item.session, item.others, reply_from_cache(known[item.place])))
             else:
                 reply = reply_of_call(calls[item.place], repeated=item.place in paid)
                 paid.add(item.place)
-                replies.append(restored(item.session, reply))
+                replies.append(restored(item.session, item.others, reply))
         return replies
 
     def remember(self, replies: Sequence[tuple[str, str, Completion]]) -> None:
@@ -132,24 +133,19 @@ class Gateway:
     def _prepared(self, request: TeacherRequest) -> _Asked | TeacherReply:
         """The redacted prompt; where redaction fails nothing may leave, so the request ends here."""
         try:
-            few_shot = self._few_shot(request.examples, request.example_customers)
+            few_shot, others = self._few_shot(request.examples, request.example_customers)
             session = self._redactor.redact(request.turns, request.customer)
             prompt = prompt_after(few_shot, session.turns)
-            return _Asked(request, session, prompt, cache_key(self._teacher.model, self._teacher.decoding, prompt))
+            key = cache_key(self._teacher.model, self._teacher.decoding, prompt)
+            return _Asked(request, session, others, prompt, key)
         except Exception as error:
             return TeacherReply(
                 None, "error", "", detail=one_line(f"nothing was sent: {type(error).__name__}: {error}")
             )
 
-    def _redacted_few_shot(self, examples: Examples, customers: Customers) -> FewShotPart:
-        if customers and len(customers) != len(examples):
-            raise ValueError(f"{len(customers)} customers for {len(examples)} examples")
-        redacted = []
-        for position, (question, answer) in enumerate(examples):
-            pair = (Turn("customer", question), Turn("agent", answer))
-            turns = self._redactor.redact(pair, customers[position] if customers else None).turns
-            redacted.append((turns[0].text, turns[1].text))
-        return few_shot_part(redacted, language=self._language)
+    def _redacted_few_shot(self, examples: Examples, customers: Customers) -> tuple[FewShotPart, Others]:
+        redacted, others = redacted_examples(self._redactor, examples, customers)
+        return few_shot_part(redacted, language=self._language), others
 
     def _known(self, places: list[tuple[str, str]]) -> dict[tuple[str, str], CachedReply]:
         if self._cache is None:

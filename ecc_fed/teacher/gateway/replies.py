@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from ecc_fed.core.completion import Completion
 from ecc_fed.core.protocols import RedactedSession
-from ecc_fed.core.records import TeacherReply
+from ecc_fed.core.records import RedactionCounts, TeacherReply
+from ecc_fed.privacy.redaction.others import Others
+from ecc_fed.privacy.redaction.placeholders import TYPED
 from ecc_fed.teacher.gateway.cache import CachedReply
 from ecc_fed.teacher.gateway.sending import Call
 from ecc_fed.teacher.prompts import one_line
@@ -44,15 +47,26 @@ def reply_from_cache(reply: CachedReply) -> TeacherReply:
     return TeacherReply(reply.text, "ok", reply.model_version, cached=True)
 
 
-def restored(session: RedactedSession, reply: TeacherReply) -> TeacherReply:
-    """The reply with the customer's own values back in their places."""
-    if reply.text is None:
-        return reply
+def restored(session: RedactedSession, others: Others, reply: TeacherReply) -> TeacherReply:
+    """The reply with the customer's own values back in their places; none that holds those of an example's customer."""
     try:
-        return replace(reply, text=session.restore(reply.text))
+        taken = Counter(each.kind for each in session.hidden if each.placeholder and each.kind != TYPED)
+        counts = RedactionCounts(dict(sorted(taken.items())), others.count)
+        if reply.text is None:
+            return replace(reply, redaction=counts)
+        back = session.restore(reply.text)
+        refused = others.why_refused(reply.text, session, back)
     except Exception as error:
         detail = one_line(f"the reply could not be restored: {type(error).__name__}: {error}")
         return replace(reply, text=None, outcome="error", detail=detail)
+    if refused:
+        counts = replace(counts, refused=1)
+        return replace(reply, text=None, outcome="refused", detail=refused, redaction=counts)
+    counts = replace(counts, restored=int(back.values > 0), unknown=len(back.unknown))
+    if not back.text.strip():
+        detail = "nothing is left of the reply without placeholders that stand for nothing"
+        return replace(reply, text=None, outcome="malformed", detail=detail, redaction=counts)
+    return replace(reply, text=back.text, redaction=counts)
 
 
 def _why_none(call: Call, completion: Completion) -> str:

@@ -1,15 +1,11 @@
-"""Redaction: the hook that every turn passes before it leaves a shop.
-
-A redactor satisfies `core.protocols.Redactor`; the gateway calls it for the query's turns and for
-every few-shot example, and writes its `name` into the ledger beside the bytes it let through.
-"""
+"""No redaction: the hook that lets everything pass."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ecc_fed.core.records import OrderRecord, Turn
+from ecc_fed.core.records import Hidden, OrderRecord, Restored, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +13,11 @@ class PlainSession:
     """Turns as they were: there is nothing to restore."""
 
     turns: tuple[Turn, ...]
+    hidden: tuple[Hidden, ...] = ()
 
-    def restore(self, text: str) -> str:
+    def restore(self, text: str) -> Restored:
         """`text` itself."""
-        return text
+        return Restored(text)
 
 
 class NoRedaction:
