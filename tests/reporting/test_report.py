@@ -12,8 +12,9 @@ from ecc_fed.core.errors import RunDirectoryError, UserError
 from ecc_fed.core.rows import FailureRow, UpdateRow, encode, write_rows
 from ecc_fed.core.run_directory import read_jsonl, write_jsonl
 from ecc_fed.reporting.dialogues import choose, verdicts
+from ecc_fed.reporting.plots.svg import COLOURS, colour
 from ecc_fed.reporting.report import report
-from ecc_fed.reporting.study import load_study
+from ecc_fed.reporting.study import ARM_ORDER, load_study
 from ecc_fed.reporting.summary import summarise
 from ecc_fed.reporting.tables.export import csv_table, markdown_table
 from ecc_fed.reporting.tables.rows import arm_rows, cells
@@ -338,3 +339,8 @@ def test_verdicts_name_the_other_shop(make_run):
     row = next(row for row in load_study([run]).runs[0].rows("final") if row.facts)
     texts = [verdict.text for verdict in verdicts(row)]
     assert texts[:2] == ["facts wrong", "states a value of shop_01, shop_02, shop_03, …"]
+
+
+def test_every_arm_has_a_colour_of_its_own_and_so_have_two_of_a_users() -> None:
+    assert len(set(COLOURS)) == len(COLOURS) == len(ARM_ORDER) + 2
+    assert len({colour(arm) for arm in (*ARM_ORDER, "a", "b")}) == len(COLOURS)

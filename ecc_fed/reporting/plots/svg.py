@@ -22,8 +22,8 @@ from ecc_fed.reporting.study import ARM_ORDER, Study
 # After Okabe & Ito's palette, told apart by colour-blind readers too; legible on white and on dark grey.
 # Floors that copy or read examples are brown; in the order of ARM_ORDER, and two for arms of a user's own.
 COLOURS = (
-    "#8a8f98", "#8c564b", "#c49c94", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#6a51a3",
-    "#b8a500",
+    "#8a8f98", "#8c564b", "#c49c94", "#0072b2", "#56b4e9", "#00868b", "#d55e00", "#009e73", "#cc79a7", "#e69f00",
+    "#6a51a3", "#b8a500",
 )  # fmt: skip
 BASE_COLOUR = "#b9bec6"
 _STYLES = ("-", "--", ":", "-.")
