@@ -30,8 +30,9 @@ SCHEMA = 5
 # Of the run itself, by the keys of `run.json`.
 _TOLD = (
     "arm", "seed", "shops", "server_rounds", "cycles", "personal_rounds", "corpus", "language", "platform_share",
-    "runtime", "privacy", "failures", "aggregation", "versions", "cloud", "judge",
+    "runtime", "privacy", "failures", "versions", "cloud", "judge",
 )  # fmt: skip
+_CLOCK = "server_seconds"
 PHASES: tuple[Phase, Phase] = ("base", "final")
 _EVALUATED: tuple[Phase, ...] = (*PHASES, "teacher", "human")
 
@@ -122,6 +123,8 @@ def summarise_run(run: Run) -> dict[str, Any]:
     summary = {
         "schema": SCHEMA,
         **{key: info[key] for key in _TOLD},
+        # All that a clock says stands under `runtime`.
+        "aggregation": [{key: value for key, value in row.items() if key != _CLOCK} for row in info["aggregation"]],
         "evaluation": {
             phase: _evaluation(run, run.rows(phase), derive_seed(run.seed, "summary", phase)) for phase in _EVALUATED
         },

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
-from ecc_fed.core.aggregation import LORA_A, LORA_B, WHOLE, AdapterUpdate, AggregatorState, select
+from ecc_fed.core.aggregation import LORA_A, LORA_B, AdapterUpdate, AggregatorState, select
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import AdapterState, EvaluationReport
 from ecc_fed.federation.aggregation.fedavg import FedAvg
@@ -324,8 +324,8 @@ class Noting(FedAvg):
 
 def test_what_stands_out_of_an_update_is_kept_by_shop():
     class Large(FakeDevice):
-        def train(self, shop_id, server_round, incoming, exchange=WHOLE, control=None):
-            update = super().train(shop_id, server_round, incoming, exchange, control)
+        def train(self, shop_id, server_round, incoming, exchange, control=None, public=None):
+            update = super().train(shop_id, server_round, incoming, exchange, control, public)
             large = shop_id == "a" and server_round == 2
             return replace(update, adapter={n: t * 100 for n, t in update.adapter.items()}) if large else update
 
