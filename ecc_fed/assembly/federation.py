@@ -11,6 +11,7 @@ from ecc_fed.assembly.targets import accepts, instantiate, locate
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Aggregator, Arm, Corpus, TeachesByReplies, UpdateTransform
 from ecc_fed.core.seeding import adapter_seed
+from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.participation import Participation
 from ecc_fed.federation.plan import FederationPlan
@@ -95,6 +96,12 @@ def build_plan(config: RunConfig) -> FederationPlan:
     )
     if isinstance(plan.arm, TeachesByReplies):
         _check_public(config, plan.arm.name, plan.arm.queries.path)
+        # FedAvg is what a run has that asks for no strategy; any other was asked for.
+        if not plan.federated and type(plan.aggregator) is not FedAvg:
+            raise ConfigError(
+                f"strategy {type(plan.aggregator).__name__} makes one adapter of many, and in arm {plan.arm.name} "
+                "replies travel and no adapter does. Leave strategy out; arm.agreement says how replies become one."
+            )
     if plan.federated and plan.aggregator.pairs_only and not config.adapter.settings().pairs_alone:
         raise ConfigError(
             f"strategy {type(plan.aggregator).__name__} works on low-rank pairs A and B, and adapter.method="

@@ -10,7 +10,7 @@ from ecc_fed.assembly.targets import locate
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Answering, TeachesByReplies
 from ecc_fed.core.records import Shop
-from ecc_fed.evolution.private_training import PrivateTraining, check_budget
+from ecc_fed.evolution.private_training import PrivateTraining
 from ecc_fed.federation.plan import pools
 
 
@@ -51,9 +51,11 @@ def check_budgets(private: PrivateTraining | None, config: RunConfig, shops: Seq
     """Refuses what the shops of a host could not keep, before anything is trained.
 
     Raises:
-        ConfigError: by shop, as `PrivateTraining.next_steps`.
+        ConfigError: as `PrivateTraining.next_steps`, for the first training; as `check_delta`, for the largest.
     """
     if private is None:
         return
-    for size in sorted({len(shop.history) for shop in shops}):
-        check_budget(private, size, config.finetune)
+    for shop in shops:
+        private.check_delta(len(shop.history) + len(shop.stream))
+    for size in sorted({len(shop.history) for shop in shops if shop.history}):
+        private.next_steps((), size, config.finetune)

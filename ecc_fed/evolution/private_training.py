@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class PrivateTraining:
         steps = min(tuning.steps, left)
         if steps <= 0:
             return None
-        self._check_delta(num_records)
+        self.check_delta(num_records)
         rate = sampling_rate(num_records, tuning.batch_size)
         sigma = noise_multiplier(spent, rate, left, self.target, self.settings.delta)
         if sigma is None:
@@ -70,11 +71,17 @@ class PrivateTraining:
             f"{self.target:g}, and a lesson without noise would tell its record to whoever sees the adapter."
         )
 
-    def _check_delta(self, num_records: int) -> None:
+    def check_delta(self, num_records: int) -> None:
+        """Refuses a delta above 1 / (10 n).
+
+        Raises:
+            ConfigError: says which would do.
+        """
         if num_records > self.settings.most_records:
+            enough = 10.0 ** -math.ceil(math.log10(10 * num_records))
             raise ConfigError(
-                f"privacy.delta={self.settings.delta:g} is too large for a shop of {num_records} records: one in ten "
-                f"might lose all protection. Take privacy.delta={1 / (10 * num_records):.1g} or less."
+                f"privacy.delta={self.settings.delta:g} is too large for a shop of {num_records} records: in more "
+                f"than one shop of ten a record might lose all protection. Take privacy.delta={enough:g}."
             )
 
 
@@ -86,13 +93,3 @@ def records(experience: Experience) -> tuple[OwnExample, ...]:
     natural = {pair.pair_id for pair in experience.natural}
     labels = [as_example(label) for label in experience.pseudo_labels if label.pair_id not in natural]
     return (*map(as_example, experience.natural), *labels)
-
-
-def check_budget(training: PrivateTraining, num_records: int, tuning: FineTuneSettings) -> None:
-    """Refuses a budget that a shop with so many records at its first training cannot keep.
-
-    Raises:
-        ConfigError: as `PrivateTraining.next_steps`.
-    """
-    if num_records:
-        training.next_steps((), num_records, tuning)

@@ -10,7 +10,6 @@ from ecc_fed.core.errors import ConfigError, TooFewUpdates
 from ecc_fed.core.protocols import Aggregator, Arm, NeedsShops, TeachesByReplies, UpdateTransform
 from ecc_fed.core.records import AgreedReply, PublicSet
 from ecc_fed.end_model.adapters.tensors import shapes_of_rank
-from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.participation import Participation
 
@@ -21,7 +20,7 @@ class FederationPlan:
 
     Raises:
         ConfigError: a transform hides single updates from an aggregator that needs them, or does not reach all that
-            shops would send; or there is an aggregator or a transform of adapters where replies alone travel.
+            shops would send; or there is a transform of adapters where replies alone travel.
     """
 
     arm: Arm
@@ -33,8 +32,11 @@ class FederationPlan:
     queries: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.arm, TeachesByReplies) and not self.federated:
-            self._check_replies_alone()
+        if self.transforms and isinstance(self.arm, TeachesByReplies) and not self.federated:
+            raise ConfigError(
+                f"update: {type(self.transforms[0]).__name__} changes adapters on their way, and in arm "
+                f"{self.arm.name} replies travel and no adapter does. Leave update out."
+            )
         if self.transforms and self.aggregator.exchange(1).control:
             raise ConfigError(
                 f"update: {type(self.transforms[0]).__name__} changes adapters on their way, and the control variates "
@@ -48,19 +50,6 @@ class FederationPlan:
                     f"update: {type(transform).__name__} shows the server sums of updates only, and strategy "
                     f"{type(self.aggregator).__name__} needs every update by itself. Take one of them away."
                 )
-
-    def _check_replies_alone(self) -> None:
-        """FedAvg is what a run has that asks for no strategy; any other was asked for."""
-        if self.transforms:
-            raise ConfigError(
-                f"update: {type(self.transforms[0]).__name__} changes adapters on their way, and in arm "
-                f"{self.arm.name} replies travel and no adapter does. Leave update out."
-            )
-        if type(self.aggregator) is not FedAvg:
-            raise ConfigError(
-                f"strategy {type(self.aggregator).__name__} makes one adapter of many, and in arm {self.arm.name} "
-                "replies travel and no adapter does. Leave strategy out; arm.agreement says how replies become one."
-            )
 
     def asks(self, server_round: int) -> bool:
         """Whether shops answer the public queries after the round."""

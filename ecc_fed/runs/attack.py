@@ -77,8 +77,8 @@ def attack(run: FinishedRun, candidates: int = CANDIDATES, on_step: OnStep = lam
     of, done, rows = sum(len(victim.adapters) for victim in victims), 0, list[AttackRow]()
     for victim in victims:
         base: Sequence[Likelihood] | None = None
+        known, members = _pairs_to_tell(victim)
         for target, (adapter, model) in victim.adapters.items():
-            known, members = _pairs_to_tell(victim)
             found = _likelihoods(model, adapter, [Example(pair.prompt, pair.reply) for pair in known])
             base = found if base is None else base
             rows += _membership(target, known, members, found, base)
@@ -220,7 +220,7 @@ def _extraction(
     replies = dict(zip(prompts, model.reply([ReplyRequest(adapter, prompts, _GREEDY, 0)])[0], strict=True))
     for pair, kind, value in wanted:
         said = float(value in replies[pair.prompt])
-        yield AttackRow("extraction", target, pair.shop_id, pair.pair_id, pair.session_id, said, True, kind)
+        yield AttackRow("extraction", target, pair.shop_id, pair.pair_id, pair.session_id, said, kind=kind)
 
 
 def _learned(victim: Victim) -> list[Pair]:

@@ -53,3 +53,11 @@ def test_a_budget_that_a_shop_cannot_keep_is_refused_before_any_model_is_opened(
     given = config("privacy=record_dp", "privacy.epsilon=0.001", "finetune.steps=5000", "end_model.path=/nowhere")
     with pytest.raises(ConfigError, match=r"privacy\.epsilon=0\.001 cannot be kept over 20000 steps"):
         build_devices(given, shops, {}, RunDirectory(tmp_path), ("shop_0",))
+
+
+def test_a_delta_too_large_for_what_a_shop_may_come_to_have_is_refused_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("opacus", reason="needs pip install 'ecc_fed[privacy]'")
+    given = config("privacy=record_dp", "privacy.delta=0.01", "end_model.path=/nowhere")
+    said = r"privacy\.delta=0\.01 is too large for a shop of 12 records.*delta=0\.001\."
+    with pytest.raises(ConfigError, match=said):
+        build_devices(given, [shop(num_history=4, num_stream=8)], {}, RunDirectory(tmp_path), ("shop_0",))

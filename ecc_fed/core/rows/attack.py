@@ -22,7 +22,7 @@ class AttackRow:
         session_id: its dialogue.
         score: of a membership attack the higher the likelier a member; bits of an exposure; 1 where a private value or
             secret was said by the model, else 0.
-        member: of a membership attack, whether the pair was trained on; of an extraction, always true. None elsewhere.
+        member: of a membership attack, whether the pair was trained on. None elsewhere.
         kind: of an extraction, which kind of value; of an exposure, how often and where the secret was said.
         most: of an exposure, the bits that a secret has which nothing is likelier than. None elsewhere.
     """
