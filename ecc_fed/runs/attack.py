@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from ecc_fed.assembly.build import build_corpus, build_end_model
+from ecc_fed.assembly.build import build_end_model
 from ecc_fed.assembly.federation import build_plan
-from ecc_fed.assembly.language import spoken_in, with_language
-from ecc_fed.core.errors import UserError
 from ecc_fed.core.protocols import EndModel
 from ecc_fed.core.records import (
     AdapterState,
@@ -39,7 +37,7 @@ from ecc_fed.evolution.shop_state import ShopState
 from ecc_fed.federation.checkpoint import load_checkpoint
 from ecc_fed.privacy.attacks.exposure import exposure_bits
 from ecc_fed.privacy.attacks.membership import loss_score, ratio_score
-from ecc_fed.runs.finished_run import FinishedRun, end_state
+from ecc_fed.runs.finished_run import FinishedRun, end_state, trained_corpus
 
 # 13 bits.
 CANDIDATES = 8192
@@ -70,7 +68,7 @@ def attack(run: FinishedRun, candidates: int = CANDIDATES, on_step: OnStep = lam
         The number of rows.
 
     Raises:
-        UserError: an arm that trains nothing.
+        UserError: as `trained_corpus`.
         EccError: corpus, model or states cannot be read.
     """
     victims = list(_victims(run))
@@ -91,12 +89,8 @@ def attack(run: FinishedRun, candidates: int = CANDIDATES, on_step: OnStep = lam
 
 
 def _victims(run: FinishedRun) -> Iterator[Victim]:
-    config = run.config
-    corpus = build_corpus(config)
-    config = with_language(config, spoken_in(corpus))
+    config, corpus = trained_corpus(run, run.shop_ids, "nothing to attack")
     plan = build_plan(config)
-    if not plan.arm.trains:
-        raise UserError(f"The arm {run.info.arm} trains no adapter: there is nothing to attack.")
     end_model = build_end_model(config)
     fresh = end_model.new_adapter(adapter_seed(config.seed))
     ranks, alphas = config.adapter.ranks_of(run.shop_ids), config.adapter.alphas_of(run.shop_ids)

@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 
 from sacrebleu.metrics.chrf import CHRF
 
-from ecc_fed.assembly.build import build_answering, build_corpus, build_end_model, build_settings
-from ecc_fed.assembly.federation import build_plan
-from ecc_fed.assembly.language import spoken_in, with_language
+from ecc_fed.assembly.build import build_answering, build_end_model, build_settings
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.protocols import Answering, EndModel
 from ecc_fed.core.records import AdapterState, Asked, Decoding, Shop
@@ -26,7 +24,7 @@ from ecc_fed.evolution.own_alpha import AtAlpha
 from ecc_fed.evolution.sample_rows import sample_row, taught_by
 from ecc_fed.evolution.shop_round import experience_of
 from ecc_fed.evolution.stream import natural_pairs
-from ecc_fed.runs.finished_run import FinishedRun, end_state, list_shops
+from ecc_fed.runs.finished_run import FinishedRun, end_state, list_shops, trained_corpus
 
 # So many devices on so many shops' queries take minutes on a CPU; more only if they are named.
 MOST_SHOPS = 20
@@ -50,15 +48,8 @@ def cross_evaluate(run: FinishedRun, wanted: Sequence[str] = (), on_pair: OnPair
         UserError: no such shop, too many, or an arm that trains nothing.
         EccError: corpus, model or states cannot be read.
     """
-    config = run.config
-    corpus = build_corpus(config)
-    config = with_language(config, spoken_in(corpus))
-    if not build_plan(config).arm.trains:
-        raise UserError(f"The arm {run.info.arm} trains no adapter: there is nothing to try on other shops.")
     shop_ids = _chosen(run, wanted)
-    gone = [shop_id for shop_id in shop_ids if shop_id not in corpus.shop_ids()]
-    if gone:
-        raise UserError(f"The corpus of {run.directory.root} has no shop {gone[0]} any more. Check corpus.path.")
+    config, corpus = trained_corpus(run, shop_ids, "nothing to try on other shops")
     shops = [corpus.shop(shop_id) for shop_id in shop_ids]
     end_model, answering, settings = build_end_model(config), build_answering(config), build_settings(config)
     fresh = end_model.new_adapter(adapter_seed(config.seed))

@@ -22,6 +22,7 @@ from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.language import spoken_in, with_language
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import UserError
+from ecc_fed.core.protocols import Corpus
 from ecc_fed.core.records import AdapterState, Shop
 from ecc_fed.core.rows import RunInfo, check_schema, read_run_info
 from ecc_fed.core.run_directory import RunDirectory
@@ -72,6 +73,22 @@ def open_run(root: Path, overrides: Sequence[str] = (), allowed: Sequence[str] =
     # The config of an older run names classes and settings by the names they had.
     check_schema(info.schema, str(root))
     return FinishedRun(directory, info, load_config(directory.config, overrides, allowed))
+
+
+def trained_corpus(run: FinishedRun, shop_ids: Sequence[str], nothing: str) -> tuple[RunConfig, Corpus]:
+    """The run's config in its corpus' language, and the corpus, which still has these shops.
+
+    Raises:
+        UserError: a shop is gone, or the arm trains no adapter: there is `nothing`, such as "nothing to attack".
+        CorpusError: it cannot be read.
+    """
+    corpus = build_corpus(run.config)
+    if not build_plan(run.config).arm.trains:
+        raise UserError(f"The arm {run.info.arm} trains no adapter: there is {nothing}.")
+    gone = [shop_id for shop_id in shop_ids if shop_id not in corpus.shop_ids()]
+    if gone:
+        raise UserError(f"The corpus of {run.directory.root} has no shop {gone[0]} any more. Check corpus.path.")
+    return with_language(run.config, spoken_in(corpus)), corpus
 
 
 def list_shops(run: FinishedRun) -> str:
