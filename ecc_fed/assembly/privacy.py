@@ -8,10 +8,11 @@ from ecc_fed.assembly.federation import build_arm
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import locate
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.protocols import Answering, TeachesByReplies
+from ecc_fed.core.protocols import Answering, Redactor, TeachesByReplies
 from ecc_fed.core.records import Shop
 from ecc_fed.evolution.private_training import PrivateTraining
 from ecc_fed.federation.plan import pools
+from ecc_fed.privacy.redaction import NoRedaction
 
 
 def build_private_training(config: RunConfig) -> PrivateTraining | None:
@@ -45,6 +46,19 @@ def build_private_training(config: RunConfig) -> PrivateTraining | None:
     warm = evolution.warm_start.steps if evolution.warm_start.path is not None else 0
     planned = evolution.server_rounds * evolution.cycles * steps + warm
     return PrivateTraining(privacy.epsilon, privacy, planned)
+
+
+def check_masking(config: RunConfig) -> None:
+    """Refuses masks that nobody would set.
+
+    Raises:
+        ConfigError: a run without redaction, or one that does not say its name.
+    """
+    if config.privacy.mask_training and locate(config.redaction, "redaction", Redactor).name == NoRedaction.name:
+        raise ConfigError(
+            "privacy.mask_training=true masks what the run's redaction finds, and redaction=none finds nothing. Take "
+            "redaction=order_record or redaction=patterns."
+        )
 
 
 def check_budgets(private: PrivateTraining | None, config: RunConfig, shops: Sequence[Shop]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from ecc_fed.core.protocols import Answering, EndModel, FeedbackSource, Judge, TeacherGateway
+from ecc_fed.core.protocols import Answering, EndModel, FeedbackSource, Judge, Redactor, TeacherGateway
 from ecc_fed.core.ranges import require, require_one_of
 from ecc_fed.core.records import Decoding, FineTuneSettings
 from ecc_fed.evolution.answering.model import ModelAlone
@@ -115,7 +115,7 @@ class Services:
     """What all shops of a host share: the resident models, the way to the cloud, the wire log, the open calls.
 
     `answering` is how each of them makes replies of its model and its own examples, `scoring` what its score
-    holds.
+    holds. `masking` takes private values out of whatever is trained on; None: dialogues are learned as they are.
     """
 
     end_model: EndModel
@@ -126,3 +126,4 @@ class Services:
     journal: CallJournal = field(default_factory=CallJournal)
     answering: Answering = field(default_factory=ModelAlone)
     scoring: Scoring = field(default_factory=Scoring)
+    masking: Redactor | None = None

@@ -12,6 +12,7 @@ from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, learn, lesson, serve
+from ecc_fed.evolution.masking import customers_of, masked
 from ecc_fed.evolution.metric_rows import metric_row
 from ecc_fed.evolution.public_set import answer_public, public_examples
 from ecc_fed.evolution.served_facts import served_facts
@@ -61,6 +62,7 @@ class ShopRound:
     ) -> None:
         self.shop, self.experience = shop, experience_of(shop, before)
         self._before, self._server_round, self._parts = before, server_round, parts
+        self._customers = customers_of((*shop.history, *shop.stream))
         self._exchange, self._variate = exchange, variate
         self._public, self._public_examples = public, public_examples(public)
         self._public_replies: tuple[str, ...] = ()
@@ -104,7 +106,7 @@ class ShopRound:
         """Fine-tunes on a draw from all that the shop remembers."""
         parts = self._parts
         learned = learn(
-            self.experience,
+            self._lived(),
             self.adapter,
             self.optimizer,
             parts.settings,
@@ -123,7 +125,11 @@ class ShopRound:
     def lesson(self) -> tuple[Example, ...]:
         """What `learn` would train on in this cycle."""
         parts = self._parts
-        return lesson(self.experience, parts.settings, parts.services, self.cycle_seed, self._public_examples)
+        return lesson(self._lived(), parts.settings, parts.services, self.cycle_seed, self._public_examples)
+
+    def _lived(self) -> Experience:
+        """What the shop remembers, as its model may learn from it."""
+        return masked(self.experience, self._parts.services.masking, self._customers)
 
     def take(self, learned: Learned) -> None:
         """What was learned after the last `serve`."""

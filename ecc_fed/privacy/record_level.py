@@ -27,6 +27,8 @@ class PrivacySettings:
     # true: noise and sampling come of the run's seed, and runs repeat: for a simulation alone, since whoever knows the
     # seed takes the noise away. false: of the system's entropy.
     seeded_noise: bool = True
+    # true: whatever is trained on has `[电话x]` and the like in the places of values that the redaction finds.
+    mask_training: bool = False
 
     def __post_init__(self) -> None:
         require(self.epsilon is None or self.epsilon > 0, "privacy.epsilon", self.epsilon, "above 0, or null")

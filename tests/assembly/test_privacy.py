@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ecc_fed.assembly.build import build_devices, build_settings
+from ecc_fed.assembly import build
+from ecc_fed.assembly.build import build_devices, build_masking, build_settings
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
@@ -61,3 +62,20 @@ def test_a_delta_too_large_for_what_a_shop_may_come_to_have_is_refused_at_once(t
     said = r"privacy\.delta=0\.01 is too large for a shop of 12 records.*delta=0\.001\."
     with pytest.raises(ConfigError, match=said):
         build_devices(given, [shop(num_history=4, num_stream=8)], {}, RunDirectory(tmp_path), ("shop_0",))
+
+
+def test_masks_come_of_the_runs_redaction() -> None:
+    given = config("privacy.mask_training=true", "redaction=patterns")
+    masking = build_masking(given)
+    assert masking is not None and masking.name == "patterns"
+    assert build_masking(config("redaction=patterns")) is None
+    with pytest.raises(ConfigError, match=r"privacy\.mask_training=true masks what .* redaction=none finds nothing"):
+        config("privacy.mask_training=true")
+
+
+def test_the_shops_services_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("build_end_model", "build_judge"):
+        monkeypatch.setattr(build, name, lambda config: None)
+    masking = build.build_services(config("privacy.mask_training=true", "redaction=patterns")).masking
+    assert masking is not None and masking.name == "patterns"
+    assert build.build_services(config()).masking is None

@@ -21,6 +21,10 @@ class RedactedSession(Protocol):
         """Puts the customer's own values back into a reply."""
         ...
 
+    def masked(self) -> tuple[Turn, ...]:
+        """The turns with nothing but classes in the values' places, as a model may learn from them."""
+        ...
+
 
 class Redactor(Protocol):
     """Takes private values out of turns before they leave a shop."""

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecc_fed.core.protocols import Redactor
 from ecc_fed.core.records import OwnExample, Pair, PseudoLabel
 from ecc_fed.evolution.experience import Experience, as_example, cycled, draw_examples
+from ecc_fed.evolution.masking import Customers, masked
 
 CHAT = "chat/"  # begins the ids of what is asked in a chat
 
@@ -36,6 +38,11 @@ class Memory:
     def with_label(self, label: PseudoLabel) -> Memory:
         """With one more; it takes the place of a former one for the same question."""
         return Memory(self.natural, Experience((), self.labels).grown((), (label,)).pseudo_labels)
+
+    def masked(self, redactor: Redactor | None, customers: Customers) -> Memory:
+        """As a model may learn from it."""
+        lived = masked(Experience(self.natural, self.labels), redactor, customers)
+        return Memory(lived.natural, lived.pseudo_labels)
 
     def lesson(
         self, label: PseudoLabel, count: int, label_share: float, pseudo_share: float, rng: np.random.Generator

@@ -63,6 +63,11 @@ def canonical(match: re.Match[str]) -> str:
     return f"[{label.lower()}{int(number)}]"
 
 
+def mask_of(kind: str, language: Language) -> str:
+    """What stands for every value of a class where a model learns: `[电话x]`, as in JDDC; in English `[phone x]`."""
+    return f"[{LABELS[language][kind]}{'x' if language == 'zh' else ' x'}]"
+
+
 def typed(draft: Draft, language: Language) -> Iterator[Found]:
     """What reads as a placeholder before there is any."""
     for turn, plain in enumerate(draft.plain):

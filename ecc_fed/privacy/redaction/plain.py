@@ -19,6 +19,10 @@ class PlainSession:
         """`text` itself."""
         return Restored(text)
 
+    def masked(self) -> tuple[Turn, ...]:
+        """The turns as they are."""
+        return self.turns
+
 
 class NoRedaction:
     """Lets every turn leave as it is. The ledger says `redaction: none` for it."""

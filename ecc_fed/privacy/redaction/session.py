@@ -11,7 +11,7 @@ from functools import cached_property
 from ecc_fed.core.records import Hidden, OrderRecord, Restored, Turn
 from ecc_fed.privacy.redaction.draft import Draft, Found
 from ecc_fed.privacy.redaction.folding import bones
-from ecc_fed.privacy.redaction.placeholders import LABELS, TYPED, Language, canonical, pattern_of
+from ecc_fed.privacy.redaction.placeholders import LABELS, TYPED, Language, canonical, mask_of, pattern_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,15 @@ class PlaceholderSession:
 
         restored = pattern_of(self.language).sub(value_of, text)
         return Restored(restored, own, tuple(unknown))
+
+    def masked(self) -> tuple[Turn, ...]:
+        """The turns with JDDC's form, `[电话x]`, in the places of values, and of what was typed alike."""
+        masks = {each.placeholder: mask_of(each.kind, self.language) for each in self.hidden if each.placeholder}
+
+        def mask(match: re.Match[str]) -> str:
+            return masks[canonical(match)]
+
+        return tuple(Turn(turn.role, pattern_of(self.language).sub(mask, turn.text)) for turn in self.turns)
 
 
 def session_of(draft: Draft, known: OrderRecord | None, language: Language) -> PlaceholderSession:

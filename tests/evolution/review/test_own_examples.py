@@ -8,6 +8,7 @@ from ecc_fed.evolution.answering.cloud import CloudAlone
 from ecc_fed.evolution.answering.model_with_examples import ModelWithExamples
 from ecc_fed.evolution.answering.nearest_example import NearestExample
 from ecc_fed.evolution.review.replay import replay
+from ecc_fed.privacy.redaction.redactors import PatternRedaction
 from tests.evolution.fakes import services
 from tests.evolution.review.test_session import jobs, review, silence
 
@@ -57,3 +58,12 @@ def test_where_the_cloud_answers_the_chat_says_its_reply_and_holds_it_against_no
     assert len(given.gateway.requests) == 1
     assert [row.reply for row in replay(review(tmp_path, given))] == ["cloud q s0"]
     assert len(given.gateway.requests) == 1, "a replay asks no cloud"
+
+
+def test_the_examples_that_a_lesson_is_read_behind_are_masked(tmp_path: Path) -> None:
+    given = replace(services(), answering=ModelWithExamples(2, "question"), masking=PatternRedaction())
+    shop_review = review(tmp_path, given)
+    for phone in ("13800001111", "13900002222"):
+        shop_review.mark(shop_review.ask((), f"电话{phone}", silence), "better", f"打{phone}")
+    behind = [turn.text for example in jobs(given)[-1].examples for turn in example.prompt[:-1]]
+    assert "打[电话x]" in behind and not any("13" in said for said in behind)

@@ -31,6 +31,7 @@ from ecc_fed.evolution.review.session import Review, sole_chat
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState, adapter_digest, finished_rounds, load_state
 from ecc_fed.privacy.record_level import PrivacySettings
+from ecc_fed.privacy.redaction.redactors import PatternRedaction
 from tests.evolution.fakes import (
     NAMES,
     CountingModel,
@@ -559,3 +560,19 @@ def test_agreement_of_marks_and_scores() -> None:
     assert found.auc is not None and found.auc.mean == pytest.approx(8 / 9)
     assert (found.scored, found.marked, found.good) == (6, 7, 4)
     assert agreement([], 0.6, seed=0).kappa is None
+
+
+def test_a_lesson_is_masked_and_the_chat_remembers_what_was_said(tmp_path: Path) -> None:
+    given = replace(services(), masking=PatternRedaction())
+    chat = review(tmp_path, given, settings(reference="always"))
+    chat.mark(chat.ask((), "电话13800001111打不通", lambda piece: None), "better", "换成13900002222了")
+    assert isinstance(given.end_model, CountingModel)
+    label = Example((Turn("customer", "电话[电话x]打不通"),), "换成[电话x]了")
+    examples = given.end_model.jobs[-1].examples
+    assert label in examples and not any("138" in text(example) or "139" in text(example) for example in examples)
+    kept = load_state(chat.folder, 1).pseudo_labels[-1]
+    assert (kept.prompt[-1].text, kept.reply) == ("电话13800001111打不通", "换成13900002222了")
+
+
+def text(example: Example) -> str:
+    return "\n".join([*(turn.text for turn in example.prompt), example.reply])

@@ -287,3 +287,20 @@ def test_a_turn_takes_less_than_a_millisecond():
         session = redaction.redact(said("麻烦寄到北京市朝阳区人民路12号，收货人王伟，电话13800001111"), RECORD)
         session.restore("好的[姓名1]，寄[地址1]")
     assert (time.process_time() - started) / 200 < 1e-3
+
+
+def test_masks_say_the_class_alone() -> None:
+    session = by_record("王志强，电话13800001111或13900002222", "我是王志强[电话7]")
+    assert [turn.text for turn in session.masked()] == ["[姓名x]，电话[电话x]或[电话x]", "我是[姓名x][原文x]"]
+    english = OrderRecordRedaction("en").redact(said("May Price, call 5551234567"), ENGLISH)
+    assert [turn.text for turn in english.masked()] == ["[name x], call [phone x]"]
+    assert [turn.role for turn in english.masked()] == ["customer"]
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=3))
+def test_masks_stand_where_placeholders_stand(texts: list[str]) -> None:
+    session = by_patterns(*texts)
+    count = sum(len(pattern_of("zh").findall(turn.text)) for turn in session.turns)
+    masks = sum(turn.text.count(f"[{label}x]") for turn in session.masked() for label in LABELS["zh"].values())
+    assert masks >= count
+    assert not any(pattern_of("zh").search(turn.text) for turn in session.masked())
