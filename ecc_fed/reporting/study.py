@@ -6,6 +6,7 @@ change together are named once.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,13 +50,15 @@ def settings_text(settings: Sequence[tuple[str, str]]) -> str:
 class Group:
     """The runs of one arm and one setting of the sweep, by seed.
 
-    `variant` has short names and `names` the full ones of the same settings.
+    `variant` has short names and `names` the full ones of the same settings; `usual` are those of them that nearly
+    all groups of the study share.
     """
 
     arm: str
     variant: tuple[tuple[str, str], ...]
     runs: tuple[Run, ...]
     names: tuple[str, ...] = ()
+    usual: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def variant_label(self) -> str:
@@ -78,8 +81,10 @@ class Group:
 
     @property
     def method_label(self) -> str:
-        """The arm, with what was swept of its method."""
-        return f"{self.arm} ({settings_text(self.method)})" if self.method else self.arm
+        """The arm, with what was swept of its method, less what is usual, or says nothing where no server is."""
+        matters = self.method if self.aggregates else self.settings(_is_of_the_shops)
+        told = [setting for setting in matters if setting not in self.usual]
+        return f"{self.arm} ({settings_text(told)})" if told else self.arm
 
     @property
     def aggregates(self) -> bool:
@@ -180,18 +185,30 @@ class Study:
         """The named arm's group under the same settings; or its only group, where the arm was not swept.
 
         An arm that never aggregates is the same under all settings of the server, so that one group of it stands
-        against every method.
+        against every method; so does the only group of the arm in the same world, whatever else was changed.
         """
         groups = [other for other in self.groups if name == other.arm]
         same = [other for other in groups if other.variant == group.variant]
         wanted = _without_server(group)
         at_home = [other for other in groups if not other.aggregates and _without_server(other) == wanted]
-        found = same or at_home or (groups if len(groups) == 1 else [])
+        of_world = [other for other in groups if other.world == group.world]
+        found = same or at_home or next((only for only in (of_world, groups) if len(only) == 1), [])
         return found[0] if found and found[0] is not group else None
 
 
 def _without_server(group: Group) -> tuple[tuple[str, str], ...]:
     return group.settings(lambda name: not is_of_the_server(name))
+
+
+def _is_of_the_shops(name: str) -> bool:
+    """What shops do by themselves."""
+    return not is_of_the_world(name) and not is_of_the_server(name)
+
+
+def _usual(variants: Sequence[tuple[tuple[str, str], ...]]) -> frozenset[tuple[str, str]]:
+    """Settings that at least nine in ten have: whoever has another stands out by it."""
+    counts = Counter(setting for variant in variants for setting in variant)
+    return frozenset(setting for setting, count in counts.items() if 10 * count >= 9 * len(variants))
 
 
 def find_runs(directories: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -255,8 +272,9 @@ def load_study(directories: Sequence[Path]) -> Study:
             former = seeds[run.seed].directory.root
             notes.append(f"{former} is left out: {run.directory.root} has the same arm, seed and settings.")
         seeds[run.seed] = run
+    usual = _usual([variant for _, variant in found])
     groups = [
-        Group(arm, variant, tuple(seeds[seed] for seed in sorted(seeds)), tuple(swept))
+        Group(arm, variant, tuple(seeds[seed] for seed in sorted(seeds)), tuple(swept), usual)
         for (arm, variant), seeds in found.items()
     ]
     ordered = tuple(sorted(groups, key=_sort_key))

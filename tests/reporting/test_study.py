@@ -224,3 +224,28 @@ def test_other_settings_must_agree_with_the_baseline(make_run, tmp_path):
     assert found == {
         "aggregated (rank=2)": "local (rank=2)", "aggregated (rank=4)": "local (rank=4)", "aggregated (rank=8)": None,
     }  # fmt: skip
+
+
+def test_the_only_group_of_a_world_is_its_baseline_whatever_else_was_changed(make_run, tmp_path):
+    for share in (0.0, 0.5):
+        for rank in (2, 4):
+            config = f"adapter:\n  rank: {rank}\n{method('Beta')}"
+            make_run(f"a{share}{rank}", "aggregated", queries=2, platform_share=share, config=config)
+        config = f"adapter:\n  rank: 2\n{method('Default')}"
+        make_run(f"l{share}", "local", queries=2, platform_share=share, config=config)
+    study = load_study([tmp_path])
+    groups = {group.label: group for group in study.groups}
+    for share in ("0", "0.5"):
+        for rank in (2, 4):
+            other = study.baseline("local", groups[f"aggregated (platform_share={share}, rank={rank})"])
+            assert other is groups[f"local (platform_share={share}, rank=2)"]
+
+
+def test_a_methods_label_tells_what_stands_out(make_run, tmp_path):
+    for number in range(19):
+        config = f"adapter:\n  rank: {8 if number == 1 else 2}\n  alpha: {number % 2}\n{method('Beta')}"
+        make_run(f"a{number}", "aggregated", queries=2, config=f"{config}other: {number}\n")
+    make_run("l", "local", queries=2, config=f"adapter:\n  rank: 2\n  alpha: 0\n{method('Default')}other: 0\n")
+    told = [group.method_label for group in load_study([tmp_path]).groups]
+    assert told[:3] == ["local (alpha=0, other=0)", "aggregated (alpha=0, other=0)", "aggregated (alpha=0, other=2)"]
+    assert "aggregated (alpha=1, rank=8, other=1)" in told and "aggregated (alpha=1, other=3)" in told
