@@ -171,6 +171,8 @@ def to_run_config(composed: DictConfig, allowed: Sequence[str] = ()) -> RunConfi
 def load_config(path: Path, overrides: Sequence[str] = (), allowed: Sequence[str] = ()) -> RunConfig:
     """The config of a run as it was resolved, with single values changed by GROUP.KEY=VALUE.
 
+    What study it was part of is left out: a study's own view is no part of its runs, and nobody has to allow it here.
+
     Raises:
         ConfigError: the file is missing or not a run's config, an override is no setting of it, or as `to_run_config`.
     """
@@ -178,6 +180,8 @@ def load_config(path: Path, overrides: Sequence[str] = (), allowed: Sequence[str
         changes = OmegaConf.from_dotlist(list(overrides))
         check_plain(path.read_text(encoding="utf-8", errors="replace"))
         loaded = OmegaConf.load(path)
+        if isinstance(loaded, DictConfig):
+            loaded.pop("study", None)
         schema = OmegaConf.structured(node_of(RunConfig))
         return to_run_config(cast(DictConfig, OmegaConf.merge(schema, loaded, changes)), allowed)
     except (OSError, yaml.YAMLError) as error:

@@ -1,4 +1,8 @@
-"""Whether two runs have one config, and where they differ."""
+"""Whether two runs have one config, and where they differ.
+
+What study a run was part of (`study`) is no setting of the run: a study may get more seeds, arms and methods, and keeps
+the runs that it has.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,10 @@ _ABSENT = "not set"
 def _loaded(text: str) -> Any:
     try:
         check_plain(text)
-        return yaml.safe_load(text)
+        found = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"The config that a run left cannot be read: {error}") from error
+    return {name: value for name, value in found.items() if name != "study"} if isinstance(found, dict) else found
 
 
 def config_digest(text: str) -> str:

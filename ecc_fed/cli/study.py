@@ -38,7 +38,8 @@ Studies (conf/experiment):
   --config-dir DIR                                       a folder of your own YAML
   --allow PACKAGE                                        it may name classes of this package
 
-The same command with the same --out DIR goes on with a study that was stopped: what is finished there stays.
+The same command with the same --out DIR goes on with a study that was stopped: what is finished there stays. So does a
+study that gets more seeds, arms or methods.
 A run that fails is told, the others are made all the same, and the exit code is not 0; the same command tries it again.
 
 With --jobs a run gives what it gives by itself, as long as its shops share batches as they do there: where memory is

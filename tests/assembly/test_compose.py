@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ecc_fed.assembly.compose import check_hydra, compose_run, conf_dir, load_config, to_run_config, to_yaml
+from ecc_fed.assembly.schema import StudySettings
 from ecc_fed.core.errors import ConfigError
 
 FILES = sorted(conf_dir().glob("*/*.yaml"))
@@ -104,10 +105,13 @@ def test_what_counts_as_relevant_belongs_to_the_judges_weights_unless_it_is_give
 def test_the_config_of_a_run_is_read_back_as_it_was(tmp_path: Path) -> None:
     composed = compose_run(["experiment=paper_table6", "adapter=dora", "evolution.extra_queries=[hi, there]"])
     (tmp_path / "config.yaml").write_text(to_yaml(composed), encoding="utf-8")
-    config = load_config(tmp_path / "config.yaml", allowed=["experiments"])
-    assert config == to_run_config(composed, ["experiments"])
+    config = load_config(tmp_path / "config.yaml")
+    # What study it was part of is no part of a run.
+    assert replace(config, study=StudySettings()) == replace(
+        to_run_config(composed, ["experiments"]), study=StudySettings()
+    )
     assert config.evolution.extra_queries == ("hi", "there")
-    changed = load_config(tmp_path / "config.yaml", ["chat.steps=3"], ["experiments"])
+    changed = load_config(tmp_path / "config.yaml", ["chat.steps=3"])
     assert (changed.chat.steps, replace(changed, chat=config.chat)) == (3, config)
 
 
@@ -167,3 +171,12 @@ def test_what_hydra_does_not_expect_is_one_message_too(given: list[str]) -> None
 def test_a_folder_of_settings_that_is_not_there_is_an_error(compose: Callable[[list[str]], object]) -> None:
     with pytest.raises(ConfigError, match=r"hydra\.searchpath: there is no folder mine\. .*--config-dir"):
         compose(["hydra.searchpath=[mine]"])
+
+
+def test_a_run_of_a_study_with_a_view_is_opened_without_it(tmp_path: Path) -> None:
+    view = ["experiment=late_shops", "arm=local"]
+    (tmp_path / "config.yaml").write_text(to_yaml(compose_run(view)), encoding="utf-8")
+    config = load_config(tmp_path / "config.yaml")
+    assert config.study.view is None and config.corpus["num_shops"] == 8
+    with pytest.raises(ConfigError, match=r"study\.view\._target_=experiments\.late_shops"):
+        to_run_config(compose_run(view))

@@ -20,3 +20,9 @@ def test_every_difference_is_told_with_both_values() -> None:
     ]
     many = "\n".join(f"k{number:02}: 1" for number in range(12))
     assert differences("{}", many)[-1] == "3 more differ" and len(differences("{}", many)) == 11
+
+
+def test_a_run_is_the_same_whatever_study_it_is_part_of() -> None:
+    one, more = (f"{A}study: {{seeds: {seeds}, methods: null}}\n" for seeds in ("[0]", "[0, 1]"))
+    assert config_digest(one) == config_digest(more) == config_digest(A)
+    assert differences(one, more) == []

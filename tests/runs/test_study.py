@@ -24,7 +24,7 @@ from ecc_fed.runs.study import finished_runs, plan_study, run_study, studies
 
 @pytest.mark.parametrize("name", sorted(studies()))
 def test_every_study_composes_all_its_runs(name: str) -> None:
-    runs = plan_study(name, [], allowed=["experiments"])
+    runs = plan_study(name, ["study.seeds=[0]"], allowed=["experiments"])  # all seeds compose alike
     assert len({run.name for run in runs}) == len(runs)
 
 
@@ -183,6 +183,17 @@ def test_a_study_started_again_skips_what_is_finished_goes_on_with_what_was_stop
         ConfigError, match=r"none_seed0 is the folder of a run with another config: corpus\.num_shops was"
     ):
         run_study(other, Path("out"), unseen)
+
+
+def test_a_study_gets_more_seeds_and_keeps_the_runs_that_it_has(
+    events: list[Any], fails: dict[str, BaseException | None]
+) -> None:
+    run_study(plan_study("quickstart", ["study.arms=[none,local]"]), Path("out"), unseen)
+    more = plan_study("quickstart", ["study.arms=[none,local,aggregated]", "study.seeds=[0,1]"])
+    assert finished_runs(more, Path("out")) == 2
+    run_study(more, Path("out"), unseen)
+    names = [event for event in events if isinstance(event, str) and "_seed" in event]
+    assert names == ["none_seed0", "local_seed0", "aggregated_seed0", "none_seed1", "local_seed1", "aggregated_seed1"]
 
 
 @pytest.fixture
