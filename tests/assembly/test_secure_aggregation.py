@@ -22,7 +22,7 @@ def test_one_override_switches_it_on() -> None:
     assert plan.secure == masking.settings == SecureAggregationSettings(enabled=True)
     assert (masking.seed, masking.uniform) == (secure.seed, False)
     assert plan.sums_only and plan.masks(1) and plan.masks(4)
-    assert plan.quantisation(8).max_weight == plan.limits.max_examples == 640
+    assert plan.quantisation(8).max_weight == plan.limits.max_examples == 400
     assert plan.quantisation(8).modulus_bytes == 6
 
 
@@ -115,5 +115,5 @@ def test_too_few_shops_are_refused_before_anything_is_trained() -> None:
     with pytest.raises(ConfigError, match=r"1 of 1 shops take part in server round 1: secure_aggregation\.min_shops=3"):
         build_plan(config(*ON)).check_shops(["only"])
     build_plan(config(*ON)).check_shops(["a", "b", "c"])
-    with pytest.raises(ConfigError, match=r"a sum over 3 shops of up to 640 examples takes \d+ bits, and 32 are there"):
+    with pytest.raises(ConfigError, match=r"a sum over 3 shops of up to 400 examples takes \d+ bits, and 32 are there"):
         build_plan(config(*ON, "secure_aggregation.modulus_bits=32")).check_shops(["a", "b", "c"])

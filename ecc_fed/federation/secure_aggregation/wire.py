@@ -91,9 +91,10 @@ def train_request(inbox: Inbox, quantisation: Quantisation) -> ConfigRecord:
 
 
 def unmask_request(ending: Ending) -> ConfigRecord:
-    """Stage unmask, down."""
+    """Stage unmask, down; Flower cannot count an empty value."""
+    named = {"survivors": ending.survivors, "dropped": ending.dropped}
     return ConfigRecord(
-        {SESSION: ending.session, "survivors": _places(ending.survivors), "dropped": _places(ending.dropped)}
+        {SESSION: ending.session, **{name: _places(places) for name, places in named.items() if places}}
     )
 
 
@@ -143,7 +144,7 @@ def read_ending(content: RecordDict) -> Ending:
         ValueError: the message holds nothing of it.
     """
     record = _record(content)
-    return Ending(str(record[SESSION]), _read_places(record["survivors"]), _read_places(record["dropped"]))
+    return Ending(str(record[SESSION]), *(_read_places(record.get(name, b"")) for name in ("survivors", "dropped")))
 
 
 def keys_reply(keys: PublicKeys, answered: ConfigRecord) -> RecordDict:

@@ -62,7 +62,8 @@ class SecureDevice(FakeDevice):
         uniform: bool = False,
     ) -> None:
         super().__init__(tuple(shop_ids))
-        self.folder, self.secure, self.fails, self.uniform = folder, settings, fails or {}, uniform
+        self.folder, self.secure, self.uniform = folder, settings, uniform
+        self.fails = {} if fails is None else fails
         self.weights = weights or {}
         self.sent: dict[tuple[int, str], tuple[dict[str, np.ndarray], int]] = {}
 

@@ -79,7 +79,7 @@ def test_below_the_threshold_the_round_is_skipped_and_the_old_adapter_stays(tmp_
     result = play(
         plan, device, on_checkpoint=lambda done: (kept.append(done), fails.update(dict.fromkeys(shops[1:], stage)))
     )
-    assert kept[1].state.aggregate is result.state.aggregate is not None
+    assert kept[0].state.aggregate is result.state.aggregate is not None
     assert [skipped.server_round for skipped in result.skipped_rounds] == [2]
     assert result.skipped_rounds[0].reason.startswith(reason)
     assert result.rounds[1].shops == {} and result.rounds[1].aggregation is None
@@ -202,15 +202,16 @@ def test_the_server_sees_nothing_of_a_shop_but_that_it_was_there(tmp_path: Path,
     play(secure_plan(2), device)
     assert len(Watched.came) == 2 * 4 * 6 + 6
     seen: list[np.ndarray] = []
+    quantisation = secure_plan(1).quantisation(6)
     for message in Watched.came:
         assert not message.content.metric_records  # no count, no loss, no scale
         assert set(message.content) <= {"config", "secure-aggregation", "arrays"}
         texts = {**message.content.config_records["config"]}
         assert set(texts) == {"run", "phase", "server-round", "shop-id"}
         arrays = message.content.array_records.get("arrays", ArrayRecord())
-        seen += [np.frombuffer(array.data[-6 * 20_482 :], np.uint8) for array in arrays.values()]
+        width = quantisation.modulus_bytes
+        seen += [np.frombuffer(array.data[-width * 20_482 :], np.uint8) for array in arrays.values()]
     assert len(seen) == 12
-    quantisation = secure_plan(1).quantisation(6)
     for place, packed in enumerate(seen):
         for column in packed.reshape(-1, quantisation.modulus_bytes).T:
             counts = np.bincount(column, minlength=256)
@@ -285,7 +286,7 @@ def test_a_shop_whose_masks_are_not_its_own_spoils_the_sum_and_is_not_believed(t
 
     class Noisy(type(SecureDevice(SHOPS, tmp_path).participant("s0"))):
         def masked(self, inbox, server_round, numbers, quantisation):
-            return super().masked(inbox, server_round, numbers, quantisation) + np.uint64(1 << 47)
+            return super().masked(inbox, server_round, numbers, quantisation) + np.uint64(1 << 39)
 
     result = play(secure_plan(1), Lying(SHOPS, tmp_path))
     assert "the sum of the updates cannot be used: no updates of the round's shops" in result.skipped_rounds[0].reason
@@ -299,3 +300,31 @@ def test_what_does_not_go_with_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"secure_aggregation.bits=28: a sum over 6 shops"):
         play(plan, SecureDevice(SHOPS, tmp_path))
     assert MOST < 2**53 and B in SHAPES
+
+
+def test_a_run_that_goes_on_ends_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    kept, whole = [], SecureDevice(SHOPS, tmp_path / "whole")
+    expected = play(secure_plan(3), whole, on_checkpoint=kept.append)
+    stopped = SecureDevice(SHOPS, tmp_path / "stopped")
+    play(secure_plan(2), stopped)
+    resumed = play(secure_plan(3), stopped, resume=kept[1])
+    assert furthest(resumed.state.aggregate, expected.state.aggregate) == 0.0
+
+
+def test_a_stage_that_is_played_again_changes_nothing(tmp_path: Path) -> None:
+    """As after a host's death: its shops answer a second time, and only their first answer counts."""
+
+    class Twice(HostGrid):
+        def send_and_receive(self, messages, *, timeout=None):
+            sent = list(messages)
+            first = list(super().send_and_receive(sent, timeout=timeout))
+            super().send_and_receive(sent, timeout=timeout)
+            return first
+
+    settings = replace(SECURE, seeded_keys=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ecc_fed.runs.federation.HostGrid", Twice)
+        device = SecureDevice(SHOPS, tmp_path, settings)
+        result = play(secure_plan(1, settings=settings), device)
+    assert not result.failures and not result.skipped_rounds
+    assert furthest(result.state.aggregate, mean_of(device, 1, SHOPS)) <= 1e-5
