@@ -23,7 +23,7 @@ def test_one_override_switches_it_on() -> None:
     assert (masking.seed, masking.uniform) == (secure.seed, False)
     assert plan.sums_only and plan.masks(1) and plan.masks(4)
     assert plan.quantisation(8).max_weight == plan.limits.max_examples == 400
-    assert plan.quantisation(8).modulus_bytes == 6
+    assert plan.quantisation(8).modulus_bytes == 5
 
 
 @pytest.mark.parametrize(
