@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ecc_fed.assembly.evaluation_budget import kept_for_final
-from ecc_fed.assembly.federation import build_arm, build_transforms
+from ecc_fed.assembly.federation import build_arm, build_masking, build_transforms
 from ecc_fed.assembly.language import why_withheld
 from ecc_fed.assembly.privacy import build_private_training, check_budgets
 from ecc_fed.assembly.schema import RunConfig
@@ -322,4 +322,5 @@ def build_devices(
         run_id=run_id,
         ranks=config.adapter.ranks_of(shop_ids),
         alphas=config.adapter.alphas_of(shop_ids),
+        masking=build_masking(config),
     )

@@ -12,10 +12,13 @@ from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Aggregator, Arm, Corpus, TeachesByReplies, UpdateTransform
 from ecc_fed.core.seeding import adapter_seed
 from ecc_fed.federation.aggregation.fedavg import FedAvg
+from ecc_fed.federation.aggregation.weights import ByExamples, Uniform
+from ecc_fed.federation.aggregation.wrapper import layers
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.participation import Participation
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.trace import read_trace
+from ecc_fed.privacy.secure_aggregation.participant import Masking
 
 
 def build_arm(config: RunConfig) -> Arm:
@@ -93,7 +96,10 @@ def build_plan(config: RunConfig) -> FederationPlan:
         build_transforms(config),
         build_limits(config),
         build_participation(config),
+        secure=config.secure_aggregation if config.secure_aggregation.enabled else None,
     )
+    if plan.secure is not None:
+        _check_secure(config, plan.aggregator)
     if isinstance(plan.arm, TeachesByReplies):
         _check_public(config, plan.arm.name, plan.arm.queries.path)
         # FedAvg is what a run has that asks for no strategy; any other was asked for.
@@ -139,6 +145,44 @@ def build_plan(config: RunConfig) -> FederationPlan:
             f"{config.adapter.shared_rank} keeps its place in the adapter. Take a strategy of one rank."
         )
     return plan
+
+
+def build_masking(config: RunConfig) -> Masking | None:
+    """How the shops' updates are hidden from the server; None where they are not.
+
+    Raises:
+        ConfigError: a strategy that weighs in a way of its own.
+    """
+    if not config.secure_aggregation.enabled:
+        return None
+    return Masking(config.secure_aggregation, config.seed, counts_alike(build_aggregator(config)))
+
+
+def _check_secure(config: RunConfig, aggregator: Aggregator) -> None:
+    """Refuses what shops cannot weigh, or cannot add, each by itself."""
+    counts_alike(aggregator)
+    for name in ("ranks", "lora_alphas"):
+        if getattr(config.adapter, name):
+            raise ConfigError(
+                f"adapter.{name} gives shops {name.removeprefix('lora_')} of their own, and secure_aggregation adds "
+                f"adapters number by number. Leave one of them out."
+            )
+
+
+def counts_alike(aggregator: Aggregator) -> bool:
+    """Whether every shop counts alike in the mean; otherwise by its examples. A shop must know that by itself.
+
+    Raises:
+        ConfigError: the strategy weighs in another way.
+    """
+    innermost = list(layers(aggregator))[-1]
+    weights = getattr(innermost, "weights", ByExamples())
+    if not isinstance(weights, ByExamples | Uniform):
+        raise ConfigError(
+            f"secure_aggregation has every shop weigh its own update, and strategy {type(innermost).__name__} weighs "
+            f"by {type(weights).__name__}. Take weights by examples or alike for all shops."
+        )
+    return isinstance(weights, Uniform)
 
 
 def _check_public(config: RunConfig, name: str, path: str | None) -> None:

@@ -24,6 +24,7 @@ from ecc_fed.federation.participation import ParticipationSettings
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.judging.final_score import Thresholds
 from ecc_fed.privacy.record_level import PrivacySettings
+from ecc_fed.privacy.secure_aggregation.settings import SecureAggregationSettings
 from ecc_fed.teacher.gateway.settings import GatewaySettings
 
 
@@ -96,6 +97,7 @@ class RunConfig:
     update: Mapping[str, Any] = field(default_factory=dict)
     replies: ReplySettings = field(default_factory=ReplySettings)
     participation: ParticipationSettings = field(default_factory=ParticipationSettings)
+    secure_aggregation: SecureAggregationSettings = field(default_factory=SecureAggregationSettings)
     runtime: RuntimeSettings
     # A `core.protocols.Tracker` by _target_; empty: none.
     tracker: Mapping[str, Any] = field(default_factory=dict)

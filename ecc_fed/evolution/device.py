@@ -56,6 +56,7 @@ from ecc_fed.evolution.trial import trial_job
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.variates import RoundVariate
 from ecc_fed.evolution.warm_start import start_warm, warm_start_row
+from ecc_fed.privacy.secure_aggregation.participant import Masking, Participant
 from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.journal import OPEN_CALLS
 
@@ -83,6 +84,7 @@ class ShopDevices:
         run_id: the run's; states of another are refused.
         ranks: by shop, the rank of its adapter, where that is not the end model's.
         alphas: by shop, its adapter's lora_alpha, where that is not the end model's.
+        masking: how updates are hidden from the server; None: they are not.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class ShopDevices:
         run_id: str = "",
         ranks: Mapping[str, int] | None = None,
         alphas: Mapping[str, float] | None = None,
+        masking: Masking | None = None,
     ) -> None:
         self.base_loads = base_loads
         self.shop_ids = tuple(shop.shop_id for shop in shops)
@@ -114,6 +117,7 @@ class ShopDevices:
         self._uplink = uplink
         self._run_id = run_id
         self._ranks, self._alphas = ranks or {}, alphas or {}
+        self._masking = masking
         self._owners: dict[str, Owner] = {}
         # By shop: the round before which its state was wanted, and the state.
         self._ahead: dict[str, tuple[int, ShopState | None]] = {}
@@ -128,6 +132,10 @@ class ShopDevices:
     def adapter_shapes(self) -> Shapes:
         """Names and shapes of a fresh adapter."""
         return {name: tensor.shape for name, tensor in self.services.end_model.new_adapter(0).items()}
+
+    def participant(self, shop_id: str) -> Participant | None:
+        """The shop's side of secure aggregation; None where its updates leave as they are."""
+        return None if self._masking is None else self._masking.participant(shop_id, self._directory.shop(shop_id))
 
     def side_by_side(self, shop_ids: Sequence[str], phase: str, server_round: int) -> None:
         """These shops, in their order, are about to do this work together; `phase` is "train" or an evaluation's."""

@@ -151,7 +151,7 @@ class PooledDevices:
         for member in self._devices.shop_ids:
             self._devices.side_by_side((member,), phase, server_round)
             adapter = None if newest is None else newest.adapter
-            count += self._devices.evaluate(member, server_round, adapter, phase).num_examples
+            count += self._devices.evaluate(member, server_round, adapter, phase).num_examples or 0
         return EvaluationReport(count)
 
 

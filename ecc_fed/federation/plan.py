@@ -12,6 +12,8 @@ from ecc_fed.core.records import AgreedReply, PublicSet
 from ecc_fed.end_model.adapters.tensors import shapes_of_rank
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.participation import Participation
+from ecc_fed.privacy.secure_aggregation.quantisation import Quantisation
+from ecc_fed.privacy.secure_aggregation.settings import SecureAggregationSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class FederationPlan:
 
     Raises:
         ConfigError: a transform hides single updates from an aggregator that needs them, or does not reach all that
-            shops would send; or there is a transform of adapters where replies alone travel.
+            shops would send; or there is a transform of adapters where replies alone travel. Or secure aggregation does
+            not go with the rest.
     """
 
     arm: Arm
@@ -30,8 +33,11 @@ class FederationPlan:
     participation: Participation = field(default_factory=Participation)
     # Public ones, asked of every shop, where shops teach each other by replies to them.
     queries: tuple[str, ...] = ()
+    # Every update is masked on its device, and the server reads sums alone; None: it reads every update.
+    secure: SecureAggregationSettings | None = None
 
     def __post_init__(self) -> None:
+        self._check_secure()
         if self.transforms and isinstance(self.arm, TeachesByReplies) and not self.federated:
             raise ConfigError(
                 f"update: {type(self.transforms[0]).__name__} changes adapters on their way, and in arm "
@@ -50,6 +56,54 @@ class FederationPlan:
                     f"update: {type(transform).__name__} shows the server sums of updates only, and strategy "
                     f"{type(self.aggregator).__name__} needs every update by itself. Take one of them away."
                 )
+
+    def _check_secure(self) -> None:
+        if self.secure is None:
+            return
+        option, name = "secure_aggregation hides every single update", type(self.aggregator).__name__
+        if isinstance(self.arm, TeachesByReplies):
+            raise ConfigError(
+                f"secure_aggregation hides adapters in their sum, and in arm {self.arm.name} shops' replies travel as "
+                "they are. Leave it out, or take arm=aggregated or personalized."
+            )
+        if not self.federated:
+            raise ConfigError(
+                f"secure_aggregation has no effect in arm {self.arm.name}, where no adapter travels. Leave it out, or "
+                "take arm=aggregated or personalized."
+            )
+        if self.aggregator.single_updates:
+            raise ConfigError(
+                f"{option}, and strategy {name} needs every update by itself. Take one that needs the mean alone, such "
+                "as fedavg, ffa_lora, rolora, fedsa_lora or fedsvd, or leave secure_aggregation out."
+            )
+        if self.aggregator.exchange(1).control:
+            raise ConfigError(
+                f"{option}, and the control variates of strategy {name} would leave as they are. Take one of them away."
+            )
+        if self.limits.settings.norm_rule == "refuse":
+            raise ConfigError(
+                f"{option}, and replies.norm_rule=refuse judges updates by their norms. Take replies.norm_rule=flag "
+                "(nothing can be flagged), update=clip on the devices, or leave secure_aggregation out."
+            )
+        for transform in self.transforms:
+            if transform.sums_only:
+                raise ConfigError(
+                    f"update: {type(transform).__name__} hides single updates, and so does secure_aggregation. Take "
+                    "one of them away."
+                )
+
+    def masks(self, server_round: int) -> bool:
+        """Whether updates go up after the round, masked."""
+        return self.secure is not None and bool(self.exchange(server_round).up)
+
+    def quantisation(self, num_shops: int) -> Quantisation:
+        """How masked numbers travel in a run of so many shops.
+
+        Raises:
+            ConfigError: their sum does not fit into the modulus.
+        """
+        assert self.secure is not None, "asked where updates are masked"
+        return self.secure.quantisation(num_shops, self.limits.max_examples)
 
     def asks(self, server_round: int) -> bool:
         """Whether shops answer the public queries after the round."""
@@ -82,7 +136,7 @@ class FederationPlan:
     @property
     def sums_only(self) -> bool:
         """Whether the server sees no update by itself."""
-        return any(transform.sums_only for transform in self.transforms)
+        return self.secure is not None or any(transform.sums_only for transform in self.transforms)
 
     @property
     def pools(self) -> bool:
@@ -105,7 +159,7 @@ class FederationPlan:
         return any(self.arm.uploads(later) for later in range(server_round, self.arm.server_rounds + 1))
 
     def check_shops(self, shop_ids: Sequence[str]) -> None:
-        """Refuses a run with a round in which too few shops take part for the aggregator.
+        """Refuses a run with a round in which too few shops take part for the aggregator, or to hide in their sum.
 
         Who drops out of a round is not foreseen: that may skip the round. A round without any shop is skipped.
 
@@ -113,14 +167,14 @@ class FederationPlan:
             ConfigError: names the round, and how many shops it has; or a trace of other shops.
         """
         self.participation.check_shops(shop_ids)
-        if not isinstance(self.aggregator, NeedsShops):
-            return
+        if self.secure is not None:
+            self.quantisation(len(shop_ids))
         for server_round in filter(self.arm.uploads, range(1, self.arm.server_rounds + 1)):
             drawn = self.participation.of_round(server_round, shop_ids).drawn
             if not drawn:
                 continue
             try:
-                self.aggregator.check_count(drawn)
+                self._check_count(drawn)
             except TooFewUpdates as error:
                 rule = self.participation.settings
                 lower = {"share": rule.share < 1, "late_share": rule.late_share > 0, "trace": rule.trace is not None}
@@ -129,6 +183,15 @@ class FederationPlan:
                 raise ConfigError(
                     f"{drawn} of {len(shop_ids)} shops{why} take part in server round {server_round}: {error}"
                 ) from None
+
+    def _check_count(self, drawn: int) -> None:
+        if self.secure is not None and drawn < self.secure.min_shops:
+            raise TooFewUpdates(
+                f"secure_aggregation.min_shops={self.secure.min_shops}, and a sum of fewer is never read. Take more "
+                "shops, or leave secure_aggregation out."
+            )
+        if isinstance(self.aggregator, NeedsShops):
+            self.aggregator.check_count(drawn)
 
     def exchange(self, server_round: int) -> Exchange:
         """What trains and what goes up in a round of this arm.

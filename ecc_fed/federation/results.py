@@ -48,12 +48,13 @@ class SkippedRound:
 class ShopRound:
     """What the server learned from one shop in one round.
 
+    `num_examples` is None under secure aggregation, where it learns that of all shops together alone.
     `update_norm` is the L2 norm of its update minus what it was sent of the same tensors; None where
     that was not sent, nothing came back, or the server sees sums only. `norm_ratio` is the update's norm
     over the median of its round's (`federation.norms`); `flags` names what stands out, as in `UpdateRow`.
     """
 
-    num_examples: int
+    num_examples: int | None
     metrics: Mapping[str, float]
     update_norm: float | None = None
     norm_ratio: float | None = None

@@ -7,15 +7,11 @@ go out and come back, and every failure and every byte is written down.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Literal
 
-from flwr.app import ArrayRecord, ConfigRecord, Message
-from flwr.serverapp import Grid
+from flwr.app import ArrayRecord, ConfigRecord
 
-from ecc_fed.core.errors import WriteError
-from ecc_fed.core.records import EgressEntry
 from ecc_fed.federation.flower.strategy import AdapterStrategy, Outcome
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import (
@@ -28,85 +24,12 @@ from ecc_fed.federation.results import (
     ShopFailure,
     SkippedRound,
 )
+from ecc_fed.federation.round_trip import Server, round_trip
+from ecc_fed.federation.secure_aggregation.round import secure_round
 from ecc_fed.federation.wire import records
-from ecc_fed.federation.wire.checks import shown
-from ecc_fed.federation.wire.receiving import sort_replies
 
 # Called with all that is needed to go on from there.
 OnCheckpoint = Callable[[Checkpoint], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """The shops within reach. `shops` maps Flower's node ids to shop ids, in the run's fixed order.
-
-    `own_hosts`: the shops' processes are this run's own and write to its disk, which fills up for all at once.
-    """
-
-    grid: Grid
-    shops: Mapping[int, str]
-    reply_timeout_seconds: float | None = None
-    own_hosts: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _RoundTrip:
-    """Who answered once and with content (in shop order), who failed, and every byte."""
-
-    replies: tuple[Message, ...]
-    failures: tuple[ShopFailure, ...]
-    traffic: tuple[EgressEntry, ...]
-
-
-_LONGEST_DETAILS = 20_000
-# How a host's reply names an error of this kind (`error_reply`).
-_NOT_WRITTEN = f"{WriteError.__name__}: "
-
-
-def _round_trip(server: Server, messages: Iterable[Message], phase: Phase, server_round: int) -> _RoundTrip:
-    sent = list(messages)
-    traffic = [
-        entry
-        for message in sent
-        for entry in records.traffic_entries(server.shops[message.metadata.dst_node_id], server_round, "down", message)
-    ]
-    came = list(server.grid.send_and_receive(sent, timeout=server.reply_timeout_seconds))
-    for message in came:
-        if (shop := server.shops.get(message.metadata.src_node_id)) is not None:
-            traffic += records.traffic_entries(shop, server_round, "up", message)
-    asked = {message.metadata.dst_node_id: server.shops[message.metadata.dst_node_id] for message in sent}
-    found = sort_replies(came, asked)
-    replies, failures = [], []
-    for shop_id in asked.values():
-        reply = found.by_shop.get(shop_id)
-        kind: Literal["dropped", "refused"] = "dropped"
-        if shop_id in found.refused:
-            kind, reason, details = "refused", found.refused[shop_id], ""
-        elif reply is None:
-            reason, details = f"no reply within {server.reply_timeout_seconds} seconds", ""
-        elif not reply.has_error():
-            replies.append(reply)
-            continue
-        else:
-            reason, _, details = (reply.error.reason or "no reason given").partition("\n")
-            if server.own_hosts and reason.startswith(_NOT_WRITTEN):
-                # Not one shop's failure: the next round would fail like this one.
-                raise WriteError(reason.removeprefix(_NOT_WRITTEN))
-            reason, details = shown(reason), details[:_LONGEST_DETAILS]
-        failures.append(ShopFailure(shop_id, server_round, phase, kind, reason, details))
-    failures += [
-        ShopFailure(
-            server.shops.get(node_id),
-            server_round,
-            phase,
-            "refused",
-            "it replied and takes no part in this round"
-            if node_id in server.shops
-            else f"node {node_id} replied, which stands for no shop",
-        )
-        for node_id in found.strangers
-    ]
-    return _RoundTrip(tuple(replies), tuple(failures), tuple(traffic))
 
 
 def _refusals(outcome: Outcome, phase: Phase, server_round: int) -> Iterator[ShopFailure]:
@@ -124,14 +47,18 @@ def _drop_outs(strategy: AdapterStrategy, server_round: int) -> Iterator[ShopFai
 def _train_round(server: Server, strategy: AdapterStrategy, server_round: int) -> RoundRecord:
     started = time.perf_counter()
     messages = strategy.configure_train(server_round, ArrayRecord(), ConfigRecord(), server.grid)
-    trip = _round_trip(server, messages, "train", server_round)
-    strategy.aggregate_train(server_round, trip.replies)
+    if strategy.plan.masks(server_round):
+        failures, traffic = secure_round(server, strategy, list(messages), server_round)
+    else:
+        trip = round_trip(server, messages, "train", server_round)
+        strategy.aggregate_train(server_round, trip.replies)
+        failures, traffic = trip.failures, trip.traffic
     outcome = strategy.outcome
     return RoundRecord(
         server_round,
         outcome.shops,
-        (*_drop_outs(strategy, server_round), *trip.failures, *_refusals(outcome, "train", server_round)),
-        trip.traffic,
+        (*_drop_outs(strategy, server_round), *failures, *_refusals(outcome, "train", server_round)),
+        traffic,
         time.perf_counter() - started,
         None if outcome.skipped is None else SkippedRound(server_round, outcome.skipped),
         outcome.aggregation,
@@ -144,7 +71,7 @@ def _evaluate(server: Server, strategy: AdapterStrategy, phase: Literal["base", 
     messages = strategy.configure_evaluate(
         server_round, ArrayRecord(), records.evaluate_config(server_round, phase), server.grid
     )
-    trip = _round_trip(server, messages, phase, server_round)
+    trip = round_trip(server, messages, phase, server_round)
     strategy.aggregate_evaluate(server_round, trip.replies)
     outcome = strategy.outcome
     return Evaluation(outcome.evaluations, (*trip.failures, *_refusals(outcome, phase, server_round)), trip.traffic)

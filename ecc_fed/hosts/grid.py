@@ -63,7 +63,7 @@ class HostGrid(Grid):
         for finished in self._hosts.run(jobs):
             message_id = finished.reply.metadata.reply_to_message_id
             self._replies[message_id] = finished.reply
-            if self._on_progress is not None:
+            if self._on_progress is not None and records.is_work(what[message_id][0]):
                 self._on_progress(*what[message_id], finished.shop_id, finished.seconds)
         return list(what)
 

@@ -134,8 +134,9 @@ class ShopHost:
                 continue
             again: list[int] = []
             started = time.perf_counter()
-            if isinstance(self._device, BatchedDevice):
-                self._device.side_by_side([job.shop_id for job in wave], *records.phase_and_round(wave[0].message))
+            work = records.phase_and_round(wave[0].message)
+            if isinstance(self._device, BatchedDevice) and records.is_work(work[0]):
+                self._device.side_by_side([job.shop_id for job in wave], *work)
             next_wave = list(islice(waiting, self._batches.limit))
             if _replied(next_wave, finished):
                 next_wave = []

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import Checkpoint, FederationResult
-from ecc_fed.federation.rounds import OnCheckpoint, Server, run_rounds
+from ecc_fed.federation.round_trip import Server
+from ecc_fed.federation.rounds import OnCheckpoint, run_rounds
 from ecc_fed.hosts.batch_size import BatchSize
 from ecc_fed.hosts.grid import HostGrid, Progress
 from ecc_fed.hosts.jobs import DeviceFactory, Hosts

@@ -76,7 +76,7 @@ def run_info(
         teacher=_class_name(config.teacher),
         kneser_ney_perplexity={shop.shop_id: _kneser_ney(config, shop) for shop in shops},
         runtime=_runtime(result, hosts, collected.metrics, wall_seconds),
-        privacy=_privacy(config, collected.metrics),
+        privacy=_privacy(config, plan, collected.metrics),
         failures=(
             *failure_rows(result, hosts, collected.metrics),
             *teacher_failures(cloud, collected.metrics),
@@ -141,12 +141,12 @@ def _runtime(
     )
 
 
-def _privacy(config: RunConfig, metrics: Sequence[MetricRow]) -> Privacy:
+def _privacy(config: RunConfig, plan: FederationPlan, metrics: Sequence[MetricRow]) -> Privacy:
     name = getattr(locate(config.redaction, "redaction"), "name", None)
     spent = [row.epsilon for row in metrics if row.epsilon is not None]
     delta = None if config.privacy.epsilon is None else config.privacy.delta
     redaction = name if isinstance(name, str) else _class_name(config.redaction)
-    return Privacy(redaction, max(spent, default=None), delta, False, {})
+    return Privacy(redaction, max(spent, default=None), delta, plan.secure is not None, {})
 
 
 def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...]:
@@ -167,8 +167,8 @@ def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...
 
 
 def _adapter_bytes(record: RoundRecord, direction: str) -> int:
-    """Of adapters, and of the control variates beside them."""
-    kinds = ("adapter", "control")
+    """Of adapters, of the control variates beside them, and of what hides them."""
+    kinds = ("adapter", "control", "secure_aggregation")
     return sum(e.num_bytes for e in record.traffic if e.kind in kinds and e.direction == direction)
 
 

@@ -10,7 +10,8 @@ class UpdateRow:
     """One shop's reply that counted in a round; one that was refused stands among the failures of `run.json`.
 
     Attributes:
-        num_examples: that the shop says it learned from; never more than its settings allow.
+        num_examples: that the shop says it learned from; never more than its settings allow. None under secure
+            aggregation, where the server learns of no shop's.
         update_norm: L2 norm of its update minus what it was sent of the same tensors; None where that was not sent,
             nothing came back, or the server sees sums of updates alone.
         norm_ratio: the update's norm over the median of its round's; None where the server sees no update, or the
@@ -21,7 +22,7 @@ class UpdateRow:
 
     server_round: int
     shop_id: str
-    num_examples: int
+    num_examples: int | None
     update_norm: float | None
     norm_ratio: float | None
     flags: tuple[str, ...]

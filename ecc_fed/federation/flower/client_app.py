@@ -12,6 +12,9 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from ecc_fed.core.protocols import Device
+from ecc_fed.core.records import EvaluationReport
+from ecc_fed.federation.secure_aggregation import wire
+from ecc_fed.federation.secure_aggregation.client import answer, check_train, masked_reply, participant_of
 from ecc_fed.federation.wire import records, replies
 
 # The device that serves a node, and the shop that the node stands for.
@@ -31,11 +34,15 @@ def client_app(device_of: DeviceOf) -> ClientApp:
         """One round of evolution; the adapter goes up only if the server asks for it."""
         request = records.read_train_request(message.content)
         device, shop_id = device_of(context)
+        participant, up = participant_of(device, shop_id), request.exchange.up
+        check_train(participant, message.content, request.server_round, bool(up))
         update = device.train(
             shop_id, request.server_round, request.incoming, request.exchange, request.control, request.public
         )
         answered = records.answered(message.content, shop_id)
-        return Message(replies.train_reply(update, request.exchange.up, answered), reply_to=message)
+        if participant is not None and up:
+            return Message(masked_reply(participant, update, message.content, answered), reply_to=message)
+        return Message(replies.train_reply(update, up, answered, told=participant is None), reply_to=message)
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
@@ -44,7 +51,16 @@ def client_app(device_of: DeviceOf) -> ClientApp:
         device, shop_id = device_of(context)
         report = device.evaluate(shop_id, request.server_round, request.incoming, request.phase)
         answered = records.answered(message.content, shop_id)
-        return Message(replies.evaluate_reply(report, answered), reply_to=message)
+        told = report if participant_of(device, shop_id) is None else EvaluationReport(None)
+        return Message(replies.evaluate_reply(told, answered), reply_to=message)
+
+    for query in wire.QUERIES.values():
+
+        @app.query(query.removeprefix("query."))
+        def secure(message: Message, context: Context) -> Message:
+            """A stage of secure aggregation."""
+            device, shop_id = device_of(context)
+            return answer(participant_of(device, shop_id), message, shop_id)
 
     @app.query("shop")
     def shop(message: Message, context: Context) -> Message:

@@ -23,7 +23,8 @@ from ecc_fed.core.run_directory import write_json
 from ecc_fed.federation.flower.one_by_one import OneByOne
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import Checkpoint, FederationError, as_json
-from ecc_fed.federation.rounds import OnCheckpoint, Server, run_rounds
+from ecc_fed.federation.round_trip import Server
+from ecc_fed.federation.rounds import OnCheckpoint, run_rounds
 from ecc_fed.federation.wire import records
 from ecc_fed.federation.wire.checks import shown
 

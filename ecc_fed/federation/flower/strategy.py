@@ -15,7 +15,15 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState, without_examples
+from ecc_fed.core.aggregation import (
+    AdapterUpdate,
+    AggregateReport,
+    AggregatorState,
+    Shapes,
+    matches,
+    select,
+    without_examples,
+)
 from ecc_fed.core.errors import TooFewUpdates
 from ecc_fed.core.protocols import TeachesByReplies
 from ecc_fed.core.records import AdapterState, AgreedReply, EvaluationReport, PublicSet
@@ -24,7 +32,14 @@ from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationError, ServerState, ShopRound
 from ecc_fed.federation.wire import checks, records
 from ecc_fed.federation.wire.arrays import to_arrays
-from ecc_fed.federation.wire.receiving import receive, receive_evaluations, sort_replies
+from ecc_fed.federation.wire.checks import RefusedReply
+from ecc_fed.federation.wire.receiving import (
+    check_transformed,
+    receive,
+    receive_evaluations,
+    sort_replies,
+    unusable_sum,
+)
 from ecc_fed.federation.wire.replies import Asked
 
 
@@ -155,7 +170,7 @@ class AdapterStrategy(Strategy):
         flags = _flags(large, report)
         shops = {
             shop_id: ShopRound(
-                update.num_examples,
+                update.num_examples if self.plan.secure is None else None,
                 update.metrics,
                 norms.get(shop_id),
                 ratios.get(shop_id),
@@ -165,6 +180,47 @@ class AdapterStrategy(Strategy):
         }
         self.outcome = Outcome(shops, refused=refused, skipped=skipped, aggregation=report, agreed=agreed)
         return None, None
+
+    def travelling(self, server_round: int) -> Shapes:
+        """Names and shapes of what goes up after the round that was configured last, where all shops send alike."""
+        up = self.plan.exchange(server_round).up
+        own = {name: shape for name, shape in (self.plan.limits.shapes or {}).items() if matches(name, up)}
+        sent = next(iter(self._sent.values()), {})
+        return {**own, **checks.shapes_of(select(sent, up))}
+
+    def aggregate_sum(
+        self, server_round: int, shops: Sequence[str], update: AdapterUpdate | None, skipped: str | None = None
+    ) -> None:
+        """As `aggregate_train`, of one update that stands for all: nothing is known of any shop by itself.
+
+        Args:
+            server_round: which.
+            shops: whose updates are in it.
+            update: their mean; None where none of them had learned from anything.
+            skipped: why there is no sum.
+
+        Raises:
+            ConfigError: an update that the aggregator cannot take.
+            FederationError: an aggregator that fails, or whose adapter is not finite.
+        """
+        state, report = replace(self.state, server_round=server_round), None
+        updates = [] if update is None else [update]
+        if skipped is None and without_examples(updates):
+            skipped = "no shop had an example to learn from"
+        elif skipped is None:
+            for transform in reversed(self.plan.transforms):
+                updates = transform.on_server(updates)
+            try:
+                for each in updates:
+                    check_transformed(each, self.travelling(server_round), self.plan)
+                aggregator, report = self._aggregate(server_round, updates)
+                state = replace(state, aggregator=aggregator, adopted=frozenset())
+            except RefusedReply as error:
+                skipped = unusable_sum(str(error))
+            except TooFewUpdates as error:
+                skipped = str(error)
+        self.state = state
+        self.outcome = Outcome({shop_id: ShopRound(None, {}) for shop_id in shops}, skipped=skipped, aggregation=report)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -177,7 +233,8 @@ class AdapterStrategy(Strategy):
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Reads the replies."""
         messages, refused = self._by_shop(replies, self.shops)
-        reports, unread = receive_evaluations(messages, self._asked(self._phase, server_round))
+        told = self.plan.secure is None
+        reports, unread = receive_evaluations(messages, self._asked(self._phase, server_round), told=told)
         self.outcome = Outcome(evaluations=reports, refused={**refused, **unread})
         return None
 
@@ -269,4 +326,7 @@ class AdapterStrategy(Strategy):
             raise FederationError(f"Strategy {name} failed in server round {server_round}: {error}") from error
         report = replace(report, server_seconds=time.perf_counter() - started)
         # The mean of one is that one: of updates that nobody saw, the error is not known.
-        return state, replace(report, relative_error=None, module_errors={}) if self.plan.sums_only else report
+        if self.plan.sums_only:
+            report = replace(report, relative_error=None, module_errors={})
+        # Nor whose ranks and bytes these are: the one update bears no shop's name.
+        return state, report if self.plan.secure is None else replace(report, ranks={}, update_bytes={})

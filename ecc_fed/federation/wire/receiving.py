@@ -89,6 +89,8 @@ def receive(
         """What a shop was sent has the shapes that the server gave it."""
         return {**own, **checks.shapes_of(select(sent.get(shop_id, {}), up))}
 
+    if plan.secure is not None:
+        return _receive_done(messages, asked)
     factors = dealt(plan.limits.scale_factors, list(asked))
 
     def read(message: Message, question: Asked) -> AdapterUpdate:
@@ -113,25 +115,55 @@ def receive(
     unfit: dict[str, str] = {}
     for update in updates:
         # A sum stands for all shops and is what the first of them could have sent.
-        shapes = wanted(next(iter(replied)) if plan.sums_only else update.shop_id)
         try:
-            checks.check_names(update.adapter, shapes)
-            checks.check_shapes(update.adapter, shapes, plan.aggregator.mixed_ranks)
-            checks.check_values(update.adapter, plan.limits.settings.max_value)
+            check_transformed(update, wanted(next(iter(replied)) if plan.sums_only else update.shop_id), plan)
         except RefusedReply as error:
             unfit[update.shop_id] = str(error)
     if unfit and plan.sums_only:
-        reason = next(iter(unfit.values()))
-        return Received(replied, [], refused, f"the sum of the updates cannot be used: {reason}")
+        return Received(replied, [], refused, unusable_sum(next(iter(unfit.values()))))
     fit = [update for update in updates if update.shop_id not in unfit]
     kept = {shop_id: update for shop_id, update in replied.items() if shop_id not in unfit}
     return Received(kept, fit, {**refused, **unfit})
 
 
+def _receive_done(messages: Mapping[str, Message], asked: Mapping[str, Asked]) -> Received:
+    """A round between or after uploads, of which shops that mask tell nothing but that they are done."""
+
+    def read(message: Message, question: Asked) -> AdapterUpdate:
+        replies.read_done(message.content, question)
+        return AdapterUpdate(question.shop_id, question.server_round, {}, 0)
+
+    replied, refused = _read_all(messages, asked, read)
+    return Received(replied, [], refused)
+
+
+def check_transformed(update: AdapterUpdate, wanted: Shapes, plan: FederationPlan) -> None:
+    """Whether an aggregator may have what the transforms' server side made.
+
+    Raises:
+        RefusedReply: it has other tensors or shapes, or values out of bounds.
+    """
+    checks.check_names(update.adapter, wanted)
+    checks.check_shapes(update.adapter, wanted, plan.aggregator.mixed_ranks)
+    checks.check_values(update.adapter, plan.limits.settings.max_value)
+
+
+def unusable_sum(reason: str) -> str:
+    """Why a round is skipped whose sum is out of bounds."""
+    return f"the sum of the updates cannot be used: {reason}"
+
+
 def receive_evaluations(
-    messages: Mapping[str, Message], asked: Mapping[str, Asked]
+    messages: Mapping[str, Message], asked: Mapping[str, Asked], *, told: bool = True
 ) -> tuple[dict[str, EvaluationReport], dict[str, str]]:
-    """The reports, and why others may not count, by shop."""
+    """The reports, and why others may not count, by shop; without `told` they say nothing but that they are done."""
+
+    def done(message: Message, one: Asked) -> EvaluationReport:
+        replies.read_done(message.content, one)
+        return EvaluationReport(None)
+
+    if not told:
+        return _read_all(messages, asked, done)
     return _read_all(messages, asked, lambda message, one: replies.read_evaluate_reply(message.content, one))
 
 

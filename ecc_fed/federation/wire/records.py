@@ -11,6 +11,8 @@ train              arrays (the server's tensors, or none), config: run, phase, s
 evaluate           arrays (as above),                      config: as above;
                    config: run, phase, server-round        metrics: num-examples and the means
 
+With secure aggregation no metrics go up, and no adapter in the clear: `secure_aggregation.wire` has its messages.
+
 `run` is drawn by chance for every run: an answer to another run, phase or round than asked about is refused.
 `train` and `up` are patterns of tensor names, as a JSON list: Flower cannot count an empty one of its own.
 """
@@ -35,8 +37,10 @@ METRICS = "metrics"
 PUBLIC_QUERIES = "public-queries"
 AGREED_REPLIES = "agreed-replies"
 PUBLIC_REPLIES = "public-replies"
-# Records of texts, each of a kind of its own in the ledger.
-_TEXTS = (PUBLIC_QUERIES, AGREED_REPLIES, PUBLIC_REPLIES)
+# What secure aggregation itself takes (`secure_aggregation.wire`).
+SECURE = "secure-aggregation"
+# Records of settings, each of a kind of its own in the ledger.
+_OWN_KINDS = (PUBLIC_QUERIES, AGREED_REPLIES, PUBLIC_REPLIES, SECURE)
 ASKS = "asks"
 NUM_EXAMPLES = "num-examples"
 SCALE = "scale"
@@ -159,7 +163,7 @@ def read_evaluate_request(content: RecordDict) -> EvaluateRequest:
 
 
 def phase_and_round(message: Message) -> tuple[str, int]:
-    """What a message asks for: base, train or final, and its server round."""
+    """What a message asks for (base, train, final, or another stage of secure aggregation), and its server round."""
     config = message.content.config_records.get(CONFIG, ConfigRecord())
     return str(config.get(PHASE, "train")), int(str(config.get(SERVER_ROUND, 0)))
 
@@ -167,15 +171,19 @@ def phase_and_round(message: Message) -> tuple[str, int]:
 def goes_on_from(message: Message) -> int | None:
     """The server round before which the shop's own state is wanted; None where the message needs none."""
     phase, server_round = phase_and_round(message)
-    if phase == "base":
-        return None
-    return server_round if phase == "train" else server_round + 1
+    return {"train": server_round, "final": server_round + 1}.get(phase)
+
+
+def is_work(phase: str) -> bool:
+    """Whether a message of this phase has a shop train or be evaluated; the others only prepare or end such a one."""
+    return phase in ("base", "train", "final")
 
 
 def traffic_entries(
     shop_id: str, server_round: int, direction: Literal["up", "down"], message: Message
 ) -> list[EgressEntry]:
-    """The bytes of one message, an entry a kind: adapter, control variates, metrics, config, public texts, error.
+    """The bytes of one message, an entry a kind: adapter, control variates, metrics, config, public texts, error, and
+    what secure aggregation takes.
 
     Counted as Flower counts a record: serialized tensors or values, and the names.
     """
@@ -187,11 +195,13 @@ def traffic_entries(
             "adapter": sum(_num_bytes(record) for name, record in content.array_records.items() if name != CONTROL),
             "control": sum(_num_bytes(record) for name, record in content.array_records.items() if name == CONTROL),
             "metrics": sum(map(_num_bytes, content.metric_records.values())),
-            "config": sum(_num_bytes(record) for name, record in content.config_records.items() if name not in _TEXTS),
+            "config": sum(
+                _num_bytes(record) for name, record in content.config_records.items() if name not in _OWN_KINDS
+            ),
             **{
                 name.replace("-", "_"): _num_bytes(record)
                 for name, record in content.config_records.items()
-                if name in _TEXTS
+                if name in _OWN_KINDS
             },
         }
     return [

@@ -50,8 +50,13 @@ class Asked:
     shop_id: str
 
 
-def train_reply(update: AdapterUpdate, up: Patterns, answered: ConfigRecord) -> RecordDict:
-    """What a shop sends back after a round: none of its adapter where nothing was asked for."""
+def train_reply(update: AdapterUpdate, up: Patterns, answered: ConfigRecord, *, told: bool = True) -> RecordDict:
+    """What a shop sends back after a round: none of its adapter where nothing was asked for.
+
+    Without `told`, and then nothing goes up, not even how much it learned from: it only says that it is done.
+    """
+    if not told:
+        return RecordDict({CONFIG: answered})
     reply = RecordDict({CONFIG: answered, METRICS: _metrics(update.num_examples, update.metrics)})
     if up:
         reply[ARRAYS] = to_arrays(update.adapter)
@@ -64,7 +69,9 @@ def train_reply(update: AdapterUpdate, up: Patterns, answered: ConfigRecord) -> 
 
 
 def evaluate_reply(report: EvaluationReport, answered: ConfigRecord) -> RecordDict:
-    """What a shop sends back after an evaluation."""
+    """What a shop sends back after an evaluation; a report without a count only says that it is done."""
+    if report.num_examples is None:
+        return RecordDict({CONFIG: answered})
     return RecordDict({CONFIG: answered, METRICS: _metrics(report.num_examples, report.metrics)})
 
 
@@ -103,7 +110,7 @@ def read_update(
     """
     known = {CONFIG, METRICS, *([ARRAYS] if wanted else []), *([CONTROL] if control else [])}
     known |= {PUBLIC_REPLIES} if num_replies else set()
-    _check_records(content, asked, known)
+    check_records(content, asked, known)
     num_examples, metrics = _read_metrics(content, limits.max_examples)
     scale = metrics.pop(SCALE, math.nan)
     said: tuple[str, ...] = ()
@@ -133,17 +140,31 @@ def _read_control(record: ArrayRecord | None, wanted: Shapes, limits: ReplyLimit
     return {name: tensor.copy() for name, tensor in found.items()}
 
 
+def read_done(content: RecordDict, asked: Asked) -> None:
+    """The server's side of a reply that only says that its shop is done.
+
+    Raises:
+        RefusedReply: it says more, or answers something else.
+    """
+    check_records(content, asked, {CONFIG})
+
+
 def read_evaluate_reply(content: RecordDict, asked: Asked) -> EvaluationReport:
     """The server's side of `evaluate_reply`.
 
     Raises:
         RefusedReply: as `read_update`.
     """
-    _check_records(content, asked, {CONFIG, METRICS})
+    check_records(content, asked, {CONFIG, METRICS})
     return EvaluationReport(*_read_metrics(content, MOST_EXAMPLES))
 
 
-def _check_records(content: RecordDict, asked: Asked, known: set[str]) -> None:
+def check_records(content: RecordDict, asked: Asked, known: set[str]) -> None:
+    """A reply that answers what was asked, with no records but those known.
+
+    Raises:
+        RefusedReply: it does not.
+    """
     unknown = [name for name in content if name not in known]
     if unknown:
         raise RefusedReply(f"the reply holds {shown(unknown[0])}, which was not asked for, and {len(unknown) - 1} more")
