@@ -99,7 +99,10 @@ def victims(run: FinishedRun, config: RunConfig, corpus: Corpus) -> Iterator[Vic
             its_own = of_rank(fresh, ranks.get(other))
             if sent:
                 adapters["other_shop"] = received(its_own, sent, config.adapter.shared_rank), seen_by(other)
-        yield Victim(shop, truth, state, adapters, *(() if other == shop_id else told[other]))
+        if other == shop_id:
+            yield Victim(shop, truth, state, adapters)
+        else:
+            yield Victim(shop, truth, state, adapters, *told[other])
 
 
 def likelihoods(model: EndModel, adapter: AdapterState | None, examples: Sequence[Example]) -> list[Likelihood]:
