@@ -13,17 +13,20 @@ from ecc_fed.core.errors import UserError
 from ecc_fed.runs.attack import CANDIDATES, attack
 from ecc_fed.runs.finished_run import open_run
 
-_HELP = """[bold]ecc-fed attack RUN[/] \\[--candidates N]   what its adapters tell of the dialogues they were trained on
+_HELP = """[bold]ecc-fed attack RUN[/] \\[--candidates N] \\[--shadows N]   what its adapters tell of dialogues
 
   RUN              the folder of a finished run whose shops trained
   --candidates N   among so many a planted secret is ranked; {candidates:,} gives 13 bits at most, 256 are quick
+  --shadows N      also LiRA, by N adapters for every shop that never saw it: 2 N are trained, as long as shops trained
   --allow PACKAGE  its config may name classes of this package
 
 Membership: can pairs that were learned be told from pairs of the same stream that were not? AUC, 0.5 is chance; and the
 share of members found where 1% of the others may be accused. Exposure: by how many bits a planted secret stands out
 (`ecc-fed run corpus.canaries=\\[1,4,16]` plants them). Extraction: asked what a customer had asked, does the model say
-the private value that only the agent's reply held? Each of the bare base, which never saw anything (the control), of
-the shop's own adapter, and of what the server sends another shop. In RUN/attacks lie rows.jsonl and attacks.csv.
+the private value that only the agent's reply held? Another shop's questions: of the values that the shop's replies
+hold, how many come out where the next shop asks what its own customers asked, and how many replies say one? Each of the
+bare base, which never saw anything (the control), of the shop's own adapter, and of what the server sends another shop.
+In RUN/attacks lie rows.jsonl and attacks.csv.
 """
 
 
@@ -34,13 +37,14 @@ def main(arguments: list[str]) -> int:
         return 0
     rest = list(arguments)
     candidates = _candidates(take_value(rest, "--candidates"))
+    shadows = _shadows(take_value(rest, "--shadows"))
     allowed = take_allowed(rest)
     refuse_flags([argument for argument in rest if argument.startswith("-")], ())
     if len(rest) != 1:
         raise UserError("Give the folder of one finished run: ecc-fed attack RUN")
     run = open_run(Path(rest[0]), (), allowed)
     with run_progress("attack", TextConsole(stderr=True)) as on_progress:
-        attack(run, candidates, lambda done, of: on_progress("adapters", done, of))
+        cost = attack(run, candidates, lambda done, of: on_progress("adapters", done, of), shadows)
     # The bootstrap's imports take seconds; no mistake waits for them.
     from ecc_fed.reporting.attacks import table, write_attacks
 
@@ -50,8 +54,20 @@ def main(arguments: list[str]) -> int:
         shown.add_row(*row)
     console = TextConsole()
     console.print(shown)
+    if shadows:
+        console.print(
+            f"{cost.shadows} shadow adapters for LiRA were trained in {cost.shadow_seconds:.0f} s.", markup=False
+        )
     console.print(f"Rows and table: {run.directory.attacks}", markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _shadows(given: str | None) -> int:
+    if given is None:
+        return 0
+    if not (given.isascii() and given.isdigit() and 1 <= int(given) <= 1000):
+        raise UserError(f"--shadows {given}: give a number from 1 to 1,000, such as --shadows 4.")
+    return int(given)
 
 
 def _candidates(given: str | None) -> int:

@@ -13,6 +13,8 @@ from typing import Literal
 
 FactScope = Literal["shop", "platform"]
 Place = Literal["context", "query", "reply"]
+# Where a secret is planted; a pseudo-label is the cloud's reply.
+CanaryPlace = Literal["reply", "query", "pseudo_label"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,15 @@ class PrivateValue:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A secret that was planted in a pair to be looked for afterwards; `repeats` pairs of the shop hold it."""
+    """A secret that was planted to be looked for afterwards.
+
+    `repeats` pairs of the shop hold it; in pseudo-labels, one pair of the history does, and so many streamed questions
+    ask the cloud for it, which may tell it or not.
+    """
 
     secret: str
     repeats: int
-    said_in: Place
+    said_in: CanaryPlace
 
 
 @dataclass(frozen=True, slots=True)

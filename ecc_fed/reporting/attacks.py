@@ -17,15 +17,20 @@ from ecc_fed.reporting.formatting import MISSING, interval_text, value_text
 ATTACKS: Mapping[AttackName, str] = {
     "membership_loss": "Membership by loss, AUC",
     "membership_ratio": "Membership by ratio to the base, AUC",
+    "membership_min_k": "Membership by Min-20%, AUC",
+    "membership_lira": "Membership by LiRA, AUC",
     "exposure": "Exposure, bits",
     "extraction": "Extraction",
+    "coverage": "Values that another shop's questions get",
+    "efficiency": "Replies to them that say one",
 }
 TARGETS: Mapping[AttackTarget, str] = {
     "base": "Bare base (control)",
     "device": "Shop's own adapter",
     "other_shop": "Sent to another shop",
 }
-_UNITS = {"membership_loss": "score", "membership_ratio": "score", "exposure": "bits", "extraction": "share"}
+_SHARES = ("extraction", "coverage", "efficiency")
+_UNITS = {name: "bits" if name == "exposure" else "share" if name in _SHARES else "score" for name in ATTACKS}
 FALSE_POSITIVES = 0.01
 _COLUMNS = (
     *("attack", "target", "kind", "mean", "ci95_low", "ci95_high"),

@@ -7,7 +7,7 @@ import pytest
 
 from ecc_fed.core.statistics import true_positive_rate
 from ecc_fed.privacy.attacks.exposure import exposure_bits
-from ecc_fed.privacy.attacks.membership import loss_score, ratio_score
+from ecc_fed.privacy.attacks.membership import loss_score, min_k_score, ratio_score
 
 
 def test_a_secret_likelier_than_all_others_has_all_bits_and_the_least_likely_none() -> None:
@@ -32,6 +32,14 @@ def test_scores_are_by_token_and_the_ratio_forgets_what_is_easy_anyway() -> None
     assert loss_score([6.0, 2.0], [3, 4]).tolist() == [-2.0, -0.5]
     assert ratio_score([6.0, 2.0], [9.0, 2.0], [3, 4]).tolist() == [1.0, 0.0]
     assert loss_score([1.0], [0]).tolist() == [-1.0], "an empty reply divides by nothing"
+
+
+def test_min_k_goes_by_the_least_likely_tokens() -> None:
+    nats = [[5.0, 1.0, 3.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0], [1.0, 4.0]]
+    assert min_k_score(nats).tolist() == [-4.0, -4.0], "two of ten; one at least"
+    assert min_k_score(nats, share=1.0).tolist() == loss_score([11.0, 5.0], [10, 2]).tolist()
+    with pytest.raises(ValueError, match="the end model told none"):
+        min_k_score([[1.0], []])
 
 
 def test_the_rate_counts_members_above_what_one_percent_of_the_others_reach() -> None:

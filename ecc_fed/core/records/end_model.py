@@ -189,8 +189,9 @@ class LikelihoodRequest:
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """Summed negative log-likelihood of one reply in nats, end mark included."""
+    """Summed negative log-likelihood of one reply in nats, end mark included; `token_nats` is that of each token."""
 
     nll_nats: float
     label_tokens: int
     characters: int
+    token_nats: tuple[float, ...] = ()

@@ -10,7 +10,7 @@ from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import OrderRecord, Pair, Shop, Split
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth, Truth
-from ecc_fed.corpus.simulator.canaries import CanaryPlace, plant
+from ecc_fed.corpus.simulator.canaries import Planting, plant, spread
 from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.dialogue import DialogueWriter
 from ecc_fed.corpus.simulator.pack import load_pack
@@ -39,7 +39,8 @@ class SimulatorCorpus:
         typo_rate: share of customer turns with a slip, 0 to 1.
         customers_without_record: share of customers of whom the shop has no order record, 0 to 1.
         canaries: planted secrets, one a number: so many pairs of every shop's history, beside the others, hold it.
-        canary_place: "reply": agents say them; "query": customers do.
+        canary_place: "reply": agents say them; "query": customers do; "pseudo_label": an agent says each once, and so
+            many streamed customers ask alike, whom the cloud may tell it; "everywhere": each number in all three.
         language: name of a language pack.
         seed: the same arguments and seed give the same dialogues.
 
@@ -60,7 +61,7 @@ class SimulatorCorpus:
     typo_rate: float = 0.1
     customers_without_record: float = 0.1
     canaries: tuple[int, ...] = ()
-    canary_place: CanaryPlace = "reply"
+    canary_place: Planting = "reply"
     language: str = "zh"
     seed: int = 0
 
@@ -85,8 +86,8 @@ class SimulatorCorpus:
                 raise CorpusError(f"{name}={value} is no share; give a number from 0 to 1")
         if any(count < 1 for count in self.canaries):
             raise CorpusError(f"canaries={list(self.canaries)}: each is a number of pairs, at least 1")
-        if self.canary_place not in get_args(CanaryPlace):
-            raise CorpusError(f"canary_place={self.canary_place}: choose one of {', '.join(get_args(CanaryPlace))}")
+        if self.canary_place not in get_args(Planting):
+            raise CorpusError(f"canary_place={self.canary_place}: choose one of {', '.join(get_args(Planting))}")
         last = self.days - self.test_days - 1
         if self.drift_day is not None and not 1 <= self.drift_day <= last:
             raise CorpusError(f"drift_day={self.drift_day} is no later training day; give a number from 1 to {last}")
@@ -212,7 +213,8 @@ class SimulatorCorpus:
         """
         shop = self._simulated(shop_id)
         pairs: dict[Split, list[Pair]] = {"history": [], "stream": [], "test": []}
-        planted, truth = plant(shop_id, self.canaries, self.canary_place, self._world.pack.identity, self.seed)
+        planted = plant(shop_id, self.canaries, self.canary_place, self._world.pack.identity, self.seed)
+        truth = planted.truth
         for split, session in self._split_sessions(shop_id):
             record = self._order_record(session)
             for at in range(0, len(session.turns), 2):
@@ -230,8 +232,8 @@ class SimulatorCorpus:
                 private = () if session.customer is None else session.customer.said_in(pair)
                 truth[pair.pair_id] = Truth(session.intents[at], session.form_ids[at], session.facts[at + 1], private)
         description = f"{shop.name} ({shop.category})"
-        history = (*planted, *pairs["history"])
-        told = Shop(shop_id, history, tuple(pairs["stream"]), tuple(pairs["test"]), description)
+        history, stream = (*planted.history, *pairs["history"]), spread(planted.stream, pairs["stream"])
+        told = Shop(shop_id, history, stream, tuple(pairs["test"]), description)
         return told, truth
 
 

@@ -28,7 +28,7 @@ _TABLE_KEYS = {
     "customer": ["prefixes", "suffixes", "pronouns", "switch", "switch_public", "switch_test", "typos", "joiner"],
     "identity": [
         *("surnames", "given_names", "cities", "streets", "estates", "address", "phone", "order", "parcel"),
-        *("canary_ask", "canary_reply", "canary_told", "canary_thanks"),
+        *("canary_ask", "canary_ask_cloud", "canary_reply", "canary_told", "canary_thanks"),
     ],
     "instructions": ["copy", "first", "second", "lookup", "remember", "remember_reply", "recall", "recall_reply"],
 }
@@ -45,6 +45,7 @@ _FORM_SLOTS = {
     "customer": {key: {"product", "number"} for key in ("switch", "switch_public", "switch_test")},
     "identity": {
         "address": {"city", "street", "estate", "n", "m", "r"},
+        "canary_ask_cloud": {"number"},
         "canary_reply": {"secret"},
         "canary_told": {"secret"},
     },

@@ -423,7 +423,7 @@ def test_facts_recur_in_training_in_several_forms(shops: list[Shop], truth: Shop
         ({"drift_day": 0}, r"drift_day=0 is no later training day; give a number from 1 to 7"),
         ({"drift_day": 8}, r"drift_day=8 is no later training day"),
         ({"canaries": [1, 0]}, r"canaries=\[1, 0\]: each is a number of pairs, at least 1"),
-        ({"canary_place": "context"}, r"canary_place=context: choose one of reply, query"),
+        ({"canary_place": "context"}, r"canary_place=context: choose one of reply, query, pseudo_label, everywhere"),
         ({"typo_rate": float("nan")}, r"typo_rate=nan"),
         ({"customers_without_record": 1.01}, r"customers_without_record=1\.01 is no share"),
         ({"language": "tlh"}, r"language='tlh' has no pack; choose one of: zh"),

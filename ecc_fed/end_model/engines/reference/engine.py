@@ -164,7 +164,8 @@ class PeftEngine:
                 counts = [examples[index].label_tokens for index in batch]
                 for index, nll in zip(batch, torch.split(losses, counts), strict=True):
                     characters = len(request.examples[index].reply)
-                    results[index] = Likelihood(float(nll.sum()), examples[index].label_tokens, characters)
+                    each = tuple(nll.tolist())
+                    results[index] = Likelihood(float(nll.sum()), examples[index].label_tokens, characters, each)
         return results
 
     def _encode(self, example: Example) -> EncodedExample:

@@ -152,7 +152,8 @@ class SharedEngine:
             losses = label_losses(self.packed_base, adapters, [row[3] for row in chosen], [row[0] for row in chosen])
             for (_, number, index, example), nll in zip(chosen, losses, strict=True):
                 characters = len(requests[number].examples[index].reply)
-                results[number][index] = Likelihood(nll, example.label_tokens, characters)
+                each = tuple(nll.tolist())
+                results[number][index] = Likelihood(float(nll.sum()), example.label_tokens, characters, each)
         return results
 
     def _encode(self, example: Example) -> EncodedExample:

@@ -20,9 +20,9 @@ def label_losses(
     adapters: ActiveAdapters | None,
     examples: Sequence[EncodedExample],
     bank_rows: Sequence[int],
-) -> list[float]:
-    """Summed -log p of each example's labels; example i meets bank row `bank_rows[i]` (ascending)."""
+) -> list[torch.Tensor]:
+    """-log p of each example's labels, (label tokens,) in fp64; example i meets bank row `bank_rows[i]` (ascending)."""
     groups = sorted(set(bank_rows))
     packed, targets = pack_examples(examples, [bank_rows.count(row) for row in groups], groups, base.device)
     losses = label_nll(forward_packed(base, packed, adapters), base.head, targets).double()
-    return [float(part.sum()) for part in losses.split_with_sizes([example.label_tokens for example in examples])]
+    return list(losses.split_with_sizes([example.label_tokens for example in examples]))

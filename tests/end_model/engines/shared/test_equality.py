@@ -280,6 +280,10 @@ def test_texts_and_likelihoods_equal_the_peft_engines(engines, family):
     asked = [LikelihoodRequest(state, make_examples(4, 1)) for state in (*states, None, states[0])]
     for left, right in zip(peft.likelihood(asked), shared.likelihood(asked), strict=True):
         for one, other in zip(left, right, strict=True):
+            assert len(one.token_nats) == len(other.token_nats) == one.label_tokens
+            assert one.token_nats == pytest.approx(other.token_nats, rel=1e-3, abs=1e-4)
+            assert sum(other.token_nats) == pytest.approx(other.nll_nats)
+        for one, other in zip(left, right, strict=True):
             assert other.nll_nats == pytest.approx(one.nll_nats, rel=1e-4)
             assert (other.label_tokens, other.characters) == (one.label_tokens, one.characters)
 
