@@ -158,7 +158,7 @@ def build_redactor(config: RunConfig) -> Redactor:
     return cast(Redactor, instantiate(config.redaction, "redaction", Redactor, **objects))
 
 
-def build_masking(config: RunConfig) -> Redactor | None:
+def build_training_redactor(config: RunConfig) -> Redactor | None:
     """What takes values out of all that is trained on; None where dialogues are learned as they are.
 
     Raises:
@@ -221,7 +221,7 @@ def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
         cloud.gateway.journal,
         build_answering(config),
         Scoring(why_withheld(config), config.judge.relevance_min_auc),
-        build_masking(config),
+        build_training_redactor(config),
     )
 
 

@@ -115,7 +115,7 @@ class Services:
     """What all shops of a host share: the resident models, the way to the cloud, the wire log, the open calls.
 
     `answering` is how each of them makes replies of its model and its own examples, `scoring` what its score
-    holds. `masking` takes private values out of whatever is trained on; None: dialogues are learned as they are.
+    holds. `training_redactor` takes private values out of whatever is trained on; None: dialogues are learned as said.
     """
 
     end_model: EndModel
@@ -126,4 +126,4 @@ class Services:
     journal: CallJournal = field(default_factory=CallJournal)
     answering: Answering = field(default_factory=ModelAlone)
     scoring: Scoring = field(default_factory=Scoring)
-    masking: Redactor | None = None
+    training_redactor: Redactor | None = None

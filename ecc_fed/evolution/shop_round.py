@@ -129,7 +129,7 @@ class ShopRound:
 
     def _lived(self) -> Experience:
         """What the shop remembers, as its model may learn from it."""
-        return masked(self.experience, self._parts.services.masking, self._customers)
+        return masked(self.experience, self._parts.services.training_redactor, self._customers)
 
     def take(self, learned: Learned) -> None:
         """What was learned after the last `serve`."""

@@ -67,7 +67,7 @@ def start_warm(
     """
     warm = settings.evolution.warm_start
     customers = customers_of((*shop.history, *shop.stream))
-    experience = masked(Experience(shop.history, tuple(generated)), services.masking, customers)
+    experience = masked(Experience(shop.history, tuple(generated)), services.training_redactor, customers)
     # A run of one cycle: its learning rate decays over its own steps.
     evolution = replace(settings.evolution, server_rounds=1, cycles=1, pseudo_share=warm.generated_share)
     fine_tune = replace(settings.fine_tune, steps=warm.steps)

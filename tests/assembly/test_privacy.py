@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ecc_fed.assembly import build
-from ecc_fed.assembly.build import build_devices, build_masking, build_settings
+from ecc_fed.assembly.build import build_devices, build_settings, build_training_redactor
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
@@ -66,9 +66,9 @@ def test_a_delta_too_large_for_what_a_shop_may_come_to_have_is_refused_at_once(t
 
 def test_masks_come_of_the_runs_redaction() -> None:
     given = config("privacy.mask_training=true", "redaction=patterns")
-    masking = build_masking(given)
-    assert masking is not None and masking.name == "patterns"
-    assert build_masking(config("redaction=patterns")) is None
+    redactor = build_training_redactor(given)
+    assert redactor is not None and redactor.name == "patterns"
+    assert build_training_redactor(config("redaction=patterns")) is None
     with pytest.raises(ConfigError, match=r"privacy\.mask_training=true masks what .* redaction=none finds nothing"):
         config("privacy.mask_training=true")
 
@@ -76,6 +76,6 @@ def test_masks_come_of_the_runs_redaction() -> None:
 def test_the_shops_services_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("build_end_model", "build_judge"):
         monkeypatch.setattr(build, name, lambda config: None)
-    masking = build.build_services(config("privacy.mask_training=true", "redaction=patterns")).masking
-    assert masking is not None and masking.name == "patterns"
-    assert build.build_services(config()).masking is None
+    redactor = build.build_services(config("privacy.mask_training=true", "redaction=patterns")).training_redactor
+    assert redactor is not None and redactor.name == "patterns"
+    assert build.build_services(config()).training_redactor is None

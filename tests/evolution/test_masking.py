@@ -57,7 +57,7 @@ def texts(example: Example) -> str:
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_nothing_that_trains_holds_a_value(tmp_path: Path, warm: bool) -> None:
-    given = replace(services(verdict=False), masking=OrderRecordRedaction())
+    given = replace(services(verdict=False), training_redactor=OrderRecordRedaction())
     examples = trained_on(tmp_path, given, warm)
     assert any(example.reply.startswith("cloud") for example in examples)
     assert any(example.reply.startswith("亲爱的") for example in examples)
@@ -73,7 +73,7 @@ def test_without_a_redactor_dialogues_are_learned_as_they_are(tmp_path: Path) ->
 
 def test_customers_are_served_and_the_cloud_is_asked_as_before(tmp_path: Path) -> None:
     """Masks are for learning: prompts, the cloud's questions and what the shop keeps hold what was said."""
-    given = replace(services(verdict=False), masking=OrderRecordRedaction())
+    given = replace(services(verdict=False), training_redactor=OrderRecordRedaction())
     trained_on(tmp_path, given)
     assert isinstance(given.gateway, EchoGateway)
     assert all(request.turns[-1].text == SAID for request in given.gateway.requests)
@@ -93,7 +93,7 @@ def test_a_label_is_masked_by_the_record_of_its_pair() -> None:
 
 
 def test_a_pool_learns_what_is_masked(tmp_path: Path) -> None:
-    given = replace(services(verdict=False), masking=OrderRecordRedaction())
+    given = replace(services(verdict=False), training_redactor=OrderRecordRedaction())
     devices = ShopDevices([a_shop()], {}, given, settings(), RunDirectory(tmp_path), write_adapter, 0)
     PooledDevices(devices, lambda server_round: ["shop_0"]).train(POOL, 1, None)
     assert isinstance(given.end_model, CountingModel)

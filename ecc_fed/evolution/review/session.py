@@ -319,7 +319,7 @@ class Review:
         memory, tuning = self._memory.with_label(label), self._fine_tune
         count, share = tuning.steps * tuning.batch_size, self.settings.evolution.pseudo_share
         customers = customers_of((*self.shop.history, *self.shop.stream))
-        lived = memory.masked(self.services.masking, customers)
+        lived = memory.masked(self.services.training_redactor, customers)
         # The memory's newest is the label that was just taken in.
         taught = lived.labels[-1]
         drawn = lived.lesson(taught, count, self._label_share, share, derive_rng(seed, "examples"))

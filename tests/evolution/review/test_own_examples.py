@@ -61,7 +61,7 @@ def test_where_the_cloud_answers_the_chat_says_its_reply_and_holds_it_against_no
 
 
 def test_the_examples_that_a_lesson_is_read_behind_are_masked(tmp_path: Path) -> None:
-    given = replace(services(), answering=ModelWithExamples(2, "question"), masking=PatternRedaction())
+    given = replace(services(), answering=ModelWithExamples(2, "question"), training_redactor=PatternRedaction())
     shop_review = review(tmp_path, given)
     for phone in ("13800001111", "13900002222"):
         shop_review.mark(shop_review.ask((), f"电话{phone}", silence), "better", f"打{phone}")

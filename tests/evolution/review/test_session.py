@@ -563,7 +563,7 @@ def test_agreement_of_marks_and_scores() -> None:
 
 
 def test_a_lesson_is_masked_and_the_chat_remembers_what_was_said(tmp_path: Path) -> None:
-    given = replace(services(), masking=PatternRedaction())
+    given = replace(services(), training_redactor=PatternRedaction())
     chat = review(tmp_path, given, settings(reference="always"))
     chat.mark(chat.ask((), "电话13800001111打不通", lambda piece: None), "better", "换成13900002222了")
     assert isinstance(given.end_model, CountingModel)
