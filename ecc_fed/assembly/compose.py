@@ -22,7 +22,7 @@ import ecc_fed
 from ecc_fed.assembly.allowed import check_hydra_node, check_targets
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.nodes import node_of, record_of
-from ecc_fed.assembly.privacy import build_private_training, check_masking
+from ecc_fed.assembly.privacy import build_private_training, check_text_masks
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.plain_yaml import check_plain
@@ -164,7 +164,7 @@ def to_run_config(composed: DictConfig, allowed: Sequence[str] = ()) -> RunConfi
     # Cheap, so that parts that do not go together are refused before anything is loaded.
     build_plan(config)
     build_private_training(config)
-    check_masking(config)
+    check_text_masks(config)
     return config
 
 

@@ -48,7 +48,7 @@ def build_private_training(config: RunConfig) -> PrivateTraining | None:
     return PrivateTraining(privacy.epsilon, privacy, planned)
 
 
-def check_masking(config: RunConfig) -> None:
+def check_text_masks(config: RunConfig) -> None:
     """Refuses masks that nobody would set.
 
     Raises:

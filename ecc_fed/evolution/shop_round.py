@@ -12,13 +12,13 @@ from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, Served, learn, lesson, serve
-from ecc_fed.evolution.masking import customers_of, masked
 from ecc_fed.evolution.metric_rows import metric_row
 from ecc_fed.evolution.public_set import answer_public, public_examples
 from ecc_fed.evolution.served_facts import served_facts
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import ShopState
 from ecc_fed.evolution.stream import human_answered, stream_part
+from ecc_fed.evolution.text_masks import masked
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.variates import RoundVariate
 from ecc_fed.teacher.gateway.budget import Spending
@@ -62,7 +62,6 @@ class ShopRound:
     ) -> None:
         self.shop, self.experience = shop, experience_of(shop, before)
         self._before, self._server_round, self._parts = before, server_round, parts
-        self._customers = customers_of((*shop.history, *shop.stream))
         self._exchange, self._variate = exchange, variate
         self._public, self._public_examples = public, public_examples(public)
         self._public_replies: tuple[str, ...] = ()
@@ -129,7 +128,7 @@ class ShopRound:
 
     def _lived(self) -> Experience:
         """What the shop remembers, as its model may learn from it."""
-        return masked(self.experience, self._parts.services.training_redactor, self._customers)
+        return masked(self.experience, self._parts.services.training_redactor, self.shop)
 
     def take(self, learned: Learned) -> None:
         """What was learned after the last `serve`."""

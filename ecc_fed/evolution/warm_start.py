@@ -15,8 +15,8 @@ from ecc_fed.core.records import AdapterState, PseudoLabel, Shop
 from ecc_fed.core.rows import MetricRow
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.loop import Learned, learn
-from ecc_fed.evolution.masking import customers_of, masked
 from ecc_fed.evolution.settings import LoopSettings, Services
+from ecc_fed.evolution.text_masks import masked
 from ecc_fed.teacher.distillation.generated import Generated
 
 
@@ -66,8 +66,7 @@ def start_warm(
     Tensors that are not `trained` stay as they were drawn, the same in every shop.
     """
     warm = settings.evolution.warm_start
-    customers = customers_of((*shop.history, *shop.stream))
-    experience = masked(Experience(shop.history, tuple(generated)), services.training_redactor, customers)
+    experience = masked(Experience(shop.history, tuple(generated)), services.training_redactor, shop)
     # A run of one cycle: its learning rate decays over its own steps.
     evolution = replace(settings.evolution, server_rounds=1, cycles=1, pseudo_share=warm.generated_share)
     fine_tune = replace(settings.fine_tune, steps=warm.steps)

@@ -177,9 +177,15 @@ def tried(dialogue: Sequence[Message], rng: Random) -> tuple[list[Found], list[s
     others = [
         f"{each.kind}: {each.value}"
         for each, thin in zip(session.hidden, taken, strict=True)
-        if not any(SequenceMatcher(None, thin, one).find_longest_match().size >= 2 for one in meant)
+        if not any(_same(thin, one) for one in meant)
     ]
     return found, others
+
+
+def _same(taken: str, value: str) -> bool:
+    """Whether what was taken is the value, or the better half of one of the two: a word too long or too short."""
+    shared = SequenceMatcher(None, taken, value, autojunk=False).find_longest_match().size
+    return 2 * shared > min(len(taken), len(value))
 
 
 def recall(found: Sequence[Found], measure: Callable[[Found], bool], seed: int) -> Estimate:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecc_fed.core.protocols import Redactor
-from ecc_fed.core.records import OwnExample, Pair, PseudoLabel
+from ecc_fed.core.records import OwnExample, Pair, PseudoLabel, Shop
 from ecc_fed.evolution.experience import Experience, as_example, cycled, draw_examples
-from ecc_fed.evolution.masking import Customers, masked
+from ecc_fed.evolution.text_masks import masked
 
 CHAT = "chat/"  # begins the ids of what is asked in a chat
 
@@ -39,9 +39,9 @@ class Memory:
         """With one more; it takes the place of a former one for the same question."""
         return Memory(self.natural, Experience((), self.labels).grown((), (label,)).pseudo_labels)
 
-    def masked(self, redactor: Redactor | None, customers: Customers) -> Memory:
+    def masked(self, redactor: Redactor | None, shop: Shop) -> Memory:
         """As a model may learn from it."""
-        lived = masked(Experience(self.natural, self.labels), redactor, customers)
+        lived = masked(Experience(self.natural, self.labels), redactor, shop)
         return Memory(lived.natural, lived.pseudo_labels)
 
     def lesson(

@@ -38,7 +38,6 @@ from ecc_fed.core.seeding import derive_rng, derive_seed
 from ecc_fed.evolution.answering.replies import Prepared, to_train_on
 from ecc_fed.evolution.few_shots import few_shots
 from ecc_fed.evolution.loop import ask_cloud, judge_replies, wants_reference
-from ecc_fed.evolution.masking import customers_of
 from ecc_fed.evolution.owner import Owner
 from ecc_fed.evolution.review.lesson import Lesson
 from ecc_fed.evolution.review.marks import Mark, Verdict, append_mark, read_marks
@@ -318,11 +317,8 @@ class Review:
         seed = derive_seed(self.seed, "chat_lesson", self.shop.shop_id, number, label.pair_id)
         memory, tuning = self._memory.with_label(label), self._fine_tune
         count, share = tuning.steps * tuning.batch_size, self.settings.evolution.pseudo_share
-        customers = customers_of((*self.shop.history, *self.shop.stream))
-        lived = memory.masked(self.services.training_redactor, customers)
-        # The memory's newest is the label that was just taken in.
-        taught = lived.labels[-1]
-        drawn = lived.lesson(taught, count, self._label_share, share, derive_rng(seed, "examples"))
+        lived = memory.masked(self.services.training_redactor, self.shop)  # its newest label is the one just taken in
+        drawn = lived.lesson(lived.labels[-1], count, self._label_share, share, derive_rng(seed, "examples"))
         adapter, losses = state.adapter, tuple[float, ...]()
         # None where the shop's model is never asked: it has learned the label once it knows it.
         if examples := to_train_on(drawn, lived.known(), self.services.answering):

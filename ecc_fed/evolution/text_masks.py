@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ecc_fed.core.protocols import Redactor
-from ecc_fed.core.records import OrderRecord, Pair, Turn
+from ecc_fed.core.records import OrderRecord, Shop, Turn
 from ecc_fed.evolution.experience import Experience
 
-Customers = Mapping[str, OrderRecord | None]
 
-
-def customers_of(pairs: Iterable[Pair]) -> dict[str, OrderRecord | None]:
-    """Whose order record goes with which pair, by pair id."""
-    return {pair.pair_id: pair.customer for pair in pairs}
-
-
-def masked(experience: Experience, redactor: Redactor | None, customers: Customers) -> Experience:
+def masked(experience: Experience, redactor: Redactor | None, shop: Shop) -> Experience:
     """The experience as a model may learn from it; as it is, where there is no redactor.
 
     Prompt and reply of an example are redacted together, so that a value that both hold is known in both.
 
     Args:
-        experience: a shop's.
+        experience: the shop's.
         redactor: finds values.
-        customers: order records by pair id; a pair that is not there has none.
+        shop: whose order records go with pseudo-labels, too; what was asked in a chat has none.
     """
     if redactor is None:
         return experience
+    customers = {pair.pair_id: pair.customer for pair in (*shop.history, *shop.stream)}
     natural = []
     for pair in experience.natural:
         prompt, reply = _masked(pair.prompt, pair.reply, redactor, pair.customer)

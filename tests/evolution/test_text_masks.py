@@ -9,10 +9,10 @@ from ecc_fed.core.records import Example, FineTuneSettings, OrderRecord, Pair, P
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.experience import Experience
-from ecc_fed.evolution.masking import customers_of, masked
 from ecc_fed.evolution.pool import POOL, PooledDevices
 from ecc_fed.evolution.settings import Services, WarmStartSettings
 from ecc_fed.evolution.shop_state import load_state
+from ecc_fed.evolution.text_masks import masked
 from ecc_fed.evolution.warm_start import shared_rows
 from ecc_fed.privacy.redaction.redactors import OrderRecordRedaction
 from ecc_fed.teacher.distillation.generated import Generated
@@ -86,10 +86,11 @@ def test_a_label_is_masked_by_the_record_of_its_pair() -> None:
     prompt = (Turn("customer", "在吗"),)
     label = PseudoLabel("p", prompt, "志强您好，王志强", "cloud-1", "low_score", 1)
     pair = Pair("p", "s", "shop", (), "在吗", "在的", customer=RECORD)
-    (after,) = masked(Experience((), (label,)), OrderRecordRedaction(), customers_of([pair])).pseudo_labels
+    own = Shop("shop", (), (pair,), ())
+    (after,) = masked(Experience((), (label,)), OrderRecordRedaction(), own).pseudo_labels
     assert after.reply == "志强您好，[姓名x]"
-    assert masked(Experience((), (label,)), OrderRecordRedaction(), {}).pseudo_labels == (label,)
-    assert masked(Experience((pair,), (label,)), None, {}) == Experience((pair,), (label,))
+    assert masked(Experience((), (label,)), OrderRecordRedaction(), Shop("shop", (), (), ())).pseudo_labels == (label,)
+    assert masked(Experience((pair,), (label,)), None, own) == Experience((pair,), (label,))
 
 
 def test_a_pool_learns_what_is_masked(tmp_path: Path) -> None:
