@@ -3,7 +3,7 @@
     ecc-fed study local_vs_aggregated --allow experiments --out runs/local_vs_aggregated
 
 Every cell is looked up: errors, bytes and seconds in the rows of the runs, quality in their replies; and what a method
-goes with is tried, by asking its plan to take it.
+goes with is tried, by asking its plan to take it. `scopes.svg` has what is a shop's own against what all shops share.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 from ecc_fed.assembly.compose import load_config
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.privacy import build_private_training
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.core.aggregation import AdapterUpdate
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.protocols import UpdateTransform
-from ecc_fed.core.records import AdapterState
 from ecc_fed.core.run_directory import write_text
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.federation.transforms.clipping import ClipUpdate
@@ -30,32 +28,21 @@ from ecc_fed.reporting.comparison.worlds import FACTS, World
 from ecc_fed.reporting.formatting import MISSING, bytes_text, difference_text, estimate_text
 from ecc_fed.reporting.measures import BY_NAME
 from ecc_fed.reporting.study import Group, load_study
+from experiments.local_vs_aggregated.figure import scopes_figure
 from experiments.paper.table6 import markdown
 
 _SHOWN = ("final_score", "fact_accuracy", "platform_fact_accuracy")
 
 
-class _Sums:
-    """Stands for secure aggregation: the server is shown one mean for all."""
-
-    sums_only: ClassVar[bool] = True
-
-    def on_device(self, update: AdapterUpdate, start: AdapterState) -> AdapterUpdate:
-        """As it is."""
-        return update
-
-    def on_server(self, updates: Sequence[AdapterUpdate]) -> list[AdapterUpdate]:
-        """As they are."""
-        return list(updates)
-
-
 @dataclass(frozen=True)
 class Fits:
-    """What a method goes with: shops of different ranks, a server that sees sums alone, updates changed on the way."""
+    """What a method goes with: shops of different ranks, secure aggregation, records' budgets of differential privacy
+    (DP-SGD on the devices), and updates clipped on their way."""
 
     mixed_ranks: bool
-    sums: bool
-    changed: bool
+    secure: bool
+    private: bool
+    clipped: bool
 
 
 def fits(config: RunConfig) -> Fits:
@@ -63,7 +50,8 @@ def fits(config: RunConfig) -> Fits:
     ranks = replace(config.adapter, shared_rank=None, ranks=config.adapter.ranks or (4, 8))
     return Fits(
         _taken(replace(config, adapter=ranks)),
-        _taken(config, _Sums()),
+        _taken(replace(config, secure_aggregation=replace(config.secure_aggregation, enabled=True))),
+        _taken(replace(config, privacy=replace(config.privacy, epsilon=8.0))),
         _taken(config, ClipUpdate(1.0)),
     )
 
@@ -72,6 +60,7 @@ def _taken(config: RunConfig, *transforms: UpdateTransform) -> bool:
     try:
         plan = build_plan(config)
         replace(plan, transforms=(*plan.transforms, *transforms))
+        build_private_training(config)
     except ConfigError:
         return False
     return True
@@ -91,7 +80,7 @@ def method_table(figures: Sequence[MethodFigures], of: Mapping[str, Fits]) -> st
         first = found[0]
         seconds = MISSING if first.server_seconds is None else f"{first.server_seconds:.2f}"
         bytes_of_round = bytes_text(first.bytes_up), bytes_text(first.bytes_down)
-        said = ["yes" if each else "no" for each in (goes.mixed_ranks, goes.sums, goes.changed)]
+        said = ["yes" if each else "no" for each in (goes.mixed_ranks, goes.secure, goes.private, goes.clipped)]
         rows.append([f"`{label}`", exact, error, *bytes_of_round, seconds, *said])
     head = (
         "Method",
@@ -101,8 +90,9 @@ def method_table(figures: Sequence[MethodFigures], of: Mapping[str, Fits]) -> st
         "Down",
         "Server, s",
         "Mixed ranks",
-        "Sums alone",
-        "Clip or noise",
+        "SecAgg+",
+        "DP of records",
+        "Clipped updates",
     )
     return markdown(head, rows)
 
@@ -141,7 +131,9 @@ class Methods:
     """A `core.protocols.StudyView`."""
 
     def write(self, directory: Path, output: Path) -> list[Path]:
-        """Writes `methods.md` for the runs in `directory`; returns its path.
+        """Writes `methods.md` for the runs in `directory`, and `scopes.svg` where they have facts of both scopes.
+
+        Returns their paths.
 
         Raises:
             UserError: no run there aggregated.
@@ -151,6 +143,8 @@ class Methods:
         if not findings.methods:
             raise UserError(f"{directory} holds no run that aggregated.")
         of = {one.group.method_label: fits(load_config(one.group.runs[0].directory.config)) for one in findings.methods}
-        path = output / "methods.md"
-        write_text(path, page(findings, of))
-        return [path]
+        texts = {"methods.md": page(findings, of), "scopes.svg": scopes_figure(findings.worlds)}
+        paths = [output / name for name, text in texts.items() if text is not None]
+        for path in paths:
+            write_text(path, str(texts[path.name]))
+        return paths

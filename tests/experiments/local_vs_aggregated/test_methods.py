@@ -11,12 +11,15 @@ from experiments.local_vs_aggregated.methods import Fits, fits, method_table
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["strategy=fedavg"], Fits(mixed_ranks=False, sums=True, changed=True)),
-        (["strategy=flexlora"], Fits(mixed_ranks=True, sums=False, changed=True)),
-        (["strategy=hetlora", "adapter.ranks=[4,8]"], Fits(mixed_ranks=True, sums=False, changed=True)),
-        (["strategy=clusters"], Fits(mixed_ranks=False, sums=False, changed=True)),
-        (["strategy=scaffold"], Fits(mixed_ranks=False, sums=False, changed=False)),
-        (["strategy=fedavg", "adapter.shared_rank=4"], Fits(mixed_ranks=False, sums=True, changed=True)),
+        (["strategy=fedavg"], Fits(mixed_ranks=False, secure=True, private=True, clipped=True)),
+        (["strategy=flexlora"], Fits(mixed_ranks=True, secure=False, private=True, clipped=True)),
+        (["strategy=hetlora", "adapter.ranks=[4,8]"], Fits(mixed_ranks=True, secure=False, private=True, clipped=True)),
+        (["strategy=clusters"], Fits(mixed_ranks=False, secure=False, private=True, clipped=True)),
+        (["strategy=scaffold"], Fits(mixed_ranks=False, secure=False, private=True, clipped=False)),
+        (
+            ["strategy=fedavg", "adapter.shared_rank=4"],
+            Fits(mixed_ranks=False, secure=True, private=True, clipped=True),
+        ),
     ],
 )
 def test_what_a_method_goes_with_is_asked_of_its_plan(overrides: list[str], expected: Fits) -> None:
@@ -30,8 +33,8 @@ def figures(label: str, worst: float | None, seconds: float | None = None) -> Si
 
 def test_a_method_is_as_exact_as_in_its_worst_world() -> None:
     found = [figures("a", 1e-9, 0.5), figures("b", None), figures("a", 0.25)]
-    of = {"a": Fits(True, False, True), "b": Fits(False, True, False)}
+    of = {"a": Fits(True, False, True, True), "b": Fits(False, True, False, False)}
     lines = method_table(found, of).splitlines()  # type: ignore[arg-type]
-    assert lines[2] == "| `a` | no | 0.25 | 2 kB | – | 0.50 | yes | no | yes |"
-    assert lines[3] == "| `b` | – | – | 2 kB | – | – | no | yes | no |"
+    assert lines[2] == "| `a` | no | 0.25 | 2 kB | – | 0.50 | yes | no | yes | yes |"
+    assert lines[3] == "| `b` | – | – | 2 kB | – | – | no | yes | no | no |"
     assert "below 1e-05" in method_table(found[:1], of)  # type: ignore[arg-type]
