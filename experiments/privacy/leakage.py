@@ -15,46 +15,18 @@ from pathlib import Path
 
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.ranges import require_number
-from ecc_fed.core.rows import AttackRow, AttackTarget, read_rows
+from ecc_fed.core.rows import AttackTarget
 from ecc_fed.core.run_directory import write_text
-from ecc_fed.reporting.attacks import TARGETS, AttackFigure, attack_figures, shown
+from ecc_fed.reporting.attacks import TARGETS, shown
 from ecc_fed.reporting.formatting import MISSING, bytes_text, estimate_text, value_text
 from ecc_fed.reporting.measures import BY_NAME
-from ecc_fed.reporting.study import Group, load_study
-from ecc_fed.runs.attack import attack
-from ecc_fed.runs.finished_run import open_run
+from ecc_fed.reporting.study import load_study
 from experiments.paper.table6 import markdown
+from experiments.privacy.attacked import Attacked, attacked
+from experiments.privacy.frontier import frontier
+from experiments.privacy.threats import threat_table
 
 _WORTH = ("final_score", "fact_accuracy", "platform_fact_accuracy", "perplexity")
-
-
-@dataclass(frozen=True)
-class Attacked:
-    """One arm under one defence: its runs, what attacks got of them, and what it cost."""
-
-    group: Group
-    figures: Sequence[AttackFigure]
-
-    def figure(self, name: str, target: AttackTarget, kind: str = "") -> AttackFigure | None:
-        """One attack's figure, where it was made."""
-        return next((one for one in self.figures if (one.attack, one.target, one.kind) == (name, target, kind)), None)
-
-    @property
-    def epsilon(self) -> float | None:
-        """The largest of its runs."""
-        spent = [run.info.privacy.epsilon for run in self.group.runs if run.info.privacy.epsilon is not None]
-        return max(spent, default=None)
-
-
-def attacked(group: Group, candidates: int) -> Attacked:
-    """The group's rows of attacks, made where they are not there yet."""
-    rows: list[tuple[int, AttackRow]] = []
-    for run in group.runs:
-        path = run.directory.attacks / "rows.jsonl"
-        if not path.is_file():
-            attack(open_run(run.directory.root), candidates)
-        rows += [(run.seed, row) for row in read_rows(path, AttackRow)]
-    return Attacked(group, attack_figures(rows))
 
 
 def leak_table(found: Sequence[Attacked], target: AttackTarget) -> str:
@@ -95,8 +67,8 @@ def worth_table(found: Sequence[Attacked]) -> str:
 
 
 def page(found: Sequence[Attacked]) -> str:
-    """A table for every kind of adapter, and the costs."""
-    parts = ["# What leaks, and what a defence costs\n"]
+    """Who could learn what, a table for every kind of adapter, and the costs."""
+    parts = ["# What leaks, and what a defence costs\n", "## Who could learn what\n", threat_table(found), "\n"]
     for target, name in TARGETS.items():
         table = leak_table(found, target)
         if table:
@@ -134,7 +106,7 @@ class Leakage:
         require_number("study.view.candidates", self.candidates, 2, 1_000_000)
 
     def write(self, directory: Path, output: Path) -> list[Path]:
-        """Attacks what was not, and writes `leakage.md` and `leakage.csv`; returns their paths.
+        """Attacks what was not, and writes `leakage.md`, `leakage.csv` and `frontier.svg`; returns their paths.
 
         Raises:
             UserError: no run there trained adapters.
@@ -150,7 +122,8 @@ class Leakage:
         found = [attacked(group, self.candidates) for group in groups]
         out = io.StringIO()
         csv.writer(out, lineterminator="\n").writerows(_lines(found))
-        paths = [output / "leakage.md", output / "leakage.csv"]
-        for path, text in zip(paths, (page(found), out.getvalue()), strict=True):
-            write_text(path, text)
+        texts = {"leakage.md": page(found), "leakage.csv": out.getvalue(), "frontier.svg": frontier(found)}
+        paths = [output / name for name, text in texts.items() if text is not None]
+        for path in paths:
+            write_text(path, str(texts[path.name]))
         return paths

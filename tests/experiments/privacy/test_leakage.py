@@ -14,10 +14,19 @@ PLANTED = ["corpus.canaries=[8]", "evolution.reference=sampled", "evolution.refe
 def test_every_run_is_attacked_once_and_stands_beside_what_it_is_worth(tmp_path: Path) -> None:
     runs = [finish(tmp_path / "runs" / arm, f"arm={arm}", *PLANTED) for arm in ("local", "aggregated")]
     finish(tmp_path / "runs" / "none", "arm=none", *PLANTED)
-    page, table = Leakage(candidates=16).write(tmp_path / "runs", tmp_path)
+    page, table, figure = Leakage(candidates=16).write(tmp_path / "runs", tmp_path)
+    assert figure.read_text().startswith("<svg") and "Shop's own adapter" in figure.read_text()
     text = page.read_text()
+    threats = text[: text.index("## Bare base")].splitlines()
+    assert [line.split(" | ")[:2] for line in threats if line.startswith("| ") and "`" in line] == [
+        ["| Who takes the device", "`local`"],
+        ["| Aggregator, curious", "`aggregated`"],
+        ["| Aggregator under SecAgg+, or another shop", "`aggregated`"],
+        ["| Who takes the device", "`aggregated`"],
+    ]
     assert "## Bare base (control)" in text and "0.500 [0.500, 0.500]" in text
-    assert text.count("| `local` |") == 3 and text.count("| `aggregated` |") == 4, "local sends nobody anything"
+    tables = text[text.index("## Bare base") :]
+    assert tables.count("| `local` |") == 3 and tables.count("| `aggregated` |") == 4, "local sends nobody anything"
     assert "| `none` |" not in text
     assert "8x in the reply" in text and " of 4 " in text
     head = "arm,attack,target,kind,mean,ci95_low,ci95_high,tpr_at_1_percent_fpr,members,others"
