@@ -23,9 +23,11 @@ _HELP = """[bold]ecc-fed attack RUN[/] \\[--candidates N] \\[--shadows N]   what
 Membership: can pairs that were learned be told from pairs of the same stream that were not? AUC, 0.5 is chance; and the
 share of members found where 1% of the others may be accused. Exposure: by how many bits a planted secret stands out
 (`ecc-fed run corpus.canaries=\\[1,4,16]` plants them). Extraction: asked what a customer had asked, does the model say
-the private value that only the agent's reply held? Another shop's questions: of the values that the shop's replies
-hold, how many come out where the next shop asks what its own customers asked, and how many replies say one? Each of the
-bare base, which never saw anything (the control), of the shop's own adapter, and of what the server sends another shop.
+the private value that only the agent's reply held? Guessed back: of what redaction takes out of a learned reply, by how
+many bits does the true value stand out among others of its kind? Another shop's questions: of the values that the
+shop's replies hold, how many come out where the next shop asks what its own customers asked, and how many replies say
+one? Each of the bare base, which never saw anything (the control), of the shop's own adapter, and of what the server
+sends another shop.
 In RUN/attacks lie rows.jsonl and attacks.csv.
 """
 

@@ -21,6 +21,7 @@ ATTACKS: Mapping[AttackName, str] = {
     "membership_lira": "Membership by LiRA, AUC",
     "exposure": "Exposure, bits",
     "extraction": "Extraction",
+    "reconstruction": "Redacted value guessed back, bits",
     "coverage": "Values that another shop's questions get",
     "efficiency": "Replies to them that say one",
 }
@@ -30,7 +31,8 @@ TARGETS: Mapping[AttackTarget, str] = {
     "other_shop": "Sent to another shop",
 }
 _SHARES = ("extraction", "coverage", "efficiency")
-_UNITS = {name: "bits" if name == "exposure" else "share" if name in _SHARES else "score" for name in ATTACKS}
+_BITS = ("exposure", "reconstruction")
+_UNITS = {name: "bits" if name in _BITS else "share" if name in _SHARES else "score" for name in ATTACKS}
 FALSE_POSITIVES = 0.01
 _COLUMNS = (
     *("attack", "target", "kind", "mean", "ci95_low", "ci95_high"),
@@ -43,7 +45,8 @@ class AttackFigure:
     """One attack on one kind of adapter.
 
     `estimate` is an AUC, mean bits, or a share; `found`: of a membership attack, the share of members found where 1%
-    of the others are accused; `members`, `others`: how many; `most`: of an exposure, the bits possible.
+    of the others are accused; `members`, `others`: how many; `most`: of an exposure or reconstruction, the
+    bits possible.
     """
 
     attack: AttackName

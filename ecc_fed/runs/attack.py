@@ -16,6 +16,7 @@ from ecc_fed.core.rows import AttackRow, write_rows
 from ecc_fed.runs.attacking.exposure import exposure_rows
 from ecc_fed.runs.attacking.extraction import cross_shop_rows, extraction_rows
 from ecc_fed.runs.attacking.membership import membership_rows
+from ecc_fed.runs.attacking.reconstruction import reconstruction_rows
 from ecc_fed.runs.attacking.shadows import train_shadows
 from ecc_fed.runs.attacking.victims import likelihoods, victims
 from ecc_fed.runs.finished_run import FinishedRun, trained_corpus
@@ -63,6 +64,7 @@ def attack(
             rows += membership_rows(target, known, members, each, base, out)
             rows += exposure_rows(target, victim, adapter, model, candidates, config.seed)
             rows += extraction_rows(target, victim, adapter, model)
+            rows += reconstruction_rows(target, victim, adapter, model, config.seed)
             rows += cross_shop_rows(target, victim, adapter, model, config.decoding, config.seed)
             done += 1
             on_step(done, of)

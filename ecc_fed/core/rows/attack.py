@@ -12,6 +12,7 @@ AttackName = Literal[
     "membership_lira",
     "exposure",
     "extraction",
+    "reconstruction",
     "coverage",
     "efficiency",
 ]
@@ -29,12 +30,12 @@ class AttackRow:
         shop_id: whose data is looked for.
         item: the pair, or the first pair that holds the secret or value; of an efficiency, the reply.
         session_id: its dialogue; of an efficiency, the question.
-        score: of a membership attack the higher the likelier a member; bits of an exposure; 1 where a private value or
-            secret was said by the model, or where a reply says any, else 0.
+        score: of a membership attack the higher the likelier a member; bits of an exposure or reconstruction; 1 where a
+            private value or secret was said by the model, or where a reply says any, else 0.
         member: of a membership attack, whether the pair was trained on. None elsewhere.
-        kind: of an extraction, which kind of value; of an exposure, how often and where the secret was said; of
-            coverage or efficiency, how replies were drawn, and whether the value was planted.
-        most: of an exposure, the bits that a secret has which nothing is likelier than. None elsewhere.
+        kind: of an extraction or reconstruction, which kind of value; of an exposure, how often and where the secret
+            was said; of coverage or efficiency, how replies were drawn, and whether the value was planted.
+        most: of an exposure or reconstruction, the bits of a value that nothing is likelier than. None elsewhere.
     """
 
     attack: AttackName
