@@ -53,10 +53,14 @@ def build_limits(config: RunConfig) -> ReplyLimits:
 def build_aggregator(config: RunConfig) -> Aggregator:
     """The aggregator, and the parts that it is made of.
 
-    Each that takes one is given `adapter_seed`, from which every shop draws its fresh adapter, or `scale_at`, the s of
-    an adapter of a rank.
+    Each that takes one is given `adapter_seed`, from which every shop draws its fresh adapter, `scale_at`, the s of an
+    adapter of a rank, or `server_rounds`, how many there will be at most.
     """
-    of_run = {"adapter_seed": adapter_seed(config.seed), "scale_at": config.adapter.exchanged_scale}
+    of_run = {
+        "adapter_seed": adapter_seed(config.seed),
+        "scale_at": config.adapter.exchanged_scale,
+        "server_rounds": config.evolution.server_rounds,
+    }
     return cast(Aggregator, instantiate(_with(config.strategy, "strategy", of_run), "strategy", Aggregator))
 
 

@@ -63,7 +63,8 @@ def _accountants() -> Any:
         from opacus import accountants
     except ImportError as error:
         raise ConfigError(
-            "privacy=record_dp needs the package opacus for its accountant. Install it: pip install 'ecc_fed[privacy]'."
+            "Differential privacy takes its accountant from the package opacus. Install it: pip install "
+            "'ecc_fed[privacy]'."
         ) from error
     return accountants
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -24,6 +25,8 @@ from ecc_fed.core.rows import (
 )
 from ecc_fed.evolution.kneser_ney import kneser_ney_perplexity
 from ecc_fed.evolution.stream import natural_pairs
+from ecc_fed.federation.aggregation.shop_privacy import ShopPrivacy
+from ecc_fed.federation.aggregation.wrapper import layers
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, RoundRecord
 from ecc_fed.hosts.reports import HostReport
@@ -76,7 +79,7 @@ def run_info(
         teacher=_class_name(config.teacher),
         kneser_ney_perplexity={shop.shop_id: _kneser_ney(config, shop) for shop in shops},
         runtime=_runtime(result, hosts, collected.metrics, wall_seconds),
-        privacy=_privacy(config, plan, collected.metrics),
+        privacy=_privacy(config, plan, collected.metrics, result.rounds),
         failures=(
             *failure_rows(result, hosts, collected.metrics),
             *teacher_failures(cloud, collected.metrics),
@@ -141,12 +144,21 @@ def _runtime(
     )
 
 
-def _privacy(config: RunConfig, plan: FederationPlan, metrics: Sequence[MetricRow]) -> Privacy:
+def _privacy(
+    config: RunConfig, plan: FederationPlan, metrics: Sequence[MetricRow], rounds: Sequence[RoundRecord]
+) -> Privacy:
     name = getattr(locate(config.redaction, "redaction"), "name", None)
     spent = [row.epsilon for row in metrics if row.epsilon is not None]
     delta = None if config.privacy.epsilon is None else config.privacy.delta
     redaction = name if isinstance(name, str) else _class_name(config.redaction)
-    return Privacy(redaction, max(spent, default=None), delta, plan.secure is not None, {})
+    of_records = Privacy(redaction, max(spent, default=None), delta, plan.secure is not None, {})
+    if not plan.federated:
+        return of_records
+    shops = next((each for each in layers(plan.aggregator) if isinstance(each, ShopPrivacy)), None)
+    if shops is None:
+        return of_records
+    releases = sum(record.aggregation is not None for record in rounds)
+    return replace(of_records, shop_epsilon=shops.spent(releases), shop_delta=shops.delta)
 
 
 def aggregation_rows(rounds: Sequence[RoundRecord]) -> tuple[AggregationRow, ...]:

@@ -142,6 +142,7 @@ def test_every_shipped_strategy_knows_the_runs_scale_where_it_needs_it(strategy:
         "median",
         "trimmed_mean",
         "scaffold",  # as in its paper
+        "shop_dp",
     )  # no shop tells how much it counts
     weights = getattr(getattr(aggregator, "mean", aggregator), "weights", Uniform())
     assert weights == (Uniform() if alike else ByExamples())

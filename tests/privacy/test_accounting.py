@@ -61,6 +61,27 @@ def test_epsilon_is_that_of_the_privacy_loss_distribution(spent: list[NoisySteps
     assert epsilon(spent, 1e-4) >= expected - 1e-3, "a bound from above"
 
 
+@pytest.mark.parametrize(
+    "spent",
+    [
+        [NoisySteps(1.26, 8 / 60, 200)],
+        [NoisySteps(0.8, 0.04, 400)],
+        [NoisySteps(3.0, 0.13, 50), NoisySteps(1.6, 0.06, 50), NoisySteps(1.5, 0.04, 50)],
+        [NoisySteps(5.0, 1.0, 10)],
+    ],
+)
+def test_googles_accountant_agrees(spent: list[NoisySteps]) -> None:
+    google = pytest.importorskip("dp_accounting", reason="needs the package dp-accounting")
+    from dp_accounting.pld import PLDAccountant
+
+    accountant = PLDAccountant()
+    for part in spent:
+        noise = google.GaussianDpEvent(part.noise_multiplier)
+        step = noise if part.sampling_rate == 1 else google.PoissonSampledDpEvent(part.sampling_rate, noise)
+        accountant.compose(step, part.steps)
+    assert epsilon(spent, 1e-4) == pytest.approx(accountant.get_epsilon(1e-4), rel=0.02)
+
+
 def test_a_gaussian_alone_has_its_closed_form() -> None:
     """Balle and Wang 2018, Eq. (6), for one step that draws everybody."""
     sigma, delta = 1.7, 1e-4

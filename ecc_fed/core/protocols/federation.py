@@ -92,7 +92,7 @@ class Aggregator(Protocol):
     """How updates become one: pure functions of a state, on tensors, without Flower.
 
     Made of YAML's values and, where the class takes them, of `adapter_seed`, from which every shop of the run draws
-    its fresh adapter, and `scale_at`, the s of W + s B A by an adapter's rank.
+    its fresh adapter, `scale_at`, the s of W + s B A by an adapter's rank, and `server_rounds`.
     """
 
     @property

@@ -33,13 +33,18 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True)
 class Privacy:
-    """What protected the run, what that guarantees, and what attacks got."""
+    """What protected the run, what that guarantees, and what attacks got.
+
+    `epsilon` and `delta` are of single records, `shop_epsilon` and `shop_delta` of whole shops; None without.
+    """
 
     redaction: str
     epsilon: float | None
     delta: float | None
     secagg: bool
     attacks: Mapping[str, float]
+    shop_epsilon: float | None = None
+    shop_delta: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
