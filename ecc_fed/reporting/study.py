@@ -50,8 +50,8 @@ def settings_text(settings: Sequence[tuple[str, str]]) -> str:
 class Group:
     """The runs of one arm and one setting of the sweep, by seed.
 
-    `variant` has short names and `names` the full ones of the same settings; `usual` are those of them that nearly
-    all groups of the study share.
+    `variant` has short names and `names` the full ones of the same settings; `usual` are those of them that most
+    groups of the study share.
     """
 
     arm: str
@@ -206,9 +206,9 @@ def _is_of_the_shops(name: str) -> bool:
 
 
 def _usual(variants: Sequence[tuple[tuple[str, str], ...]]) -> frozenset[tuple[str, str]]:
-    """Settings that at least nine in ten have: whoever has another stands out by it."""
+    """Settings that at least three in four have: whoever has another stands out by it."""
     counts = Counter(setting for variant in variants for setting in variant)
-    return frozenset(setting for setting, count in counts.items() if 10 * count >= 9 * len(variants))
+    return frozenset(setting for setting, count in counts.items() if 4 * count >= 3 * len(variants))
 
 
 def find_runs(directories: Sequence[Path]) -> tuple[list[Path], list[Path]]:

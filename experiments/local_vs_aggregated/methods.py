@@ -32,6 +32,8 @@ from experiments.local_vs_aggregated.figure import scopes_figure
 from experiments.paper.table6 import markdown
 
 _SHOWN = ("final_score", "fact_accuracy", "platform_fact_accuracy")
+# Both scopes together, then each.
+AGAINST = (FACTS, BY_NAME["fact_accuracy"], BY_NAME["platform_fact_accuracy"])
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,18 @@ def method_table(figures: Sequence[MethodFigures], of: Mapping[str, Fits]) -> st
 
 
 def quality_table(world: World, verdicts: Sequence[Verdict]) -> str:
-    """A row for every arm and method of a world, with the verdict on facts of both scopes against the baseline."""
-    by_group = {verdict.group.label: verdict for verdict in verdicts if verdict.measure == FACTS}
+    """A row for every arm and method of a world, with the differences to the baseline, paired by question, and the
+    verdict shop by shop on facts of both scopes."""
+    of = {(verdict.group.label, verdict.measure.name): verdict for verdict in verdicts}
     rows = []
     for group in world.groups:
-        verdict = by_group.get(group.label)
-        against = (difference_text(verdict.overall, FACTS), verdict.text) if verdict else (MISSING, MISSING)
-        rows.append([f"`{group.method_label}`", *(_final(group, name) for name in _SHOWN), *against])
-    head = ("Arm", *(BY_NAME[name].label for name in _SHOWN), "All facts, against `local`", "Shops")
-    return markdown(head, rows)
+        against = [of.get((group.label, measure.name)) for measure in AGAINST]
+        differences = [MISSING if one is None else difference_text(one.overall, one.measure) for one in against]
+        shops = MISSING if against[0] is None else against[0].text
+        rows.append([f"`{group.method_label}`", *(_final(group, name) for name in _SHOWN), *differences, shops])
+    baseline = next((verdict.baseline.arm for verdict in verdicts), "local")
+    labels = [f"{measure.label}, against `{baseline}`" for measure in AGAINST]
+    return markdown(("Arm", *(BY_NAME[name].label for name in _SHOWN), *labels, "Shops"), rows)
 
 
 def _final(group: Group, name: str) -> str:
@@ -121,7 +126,7 @@ def page(findings: Findings, of: Mapping[str, Fits]) -> str:
         seeds = ", ".join(map(str, world.seeds))
         parts += [
             f"\n## {world.label or 'One world'}; seeds {seeds}\n",
-            quality_table(world, findings.of_outcome(world)),
+            quality_table(world, [each for each in findings.verdicts if each.world == world]),
         ]
     return "\n".join(parts)
 
