@@ -30,7 +30,7 @@ check: $(STAMP) ## Lint, format, types, rooms
 	$(BIN)/lint-imports --no-cache
 
 test: check ## All checks and all tests
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup --durations=25
 
 claims: $(STAMP) ## Rerun the cheap commands behind README's figures, and compare
 	$(BIN)/python -m experiments.claims
