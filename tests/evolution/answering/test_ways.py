@@ -1,6 +1,8 @@
-"""The three ways of answering, and what comes of each: replies, likelihoods, training examples."""
+"""The ways of answering, and what comes of each: replies, likelihoods, training examples."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
@@ -9,8 +11,10 @@ from ecc_fed.core.records import Asked, Decoding, OwnExample, ReplyRequest, Turn
 from ecc_fed.evolution.answering.model import ModelAlone
 from ecc_fed.evolution.answering.model_with_examples import ModelWithExamples
 from ecc_fed.evolution.answering.nearest_example import NearestExample
+from ecc_fed.evolution.answering.nearest_or_model import NearestOrModel
 from ecc_fed.evolution.answering.replies import likelihoods_of, reply_to, to_train_on
-from tests.evolution.fakes import CountingModel
+from ecc_fed.evolution.routing.signals import signals_of
+from tests.evolution.fakes import CountingModel, pair
 
 SAID = (Turn("customer", "你好"), Turn("agent", "在的"))
 KNOWN = (
@@ -41,6 +45,27 @@ def test_the_nearest_examples_answer_is_copied() -> None:
     itself = Asked(KNOWN[0].prompt, "a")
     assert NearestExample().prepare([itself], KNOWN)[0] != "圆通哦"
     assert NearestExample().prepare([itself], KNOWN[:1]) == [itself.prompt]
+
+
+def test_near_questions_get_a_copy_and_the_model_is_asked_about_the_others_and_learns_all() -> None:
+    far = Asked((Turn("customer", "可以退吗"),))
+    assert NearestOrModel(0.85).prepare([COURIER, far], KNOWN) == ["圆通哦", far.prompt]
+    same = Asked((Turn("customer", "发什么快递"),))
+    assert NearestOrModel(0.0).prepare([COURIER, same], KNOWN) == [COURIER.prompt, "圆通哦"]
+    assert NearestOrModel(1.0).prepare([far], KNOWN)[0] in ("圆通哦", "今天发", "九块九")
+    assert NearestOrModel().prepare([COURIER], ()) == [COURIER.prompt]
+    # What it knows itself it trains on, each as the bare model reads it.
+    assert [each.prompt for each in to_train_on(KNOWN, KNOWN, NearestOrModel(1.0))] == [each.prompt for each in KNOWN]
+    # By the question, as devices note it down for every reply.
+    asked, known = replace(pair("a", "x"), query=COURIER.query), [replace(pair("a", "y"), query=e.query) for e in KNOWN]
+    (noted,) = signals_of([asked], [None], known)
+    assert noted.distance is not None
+    just_below, just_above = noted.distance - 0.001, noted.distance + 0.001
+    assert NearestOrModel(just_below).prepare([COURIER], KNOWN) == [COURIER.prompt]
+    assert NearestOrModel(just_above).prepare([COURIER], KNOWN) == ["圆通哦"]
+    for wrong in (-0.1, 1.5):
+        with pytest.raises(ConfigError, match=r"answering\.max_distance"):
+            NearestOrModel(wrong)
 
 
 def test_examples_stand_before_the_dialogue_the_nearest_last_without_their_own_contexts() -> None:
