@@ -66,7 +66,9 @@ def _hidden(
         reply = session.turns[-1].text
         for hidden in session.hidden:
             kind = told.get(hidden.value)
-            if kind in pool and hidden.placeholder and hidden.placeholder in reply and hidden.value not in seen:
+            if kind is None or kind not in pool or hidden.value in seen:
+                continue
+            if hidden.placeholder and hidden.placeholder in reply:
                 seen.add(hidden.value)
                 yield pair, session.turns[:-1], reply, kind, hidden.value, hidden.placeholder
                 if len(seen) == VALUES:
