@@ -34,6 +34,12 @@ def test_a_users_override_reaches_every_run_of_a_study() -> None:
     assert {run.config.corpus["num_shops"] for run in runs} == {2}
 
 
+def test_who_plans_a_study_is_told_how_far_that_is() -> None:
+    told: list[tuple[int, int]] = []
+    plan_study("quickstart", ["study.seeds=[3,4]", "study.arms=[none,local]"], (), (), lambda *far: told.append(far))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
 def test_an_arms_setting_goes_to_the_arms_that_have_it() -> None:
     runs = plan_study("quickstart", ["arm.personal_rounds=1", "evolution.server_rounds=1"])
     found = {run.config.arm["name"]: run.config.arm.get("personal_rounds") for run in runs}
