@@ -125,6 +125,8 @@ def run_study(
     it is told to `on_failure`, and kept beside its folder until it is tried again.
 
     Processes of one `session` share the study: each takes the next run that none of them has taken, or has seen fail.
+    A run that another process has is waited for at the end, and made if that one has ended without it: it was killed,
+    or is what is left of an earlier call that was.
 
     Raises:
         UserError: a run's folder holds something else, or a run with another config; then none has started.
@@ -135,16 +137,28 @@ def run_study(
     left = [(number, run) for number, run in enumerate(runs, start=1) if not _is_finished(run, out)]
     failed: list[FailedRun] = []
     with HostsBetweenRuns() as hosts:
-        for place, (number, run) in enumerate(left):
-            agreeing = next(groupby((each for _, each in left[place:]), key=lambda each: each.config.runtime.pool))[1]
-            at_least = max(1, *(len(kept_hosts(each.directory(out))) for each in agreeing))
-            title = f"{number}/{len(runs)} {run.name}"
-            with _taken(run, out, session) as mine:
-                failure = attempt(run, out, hosts, at_least, show_progress, title, session) if mine else None
-            if failure is not None:
-                failed.append(failure)
-                on_failure(failure)
+        for waits in (False, True):
+            others = []
+            for place, (number, run) in enumerate(left):
+                at_least = _hosts_before([each for _, each in left[place:]], out)
+                title = f"{number}/{len(runs)} {run.name}"
+                with _taken(run, out, session, waits) as mine:
+                    failure = attempt(run, out, hosts, at_least, show_progress, title, session) if mine else None
+                if mine is None:
+                    others.append((number, run))
+                if failure is not None:
+                    failed.append(failure)
+                    on_failure(failure)
+            left = others
+            if left:
+                hosts.close()  # who is at work has more use for the memory
     return tuple(failed)
+
+
+def _hosts_before(runs: Sequence[PlannedRun], out: Path) -> int:
+    """The most hosts that any of the first runs, which agree on their pool, has started on."""
+    agreeing = next(groupby(runs, key=lambda each: each.config.runtime.pool))[1]
+    return max(1, *(len(kept_hosts(each.directory(out))) for each in agreeing))
 
 
 def finished_runs(runs: Sequence[PlannedRun], out: Path) -> int:
@@ -162,15 +176,15 @@ def finished_runs(runs: Sequence[PlannedRun], out: Path) -> int:
 
 
 @contextmanager
-def _taken(run: PlannedRun, out: Path, session: str) -> Iterator[bool]:
-    """Whether the run is this process's to make."""
-    if not session:
-        yield True
-        return
+def _taken(run: PlannedRun, out: Path, session: str, waits: bool) -> Iterator[bool | None]:
+    """Whether the run is this process's to make; None: another process has it, which is waited for with `waits`."""
     root = run.directory(out).root
-    with taken(root.with_name(f".{root.name}.lock")) as mine:
+    with taken(root.with_name(f".{root.name}.lock"), waits=waits) as mine:
+        if not mine:
+            yield None
+            return
         # Looked at under the lock: whoever had it before has left what there is to know.
-        yield mine and not run.directory(out).run.is_file() and failed_in(root, session) is None
+        yield not run.directory(out).run.is_file() and not (session and failed_in(root, session))
 
 
 def _is_finished(run: PlannedRun, out: Path) -> bool:
