@@ -142,6 +142,9 @@ def run_study(
             for place, (number, run) in enumerate(left):
                 at_least = _hosts_before([each for _, each in left[place:]], out)
                 title = f"{number}/{len(runs)} {run.name}"
+                if waits:
+                    with show_progress(title) as on_progress:
+                        on_progress("waiting for the process that is at work on it", 0, 1)
                 with _taken(run, out, session, waits) as mine:
                     failure = attempt(run, out, hosts, at_least, show_progress, title, session) if mine else None
                 if mine is None:

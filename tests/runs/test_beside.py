@@ -79,10 +79,16 @@ def test_those_of_a_session_make_each_run_once_and_try_none_twice(
 def test_a_run_that_another_has_taken_is_left_to_the_end_and_made_if_that_one_has_not(
     runs: list[PlannedRun], made: list[str], tmp_path: Path, session: str
 ) -> None:
+    told: list[tuple[str, str]] = []
+
+    @contextmanager
+    def noted(title: str) -> Any:
+        yield lambda stage, done, total: told.append((title, stage))
+
     with ExitStack() as others:
         for name in NAMES[::2]:
             assert others.enter_context(taken(tmp_path / f".{name}.lock"))
-        worker = threading.Thread(target=run_study, args=(runs, tmp_path, unseen), kwargs={"session": session})
+        worker = threading.Thread(target=run_study, args=(runs, tmp_path, noted), kwargs={"session": session})
         worker.start()
         wait_for(lambda: (tmp_path / "local_seed0.failed.json").exists())
         time.sleep(0.1)
@@ -91,6 +97,8 @@ def test_a_run_that_another_has_taken_is_left_to_the_end_and_made_if_that_one_ha
         write_text(tmp_path / NAMES[0] / "run.json", "{}")
     worker.join(timeout=20)
     assert not worker.is_alive() and made == NAMES[1:], "the one that the other has finished is not made again"
+    waiting = "waiting for the process that is at work on it"
+    assert told == [("1/3 none_seed0", waiting), ("3/3 aggregated_seed0", waiting)]
 
 
 def test_what_a_killed_process_was_at_is_taken_by_another_of_its_session(
