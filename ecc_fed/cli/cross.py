@@ -21,6 +21,7 @@ What a shop has learned: does it hold elsewhere? Each device, as it was at the e
 test questions. The cloud is asked nothing, so that facts and chrF are measured and no final score. In RUN/cross lie
 rows.jsonl (every reply), cross.csv (every pair of shops with intervals), and of every measure the matrix as CSV and as
 SVG: a line for each adapter, a column for each shop that is asked.
+The same command goes on with what was stopped: no adapter is asked twice.
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.runs.attempts import PlannedRun
 from ecc_fed.runs.beside import check_beside, end_with_parent, new_session, run_beside
 from ecc_fed.runs.cloud import ended
+from ecc_fed.runs.progress import OnProgress
 from ecc_fed.runs.study import finished_runs, plan_study, run_study, studies
 
 # Of the processes that --jobs starts.
@@ -62,12 +64,17 @@ def main(arguments: list[str]) -> int:
     allowed = take_allowed(rest)
     flags, overrides, folders = split_flags(rest)
     refuse_flags(flags)
-    runs = plan_study(name, overrides, folders, allowed)
+    console = TextConsole(stderr=True)
+    # The processes that --jobs starts would tell it again, all of them.
+    shown: AbstractContextManager[OnProgress] = nullcontext(lambda stage, done, total: None)
+    if session is None:
+        shown = run_progress(name, console)
+    with shown as on_progress:
+        runs = plan_study(name, overrides, folders, allowed, lambda done, of: on_progress("composing", done, of))
     check_beside(runs, jobs)
     view = build_view(runs[0].config)
     usual = Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
     out = reserved(usual) if given is None else Path(given)
-    console = TextConsole(stderr=True)
     again = arguments if given is not None else [*arguments, "--out", str(out)]
     command = f"ecc-fed study {shlex.join(again)}"
     progress, tell = partial(run_progress, console=console), partial(_tell, console=console)

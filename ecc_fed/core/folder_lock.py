@@ -39,8 +39,10 @@ def sole_writer(folder: Path, busy: str, remedy: str) -> Iterator[None]:
 
 
 @contextmanager
-def taken(path: Path) -> Iterator[bool]:
+def taken(path: Path, *, waits: bool = False) -> Iterator[bool]:
     """Whether this process holds the lock `path` while the block lasts; False: another one does.
+
+    With `waits` it holds it in any case, once nobody else does any more.
 
     Raises:
         RunDirectoryError: the file cannot be made.
@@ -52,7 +54,7 @@ def taken(path: Path) -> Iterator[bool]:
         raise RunDirectoryError(f"cannot write {path}: {error.strerror}") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             yield False
         else:

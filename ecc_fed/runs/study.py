@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, product
 from pathlib import Path
@@ -10,7 +10,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ecc_fed.assembly.build import build_tracker
-from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
+from ecc_fed.assembly.compose import conf_dir, to_run_config, to_yaml
+from ecc_fed.assembly.compose_many import Composer
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.failed_run import FailedRun, failed_in
@@ -22,6 +23,8 @@ from ecc_fed.runs.kept_hosts import kept_hosts
 from ecc_fed.runs.run_folder import check_same_config
 
 OnFailure = Callable[[FailedRun], None]
+# (how many are composed, of how many)
+OnPlanned = Callable[[int, int], None]
 _ARM_SETTING = "arm."
 
 
@@ -37,7 +40,7 @@ def studies() -> dict[str, str]:
 
 
 def _settings_of_arms(
-    arms: Sequence[str], overrides: Sequence[str], base: Sequence[str], folders: Sequence[str]
+    arms: Sequence[str], overrides: Sequence[str], base: Sequence[str], composer: Composer
 ) -> dict[str, list[str]]:
     """By arm, the overrides of arms' settings that it takes: `arm.personal_rounds=1` means those that have such rounds.
 
@@ -46,7 +49,7 @@ def _settings_of_arms(
     """
     if not overrides:
         return {arm: [] for arm in arms}
-    known = {arm: compose_run([*base, f"arm={arm}"], folders).arm for arm in arms}
+    known = {arm: composer.compose([*base, f"arm={arm}"]).arm for arm in arms}
     # Of a setting within a setting the outer one tells; what it does not hold, composing refuses by its nearest name.
     outer = {one: one.split("=")[0].removeprefix(_ARM_SETTING).split(".")[0] for one in overrides}
     found = {arm: [one for one in overrides if outer[one] in known[arm]] for arm in arms}
@@ -57,9 +60,20 @@ def _settings_of_arms(
 
 
 def plan_study(
-    name: str, overrides: Sequence[str], folders: Sequence[str] = (), allowed: Sequence[str] = ()
+    name: str,
+    overrides: Sequence[str],
+    folders: Sequence[str] = (),
+    allowed: Sequence[str] = (),
+    on_planned: OnPlanned = lambda done, of: None,
 ) -> list[PlannedRun]:
     """Every run of the study, composed and checked before any starts.
+
+    Args:
+        name: of the study.
+        overrides: for all its runs.
+        folders: of the user's own YAML.
+        allowed: packages whose classes it may name.
+        on_planned: told after every arm of every world and seed, with the number of all of them.
 
     Raises:
         UserError: no study of that name.
@@ -70,19 +84,23 @@ def plan_study(
     base = [f"experiment={name}"]
     for_arms = [override for override in overrides if override.startswith(_ARM_SETTING)]
     for_all = [override for override in overrides if override not in for_arms]
-    study = to_run_config(compose_run([*base, *for_all], folders), allowed).study
-    own = _settings_of_arms(study.arms, for_arms, [*base, *for_all], folders)
-    runs = []
-    for variant, changes in (study.variants or {"default": ()}).items():
+    composer = Composer(folders)
+    study = to_run_config(composer.compose([*base, *for_all]), allowed).study
+    own = _settings_of_arms(study.arms, for_arms, [*base, *for_all], composer)
+    runs: list[PlannedRun] = []
+    variants = study.variants or {"default": ()}
+    places = list(product(variants.items(), study.seeds, study.arms))
+    for done, ((variant, changes), seed, arm) in enumerate(places, start=1):
         below = f"{variant}/" if len(study.variants) > 1 else ""
-        for seed, arm in product(study.seeds, study.arms):
-            before, after = [*base, f"arm={arm}", f"seed={seed}", *changes], [*for_all, *own[arm]]
-            composed = compose_run([*before, *after], folders)
-            methods = study.methods if study.methods and _federated(composed, allowed) else {"": ()}
-            for method, overrides in methods.items():
-                label = f"{below}{arm}_{method}_seed{seed}" if method else f"{below}{arm}_seed{seed}"
-                composed = compose_run([*before, *overrides, *after], folders)
-                runs.append(PlannedRun(label, composed, to_run_config(composed, allowed)))
+        before, after = [*base, f"arm={arm}", f"seed={seed}", *changes], [*for_all, *own[arm]]
+        methods: Mapping[str, Sequence[str]] = {"": ()}
+        if study.methods and _federated(composer.compose([*before, *after]), allowed):
+            methods = study.methods
+        for method, more in methods.items():
+            label = f"{below}{arm}_{method}_seed{seed}" if method else f"{below}{arm}_seed{seed}"
+            composed = composer.compose([*before, *more, *after])
+            runs.append(PlannedRun(label, composed, to_run_config(composed, allowed)))
+        on_planned(done, len(places))
     for run in runs:
         build_tracker(run.config)
     if len({run.name for run in runs}) < len(runs):
@@ -107,6 +125,8 @@ def run_study(
     it is told to `on_failure`, and kept beside its folder until it is tried again.
 
     Processes of one `session` share the study: each takes the next run that none of them has taken, or has seen fail.
+    A run that another process has is waited for at the end, and made if that one has ended without it: it was killed,
+    or is what is left of an earlier call that was.
 
     Raises:
         UserError: a run's folder holds something else, or a run with another config; then none has started.
@@ -117,16 +137,31 @@ def run_study(
     left = [(number, run) for number, run in enumerate(runs, start=1) if not _is_finished(run, out)]
     failed: list[FailedRun] = []
     with HostsBetweenRuns() as hosts:
-        for place, (number, run) in enumerate(left):
-            agreeing = next(groupby((each for _, each in left[place:]), key=lambda each: each.config.runtime.pool))[1]
-            at_least = max(1, *(len(kept_hosts(each.directory(out))) for each in agreeing))
-            title = f"{number}/{len(runs)} {run.name}"
-            with _taken(run, out, session) as mine:
-                failure = attempt(run, out, hosts, at_least, show_progress, title, session) if mine else None
-            if failure is not None:
-                failed.append(failure)
-                on_failure(failure)
+        for waits in (False, True):
+            others = []
+            for place, (number, run) in enumerate(left):
+                at_least = _hosts_before([each for _, each in left[place:]], out)
+                title = f"{number}/{len(runs)} {run.name}"
+                if waits:
+                    with show_progress(title) as on_progress:
+                        on_progress("waiting for the process that is at work on it", 0, 1)
+                with _taken(run, out, session, waits) as mine:
+                    failure = attempt(run, out, hosts, at_least, show_progress, title, session) if mine else None
+                if mine is None:
+                    others.append((number, run))
+                if failure is not None:
+                    failed.append(failure)
+                    on_failure(failure)
+            left = others
+            if left:
+                hosts.close()  # who is at work has more use for the memory
     return tuple(failed)
+
+
+def _hosts_before(runs: Sequence[PlannedRun], out: Path) -> int:
+    """The most hosts that any of the first runs, which agree on their pool, has started on."""
+    agreeing = next(groupby(runs, key=lambda each: each.config.runtime.pool))[1]
+    return max(1, *(len(kept_hosts(each.directory(out))) for each in agreeing))
 
 
 def finished_runs(runs: Sequence[PlannedRun], out: Path) -> int:
@@ -144,15 +179,15 @@ def finished_runs(runs: Sequence[PlannedRun], out: Path) -> int:
 
 
 @contextmanager
-def _taken(run: PlannedRun, out: Path, session: str) -> Iterator[bool]:
-    """Whether the run is this process's to make."""
-    if not session:
-        yield True
-        return
+def _taken(run: PlannedRun, out: Path, session: str, waits: bool) -> Iterator[bool | None]:
+    """Whether the run is this process's to make; None: another process has it, which is waited for with `waits`."""
     root = run.directory(out).root
-    with taken(root.with_name(f".{root.name}.lock")) as mine:
+    with taken(root.with_name(f".{root.name}.lock"), waits=waits) as mine:
+        if not mine:
+            yield None
+            return
         # Looked at under the lock: whoever had it before has left what there is to know.
-        yield mine and not run.directory(out).run.is_file() and failed_in(root, session) is None
+        yield not run.directory(out).run.is_file() and not (session and failed_in(root, session))
 
 
 def _is_finished(run: PlannedRun, out: Path) -> bool:

@@ -2,11 +2,14 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.cli.main import main
+from ecc_fed.core.folder_lock import sole_writer
+from ecc_fed.core.records import Shop
 from ecc_fed.core.rows import CrossRow, SampleRow, read_rows
 from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.hosts.in_process import InProcessHosts
@@ -65,6 +68,38 @@ def test_every_adapter_on_every_shop(finished: RunDirectory, capsys: pytest.Capt
     assert (finished.cross / "chrf.svg").read_text().startswith("<svg")
     # The run stays as it was: nothing was asked of the cloud, no shop learned anything.
     assert sorted(path.name for path in finished.shops.rglob("*")) == before
+
+
+def test_what_was_stopped_goes_on_with_the_next_adapter_and_ends_the_same(
+    finished: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["cross", str(finished.root)]) == 0
+    whole = (finished.cross / "rows.jsonl").read_bytes()
+    (finished.cross / "rows.jsonl").unlink()
+    usual, asked = cross._replies, []
+
+    def replies(shop: Shop, *given: Any) -> list[str]:
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        asked.append(shop.shop_id)
+        return usual(shop, *given)
+
+    monkeypatch.setattr(cross, "_replies", replies)
+    assert main(["cross", str(finished.root)]) == 130
+    assert not (finished.cross / "rows.jsonl").exists()
+    asked.clear()
+    # Other shops are another question, which takes nothing of this one and leaves it nothing.
+    assert main(["cross", str(finished.root), "--shops", "shop_0001"]) == 0 and asked == ["shop_0001"]
+    asked.clear()
+    assert main(["cross", str(finished.root)]) == 130 and len(asked) == 3
+    asked.clear()
+    assert main(["cross", str(finished.root)]) == 0
+    assert asked == ["shop_0000", "shop_0001"], "by the second adapter alone"
+    assert (finished.cross / "rows.jsonl").read_bytes() == whole
+    assert not (finished.cross / "unfinished").exists()
+    with sole_writer(finished.cross, "", ""):
+        assert main(["cross", str(finished.root)]) == 2
+    assert "`ecc-fed cross` is at work on this run" in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_adapter_goes_out_with_its_own_scale(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_jobs_are_processes_of_the_same_command(
     assert asked == [([*own, "--out", "out", "--session", "ab12"], 2)], "no more processes than runs"
     text = shown(capsys)
     assert text.count("none_seed0 failed (ModelError): no such model") == 1
+    assert text.count("quickstart: composing") == 1, "told by one of them"
     assert "1 of 2 runs failed. Not finished: local_seed0. Try them again with: ecc-fed study quickstart" in text
     assert "--jobs 5" in text
     ends.clear()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,53 @@ def test_those_of_a_session_make_each_run_once_and_try_none_twice(
     assert len(run_study(runs, tmp_path, unseen)) == 1 and made[3:] == ["local_seed0"] * 2
 
 
-def test_a_run_that_another_has_taken_is_passed_over(runs: list[PlannedRun], made: list[str], tmp_path: Path) -> None:
-    with taken(tmp_path / ".none_seed0.lock") as mine:
-        assert mine
+@pytest.mark.parametrize("session", ["together", ""])
+def test_a_run_that_another_has_taken_is_left_to_the_end_and_made_if_that_one_has_not(
+    runs: list[PlannedRun], made: list[str], tmp_path: Path, session: str
+) -> None:
+    told: list[tuple[str, str]] = []
+
+    @contextmanager
+    def noted(title: str) -> Any:
+        yield lambda stage, done, total: told.append((title, stage))
+
+    with ExitStack() as others:
+        for name in NAMES[::2]:
+            assert others.enter_context(taken(tmp_path / f".{name}.lock"))
+        worker = threading.Thread(target=run_study, args=(runs, tmp_path, noted), kwargs={"session": session})
+        worker.start()
+        wait_for(lambda: (tmp_path / "local_seed0.failed.json").exists())
+        time.sleep(0.1)
+        assert made == NAMES[1:2] and worker.is_alive(), "it waits for those that others have"
+        (tmp_path / NAMES[0]).mkdir()
+        write_text(tmp_path / NAMES[0] / "run.json", "{}")
+    worker.join(timeout=20)
+    assert not worker.is_alive() and made == NAMES[1:], "the one that the other has finished is not made again"
+    waiting = "waiting for the process that is at work on it"
+    assert told == [("1/3 none_seed0", waiting), ("3/3 aggregated_seed0", waiting)]
+
+
+def test_what_a_killed_process_was_at_is_taken_by_another_of_its_session(
+    runs: list[PlannedRun], made: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, killed = attempts.simulate, os.fork()
+    if killed == 0:
+        monkeypatch.setattr(attempts, "simulate", lambda *given: time.sleep(60))
         run_study(runs, tmp_path, unseen, session="together")
-    assert made == NAMES[1:]
+        os._exit(0)
+
+    def while_another_dies(config: RunConfig, directory: RunDirectory, *others: Any) -> None:
+        if directory.root.name == NAMES[2]:
+            os.kill(killed, signal.SIGKILL)
+        here(config, directory, *others)
+
+    monkeypatch.setattr(attempts, "simulate", while_another_dies)
+    wait_for(lambda: (tmp_path / NAMES[0] / ".hydra" / "config.yaml").exists())
+    first = (tmp_path / NAMES[0] / "claim.json").read_text()
+    run_study(runs, tmp_path, unseen, session="together")
+    os.waitpid(killed, 0)
+    assert made == [*NAMES[1:], NAMES[0]]
+    assert (tmp_path / NAMES[0] / "claim.json").read_text() == first, "it goes on, and does not start anew"
 
 
 def test_a_run_that_another_has_finished_meanwhile_is_not_made_again(

@@ -1,5 +1,8 @@
 """The runs of a study, and the hosts that they find open."""
 
+import os
+import random
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +16,7 @@ from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError, ModelError, RunDirectoryError, TeacherError, UserError, WriteError
 from ecc_fed.core.failed_run import failures_below
-from ecc_fed.core.run_directory import RunDirectory, write_text
+from ecc_fed.core.run_directory import RunDirectory, read_json, write_text
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.waiting import RayDied
 from ecc_fed.runs import attempts, conclusion
@@ -32,6 +35,12 @@ def test_a_users_override_reaches_every_run_of_a_study() -> None:
     runs = plan_study("quickstart", ["study.seeds=[3,4]", "corpus.num_shops=2"])
     assert {run.config.seed for run in runs} == {3, 4}
     assert {run.config.corpus["num_shops"] for run in runs} == {2}
+
+
+def test_who_plans_a_study_is_told_how_far_that_is() -> None:
+    told: list[tuple[int, int]] = []
+    plan_study("quickstart", ["study.seeds=[3,4]", "study.arms=[none,local]"], (), (), lambda *far: told.append(far))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_an_arms_setting_goes_to_the_arms_that_have_it() -> None:
@@ -183,6 +192,69 @@ def test_a_study_started_again_skips_what_is_finished_goes_on_with_what_was_stop
         ConfigError, match=r"none_seed0 is the folder of a run with another config: corpus\.num_shops was"
     ):
         run_study(other, Path("out"), unseen)
+
+
+def killed(runs: list[PlannedRun], out: Path, at: int) -> int:
+    """Makes a study in a process of its own that is killed at its rename number `at`; returns how many there were.
+
+    What a kill leaves changes at renames alone.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        renames, replace = 0, Path.replace
+
+        def counted(self: Path, target: Path) -> Path:
+            nonlocal renames
+            renames += 1
+            if renames == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return replace(self, target)
+
+        Path.replace = counted  # type: ignore[method-assign, assignment]
+        try:
+            run_study(runs, out, unseen)
+            os.write(writer, str(renames).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return int(told or -1)
+
+
+def test_a_study_that_was_killed_anywhere_makes_what_it_lacks_and_nothing_else(
+    events: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = plan_study("quickstart", ["study.arms=[none,local,aggregated]"])
+    started: list[str] = []
+
+    def simulate(config: RunConfig, directory: RunDirectory, hosts: Any, on_progress: Any, run_id: str) -> None:
+        started.append(directory.root.name)
+        if config.arm["name"] == "local":
+            raise TeacherError("the cloud is gone")
+        for name in ("metrics.jsonl", "run.json"):
+            write_text(directory.root / name, run_id)
+
+    monkeypatch.setattr(attempts, "simulate", simulate)
+    monkeypatch.setattr(conclusion, "write_summary", lambda root: write_text(root / "summary.json", "{}"))
+    renames = killed(runs, Path("whole"), -1)
+    assert renames > 10
+    for at in sorted(random.Random(0).sample(range(1, renames + 1), 6)):
+        out = Path(f"killed_{at}")
+        assert killed(runs, out, at) == -1
+        begun = {path.parent.name: path.read_text() for path in out.glob("*/claim.json")}
+        done = {path.parent.name for path in out.glob("*/run.json")}
+        started.clear()
+        assert [failed.name for failed in run_study(runs, out, unseen)] == ["local_seed0"]
+        assert started == [run.name for run in runs if run.name not in done], f"killed at rename {at} of {renames}"
+        for path in out.glob("*/claim.json"):
+            assert begun.get(path.parent.name, text := path.read_text()) == text, "it goes on, and does not start anew"
+        for name in ("none_seed0", "aggregated_seed0"):
+            assert RunDirectory(out / name).run.read_text() == read_json(out / name / "claim.json")["run_id"]
+            assert RunDirectory(out / name).summary.is_file()
 
 
 def test_a_study_gets_more_seeds_and_keeps_the_runs_that_it_has(

@@ -31,6 +31,8 @@ from ecc_fed.federation.wire.checks import shown
 _log = logging.getLogger("flwr")  # what `flwr run --stream` shows
 
 _POLL_SECONDS = 0.2
+# Between two lines about nodes that are awaited: where others have come meanwhile, and where none has.
+_CHANGED_SECONDS, _AGAIN_SECONDS = 10.0, 300.0
 _LONGEST_ID = 200
 
 
@@ -40,14 +42,7 @@ def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> tuple[dict
     Raises:
         FederationError: too few nodes in time, a node that cannot say, or two nodes for one shop.
     """
-    deadline = time.monotonic() + timeout_seconds
-    while len(nodes := list(grid.get_node_ids())) < num_shops:
-        if time.monotonic() > deadline:
-            raise FederationError(
-                f"{len(nodes)} of {num_shops} nodes are there after {timeout_seconds:g} seconds: start more "
-                "SuperNodes, or set num-shops in the run config to the number of nodes."
-            )
-        time.sleep(_POLL_SECONDS)
+    nodes = _await_nodes(grid, num_shops, timeout_seconds)
     asked = [Message(RecordDict({records.CONFIG: ConfigRecord()}), node_id, records.QUERY_SHOP) for node_id in nodes]
     known, shops = set(nodes), dict[int, str]()
     traffic: list[EgressEntry] = []
@@ -72,6 +67,41 @@ def find_shops(grid: Grid, num_shops: int, timeout_seconds: float) -> tuple[dict
         for entry in records.traffic_entries(shop_id, 0, "down", asked_of[node_id])
     ]
     return dict(sorted(shops.items(), key=lambda item: item[1])), sorted(traffic, key=lambda entry: entry.shop_id)
+
+
+def _await_nodes(grid: Grid, num_shops: int, timeout_seconds: float) -> list[int]:
+    """Flower's ids of the nodes, once there are enough; until then the log says how many are missing.
+
+    At once, some seconds after a change, and every few minutes: whoever forgot a SuperNode reads it, and a thousand
+    that come one by one are no thousand lines.
+
+    Raises:
+        FederationError: too few in time.
+    """
+    started = time.monotonic()
+    told: int | None = None
+    told_at = started
+    while len(nodes := list(grid.get_node_ids())) < num_shops:
+        now = time.monotonic()
+        if now - started > timeout_seconds:
+            raise FederationError(
+                f"{len(nodes)} of {num_shops} nodes are there after {timeout_seconds:g} seconds: start more "
+                "SuperNodes, or set num-shops in the run config to the number of nodes."
+            )
+        if told is None or now - told_at >= (_AGAIN_SECONDS if len(nodes) == told else _CHANGED_SECONDS):
+            told, told_at = len(nodes), now
+            left = timeout_seconds - (now - started)
+            _log.info(
+                "Waiting for %d nodes, %d are here: start more SuperNodes within %.0f seconds, or set num-shops in the "
+                "run config to the number of nodes.",
+                num_shops,
+                told,
+                left,
+            )
+        time.sleep(_POLL_SECONDS)
+    if told is not None:
+        _log.info("All %d nodes are here.", len(nodes))
+    return nodes
 
 
 def _shop_id(reply: Message) -> str:

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.formatting import bytes_text
 from ecc_fed.reporting.measures import BY_NAME
-from ecc_fed.reporting.plots.svg import COLOURS, colour, legend_below, percent, render
+from ecc_fed.reporting.plots.svg import COLOURS, colour, legend_below, line_inches, name_lines, percent, render
 from ecc_fed.reporting.study import Study
 from ecc_fed.reporting.tables.rows import flows
 
@@ -28,13 +28,14 @@ def side_by_side(study: Study) -> str | None:
     if not present:
         return None
     groups = study.groups
+    names = [group.label for group in groups]
 
     def draw() -> Figure:
         # Long names leave less room for the panels.
-        columns = min(4 if max(len(group.label) for group in groups) <= 20 else 3, len(present))
+        columns = min(4 if max(map(len, names)) <= 20 else 3, len(present))
         lines = -(-len(present) // columns)
         layout = ConstrainedLayoutEngine(hspace=0.08)
-        figure = Figure(figsize=(10, lines * (0.9 + 0.32 * len(groups))), layout=layout)
+        figure = Figure(figsize=(10, lines * (0.9 + line_inches(names) * len(groups))), layout=layout)
         panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
         for index, measure in enumerate(present):
             axes = panels[index // columns][index % columns]
@@ -42,8 +43,7 @@ def side_by_side(study: Study) -> str | None:
                 _whisker(axes, position + 0.17, group.base[measure.name], colour(group.arm), hollow=True)
                 _whisker(axes, position - 0.08, group.final[measure.name], colour(group.arm), hollow=False)
             axes.set_title(measure.label, fontsize=10)
-            axes.set_yticks(range(len(groups)), [group.label for group in groups])
-            axes.set_ylim(len(groups) - 0.5, -0.5)
+            name_lines(axes, names)
             axes.grid(axis="y", visible=False)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             if measure.unit == "share":
@@ -78,7 +78,8 @@ def traffic_bars(study: Study) -> str | None:
 
     def draw() -> Figure:
         # The legend below takes a line for two kinds.
-        figure = Figure(figsize=(10, 1.1 + 0.42 * len(stacks) + 0.14 * len(kinds)), layout="constrained")
+        height = 1.1 + (0.1 + line_inches(list(stacks))) * len(stacks) + 0.14 * len(kinds)
+        figure = Figure(figsize=(10, height), layout="constrained")
         axes = figure.subplots()
         starts = dict.fromkeys(stacks, 0.0)
         for index, kind in enumerate(kinds):
@@ -86,8 +87,7 @@ def traffic_bars(study: Study) -> str | None:
             shade = COLOURS[1 + index % (len(COLOURS) - 1)]
             axes.barh(range(len(stacks)), widths, left=list(starts.values()), height=0.62, color=shade, label=kind)
             starts = {label: starts[label] + width for label, width in zip(stacks, widths, strict=True)}
-        axes.set_yticks(range(len(stacks)), list(stacks))
-        axes.set_ylim(len(stacks) - 0.5, -0.5)
+        name_lines(axes, list(stacks))
         axes.xaxis.set_major_formatter(lambda value, _: bytes_text(value))
         axes.set_title("Bytes per run")
         axes.grid(axis="y", visible=False)

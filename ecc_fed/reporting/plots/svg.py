@@ -7,6 +7,7 @@ no font here. The same data give the same bytes.
 import html
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,6 +27,10 @@ COLOURS = (
     "#6a51a3", "#b8a500",
 )  # fmt: skip
 BASE_COLOUR = "#b9bec6"
+# Of a legend: the lines that a figure has room for, and what one more takes.
+_USUAL_LINES, _LINE_INCHES = 2, 0.2
+# Of a name beside a panel, in characters.
+_LONGEST_NAME = 48
 _STYLES = ("-", "--", ":", "-.")
 # Stands for the page's text colour and is replaced in the SVG.
 _INK = "#010203"
@@ -94,8 +99,32 @@ def percent(axis: Axis) -> None:
     axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
 
 
+def name_lines(axes: Axes, names: Sequence[str]) -> None:
+    """Names beside the lines of a panel, the first on top; long ones small and broken, or panels had no room."""
+    broken, points = _broken(names)
+    axes.set_yticks(range(len(names)), broken)
+    axes.tick_params(axis="y", labelsize=points)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def line_inches(names: Sequence[str]) -> float:
+    """What a line takes whose name stands beside it."""
+    broken, points = _broken(names)
+    return max(0.32, 0.06 + points / 60 * max(name.count("\n") + 1 for name in broken))
+
+
+def _broken(names: Sequence[str]) -> tuple[list[str], float]:
+    """The names, none wider than 48 characters of the usual size, and their size in points."""
+    if max(map(len, names)) <= _LONGEST_NAME:
+        return list(names), _RC["font.size"]
+    return [textwrap.fill(name, 64, break_on_hyphens=False) for name in names], 7.5
+
+
 def legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
-    """One legend for all panels, below them; none for a single entry."""
+    """One legend for all panels, below them; none for a single entry.
+
+    The figure grows by what the legend is higher than a usual one, so that the panels keep their height.
+    """
     entries: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -104,4 +133,6 @@ def legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
         # About 130 characters fit side by side; a key takes some six.
         fitting = 130 // (max(map(len, entries)) + 6)
         columns = max(1, min(5, len(entries), fitting * int(figure.get_figwidth()) // 10))
+        more = -(-len(entries) // columns) - _USUAL_LINES
+        figure.set_figheight(figure.get_figheight() + _LINE_INCHES * max(0, more))
         figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)

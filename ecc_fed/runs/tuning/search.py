@@ -11,8 +11,9 @@ from typing import Literal
 
 from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
-from ecc_fed.core.errors import ConfigError, UserError
-from ecc_fed.core.failed_run import FailedRun, failures_below, keep_failure
+from ecc_fed.assembly.compose_many import Composer
+from ecc_fed.core.errors import ConfigError, UserError, WriteError
+from ecc_fed.core.failed_run import FailedRun, failed_in, forget_failure, keep_failure
 from ecc_fed.core.folder_lock import LOCK, sole_writer
 from ecc_fed.core.rows import read_record, write_record
 from ecc_fed.core.run_claim import read_claim
@@ -83,9 +84,10 @@ def plan_search(
     """
     require_optuna()
     fixed, space = parse_space(overrides)
-    seed = to_run_config(compose_run(fixed, folders), allowed).seed
+    composer = Composer(folders)
+    seed = to_run_config(composer.compose(fixed), allowed).seed
     for corner in corners(space):
-        build_tracker(to_run_config(compose_run([*fixed, *corner], folders), allowed))
+        build_tracker(to_run_config(composer.compose([*fixed, *corner]), allowed))
     return Search(metric, direction, tuple(overrides), tuple(fixed), space, seed, tuple(folders), tuple(allowed))
 
 
@@ -142,15 +144,25 @@ def _run(
     if (claim := read_claim(directory)) is not None:
         check_same_config(directory, claim, to_yaml(composed))
     if directory.run.is_file():  # stopped before it could be told
-        return None
+        return _concluded(run, directory)
     return attempt(run, out, hosts, max(1, len(kept_hosts(directory))), show_progress, title)
+
+
+def _concluded(run: PlannedRun, directory: RunDirectory) -> FailedRun | None:
+    """As `attempt`, of a run that lacks its last step at most."""
+    forget_failure(directory)
+    try:
+        if not directory.summary.is_file():
+            conclude(run.config, directory)
+    except (WriteError, OSError):
+        raise
+    except Exception as error:
+        return keep_failure(directory, run.name, error)
+    return None
 
 
 def _result(search: Search, trial: Trial, out: Path) -> float | None:
     directory = RunDirectory((out / trial.name).absolute())
-    if not directory.summary.is_file():
-        composed = compose_run(search.overrides_of(trial), search.folders)
-        conclude(to_run_config(composed, search.allowed), directory)
     try:
         return number_at(read_json(directory.summary), search.metric)
     except NotMeasured:
@@ -158,12 +170,12 @@ def _result(search: Search, trial: Trial, out: Path) -> float | None:
 
 
 def _results(search: Search, trials: Sequence[Trial], out: Path) -> list[Result]:
-    errors = {failed.name: failed.error for _, failed in failures_below(out)}
     found = []
     for trial in trials:
+        failed = failed_in(out / trial.name, "")
         unmeasured = None if trial.running or trial.result is not None else f"it measured no {search.metric}"
         overrides = tuple(chosen(search.space, trial.values))
-        found.append(Result(trial, overrides, errors.get(trial.name, unmeasured)))
+        found.append(Result(trial, overrides, unmeasured if failed is None else failed.error))
     return found
 
 

@@ -1,9 +1,11 @@
 import json
+import logging
 
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.federation.flower import server_app as server_app_module
 from ecc_fed.federation.flower.server_app import find_shops, server_app
 from ecc_fed.federation.results import FederationError, as_json
 from ecc_fed.hosts.grid import HostGrid
@@ -29,6 +31,56 @@ def test_shops_are_found_by_asking_and_sorted_by_name():
 def test_too_few_nodes_are_an_error_that_says_what_to_do():
     with pytest.raises(FederationError, match="1 of 2 nodes are there after 0 seconds: start more SuperNodes"):
         find_shops(grid_of(["a"]), 2, 0.0)
+
+
+class Slow(HostGrid):
+    """Its nodes come at the seconds `at` of a clock that stands still but in `sleep`."""
+
+    at: tuple[float, ...] = ()
+    now = 1000.0
+
+    def get_node_ids(self):
+        return list(super().get_node_ids())[: sum(1000.0 + at <= self.now for at in self.at)]
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def lines(caplog):
+    """What Flower's log says of nodes."""
+    with caplog.at_level(logging.INFO, logger="flwr"):
+        yield lambda: [record.getMessage() for record in caplog.records]
+
+
+def slow(monkeypatch, *at):
+    hosts = InProcessHosts()
+    hosts.open(["a", "b", "c"], build_fake)
+    grid = Slow(hosts, ["a", "b", "c"])
+    grid.at = at
+    monkeypatch.setattr(server_app_module, "time", grid)
+    return grid
+
+
+def test_who_waits_for_nodes_says_so_at_once_on_a_change_and_every_few_minutes(monkeypatch, lines):
+    assert len(find_shops(slow(monkeypatch, 0.0, 0.0, 700.0), 3, 3600.0)[0]) == 3
+    waiting = "Waiting for 3 nodes, 2 are here: start more SuperNodes within {} seconds, or set num-shops in the run "
+    waiting += "config to the number of nodes."
+    assert lines() == [*(waiting.format(left) for left in (3600, 3300, 3000)), "All 3 nodes are here."]
+
+
+def test_nodes_that_come_one_by_one_are_few_lines(monkeypatch, lines):
+    find_shops(slow(monkeypatch, 1.0, 2.0, 25.0), 3, 3600.0)
+    told = [line.partition(":")[0] for line in lines()]
+    assert told == ["Waiting for 3 nodes, 0 are here", "Waiting for 3 nodes, 2 are here", "All 3 nodes are here."]
+
+
+def test_where_all_nodes_are_there_nothing_is_said_of_them(lines):
+    find_shops(grid_of(["a", "b"]), 2, 1.0)
+    assert lines() == []
 
 
 def test_two_nodes_for_one_shop_are_an_error():

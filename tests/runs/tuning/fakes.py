@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.core.run_directory import RunDirectory, write_json, write_text
+from ecc_fed.core.run_directory import RunDirectory, read_json, write_json
 from ecc_fed.runs import attempts, conclusion
 
 Score = Callable[[RunConfig], float | None]
@@ -22,7 +22,6 @@ def peak(config: RunConfig) -> float:
 def fake_runs(monkeypatch: pytest.MonkeyPatch, score: Score) -> list[str]:
     """The names of the runs as they start."""
     started: list[str] = []
-    found: dict[Path, float | None] = {}
 
     @contextmanager
     def open_hosts(config: RunConfig, at_least: int) -> Iterator[None]:
@@ -30,11 +29,10 @@ def fake_runs(monkeypatch: pytest.MonkeyPatch, score: Score) -> list[str]:
 
     def simulate(config: RunConfig, directory: RunDirectory, hosts: Any, on_progress: Any, run_id: str) -> None:
         started.append(directory.root.name)
-        found[directory.root] = score(config)
-        write_text(directory.run, "{}")
+        write_json(directory.run, {"score": score(config)})
 
     def write_summary(root: Path) -> None:
-        measured = found[root]
+        measured = read_json(RunDirectory(root).run)["score"]
         write_json(RunDirectory(root).summary, {"score": measured, "other": {"mean": 1.0}})
 
     monkeypatch.setattr(attempts, "open_hosts", open_hosts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,6 +18,7 @@ from ecc_fed.reporting.plots.svg import render
 
 # A picture of more rows says less than the CSV.
 MAX_SHOPS = 60
+_MAX_SLANTED = 12
 _COLOURS = "cividis"
 
 
@@ -44,15 +46,20 @@ def heat_figure(
 ) -> str:
     """A heat map with its figures in it. `values`: (rows, columns), NaN where there is none."""
 
+    # Names of narrow columns stand upright: a slanted one would lie over those of its neighbours.
+    upright = len(columns) > _MAX_SLANTED
+    inches = max(map(len, columns)) * (0.075 if upright else 0.03)
+    slant: dict[str, Any] = {"rotation": 90} if upright else {"rotation": 20, "ha": "right"}
+
     def draw() -> Figure:
-        figure = Figure(figsize=(10, 1.6 + 0.3 * len(rows) + 0.03 * max(map(len, columns))), layout="constrained")
+        figure = Figure(figsize=(10, 1.6 + 0.3 * len(rows) + inches), layout="constrained")
         axes = figure.subplots()
         # One scale for all pictures of a measure that has bounds.
         low, high = (0.0, 1.0) if measure.unit in ("share", "score") else (np.nanmin(values), np.nanmax(values))
         colours = matplotlib.colormaps[_COLOURS]
         axes.pcolormesh(np.ma.masked_invalid(values), cmap=colours, vmin=low, vmax=high, linewidth=0)
         _write(axes, values, measure, low, high)
-        axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=20, ha="right")
+        axes.set_xticks(np.arange(len(columns)) + 0.5, columns, **slant)
         axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
         axes.invert_yaxis()
         axes.grid(visible=False)
