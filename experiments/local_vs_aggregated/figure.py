@@ -25,9 +25,7 @@ def scopes_figure(worlds: Sequence[World]) -> str | None:
         return None
 
     def draw() -> Figure:
-        # Below come the arms, two in a line.
-        entries = max(len(world.groups) for world in shown)
-        figure = Figure(figsize=(10, 4.2 + 0.11 * entries), layout="constrained")
+        figure = Figure(figsize=(10, 4.6), layout="constrained")
         panels = list(figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0])
         for axes, world in zip(panels, shown, strict=True):
             _draw(axes, world)

@@ -28,7 +28,7 @@ COLOURS = (
 )  # fmt: skip
 BASE_COLOUR = "#b9bec6"
 # Of a legend: the lines that a figure has room for, and what one more takes.
-_USUAL_LINES, _LINE_INCHES = 2, 0.2
+_USUAL_LINES, _LINE_INCHES = 2, 0.21
 # Of a name beside a panel, in characters.
 _LONGEST_NAME = 48
 _STYLES = ("-", "--", ":", "-.")
