@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,7 @@ from ecc_fed.privacy.ledger import MemoryLedger
 from ecc_fed.teacher.distillation.generated import read_generated
 from ecc_fed.teacher.gateway.gateway import Gateway
 from ecc_fed.teacher.gateway.settings import GatewaySettings
+from ecc_fed.teacher.gateway.texts import KeptTexts
 
 EMBEDDED = Path(__file__).parent.parent / "end_model" / "embedded"
 
@@ -207,6 +208,12 @@ def check_prices(settings: GatewaySettings, teacher: Teacher) -> None:
         )
 
 
+def keep_texts(config: RunConfig, gateway: object, folder_of: Callable[[str], Path]) -> None:
+    """With `privacy.keep_text`, a gateway keeps what it sends in the folders that its shops are given."""
+    if config.privacy.keep_text and isinstance(gateway, Gateway):
+        gateway.texts = KeptTexts(folder_of)
+
+
 def build_services(config: RunConfig, budget_share: float = 1.0) -> Services:
     """Everything that the shops of one host share, and their part of the run's budget for the cloud."""
     # Resident, as the other models are: several nodes of one process ask one teacher.
@@ -308,6 +315,7 @@ def build_devices(
         # What a former process spent on these shops is spent.
         folders = [directory.shop(shop.shop_id) for shop in shops]
         services.gateway.budget.restore(spent_by(folders), spent_on_base(folders))
+    keep_texts(config, services.gateway, directory.shop)
     return ShopDevices(
         shops,
         truth,

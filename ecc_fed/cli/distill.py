@@ -9,7 +9,7 @@ from typing import cast
 
 from rich.console import Console
 
-from ecc_fed.assembly.build import Cloud, build_cloud, build_corpus
+from ecc_fed.assembly.build import Cloud, build_cloud, build_corpus, keep_texts
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.assembly.language import spoken_in, with_language
 from ecc_fed.assembly.schema import RunConfig
@@ -37,7 +37,8 @@ The customer side of a corpus goes to the teacher; its replies become a data set
   --allow PACKAGE  it may name classes of this package
 
 DIR/distill.jsonl holds query, context, cloud reply, model version and usage, one line per query, in plain text:
-it is as private as the corpus. DIR/egress.jsonl holds what left which shop, DIR/distill.json the sum of it,
+it is as private as the corpus. DIR/egress.jsonl holds what left which shop (DIR/teacher_texts.jsonl its words, with
+privacy.keep_text=true), DIR/distill.json the sum of it,
 DIR/replies.sqlite every reply that was paid for: a pass that is stopped or killed pays for nothing twice.
 gateway.max_requests, max_tokens and max_cost_usd stop it cleanly; they count over all passes of a DIR.
 The exit code is 0 when every query has its reply.
@@ -87,7 +88,9 @@ def main(arguments: list[str]) -> int:
         # Prompts that come again are not paid twice, in this pass or in the next.
         cache = config.gateway.cache_path or str(folder / "replies.sqlite")
         config = replace(config, gateway=replace(config.gateway, cache_path=cache))
-        _fill(data_set, queries, build_cloud(config, teacher=cloud.teacher), config, console)
+        cloud = build_cloud(config, teacher=cloud.teacher)
+        keep_texts(config, cloud.gateway, lambda shop_id: folder)
+        _fill(data_set, queries, cloud, config, console)
     _print_result(console, data_set, queries)
     return 1 if data_set.open_queries(queries) else 0
 

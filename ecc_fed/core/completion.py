@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from ecc_fed.core.records import Outcome, Turn
+from ecc_fed.core.records import Outcome, Turn, short_digest
 
 Language = Literal["zh", "en"]
 
@@ -33,15 +33,30 @@ class FewShotPart:
         """The whole fixed part, as sent."""
         return self.head + self.examples_text + self.tail
 
+    @property
+    def instruction(self) -> str:
+        """Our own words."""
+        return self.head + self.tail
+
     @cached_property
     def instruction_bytes(self) -> int:
         """UTF-8 bytes of our own words."""
-        return len((self.head + self.tail).encode())
+        return len(self.instruction.encode())
+
+    @cached_property
+    def instruction_digest(self) -> str:
+        """`short_digest` of our own words."""
+        return short_digest(self.instruction.encode())
 
     @cached_property
     def examples_bytes(self) -> int:
         """UTF-8 bytes of the shop's dialogues."""
         return len(self.examples_text.encode())
+
+    @cached_property
+    def examples_digest(self) -> str:
+        """`short_digest` of the shop's dialogues."""
+        return short_digest(self.examples_text.encode())
 
     @cached_property
     def tokens(self) -> int:
@@ -74,6 +89,11 @@ class TeacherPrompt:
     def query_bytes(self) -> int:
         """UTF-8 bytes of the dialogue."""
         return len(self.dialogue.encode())
+
+    @cached_property
+    def query_digest(self) -> str:
+        """`short_digest` of the dialogue."""
+        return short_digest(self.dialogue.encode())
 
     @property
     def num_bytes(self) -> int:

@@ -70,6 +70,11 @@ class RunDirectory:
         return self.root / "egress.jsonl"
 
     @property
+    def teacher_texts(self) -> Path:
+        """What left for the teacher, word for word, where `privacy.keep_text` was set."""
+        return self.root / "teacher_texts.jsonl"
+
+    @property
     def summary(self) -> Path:
         """The contract for reports and other tools."""
         return self.root / "summary.json"

@@ -25,7 +25,7 @@ from ecc_fed.core.records import (
     PublicSet,
     Shop,
 )
-from ecc_fed.core.rows import EvaluationPhase, SampleRow
+from ecc_fed.core.rows import EvaluationPhase
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import adapter_seed, derive_seed
 from ecc_fed.core.truth import ShopTruth
@@ -33,12 +33,13 @@ from ecc_fed.end_model.adapters.tensors import of_rank
 from ecc_fed.evolution.batch import Batch, batch_of
 from ecc_fed.evolution.downlink import fitted, received
 from ecc_fed.evolution.evaluation import evaluate_pairs
-from ecc_fed.evolution.evaluation_files import load_evaluation, save_evaluation
+from ecc_fed.evolution.evaluation_files import load_evaluation, report_of, save_evaluation
 from ecc_fed.evolution.experience import Experience
 from ecc_fed.evolution.own_alpha import at_alpha
 from ecc_fed.evolution.owner import Owner, owner_of
 from ecc_fed.evolution.public_set import refuse_tested
 from ecc_fed.evolution.routing.router import Outcome
+from ecc_fed.evolution.sent import write_down
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_round import RoundParts, ShopRound, experience_of
 from ecc_fed.evolution.shop_state import (
@@ -136,6 +137,10 @@ class ShopDevices:
     def participant(self, shop_id: str) -> Participant | None:
         """The shop's side of secure aggregation; None where its updates leave as they are."""
         return None if self._masking is None else self._masking.participant(shop_id, self._directory.shop(shop_id))
+
+    def leaving(self, shop_id: str, entries: Sequence[EgressEntry]) -> None:
+        """Writes down what is about to go to the server."""
+        write_down(self._directory.shop(shop_id), entries)
 
     def side_by_side(self, shop_ids: Sequence[str], phase: str, server_round: int) -> None:
         """These shops, in their order, are about to do this work together; `phase` is "train" or an evaluation's."""
@@ -288,7 +293,7 @@ class ShopDevices:
         finished = None if shop_id in self._batch.again else load_evaluation(folder, phase, owner)
         if finished is not None and finished.server_round == server_round:
             drop_saved_attempts(folder)
-            return _report(finished.rows, phase)
+            return report_of(finished.rows, phase)
         adapter: AdapterState | None = None
         outcomes: tuple[Outcome, ...] = ()
         experience = Experience()
@@ -317,7 +322,7 @@ class ShopDevices:
         spent, egress = self._finish_calls(shop_id)
         together, rows = self._batch.of(shop_id), evaluated.rows
         save_evaluation(folder, phase, server_round, owner, rows, egress, spent, evaluated.calls, together)
-        return _report(evaluated.rows, phase)
+        return report_of(evaluated.rows, phase)
 
     def _services(self, shop_id: str) -> Services:
         return at_alpha(self.services, self._alphas.get(shop_id))
@@ -343,8 +348,3 @@ class ShopDevices:
         """What the work has spent, and its ledger."""
         spent, untaken = self.services.journal.finish(shop_id)
         return spent, [*self.services.ledger.drain(shop_id), *untaken]
-
-
-def _report(rows: Sequence[SampleRow], phase: EvaluationPhase) -> EvaluationReport:
-    """Of the shop's own replies; others' may stand beside them."""
-    return EvaluationReport(sum(row.phase == phase for row in rows))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecc_fed.core.errors import DamagedState, RunDirectoryError, WriteError
-from ecc_fed.core.records import EgressEntry
+from ecc_fed.core.records import EgressEntry, EvaluationReport
 from ecc_fed.core.rows import (
     SCHEMA,
     CloudCalls,
@@ -119,3 +119,8 @@ def load_evaluation(folder: Path, phase: EvaluationPhase, owner: Owner) -> ShopE
             error
         )
     return ShopEvaluation(record.server_round, tuple(rows), tuple(egress), record.calls)
+
+
+def report_of(rows: Sequence[SampleRow], phase: EvaluationPhase) -> EvaluationReport:
+    """Of the shop's own replies; others' may stand beside them."""
+    return EvaluationReport(sum(row.phase == phase for row in rows))

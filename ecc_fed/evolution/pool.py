@@ -24,6 +24,7 @@ from ecc_fed.core.records import (
     OptimizerState,
     OwnExample,
     PublicSet,
+    short_digest,
 )
 from ecc_fed.core.rows import EvaluationPhase
 from ecc_fed.core.seeding import derive_seed
@@ -59,6 +60,10 @@ class PooledDevices:
     def adapter_shapes(self) -> Shapes:
         """Names and shapes of a fresh adapter."""
         return self._devices.adapter_shapes()
+
+    def leaving(self, shop_id: str, entries: Sequence[EgressEntry]) -> None:
+        """Writes down what the pool is about to tell the server: that it is done, and how many examples it had."""
+        self._devices.leaving(shop_id, entries)
 
     def train(
         self,
@@ -158,5 +163,6 @@ class PooledDevices:
 def _note(work: ShopRound, server_round: int, examples: Sequence[OwnExample]) -> None:
     texts = [text for each in examples for text in (*(turn.text for turn in each.prompt), each.reply)]
     if texts:
-        size = sum(len(text.encode("utf-8", "replace")) for text in texts)
-        work.note(EgressEntry(work.shop.shop_id, server_round, "pool", "up", "training_examples", size))
+        sent = [text.encode("utf-8", "replace") for text in texts]
+        size, digest = sum(map(len, sent)), short_digest(*sent)
+        work.note(EgressEntry(work.shop.shop_id, server_round, "pool", "up", "training_examples", size, digest=digest))

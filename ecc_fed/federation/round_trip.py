@@ -15,6 +15,7 @@ from ecc_fed.federation.results import Phase, ShopFailure
 from ecc_fed.federation.wire import records
 from ecc_fed.federation.wire.checks import shown
 from ecc_fed.federation.wire.receiving import sort_replies
+from ecc_fed.federation.wire.serialised import Known
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,13 @@ def round_trip(server: Server, messages: Iterable[Message], phase: Phase, server
     Raises:
         WriteError: a process of the run's own found the disk full.
     """
-    sent = list(messages)
+    sent, known = list(messages), Known()
     traffic = [
         entry
         for message in sent
-        for entry in records.traffic_entries(server.shops[message.metadata.dst_node_id], server_round, "down", message)
+        for entry in records.traffic_entries(
+            server.shops[message.metadata.dst_node_id], server_round, "down", message, known
+        )
     ]
     came = list(server.grid.send_and_receive(sent, timeout=server.reply_timeout_seconds))
     for message in came:

@@ -1,4 +1,4 @@
-"""Record-level differential privacy of a shop's training: what a run declares of it."""
+"""What a run declares of its privacy: record-level differential privacy of a shop's training, masks, texts kept."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class PrivacySettings:
     seeded_noise: bool = True
     # true: whatever is trained on has `[电话x]` and the like in the places of values that the redaction finds.
     mask_training: bool = False
+    # true: the run's folder keeps what left for the teacher, word for word, as the redaction let it through.
+    keep_text: bool = False
 
     def __post_init__(self) -> None:
         require(self.epsilon is None or self.epsilon > 0, "privacy.epsilon", self.epsilon, "above 0, or null")

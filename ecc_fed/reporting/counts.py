@@ -18,7 +18,8 @@ _TEACHER: Mapping[str, Callable[[MetricRow], float]] = {
     "output_tokens": lambda row: row.output_tokens,
     "cost_usd": lambda row: row.cost_usd,
 }
-# Ledger (destination, direction) -> key. Whatever else goes to the aggregator is adapter traffic.
+# Ledger (destination, direction) -> key. Whatever else goes to the aggregator (settings, metrics, what wraps a message)
+# is adapter traffic.
 TRAFFIC_KEYS = {
     ("aggregator", "up"): "adapter_up_bytes",
     ("aggregator", "down"): "adapter_down_bytes",

@@ -1,4 +1,4 @@
-"""From the shops' folders to the files of the run: one file each for samples, metrics and egress."""
+"""From the shops' folders to the files of the run: one file each for samples, metrics, egress and texts kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ecc_fed.core.errors import DamagedState, RunDirectoryError
-from ecc_fed.core.records import EgressEntry
+from ecc_fed.core.records import EgressEntry, TeacherText
 from ecc_fed.core.rows import CloudCalls, EvaluationPhase, FailureRow, MetricRow, SampleRow, ShopRelevance, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.evaluation_files import load_evaluation
@@ -16,6 +16,7 @@ from ecc_fed.evolution.scoring import recorded_relevance
 from ecc_fed.evolution.shop_state import newest_state
 from ecc_fed.evolution.spending import drop_saved_attempts, open_attempts
 from ecc_fed.runs.attribution import ValuesOfShops, attributed
+from ecc_fed.teacher.gateway.texts import TEACHER_TEXTS, read_texts
 
 _PHASES: tuple[EvaluationPhase, EvaluationPhase] = ("base", "final")
 
@@ -41,6 +42,8 @@ def collect(
     directory: RunDirectory, owners: Sequence[Owner], traffic: Sequence[EgressEntry], values: ValuesOfShops
 ) -> Collected:
     """Writes samples.jsonl, metrics.jsonl and egress.jsonl; journals that hold nothing more are dropped.
+
+    Texts for the teacher that shops have kept go into teacher_texts.jsonl, in the ledger's order.
 
     A shop's state or evaluation that is damaged is left out, and told.
 
@@ -83,12 +86,36 @@ def collect(
     write_rows(directory.samples, (attributed(row, values) for row in samples))
     write_rows(directory.metrics, metrics)
     write_rows(directory.egress, [*egress, *traffic])
+    failures += _collect_texts(directory, owners, egress)
     for owner in owners:
         with suppress(RunDirectoryError):  # told already
             drop_saved_attempts(directory.shop(owner.shop_id))
     worth = {owner.shop_id: recorded_relevance(directory.shop(owner.shop_id)) for owner in owners}
     relevance = {shop_id: found for shop_id, found in worth.items() if found is not None}
     return Collected(tuple(metrics), tuple(failures), evaluations, relevance)
+
+
+def _collect_texts(directory: RunDirectory, owners: Sequence[Owner], egress: Sequence[EgressEntry]) -> list[FailureRow]:
+    """Threads wrote the shops' files, each in its own time; the ledger has an order. None kept is no file.
+
+    Returns:
+        What could not be read.
+    """
+    places: dict[tuple[str, str], int] = {}
+    for place, entry in enumerate(egress):
+        places.setdefault((entry.shop_id, entry.digest), place)
+    kept: list[TeacherText] = []
+    failures = []
+    for owner in owners:
+        try:
+            kept += read_texts(directory.shop(owner.shop_id) / TEACHER_TEXTS)
+        except RunDirectoryError as error:
+            failures.append(_failure(owner, error))
+    if kept:
+        last = len(egress)
+        kept.sort(key=lambda text: (places.get((text.shop_id, text.digest), last), text.digest))
+        write_rows(directory.teacher_texts, kept)
+    return failures
 
 
 def _failure(owner: Owner, error: RunDirectoryError) -> FailureRow:

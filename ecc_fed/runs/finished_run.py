@@ -16,6 +16,7 @@ from ecc_fed.assembly.build import (
     build_end_model,
     build_services,
     build_settings,
+    keep_texts,
 )
 from ecc_fed.assembly.compose import load_config
 from ecc_fed.assembly.federation import build_plan
@@ -162,6 +163,7 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
     shop = corpus.shop(shop_id)
     alpha = config.adapter.alphas_of(run.shop_ids).get(shop_id)
     services = at_alpha(build_services(config), alpha)
+    keep_texts(config, services.gateway, lambda shop_id: chat_folder(run, shop_id))
     found = recorded_relevance(run.directory.shop(shop_id))
     if found is not None:
         services.scoring.shops[shop_id] = found

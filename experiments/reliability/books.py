@@ -9,6 +9,7 @@ from pathlib import Path
 from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.rows import read_rows
 from ecc_fed.core.run_directory import RunDirectory
+from experiments.reliability.equal import repeatable
 
 INTERRUPTED = "interrupted"
 
@@ -19,11 +20,14 @@ def _asked(run: Path) -> list[EgressEntry]:
 
 
 def ledger(run: Path) -> list[EgressEntry]:
-    """What a run sent, but for what being stopped adds to it: calls that were under way, and a probe for each start."""
+    """What a run sent, but for what being stopped adds to it: calls that were under way, and a probe for each start.
+
+    Digests are left out where chance has a part in the bytes.
+    """
     entries = read_rows(RunDirectory(run).egress, EgressEntry)
-    return [
+    return repeatable(
         one for one in entries if one.details.get("outcome") != INTERRUPTED and one.details.get("purpose") != "probe"
-    ]
+    )
 
 
 def interrupted(run: Path) -> int:

@@ -89,6 +89,15 @@ def test_a_host_goes_on_from_what_its_shops_have_spent_the_bases_part_apart(
     assert restored == [(Spending(7, 70, 0.75), Spending(3, 30, 0.5))]
 
 
+def test_texts_for_the_teacher_are_kept_where_the_config_says_so(tmp_path: Path) -> None:
+    for said, kept in (("false", False), ("true", True)):
+        config = to_run_config(compose_run([f"privacy.keep_text={said}"]))
+        gateway = build_cloud(config).gateway
+        build.keep_texts(config, gateway, lambda shop_id: tmp_path)
+        assert (gateway.texts is not None) == kept
+    build.keep_texts(config, fakes.services().gateway, lambda shop_id: tmp_path)  # one of a user's own
+
+
 def test_a_limit_on_money_needs_prices() -> None:
     with pytest.raises(ConfigError, match=r"gateway\.max_cost_usd=2 bounds nothing: .* has no prices\. Give them"):
         build_cloud(to_run_config(compose_run(["teacher=openai_compatible", "gateway.max_cost_usd=2"])))

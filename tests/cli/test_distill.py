@@ -106,6 +106,20 @@ def test_the_budget_stops_it_and_a_larger_one_goes_on(
     assert len({row["pair_id"] for row in rows}) == len(rows) == len(server.requests)
 
 
+def test_what_left_is_kept_word_for_word_where_that_is_asked_for(
+    command: list[str], server: Loopback, tmp_path: Path
+) -> None:
+    assert main([*command, "--limit", "4"]) == 0
+    assert not list((tmp_path / "set").rglob("teacher_texts.jsonl"))
+    assert main([*command, "privacy.keep_text=true", "--limit", "8"]) == 0
+    texts = {row["digest"]: row["text"] for row in read_jsonl(tmp_path / "set" / "teacher_texts.jsonl")}
+    sent = server.requests[4:]
+    assert {each.said for each in sent} <= {*texts.values()} and len(sent) == 4
+    ledger = [row for row in read_jsonl(tmp_path / "set" / "egress.jsonl") if row["kind"] == "query"]
+    assert [texts.get(row["digest"]) for row in ledger[:4]] == [None] * 4
+    assert sorted(texts[row["digest"]] for row in ledger[4:]) == sorted(each.said for each in sent)
+
+
 def test_limit_and_split(command: list[str], server: Loopback) -> None:
     assert main([*command, "--limit", "3"]) == 0
     assert len(server.requests) == 3

@@ -1,5 +1,6 @@
 """All shops on one device: who is served what, who learns, and what a killed pool does again."""
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -110,6 +111,11 @@ def test_what_goes_to_the_pool_stands_in_the_shops_ledger_once(tmp_path: Path) -
         texts = [(by_id[i].query, by_id[i].reply) for i in state.natural_ids]
         texts += [(label.prompt[-1].text, label.reply) for label in state.pseudo_labels]
         assert sent == sum(len(text.encode()) for pair in texts for text in pair)
+        # The first entry is of what the shop had from the beginning.
+        digests = [entry.digest for entry in state.egress if entry.destination == "pool"]
+        had = [text for pair in each.history for text in (*(turn.text for turn in pair.prompt), pair.reply)]
+        assert digests[:1] == ([hashlib.sha256("".join(had).encode()).hexdigest()[:32]] if had else [])
+        assert all(digests) and len(set(digests)) == len(digests)
 
 
 def test_a_pool_that_was_killed_between_two_shops_does_the_round_again(tmp_path: Path) -> None:

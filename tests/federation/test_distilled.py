@@ -23,6 +23,7 @@ from ecc_fed.federation.wire.records import PUBLIC_REPLIES
 from ecc_fed.federation.wire.texts import to_texts
 from ecc_fed.hosts.grid import HostGrid
 from ecc_fed.hosts.in_process import InProcessHosts
+from experiments.reliability.equal import repeatable
 from tests.federation.fakes import FakeDevice
 from tests.federation.toys import EverySecondRound, ZeroPadding
 
@@ -137,7 +138,10 @@ def test_without_a_share_nothing_is_sent_and_the_arm_is_local() -> None:
     local = run(FederationPlan(Local(3, evaluates_base=False), FedAvg(), limits=plan_of().limits))
 
     def timeless(found: FederationResult) -> FederationResult:
-        return replace(found, rounds=tuple(replace(record, seconds=0.0) for record in found.rounds))
+        rounds = [replace(each, seconds=0.0, traffic=tuple(repeatable(each.traffic))) for each in found.rounds]
+        return replace(
+            found, rounds=tuple(rounds), final=replace(found.final, traffic=tuple(repeatable(found.final.traffic)))
+        )
 
     assert timeless(result) == timeless(local)
 

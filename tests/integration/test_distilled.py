@@ -12,6 +12,7 @@ from ecc_fed.evolution.shop_state import finished_rounds, load_state
 from ecc_fed.federation.agreement.medoid import medoid
 from ecc_fed.federation.wire import records
 from ecc_fed.hosts.in_process import InProcessHosts
+from experiments.reliability.equal import content as timeless
 
 from .test_runs import rows, run, summary
 
@@ -45,7 +46,7 @@ def test_without_a_share_it_is_local_in_every_number(tmp_path: Path, hosts: InPr
     assert [rows(local, phase) for phase in ("base", "final")] == [rows(found, phase) for phase in ("base", "final")]
     told, other = ({**summary(each), "arm": "", "runtime": {}} for each in (local, found))
     assert told == other
-    assert read_jsonl(local.egress) == read_jsonl(found.egress)
+    assert timeless(local.egress) == timeless(found.egress)
     assert not found.agreed.exists()
 
 
@@ -55,9 +56,9 @@ def distilled(tmp_path_factory: pytest.TempPathFactory, hosts: InProcessHosts) -
     sent: list[tuple[str, Any]] = []
     original = records.traffic_entries
 
-    def watched(shop_id, server_round, direction, message):
+    def watched(shop_id, server_round, direction, message, *known):
         sent.append((direction, message.content))
-        return original(shop_id, server_round, direction, message)
+        return original(shop_id, server_round, direction, message, *known)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "traffic_entries", watched)
@@ -83,7 +84,7 @@ def test_the_ledger_holds_the_bytes_that_went_and_no_adapter(distilled: tuple[Ru
                 carried[key] = carried.get(key, 0) + size
     assert {key: told[key] for key in carried} == carried
     assert carried.keys() == {("down", "public_queries"), ("down", "agreed_replies"), ("up", "public_replies")}
-    assert {kind for _, kind in told} == {"config", "metrics", *(kind for _, kind in carried)}
+    assert {kind for _, kind in told} == {"config", "metrics", "envelope", *(kind for _, kind in carried)}
     traffic = summary(directory)["traffic"]
     assert traffic["replies_up_bytes"] == carried["up", "public_replies"]
     down = carried["down", "public_queries"] + carried["down", "agreed_replies"]

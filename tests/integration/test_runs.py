@@ -94,7 +94,7 @@ def test_evolution_changes_replies_and_all_files_are_there(tmp_path: Path, hosts
 def test_an_aggregated_run_hands_over_adapters_only(tmp_path: Path, hosts: InProcessHosts) -> None:
     directory = run(tmp_path, hosts, "arm=aggregated")
     kinds = {entry["kind"] for entry in read_jsonl(directory.egress) if entry["destination"] == "aggregator"}
-    assert kinds <= {"adapter", "metrics", "config"}
+    assert kinds <= {"adapter", "metrics", "config", "envelope"}
     assert len(summary(directory)["aggregation"]) == 2
 
 

@@ -44,7 +44,7 @@ def test_a_masked_run_ends_within_quantisation_of_the_plain_one(tmp_path: Path) 
         for entry in read_jsonl(secure.egress)
         if entry["destination"] == "aggregator" and entry["direction"] == "up"
     ]
-    assert {entry["kind"] for entry in up} == {"config", "secure_aggregation", "adapter"}
+    assert {entry["kind"] for entry in up} == {"config", "secure_aggregation", "adapter", "envelope"}
     traffic = [read_json(each.summary)["traffic"]["adapter_up_bytes"] for each in (plain, secure)]
     assert 1.2 < traffic[1] / traffic[0] < 1.7  # five or six bytes a number in the place of four
     assert {read_json(each)["root"] for each in secure.shops.glob(f"*/{FILE_NAME}")} == {""}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecc_fed.core.records import EgressEntry
+from ecc_fed.core.records import EgressEntry, TeacherText, short_digest
 from ecc_fed.core.rows import CloudCalls, MetricRow, SampleRow, read_rows, write_rows
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.evolution.evaluation_files import save_evaluation
@@ -18,6 +18,7 @@ from ecc_fed.evolution.warm_start import warm_start_row
 from ecc_fed.runs.collect import collect
 from ecc_fed.teacher.gateway.budget import NOTHING, Spending
 from ecc_fed.teacher.gateway.journal import OPEN_CALLS, AttemptLine
+from ecc_fed.teacher.gateway.texts import TEACHER_TEXTS
 from tests.evolution.fakes import NAMES, shop, write_adapter
 from tests.runs.test_attribution import row
 
@@ -62,6 +63,26 @@ def test_every_file_holds_all_shops_in_order(directory: RunDirectory) -> None:
     samples = read_rows(directory.samples, SampleRow)
     assert [(of.shop_id, of.phase) for of in samples] == [(shop, phase) for shop in "ba" for phase in ("base", "final")]
     assert [of.facts[0].other_shop for of in samples] == [(), (), ("b",), ("b",)]
+
+
+def test_texts_kept_for_the_teacher_come_in_the_ledgers_order(directory: RunDirectory) -> None:
+    said = {name: TeacherText("a", "query", short_digest(name.encode()), name) for name in ("一", "二", "三")}
+    entries = tuple(replace(sent("a", 3), digest=said[name].digest) for name in ("一", "二", "一"))
+    shutil.rmtree(directory.shop("a") / "evaluation_final")
+    write_rows(directory.shop("a") / OPEN_CALLS, [AttemptLine("final", "key", 1, NOTHING, entries)])
+    for shop_id, texts in {"a": [*said.values()][::-1], "b": [replace(said["一"], shop_id="b")]}.items():
+        write_rows(directory.shop(shop_id) / TEACHER_TEXTS, texts)
+    assert collect(directory, [OWNERS["a"], OWNERS["b"]], [], {}).failures == ()
+    found = read_rows(directory.teacher_texts, TeacherText)
+    assert sorted(found[2:], key=lambda text: text.text) == [replace(said["一"], shop_id="b"), said["三"]], "in none"
+    assert found[:2] == [said["一"], said["二"]]
+
+
+def test_texts_that_cannot_be_read_are_left_out_and_told(directory: RunDirectory) -> None:
+    (directory.shop("a") / TEACHER_TEXTS).write_bytes(b"[1]\n")
+    (failure,) = collect(directory, [OWNERS["a"]], [], {}).failures
+    assert (failure.kind, failure.shop_id) == ("state_damaged", "a") and TEACHER_TEXTS in failure.reason
+    assert not directory.teacher_texts.exists()
 
 
 def test_a_shop_that_left_nothing_is_in_no_file(directory: RunDirectory) -> None:

@@ -45,7 +45,7 @@ SMALL = [
 ]
 ARMS = {
     "local": [],
-    "aggregated": ["arm=aggregated"],
+    "aggregated": ["arm=aggregated", "privacy.keep_text=true"],
     "personalized": ["arm=personalized", "arm.personal_rounds=1"],
     "retrieval": ["arm=retrieval"],
     "cloud": ["arm=cloud"],

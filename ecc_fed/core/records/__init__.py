@@ -17,7 +17,7 @@ from ecc_fed.core.records.dialogues import (
     Split,
     Turn,
 )
-from ecc_fed.core.records.egress import EgressEntry
+from ecc_fed.core.records.egress import EgressEntry, TeacherText, short_digest
 from ecc_fed.core.records.end_model import (
     COUNTS,
     AdapterState,
@@ -82,6 +82,8 @@ __all__ = [
     "Split",
     "TeacherReply",
     "TeacherRequest",
+    "TeacherText",
     "TrackedNumber",
     "Turn",
+    "short_digest",
 ]

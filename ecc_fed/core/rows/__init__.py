@@ -10,6 +10,7 @@
 | `cross/rows.jsonl` | `CrossRow` |
 | `attacks/rows.jsonl` | `AttackRow` |
 | `egress.jsonl` and every shop's own | `core.records.EgressEntry` |
+| `teacher_texts.jsonl` and every shop's own | `core.records.TeacherText` |
 | `shops/<shop_id>/chat/round_*/lessons.jsonl` | `LessonRow` |
 
 A shop's `state.json` and `evaluation.json` and a chat's `marks.jsonl` are written by dataclasses of `evolution`, its

@@ -21,7 +21,7 @@ from ecc_fed.core.run_directory import read_json
 # device's signals and the router's confidence; a fact's row counts how often it was taught, and since when it holds;
 # `bigram_perplexity` gave way to `kneser_ney_perplexity`.
 # A round's aggregation tells ranks and bytes, a cycle's row how right its replies were, and `run.json` every shop's
-# profile; where they are missing they were not told.
+# profile, and the ledger digests; where they are missing they were not told.
 SCHEMA = 4
 _READABLE = (1, 2, 3, SCHEMA)
 _RENAMED = {"cohort": "shops_per_batch", "cohort_reason": "batch_reason"}

@@ -1,7 +1,8 @@
 """Manual review, the paper's second track: a human asks one shop's end model, and a bad mark teaches it at once.
 
     shops/<shop_id>/chat/marks.jsonl     every mark, append-only
-    shops/<shop_id>/chat/egress.jsonl    what left the shop on the way to the cloud
+    shops/<shop_id>/chat/egress.jsonl    what left the shop on the way to the cloud (its words in teacher_texts.jsonl,
+                                         with `privacy.keep_text`)
     shops/<shop_id>/chat/round_0003/     the shop after the third lesson, in the form of a server round
 
 The run's own states are read and never written.

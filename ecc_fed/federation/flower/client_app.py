@@ -6,19 +6,38 @@ who composes it says where its device comes from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from ecc_fed.core.protocols import Device
-from ecc_fed.core.records import EvaluationReport
+from ecc_fed.core.records import EgressEntry, EvaluationReport
 from ecc_fed.federation.secure_aggregation import wire
 from ecc_fed.federation.secure_aggregation.client import answer, check_train, masked_reply, participant_of
 from ecc_fed.federation.wire import records, replies
 
 # The device that serves a node, and the shop that the node stands for.
 DeviceOf = Callable[[Context], tuple[Device, str]]
+
+
+@runtime_checkable
+class WritesDown(Protocol):
+    """A `Device` that keeps a ledger of its own of what goes to the server."""
+
+    def leaving(self, shop_id: str, entries: Sequence[EgressEntry]) -> None:
+        """Hears of every answer before it leaves; what is raised keeps it from it."""
+        ...
+
+
+def written_down(device: Device, shop_id: str, content: RecordDict, asked: Message) -> Message:
+    """The answer, once the device has written down every byte of it."""
+    answer = Message(content, reply_to=asked)
+    if isinstance(device, WritesDown):
+        _, server_round = records.phase_and_round(answer)
+        device.leaving(shop_id, records.traffic_entries(shop_id, server_round, "up", answer))
+    return answer
 
 
 def client_app(device_of: DeviceOf) -> ClientApp:
@@ -41,8 +60,10 @@ def client_app(device_of: DeviceOf) -> ClientApp:
         )
         answered = records.answered(message.content, shop_id)
         if participant is not None and up:
-            return Message(masked_reply(participant, update, message.content, answered), reply_to=message)
-        return Message(replies.train_reply(update, up, answered, told=participant is None), reply_to=message)
+            reply = masked_reply(participant, update, message.content, answered)
+        else:
+            reply = replies.train_reply(update, up, answered, told=participant is None)
+        return written_down(device, shop_id, reply, message)
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
@@ -52,7 +73,7 @@ def client_app(device_of: DeviceOf) -> ClientApp:
         report = device.evaluate(shop_id, request.server_round, request.incoming, request.phase)
         answered = records.answered(message.content, shop_id)
         told = report if participant_of(device, shop_id) is None else EvaluationReport(None)
-        return Message(replies.evaluate_reply(told, answered), reply_to=message)
+        return written_down(device, shop_id, replies.evaluate_reply(told, answered), message)
 
     for query in wire.QUERIES.values():
 
@@ -60,12 +81,13 @@ def client_app(device_of: DeviceOf) -> ClientApp:
         def secure(message: Message, context: Context) -> Message:
             """A stage of secure aggregation."""
             device, shop_id = device_of(context)
-            return answer(participant_of(device, shop_id), message, shop_id)
+            return written_down(device, shop_id, answer(participant_of(device, shop_id), message, shop_id), message)
 
     @app.query("shop")
     def shop(message: Message, context: Context) -> Message:
         """Tells the server which shop this node stands for."""
-        _, shop_id = device_of(context)
-        return Message(RecordDict({records.CONFIG: ConfigRecord({records.SHOP_ID: shop_id})}), reply_to=message)
+        device, shop_id = device_of(context)
+        reply = RecordDict({records.CONFIG: ConfigRecord({records.SHOP_ID: shop_id})})
+        return written_down(device, shop_id, reply, message)
 
     return app

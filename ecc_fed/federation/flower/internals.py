@@ -1,7 +1,8 @@
 """The parts of Flower that are not public, all of them, so that one test can watch them.
 
 Flower creates the process identity, the run and the message ids inside its own engines. An engine
-of our own has to do the same; nothing else here reaches below Flower's public names.
+of our own has to do the same; and the ledger counts a message by the protobuf that Flower writes.
+Nothing else here reaches below Flower's public names.
 """
 
 from __future__ import annotations
@@ -13,9 +14,36 @@ from typing import Any
 import httpx
 from flwr.app import Message
 from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
+from flwr.common.serde import config_record_to_proto, metric_record_to_proto
+from flwr.common.serde_utils import metadata_to_proto
+from flwr.proto.error_pb2 import Error as ProtoError
+from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.proto.recorddict_pb2 import Array as ProtoArray
+from flwr.proto.recorddict_pb2 import ArrayRecord as ProtoArrayRecord
+from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from flwr.supercore import telemetry
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
+
+__all__ = [
+    "CLIENT_APP_RAISED",
+    "LINK_ERRORS",
+    "NODE_UNAVAILABLE",
+    "SERVER_NODE_ID",
+    "SUPPORTED_FLOWER",
+    "ProtoArray",
+    "ProtoArrayRecord",
+    "ProtoError",
+    "ProtoMessage",
+    "ProtoRecordDict",
+    "apply_telemetry_setting",
+    "config_record_to_proto",
+    "identify_process",
+    "metadata_to_proto",
+    "metric_record_to_proto",
+    "new_run",
+    "stamp",
+]
 
 # Versions (major, minor) whose private parts behave as used here.
 SUPPORTED_FLOWER = ((1, 41),)

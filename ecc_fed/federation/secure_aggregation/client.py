@@ -68,8 +68,8 @@ def masked_reply(
     return wire.masked_reply(quantisation.pack(hidden), answered)
 
 
-def answer(participant: Participant | None, message: Message, shop_id: str) -> Message:
-    """The answer to a stage other than train.
+def answer(participant: Participant | None, message: Message, shop_id: str) -> RecordDict:
+    """The content of the answer to a stage other than train.
 
     Raises:
         ConfigError: this shop runs without secure aggregation.
@@ -80,11 +80,9 @@ def answer(participant: Participant | None, message: Message, shop_id: str) -> M
     content, answered = message.content, records.answered(message.content, shop_id)
     phase, server_round = records.phase_and_round(message)
     if phase == "keys":
-        reply = wire.keys_reply(participant.public_keys(wire.read_session(content), server_round), answered)
-    elif phase == "shares":
-        reply = wire.table_reply(participant.shares(wire.read_roster(content)), answered)
-    elif phase == "unmask":
-        reply = wire.table_reply(participant.reveal(wire.read_ending(content)), answered)
-    else:
-        raise ValueError(f"secure aggregation has no stage {phase}")
-    return Message(reply, reply_to=message)
+        return wire.keys_reply(participant.public_keys(wire.read_session(content), server_round), answered)
+    if phase == "shares":
+        return wire.table_reply(participant.shares(wire.read_roster(content)), answered)
+    if phase == "unmask":
+        return wire.table_reply(participant.reveal(wire.read_ending(content)), answered)
+    raise ValueError(f"secure aggregation has no stage {phase}")

@@ -26,8 +26,10 @@ from typing import Any, Literal
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from ecc_fed.core.aggregation import Exchange, Patterns
+from ecc_fed.core.outside_text import cut, visible
 from ecc_fed.core.records import AdapterState, EgressEntry, PublicSet
 from ecc_fed.federation.wire.arrays import from_arrays
+from ecc_fed.federation.wire.serialised import ENVELOPE, ERROR, Known, Record, measured
 from ecc_fed.federation.wire.texts import from_texts, to_texts
 
 ARRAYS = "arrays"
@@ -41,6 +43,10 @@ PUBLIC_REPLIES = "public-replies"
 SECURE = "secure-aggregation"
 # Records of settings, each of a kind of its own in the ledger.
 _OWN_KINDS = (PUBLIC_QUERIES, AGREED_REPLIES, PUBLIC_REPLIES, SECURE)
+# In the ledger's order.
+_KINDS = (
+    "adapter", CONTROL, METRICS, CONFIG, *(name.replace("-", "_") for name in _OWN_KINDS), ERROR, ENVELOPE,
+)  # fmt: skip
 ASKS = "asks"
 NUM_EXAMPLES = "num-examples"
 SCALE = "scale"
@@ -180,37 +186,62 @@ def is_work(phase: str) -> bool:
 
 
 def traffic_entries(
-    shop_id: str, server_round: int, direction: Literal["up", "down"], message: Message
+    shop_id: str,
+    server_round: int,
+    direction: Literal["up", "down"],
+    message: Message,
+    known: Known | None = None,
 ) -> list[EgressEntry]:
-    """The bytes of one message, an entry a kind: adapter, control variates, metrics, config, public texts, error, and
-    what secure aggregation takes.
+    """The bytes of one message, an entry a kind: adapter, control variates, metrics, config, public texts, error, what
+    secure aggregation takes, and `envelope`, all else.
 
-    Counted as Flower counts a record: serialized tensors or values, and the names.
+    Together they are the message as Flower serialises it (`serialised`), byte for byte. `details` names what stands in
+    a record of metrics or settings, without the values, and counts tensors.
+
+    Args:
+        shop_id: whose.
+        server_round: in which.
+        direction: seen from the shop.
+        message: as it is sent, or as it came.
+        known: of messages that may share tensors with this one (`serialised.measured`).
     """
-    if message.has_error():
-        sizes = {"error": len((message.error.reason or "").encode(errors="replace"))}
-    else:
-        content = message.content
-        sizes = {
-            "adapter": sum(_num_bytes(record) for name, record in content.array_records.items() if name != CONTROL),
-            "control": sum(_num_bytes(record) for name, record in content.array_records.items() if name == CONTROL),
-            "metrics": sum(map(_num_bytes, content.metric_records.values())),
-            "config": sum(
-                _num_bytes(record) for name, record in content.config_records.items() if name not in _OWN_KINDS
-            ),
-            **{
-                name.replace("-", "_"): _num_bytes(record)
-                for name, record in content.config_records.items()
-                if name in _OWN_KINDS
-            },
-        }
+    found = measured(message, _kind, {} if known is None else known)
+    details = {} if message.has_error() else _details(message.content)
     return [
-        EgressEntry(shop_id, server_round, "aggregator", direction, kind, size) for kind, size in sizes.items() if size
+        EgressEntry(
+            shop_id,
+            server_round,
+            "aggregator",
+            direction,
+            kind,
+            found[kind].num_bytes,
+            details=details.get(kind, {}),
+            digest=found[kind].digest,
+        )
+        for kind in _KINDS
+        if kind in found
     ]
 
 
-def _num_bytes(record: ArrayRecord | MetricRecord | ConfigRecord) -> int:
-    try:
-        return record.count_bytes()
-    except (ValueError, IndexError, TypeError):  # Flower cannot count empty values of a config
-        return sum(len(name) + len(str(value)) for name, value in record.items())
+def _kind(name: str, record: Record) -> str:
+    if isinstance(record, ArrayRecord):
+        return CONTROL if name == CONTROL else "adapter"
+    if isinstance(record, MetricRecord):
+        return METRICS
+    return name.replace("-", "_") if name in _OWN_KINDS else CONFIG
+
+
+def _details(content: RecordDict) -> dict[str, dict[str, str | int | float]]:
+    """By kind, what is told; names come from outside."""
+    names: dict[str, list[str]] = {}
+    tensors: dict[str, int] = {}
+    for name, record in content.items():
+        kind = _kind(name, record)
+        if isinstance(record, ArrayRecord):
+            tensors[kind] = tensors.get(kind, 0) + len(record)
+        if not isinstance(record, ArrayRecord) or len(record) == 1:
+            names.setdefault(kind, []).extend(record)
+    told: dict[str, dict[str, str | int | float]] = {kind: {"tensors": count} for kind, count in tensors.items()}
+    for kind, found in names.items():
+        told.setdefault(kind, {})["names"] = visible(cut(",".join(found))).replace("\n", "\\n")
+    return told

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ecc_fed.core.completion import Completion
-from ecc_fed.core.records import EgressEntry, TeacherRequest
+from ecc_fed.core.completion import Completion, TeacherPrompt
+from ecc_fed.core.records import EgressEntry, TeacherRequest, TeacherText, short_digest
 from ecc_fed.teacher.gateway.sending import Call
 
 # Of an attempt that left, and of which nothing more was heard because the process ended.
@@ -18,18 +18,19 @@ def egress_entries(
     """An entry for every part of the prompt, and one for the reply; parts of no bytes have none.
 
     `wire_bytes` of the query's entry is the body of the whole request, of the reply's that of the answer, whatever
-    was in it.
+    was in it. Digests are of the parts as they stand in the prompt (the instruction: what comes before the examples,
+    then what comes after), and of the reply as it came.
 
     The entries "up" sum up to the bytes of the rendered prompt. An attempt that failed counts too:
     its prompt may well have arrived. Without a `completion` the attempt counts as interrupted.
     """
     prompt = call.prompt
     reply = "" if completion is None else completion.text or ""
-    parts: list[tuple[Literal["up", "down"], str, int]] = [
-        ("up", "instruction", prompt.few_shot.instruction_bytes),
-        ("up", "few_shot_examples", prompt.few_shot.examples_bytes),
-        ("up", "query", prompt.query_bytes),
-        ("down", "reply", len(reply.encode())),
+    parts: list[tuple[Literal["up", "down"], str, int, str]] = [
+        ("up", "instruction", prompt.few_shot.instruction_bytes, prompt.few_shot.instruction_digest),
+        ("up", "few_shot_examples", prompt.few_shot.examples_bytes, prompt.few_shot.examples_digest),
+        ("up", "query", prompt.query_bytes, prompt.query_digest),
+        ("down", "reply", len(reply.encode()), short_digest(reply.encode())),
     ]
     details: dict[str, str | int | float] = {
         "model": model,
@@ -58,7 +59,19 @@ def egress_entries(
             num_bytes=num_bytes,
             redaction=redaction,
             details={**details, "wire_bytes": wire[kind]} if kind in wire else details,
+            digest=digest,
         )
-        for direction, kind, num_bytes in parts
+        for direction, kind, num_bytes, digest in parts
         if num_bytes or kind in wire
     ]
+
+
+def teacher_texts(shop_id: str, prompt: TeacherPrompt) -> list[TeacherText]:
+    """The texts behind the entries "up" of every attempt at `prompt`."""
+    few_shot = prompt.few_shot
+    parts = [
+        ("instruction", few_shot.instruction_digest, few_shot.instruction),
+        ("few_shot_examples", few_shot.examples_digest, few_shot.examples_text),
+        ("query", prompt.query_digest, prompt.dialogue),
+    ]
+    return [TeacherText(shop_id, kind, digest, text) for kind, digest, text in parts if text]

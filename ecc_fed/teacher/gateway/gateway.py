@@ -27,6 +27,7 @@ from ecc_fed.teacher.gateway.retry import RetryPolicy
 from ecc_fed.teacher.gateway.sending import Call, Sender
 from ecc_fed.teacher.gateway.settings import UNLIMITED, GatewaySettings
 from ecc_fed.teacher.gateway.silence import Silence
+from ecc_fed.teacher.gateway.texts import KeptTexts
 from ecc_fed.teacher.prompts import few_shot_part, one_line, prompt_after
 
 # Sets of examples (about one per shop) whose redacted form is kept, so that it is made once.
@@ -87,6 +88,8 @@ class Gateway:
         self._cache = settings.cache() if cache is None else cache
         self._language = settings.language or "zh"
         self.journal = CallJournal() if journal is None else journal
+        # Keeps what leaves, word for word, where that is wished for.
+        self.texts: KeptTexts | None = None
         retry = settings.retry() if retry is None else retry
         timeout, parallel = settings.timeout_seconds, settings.max_parallel
         self._silence = Silence()
@@ -168,7 +171,7 @@ class Gateway:
                     self._ledger.record(entry)
             self.remember([(*places[id(call)], completion) for call, completion in attempts])
 
-        log = JournalLog(self.journal, self._teacher, requests, redaction)
+        log = JournalLog(self.journal, self._teacher, requests, redaction, self.texts)
         wanted = list(calls.values())
         if self._silence.gone:
             self._sender.send(wanted[:1], log, after_attempt)

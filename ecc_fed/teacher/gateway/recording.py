@@ -1,4 +1,4 @@
-"""Writes the attempts of one `answer` into the journals of their shops."""
+"""Writes the attempts of one `answer` into the journals of their shops, and their texts where these are kept."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from ecc_fed.core.protocols import Teacher
 from ecc_fed.core.records import TeacherRequest
 from ecc_fed.teacher.gateway.booking import expected
 from ecc_fed.teacher.gateway.budget import Spending
-from ecc_fed.teacher.gateway.egress import egress_entries
+from ecc_fed.teacher.gateway.egress import egress_entries, teacher_texts
 from ecc_fed.teacher.gateway.journal import AttemptLine, CallJournal
 from ecc_fed.teacher.gateway.sending import Call
+from ecc_fed.teacher.gateway.texts import KeptTexts
 
 
 class JournalLog:
@@ -22,18 +23,28 @@ class JournalLog:
         teacher: only what leaves the process is noted before it does.
         requests: by `id` of the call.
         redaction: what the prompts passed.
+        texts: keeps them, whatever the teacher; None: nobody does.
     """
 
     def __init__(
-        self, journal: CallJournal, teacher: Teacher, requests: Mapping[int, TeacherRequest], redaction: str
+        self,
+        journal: CallJournal,
+        teacher: Teacher,
+        requests: Mapping[int, TeacherRequest],
+        redaction: str,
+        texts: KeptTexts | None = None,
     ) -> None:
         self._journal = journal
         self._teacher = teacher
         self._requests = requests
         self._redaction = redaction
+        self._texts = texts
 
     def before(self, calls: Sequence[Call]) -> None:
-        """A line for every attempt that is about to leave the process."""
+        """A line for every attempt that is about to leave the process; its text too, where that is kept."""
+        if self._texts is not None:
+            for call in calls:
+                self._texts.keep(teacher_texts(self._requests[id(call)].shop_id, call.prompt))
         if self._teacher.remote:
             self._write(calls, [None] * len(calls))
 

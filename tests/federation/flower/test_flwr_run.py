@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from ecc_fed.evolution.sent import read_sent
 from ecc_fed.federation.plan import FederationPlan
-from ecc_fed.federation.results import as_json
+from ecc_fed.federation.results import as_json, traffic_bytes
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.runs.federation import run_federation
 from tests.federation.fakes import aggregated, build_fake, personalized
@@ -98,12 +99,18 @@ def submit(home: Path, port: int, plan: FederationPlan, *overrides: str) -> dict
     )
     assert done.returncode == 0, done.stdout + done.stderr
     wait_for("the result", home, result_path.exists)
-    return comparable(json.loads(result_path.read_text(encoding="utf-8")))
+    content = json.loads(result_path.read_text(encoding="utf-8"))
+    # What a shop counts before an answer leaves is what the server counts when it has come, through Flower's own link.
+    wrote = traffic_bytes(tuple(entry for shop_id in ("a", "bb") for entry in read_sent(home / shop_id)))
+    assert wrote == {name: size for name, size in content["traffic_bytes"].items() if name.endswith("_up")}
+    return comparable(content)
 
 
 def comparable(content: dict) -> dict:
     for record in content["rounds"]:
         record["seconds"] = 0.0
+    for way in ("up", "down"):  # with ids that each engine makes in its own way
+        assert content["traffic_bytes"].pop(f"envelope_{way}") > 0
     return json.loads(json.dumps(content))
 
 

@@ -96,6 +96,7 @@ def test_a_public_set_goes_down_whole_and_every_byte_of_it_counts(public: Public
     sizes = {e.kind: e.num_bytes for e in records.traffic_entries("a", 2, "down", Message(content, 2, "train"))}
     plain = records.instructions(ArrayRecord(), config, "0123")
     expected = {e.kind: e.num_bytes for e in records.traffic_entries("a", 2, "down", Message(plain, 2, "train"))}
+    assert (sizes.pop("envelope") > expected.pop("envelope")) == (public is not None)
     if public is not None:
         expected["public_queries"] = len('["问1", "q2"]'.encode()) + len("texts") + len("asks") + 1
     if public is not None and public.agreed:
@@ -109,7 +110,7 @@ def test_every_byte_of_the_replies_counts() -> None:
     entries = records.traffic_entries("a", 1, "up", Message(reply("亲", ""), reply_to=down))
     sizes = {entry.kind: entry.num_bytes for entry in entries}
     assert sizes["public_replies"] == len('["亲", ""]'.encode()) + len("texts")
-    assert sizes.keys() == {"config", "metrics", "public_replies"}
+    assert sizes.keys() == {"config", "metrics", "public_replies", "envelope"}
 
 
 def test_agreed_replies_belong_to_their_queries() -> None:

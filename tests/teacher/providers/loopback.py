@@ -34,6 +34,7 @@ class Request:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    raw: bytes
 
     @property
     def system(self) -> str:
@@ -194,8 +195,9 @@ class Loopback:
                     outer.book(behaviour, length, 0)
                     self.reset()
                     return
-                body = json.loads(self.rfile.read(length))
-                request = Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+                raw = self.rfile.read(length)
+                headers = {k.lower(): v for k, v in self.headers.items()}
+                request = Request(self.path, headers, json.loads(raw), raw)
                 with outer._lock:
                     outer.requests.append(request)
                 if behaviour == "reset_late":

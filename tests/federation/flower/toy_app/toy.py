@@ -1,6 +1,6 @@
 """The apps composed around a fake device, which keeps its shops' states in a folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -9,6 +9,8 @@ from flwr.app import Context
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.flower import config_from_run_config
 from ecc_fed.core.protocols import Device
+from ecc_fed.core.records import EgressEntry
+from ecc_fed.evolution.sent import write_down
 from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.federation.flower.server_app import server_app
@@ -17,9 +19,17 @@ from ecc_fed.federation.plan import FederationPlan
 from tests.federation.fakes import SHAPES, FakeDevice
 
 
+class Writing(FakeDevice):
+    """It has a ledger of its own of what goes to the server."""
+
+    def leaving(self, shop_id: str, entries: Sequence[EgressEntry]) -> None:
+        assert self._folder is not None
+        write_down(self._folder / shop_id, entries)
+
+
 @cache
 def device(shop_ids: tuple[str, ...], folder: str) -> Device:
-    return FakeDevice(shop_ids, folder)
+    return Writing(shop_ids, folder)
 
 
 def device_of(context: Context) -> tuple[Device, str]:
