@@ -1,11 +1,14 @@
 """What if a device kept both, its own adapter and the server's, and chose question by question?
 
-    python -m experiments.local_vs_aggregated.two_adapters runs/local_vs_aggregated
+    python -m experiments.local_vs_aggregated.two_adapters runs/local_vs_aggregated [runs/control]
 
 From the replies of finished runs: `local` gave one reply to every test question, an arm that shares gave another, and
 what a device knows of both was written down with them (`signals`). Nothing that only an evaluation knows is chosen by.
 Two ways to choose: the reply whose tokens the model was surer of; or the own one where the question is near to one that
 the shop knows, up to a bound. For each seed's worlds the bound is looked for on the other seeds.
+
+Two models by themselves are more than one. Runs of `local` with another setting of little weight, in a folder of their
+own, are the control: what does it give to keep two adapters of which neither has seen another shop?
 """
 
 from __future__ import annotations
@@ -85,7 +88,8 @@ def choices(world: World) -> list[Choice]:
     """
     by_label = {group.method_label: world.finals[group.label] for group in world.groups}
     own = by_label.get(OWN)
-    shared = {label: rows for label, rows in by_label.items() if label.split(" ")[0] == SHARING}
+    # A second adapter of the shop's own, under another setting, is the control.
+    shared = {label: rows for label, rows in by_label.items() if label.startswith((SHARING, f"{OWN} ("))}
     if own is None or not shared:
         raise UserError(f"{world.label or 'This world'} has no runs of arm {OWN} beside others of arm {SHARING}.")
     if not any(row.signals is not None and row.signals.distance is not None for row in own.values()):
@@ -145,12 +149,12 @@ def table(found: Sequence[Choice]) -> str:
 def main() -> None:
     """Prints a table for every world of a finished study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", type=Path, help="the folder of a study of several seeds")
+    parser.add_argument("study", type=Path, nargs="+", help="folders of one or more studies of several seeds")
     given = parser.parse_args()
     try:
-        for world in worlds(load_study([given.study])):
+        for world in worlds(load_study(given.study)):
             if len(world.seeds) < 2:
-                raise UserError(f"{given.study} has one seed, and bounds are looked for on others.")
+                raise UserError(f"{given.study[0]} has one seed, and bounds are looked for on others.")
             print(f"## {world.label or 'One world'}; seeds {', '.join(map(str, world.seeds))}\n")
             print(table(choices(world)), end="\n\n")
     except UserError as error:
