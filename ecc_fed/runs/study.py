@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.privacy import check_redaction
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.failed_run import FailedRun, failed_in
 from ecc_fed.core.folder_lock import taken
@@ -84,6 +85,7 @@ def plan_study(
                 composed = compose_run([*before, *overrides, *after], folders)
                 runs.append(PlannedRun(label, composed, to_run_config(composed, allowed)))
     for run in runs:
+        check_redaction(run.config)
         build_tracker(run.config)
     if len({run.name for run in runs}) < len(runs):
         raise ConfigError("study.arms, study.seeds, study.variants and study.methods must not repeat a value.")

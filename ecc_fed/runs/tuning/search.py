@@ -11,6 +11,7 @@ from typing import Literal
 
 from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
+from ecc_fed.assembly.privacy import check_redaction
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.failed_run import FailedRun, failures_below, keep_failure
 from ecc_fed.core.folder_lock import LOCK, sole_writer
@@ -85,7 +86,9 @@ def plan_search(
     fixed, space = parse_space(overrides)
     seed = to_run_config(compose_run(fixed, folders), allowed).seed
     for corner in corners(space):
-        build_tracker(to_run_config(compose_run([*fixed, *corner], folders), allowed))
+        config = to_run_config(compose_run([*fixed, *corner], folders), allowed)
+        check_redaction(config)
+        build_tracker(config)
     return Search(metric, direction, tuple(overrides), tuple(fixed), space, seed, tuple(folders), tuple(allowed))
 
 
