@@ -250,6 +250,8 @@ def _gone(found: Found) -> bool:
 
 
 def _percent(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:  # one dialogue
+        return f"{estimate.mean:.1%}"
     return f"{estimate.mean:.1%} [{estimate.low:.1%}, {estimate.high:.1%}]"
 
 
