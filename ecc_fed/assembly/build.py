@@ -148,15 +148,18 @@ def build_teacher(config: RunConfig) -> Teacher:
 
 
 def build_redactor(config: RunConfig) -> Redactor:
-    """What the run's turns pass; one that takes a language gets that of the prompts.
+    """What the run's turns pass, resident: it may hold a model. One that takes a language gets that of the prompts.
 
     Raises:
-        ConfigError: a setting out of range.
+        ConfigError: a setting out of range, or a package that is not installed.
+        ModelError: a model that cannot be taken.
     """
+    node = config.redaction
     objects: dict[str, Any] = {}
-    if config.redaction.get("language") is None and accepts(config.redaction, "redaction", "language"):
+    if node.get("language") is None and accepts(node, "redaction", "language"):
         objects["language"] = config.gateway.language or "zh"
-    return cast(Redactor, instantiate(config.redaction, "redaction", Redactor, **objects))
+    made = partial(instantiate, node, "redaction", Redactor, **objects)
+    return cast(Redactor, _resident("redactor", {**node, **objects}, made))
 
 
 def build_training_redactor(config: RunConfig) -> Redactor | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ecc_fed.assembly.federation import build_arm
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.assembly.targets import locate
+from ecc_fed.assembly.targets import accepts, check_arguments, locate
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Answering, Redactor, TeachesByReplies
 from ecc_fed.core.records import Shop
@@ -59,6 +59,23 @@ def check_text_masks(config: RunConfig) -> None:
             "privacy.mask_training=true masks what the run's redaction finds, and redaction=none finds nothing. Take "
             "redaction=order_record or redaction=patterns."
         )
+
+
+def check_redaction(config: RunConfig) -> None:
+    """Refuses a redaction that could not be made, before anything starts: a package or a model that is not there.
+
+    Raises:
+        ConfigError: a setting that it does not take, or that is out of range, or a package that is not installed.
+        ModelError: a model that cannot be taken.
+    """
+    node = config.redaction
+    redactor = locate(node, "redaction", Redactor)
+    settings = {name: value for name, value in node.items() if name != "_target_"}
+    language = {"language": config.gateway.language} if accepts(node, "redaction", "language") else {}
+    check_arguments(redactor, {**language, **settings}, str(node["_target_"]), "redaction")
+    check = getattr(redactor, "check_settings", None)
+    if check is not None:
+        check(**settings)
 
 
 def check_budgets(private: PrivateTraining | None, config: RunConfig, shops: Sequence[Shop]) -> None:

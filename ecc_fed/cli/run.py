@@ -26,6 +26,7 @@ from ecc_fed.assembly.compose import (
     to_yaml,
 )
 from ecc_fed.assembly.federation import build_arm
+from ecc_fed.assembly.privacy import check_redaction
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
 from ecc_fed.cli.console import TextConsole
@@ -93,7 +94,9 @@ def check_overrides(
         jobs = [list(job) for batch in batches for job in batch]
     for job in jobs:
         check_hydra(job, folders, allowed)
-        build_tracker(to_run_config(compose_run(job, folders), allowed))
+        config = to_run_config(compose_run(job, folders), allowed)
+        check_redaction(config)
+        build_tracker(config)
     return jobs
 
 
@@ -164,6 +167,7 @@ def _resume(directory: RunDirectory, overrides: Sequence[str], folders: Sequence
     with resumed_run(directory, None if composed is None else to_yaml(composed)) as run_id:
         if not directory.run.is_file():
             config = load_config(directory.config, allowed=allowed)
+            check_redaction(config)
             build_tracker(config)
             return _run(config, directory, run_id, console)
         console.print(f"{directory.root} holds a finished run: nothing is left to do.", markup=False, highlight=False)

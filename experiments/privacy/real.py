@@ -1,6 +1,7 @@
 """What patterns find in real dialogues: JDDC's, where values once stood.
 
-    python -m experiments.privacy.real jddc_sample.txt [--draws 20] [--seed 7]
+    python -m experiments.privacy.real jddc_sample.txt [--draws 20] [--seed 7] [--redaction NAME] [--model PATH]
+                                       [--half even]
 
 JDDC's owners took values out and left masks, many at wrong places: most of its `[姓名x]` stood for 谢谢 or a brand.
 `jddc_marks.tsv` says, of every place that was judged by reading its dialogue, what a customer, an addressee or a
@@ -9,6 +10,8 @@ number, as where a customer asks which villages are delivered to.
 
 At the marks values are drawn anew, by the makers of `generated`; whatever else is masked becomes a short number or a
 neutral word. So wordings are real, values are not. A mark over text that is not a mask keeps it.
+
+Dialogues are of two halves, by their sessions' digests: the words that announce names were tuned on the even one.
 """
 
 from __future__ import annotations
@@ -24,16 +27,19 @@ from pathlib import Path
 from random import Random
 
 from ecc_fed.core.errors import UserError
+from ecc_fed.core.protocols import Redactor
 from ecc_fed.core.records import Turn
 from ecc_fed.core.statistics import Estimate, Units, bootstrap_mean
 from ecc_fed.privacy.redaction.redactors import PatternRedaction
 from experiments.privacy import generated
+from experiments.privacy.names import NAMES, by_name
 from experiments.privacy.scan import Haystack, squeezed
 
 MARKS = Path(__file__).with_name("jddc_marks.tsv")
 # Of the file that the marks are of.
 SHA256 = "4a2bdc0c67f9f4a7226efa1a76a5f1ce040653f584f556f742650137ba20c98c"
 
+HALVES = ("even", "odd")
 _MASK = re.compile(r"\[([^\[\]x]{1,6})x\]")
 _TOWNS = (
     "巴东县信陵镇",
@@ -161,11 +167,16 @@ def sessions(messages: Sequence[Message]) -> Iterator[list[Message]]:
     yield from by_session.values()
 
 
-def tried(dialogue: Sequence[Message], rng: Random) -> tuple[list[Found], list[str]]:
+def half_of(session: str) -> str:
+    """The half that a dialogue is of: even or odd."""
+    return HALVES[hashlib.sha256(session.encode()).digest()[-1] % 2]
+
+
+def tried(dialogue: Sequence[Message], rng: Random, redactor: Redactor | None = None) -> tuple[list[Found], list[str]]:
     """One draw of a dialogue's values: what became of each, and all that was taken out besides."""
     drawn = [filled(message, rng) for message in dialogue]
     turns = [Turn(message.role, text) for message, (text, _) in zip(dialogue, drawn, strict=True)]
-    session = PatternRedaction().redact(turns, None)
+    session = (redactor or PatternRedaction()).redact(turns, None)
     taken = [squeezed(each.value) for each in session.hidden]
     found, meant = [], []
     for turn, (_, values) in zip(session.turns, drawn, strict=True):
@@ -203,14 +214,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--half", choices=HALVES, help="of the dialogues; without it all")
+    parser.add_argument("--redaction", choices=NAMES, default="patterns")
+    parser.add_argument("--model", help="the folder of the redaction model")
     arguments = parser.parse_args(argv)
+    redactor = by_name(arguments.redaction, "zh", arguments.model)
     messages = read_messages(arguments.corpus, read_marks())
+    if arguments.half is not None:
+        messages = [one for one in messages if half_of(one.session) == arguments.half]
     found: list[Found] = []
     others = Counter[str]()
     for dialogue in sessions(messages):
         for draw in range(arguments.draws):
             rng = Random(f"{arguments.seed}/{dialogue[0].session}/{draw}")
-            of_dialogue, beside = tried(dialogue, rng)
+            of_dialogue, beside = tried(dialogue, rng, redactor)
             found += of_dialogue
             if draw == 0:
                 others.update(beside)
@@ -233,6 +250,8 @@ def _gone(found: Found) -> bool:
 
 
 def _percent(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:  # one dialogue
+        return f"{estimate.mean:.1%}"
     return f"{estimate.mean:.1%} [{estimate.low:.1%}, {estimate.high:.1%}]"
 
 

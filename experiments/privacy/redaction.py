@@ -58,10 +58,12 @@ def _row(redaction: str, form: str, found: Leaks) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def recall_on_dialogues(dialogues: Sequence[Dialogue]) -> Iterator[tuple[str, str, int, int, int]]:
-    """(class, form, values, taken whole, gone from the text) by patterns alone, on simulated dialogues."""
-    redactor = PatternRedaction()
-    for form in FORMS:
+def recall_on_dialogues(
+    dialogues: Sequence[Dialogue], redactor: Redactor | None = None, forms: Sequence[str] = tuple(FORMS)
+) -> Iterator[tuple[str, str, int, int, int]]:
+    """(class, form, values, taken whole, gone from the text) on simulated dialogues, None: by patterns alone."""
+    redactor = redactor or PatternRedaction()
+    for form in forms:
         values, whole, gone = Counter[str](), Counter[str](), Counter[str]()
         for dialogue in dialogues:
             secrets = [value for _, value in dialogue.said]
@@ -76,11 +78,13 @@ def recall_on_dialogues(dialogues: Sequence[Dialogue]) -> Iterator[tuple[str, st
         yield from ((kind, form, values[kind], whole[kind], gone[kind]) for kind in sorted(values))
 
 
-def recall_on_sentences(language: Language, count: int, seed: int) -> Iterator[tuple[str, str, int, int, int]]:
+def recall_on_sentences(
+    language: Language, count: int, seed: int, redactor: Redactor | None = None, forms: Sequence[str] = tuple(FORMS)
+) -> Iterator[tuple[str, str, int, int, int]]:
     """The same on generated sentences."""
-    redactor = PatternRedaction(language)
+    redactor = redactor or PatternRedaction(language)
     for kind in TEMPLATES[language]:
-        for form in FORMS if kind not in AS_IS else ("as it is",):
+        for form in forms if kind not in AS_IS else ("as it is",):
             whole = gone = 0
             for sentence in sentences(language, kind, count, seed):
                 text = disguised(sentence.text, [sentence.value], form)

@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 
 from ecc_fed.assembly import build
-from ecc_fed.assembly.build import build_devices, build_settings, build_training_redactor
+from ecc_fed.assembly.build import build_devices, build_redactor, build_settings, build_training_redactor
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.privacy import check_redaction
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.records import Shop
+from ecc_fed.core.errors import ConfigError, EccError
+from ecc_fed.core.records import Shop, Turn
 from ecc_fed.core.run_directory import RunDirectory
 from tests.evolution.fakes import shop
+from tests.privacy.redaction.handmade import save_classifier
 
 
 def config(*overrides: str) -> RunConfig:
@@ -79,3 +81,42 @@ def test_the_shops_services_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     redactor = build.build_services(config("privacy.mask_training=true", "redaction=patterns")).training_redactor
     assert redactor is not None and redactor.name == "patterns"
     assert build.build_services(config()).training_redactor is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["redaction=model"], r"redaction\.path has no value"),
+        (["redaction=model", "redaction.path=/nowhere"], r"'/nowhere' is no folder: give redaction\.path=FOLDER"),
+        (
+            ["redaction=model", "redaction.path=/nowhere", "+redaction.bath=1"],
+            r"redaction\.bath: .* takes no such setting",
+        ),
+        (["redaction=model", "redaction.path=x", "redaction.min_score=2"], r"redaction\.min_score=2 is out of range"),
+        (["redaction=presidio"], r"pip install 'ecc-fed\[presidio\]'"),
+    ],
+)
+def test_a_redaction_that_cannot_be_made_is_refused_before_anything_starts(
+    overrides: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EccError, match=message):
+        check_redaction(config(*overrides))
+
+
+def test_a_redaction_that_can_be_made_passes_and_is_resident(tmp_path: Path) -> None:
+    for name in ("none", "patterns", "order_record"):
+        check_redaction(config(f"redaction={name}"))
+    folder = save_classifier(tmp_path, {"王": "B-PER", "京": "B-ORG"})
+    given = config("redaction=model", f"redaction.path={folder}", "redaction.labels={ORG: account}")
+    check_redaction(given)
+    redactor = build_redactor(given)
+    assert redactor is build_redactor(given)
+    assert redactor.redact([Turn("customer", "京王")], None).turns[0].text == "[账号1][姓名1]"
+    english = config("redaction=model", f"redaction.path={folder}", "gateway.language=en")
+    assert build_redactor(english).redact([Turn("customer", "京王")], None).turns[0].text == "京[name1]"
+
+
+def test_a_users_own_redactor_needs_no_check() -> None:
+    own = Path(__file__).parent.parent / "own_parts" / "conf"
+    check_redaction(to_run_config(compose_run(["redaction=own"], [str(own)]), ["tests.own_parts"]))

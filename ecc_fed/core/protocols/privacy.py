@@ -27,7 +27,11 @@ class RedactedSession(Protocol):
 
 
 class Redactor(Protocol):
-    """Takes private values out of turns before they leave a shop."""
+    """Takes private values out of turns before they leave a shop.
+
+    A class may have a static method `check_settings`, called with the settings of its YAML before a run starts: it
+    raises what its making would raise later, on every host.
+    """
 
     name: str
 

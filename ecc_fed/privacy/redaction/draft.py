@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -65,6 +66,20 @@ class Draft:
         """Where a place lies in the turn's own text."""
         offsets = self._offsets[place.turn]
         return offsets[place.start], offsets[place.stop - 1] + 1
+
+    def place_of(self, turn: int, start: int, stop: int) -> Place:
+        """Where `text[start:stop]` of a turn's own text lies in its plain form."""
+        offsets = self._offsets[turn]
+        return Place(turn, bisect_left(offsets, start), bisect_left(offsets, stop))
+
+    def left(self, turn: int) -> str:
+        """A turn's own text, as long as it was, with blanks where something is taken."""
+        offsets, signs = self._offsets[turn], list(self.turns[turn].text)
+        at = self.plain[turn].find(TAKEN)
+        while at >= 0:
+            signs[offsets[at]] = " "
+            at = self.plain[turn].find(TAKEN, at + 1)
+        return "".join(signs)
 
     def said(self, place: Place) -> str:
         """The turn's own text there."""

@@ -43,7 +43,8 @@ def find_known(draft: Draft, record: OrderRecord) -> None:
 def find_again(draft: Draft) -> None:
     """Takes the other mentions of names that something announced once: "我叫王伟", and then "王伟您好"."""
     said = [draft.said(each.places[0]) for each in draft.found if each.kind == "name" and not each.value]
-    names = {bones(name): name for name in reversed(said)}
+    # One letter, as of "我姓王", is a part of many words.
+    names = {bones(name): name for name in reversed(said) if len(bones(name)) > 1}
     draft.take([found for side in draft.speakers() for found in _again(draft, side, names)])
 
 

@@ -44,7 +44,7 @@ _NO_NAME = (
     "平台|祝您?|何时|任何|花费|花了|连衣|邮费|邮寄|水杯|程序|强烈|雷同|米色|苗条|方面|费用|"
     "武汉|温州|宁波|石家|黄山|江苏|安徽|贵州|云南|海南|广州|金华|苏州|郑州|杭州|常州|徐州|"
     "严重|严格|左右|暴力|幸亏|强调|戴着|车上|柴米|桂花|童装|毕竟|阳台|鱼缸|易碎|古风|应该|"
-    "向您|经理|家长|老师"
+    "向您|经理|家长|老师|师傅|家里|家人|家属|家庭|家电|单位|单独|明细|安装|任意|关机|关门"
 )
 _NAME_ALONE = f"(?!{_NO_NAME})(?:(?:{_DOUBLE})|[{_SINGLE}]){_GIVEN}(?:{_GIVEN})?"
 _STRONG = re.compile(
@@ -61,8 +61,19 @@ _BEFORE_WORD = re.compile(
 )
 # On a parcel's label: "…1201室 王伟 13800001111", in any order.
 _LABEL = re.compile(
-    rf"(?:\A|[\s,，:：;；{TAKEN}])({_NAME_ALONE})[\s,，:：;；]{{0,2}}{TAKEN}|{TAKEN}[\s,，:：;；]{{0,2}}({_NAME_ALONE})(?=[\s,，。;；]|收|\Z)"
+    rf"(?:\A|[\s,，:：;；{TAKEN}])({_NAME_ALONE})[\s,，:：;；]{{0,4}}{TAKEN}|{TAKEN}[\s,，:：;；]{{0,2}}({_NAME_ALONE})(?=[\s,，。;；]|收|\Z)"
 )
+# Who brings it: "配送员：王伟", "快递员王伟电话…".
+_COURIER = "(?:配送|快递|快件|派送|派件|送货|送件|投递|收派|揽收|安装|维修)(?:员|师傅|小哥|人员)|业务员|站长|司机|师傅"
+_BROUGHT = re.compile(
+    rf"(?:{_COURIER})(?:的?(?:姓名|名字))?(?: ?[:：]|是|叫|为) ?({_NAME_ALONE}){_END}"
+    rf"|(?:{_COURIER}) ?({_NAME_ALONE})(?=[\s,，:：;；、]{{0,3}}(?:的?(?:电话|手机|联系)|{TAKEN}))"
+)
+# "我姓王": a family name alone, too. "姓名", "贵姓", and 百姓, who are nobody.
+_FAMILY = re.compile(rf"(?<![贵同百])姓[ :：是]{{0,2}}((?:{_DOUBLE})|[{_SINGLE}](?:{_GIVEN}(?:{_GIVEN})?)?){_END}")
+# Whom to call, and whose name an invoice is to bear: "打王伟电话", "发票打王伟".
+_CALLED = re.compile(f"(?:打|联系|致电)(?:给|到)?({_NAME_ALONE})(?=的?(?:电话|手机|号码))")
+_INVOICED = re.compile(rf"发票[^{TAKEN}。！!？?；;]{{0,12}}?打(?!印)(?:成|给|为)?({_NAME_ALONE})(?:{_END}|(?=[那这]))")
 
 _CAPITAL = r"[A-Z][A-Za-z'’-]{1,20}"
 _ENGLISH = re.compile(
@@ -82,7 +93,18 @@ _LOWER = re.compile(
 
 def find_names(draft: Draft) -> None:
     """Takes names that something announces; addresses and numbers are to be taken before."""
-    for pattern in (_STRONG, _WEAK, _BEFORE_WORD, _LABEL, _ENGLISH, _LOWER):
+    for pattern in (
+        _STRONG,
+        _WEAK,
+        _BEFORE_WORD,
+        _LABEL,
+        _BROUGHT,
+        _FAMILY,
+        _CALLED,
+        _INVOICED,
+        _ENGLISH,
+        _LOWER,
+    ):
         draft.take([found for turn, plain in enumerate(draft.plain) for found in _names(pattern, turn, plain)])
 
 

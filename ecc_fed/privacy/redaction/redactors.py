@@ -1,4 +1,4 @@
-"""The two redactors: by patterns alone, and by the device's own order record first.
+"""The two redactors that need no package: by patterns alone, and by the device's own order record first.
 
 A call makes a session with a map of its own; nothing is remembered from one dialogue to the next. Reading is linear in
 the text's length.
@@ -6,7 +6,8 @@ the text's length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from ecc_fed.core.ranges import require_one_of
 from ecc_fed.core.records import OrderRecord, Turn
@@ -19,6 +20,15 @@ from ecc_fed.privacy.redaction.numbers import find_numbers
 from ecc_fed.privacy.redaction.placeholders import LABELS, Language, typed
 from ecc_fed.privacy.redaction.session import PlaceholderSession, session_of
 from ecc_fed.privacy.redaction.split import find_split
+
+Finder = Callable[[Draft], None]
+# In this order: what is longer or surer takes its letters first. E-mail addresses come before all of them.
+BY_SHAPE: tuple[Finder, ...] = (find_accounts, find_split, find_numbers, find_addresses, find_names)
+
+
+def by_record(known: OrderRecord | None) -> tuple[Finder, ...]:
+    """What finds an order record's values; nothing where there is none."""
+    return () if known is None else (partial(find_known, record=known),)
 
 
 class PatternRedaction:
@@ -41,14 +51,13 @@ class PatternRedaction:
         """Turns with placeholders; what `known` holds beside them is kept from other customers' replies."""
         draft = Draft(turns)
         draft.take(typed(draft, self._language))
-        find_emails(draft)
-        self._known(draft, known)
-        for find in (find_accounts, find_split, find_numbers, find_addresses, find_names, find_again):
+        for find in (*self._finders(known), find_again):
             find(draft)
         return session_of(draft, known, self._language)
 
-    def _known(self, draft: Draft, known: OrderRecord | None) -> None:
-        """Nothing."""
+    def _finders(self, known: OrderRecord | None) -> tuple[Finder, ...]:
+        """All but the last, in the order in which they read."""
+        return (find_emails, *BY_SHAPE)
 
 
 class OrderRecordRedaction(PatternRedaction):
@@ -56,6 +65,5 @@ class OrderRecordRedaction(PatternRedaction):
 
     name = "order_record"
 
-    def _known(self, draft: Draft, known: OrderRecord | None) -> None:
-        if known is not None:
-            find_known(draft, known)
+    def _finders(self, known: OrderRecord | None) -> tuple[Finder, ...]:
+        return (find_emails, *by_record(known), *BY_SHAPE)

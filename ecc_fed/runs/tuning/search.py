@@ -12,6 +12,7 @@ from typing import Literal
 from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.assembly.compose_many import Composer
+from ecc_fed.assembly.privacy import check_redaction
 from ecc_fed.core.errors import ConfigError, UserError, WriteError
 from ecc_fed.core.failed_run import FailedRun, failed_in, forget_failure, keep_failure
 from ecc_fed.core.folder_lock import LOCK, sole_writer
@@ -87,7 +88,9 @@ def plan_search(
     composer = Composer(folders)
     seed = to_run_config(composer.compose(fixed), allowed).seed
     for corner in corners(space):
-        build_tracker(to_run_config(composer.compose([*fixed, *corner]), allowed))
+        config = to_run_config(composer.compose([*fixed, *corner]), allowed)
+        check_redaction(config)
+        build_tracker(config)
     return Search(metric, direction, tuple(overrides), tuple(fixed), space, seed, tuple(folders), tuple(allowed))
 
 
