@@ -26,6 +26,7 @@ from ecc_fed.assembly.compose import (
     to_yaml,
 )
 from ecc_fed.assembly.federation import build_arm
+from ecc_fed.assembly.local_models import check_local_models
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
 from ecc_fed.cli.console import TextConsole
@@ -82,6 +83,7 @@ def check_overrides(
 
     Raises:
         ConfigError: any of them does not compose, holds a value out of range, or would run code that is not allowed.
+        ModelError: a folder that one of them names holds no whole model.
     """
     jobs = [list(overrides)]
     if multirun:
@@ -93,7 +95,9 @@ def check_overrides(
         jobs = [list(job) for batch in batches for job in batch]
     for job in jobs:
         check_hydra(job, folders, allowed)
-        build_tracker(to_run_config(compose_run(job, folders), allowed))
+        config = to_run_config(compose_run(job, folders), allowed)
+        build_tracker(config)
+        check_local_models(config)
     return jobs
 
 

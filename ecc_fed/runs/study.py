@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import compose_run, conf_dir, to_run_config, to_yaml
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.local_models import check_local_models
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.failed_run import FailedRun, failed_in
 from ecc_fed.core.folder_lock import taken
@@ -85,6 +86,7 @@ def plan_study(
                 runs.append(PlannedRun(label, composed, to_run_config(composed, allowed)))
     for run in runs:
         build_tracker(run.config)
+        check_local_models(run.config)
     if len({run.name for run in runs}) < len(runs):
         raise ConfigError("study.arms, study.seeds, study.variants and study.methods must not repeat a value.")
     return runs
