@@ -40,9 +40,10 @@ from ecc_fed.end_model.engines.reference.training import label_logits, train
 from ecc_fed.end_model.engines.sampling import make_rows
 from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.end_model.text.decoding import decode_reply
-from ecc_fed.end_model.text.prompting import encode_prompt, encode_text
+from ecc_fed.end_model.text.prompting import encode_prompt
 from ecc_fed.end_model.training.examples import EncodedExample, encode_example
 from ecc_fed.end_model.training.jobs import check_job
+from ecc_fed.models.chat_ids import encode_text
 
 
 def state_name(parameter_name: str) -> str:
@@ -140,7 +141,7 @@ class PeftEngine:
             costs = [row.total_tokens + self.settings.virtual_tokens * prefixed for row in rows]
             for batch in split_by_length(costs, self.limits.batch_tokens):
                 chosen = [rows[index] for index in batch]
-                generated = generate(self.model, chosen, self.base.end_ids, self.base.device, prefixed)
+                generated = generate(self.model, chosen, self.base.end_marks, self.base.device, prefixed)
                 for index, drawn in zip(batch, generated, strict=True):
                     replies[index] = MeasuredReply(decode_reply(self.tokenizer, drawn.ids), drawn.margin)
         return replies

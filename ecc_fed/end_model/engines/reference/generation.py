@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from ecc_fed.end_model.engines.replies import Drawn, draw_replies
+from ecc_fed.end_model.engines.replies import Drawn, EndMarks, draw_replies
 from ecc_fed.end_model.engines.sampling import Row
 
 
 @torch.inference_mode()
 def generate(
-    model: Any, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device, prefixed: bool = False
+    model: Any, rows: Sequence[Row], marks: EndMarks, device: torch.device, prefixed: bool = False
 ) -> list[Drawn]:
     """What every row draws; `prefixed` where peft's model holds a prefix."""
-    return draw_replies(_PaddedBatch(model, [row.prompt for row in rows], device, prefixed), rows, end_ids, device)
+    return draw_replies(_PaddedBatch(model, [row.prompt for row in rows], device, prefixed), rows, marks, device)
 
 
 class _PaddedBatch:
