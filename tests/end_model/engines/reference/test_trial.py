@@ -9,7 +9,9 @@ import transformers as hf
 from ecc_fed.core.errors import ConfigError, ModelError
 from ecc_fed.core.records import Decoding, Example, FineTuneJob, FineTuneSettings, ReplyRequest, Turn
 from ecc_fed.end_model.adapters.low_rank import Dora, Lora
+from ecc_fed.end_model.base import load_base
 from ecc_fed.end_model.engines.reference import generation
+from ecc_fed.end_model.engines.reference.engine import PeftEngine
 from ecc_fed.end_model.engines.reference.shapes import adapter_shapes
 from ecc_fed.end_model.text.decoding import decode_reply
 from ecc_fed.end_model.text.prompting import encode_prompt
@@ -17,6 +19,7 @@ from ecc_fed.end_model.text.prompting import encode_prompt
 from ...opening import peft_engine
 from ...tiny_models import build_tokenizer
 
+pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")
 WORDS = {"vocab_size": 272, "bos_token_id": None, "eos_token_id": 1}
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "pad_token_id": 0, **WORDS}
 PROMPTS = ((Turn("customer", "发什么快递"),), (Turn("customer", "在"),))
@@ -53,12 +56,9 @@ def generated(engine, path: str) -> list[str]:
     return replies
 
 
-def test_a_state_space_model_answers_as_transformers_does(tmp_path, caplog) -> None:
+def test_a_state_space_model_answers_as_transformers_does(tmp_path) -> None:
     path = save(tmp_path, hf.MambaForCausalLM(hf.MambaConfig(state_size=8, **SIZES)))
-    with caplog.at_level(logging.WARNING):
-        engine = peft_engine(path, Lora(2, lora_dropout=0.0))
-    assert engine.way == "anew"
-    assert "is served row by row, and reads a whole text again for every token: in a padded batch " in caplog.text
+    engine = peft_engine(path, Lora(2, lora_dropout=0.0))
     assert engine.reply([ReplyRequest(None, PROMPTS, GREEDY, 0)])[0] == generated(engine, path)
     job = FineTuneJob(engine.new_adapter(0), None, (Example(PROMPTS[0], "好"),), FineTuneSettings(steps=2), 0)
     assert engine.fine_tune([job])[0].losses[1] < engine.fine_tune([job])[0].losses[0]
@@ -86,6 +86,21 @@ def test_a_model_that_takes_no_padding_is_served_row_by_row(llama, monkeypatch) 
     assert engine.reply([ReplyRequest(None, PROMPTS, GREEDY, 0)])[0] == generated(engine, llama)
 
 
+def test_a_model_without_a_cache_reads_every_text_anew_and_says_so(llama, monkeypatch, caplog) -> None:
+    def none(self, tokens):
+        raise TypeError("no cache\nof this kind")
+
+    monkeypatch.setattr(generation._PaddedBatch, "next", none)
+    with caplog.at_level(logging.WARNING):
+        engine = peft_engine(llama, Lora(2))
+    said = "in a padded batch no cache of this kind; with a cache no cache of this kind"
+    assert f"{llama} is served row by row, and reads a whole text again for every token: {said}" in caplog.text
+    assert engine.way == "anew" and engine.fallback_reason is None
+    assert engine.reply([ReplyRequest(None, PROMPTS, GREEDY, 0)])[0] == generated(engine, llama)
+    stood_in = PeftEngine(load_base(llama, "none", "cpu"), Lora(2), fallback_reason="its kind")
+    assert stood_in.fallback_reason.startswith("its kind; it is served row by row, and reads")
+
+
 def test_a_model_that_looks_ahead_is_refused(tmp_path) -> None:
     config = hf.BertConfig(num_attention_heads=2, intermediate_size=48, max_position_embeddings=1024, **SIZES)
     path = save(tmp_path, hf.BertLMHeadModel(config))
@@ -101,7 +116,6 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path) -> None:
         peft_engine(save(tmp_path, model), Lora(2))
 
 
-@pytest.mark.filterwarnings("ignore:fan_in_fan_out")
 def test_a_short_table_of_positions_bounds_replies_and_says_so(tmp_path, caplog) -> None:
     path = gpt2(tmp_path, 60)
     with caplog.at_level(logging.WARNING):
@@ -130,8 +144,8 @@ def test_adapters_on_embeddings_are_refused_before_training(llama, settings) -> 
             make()
 
 
-def test_adapters_on_the_head_learn(llama) -> None:
-    engine = peft_engine(llama, Lora(2, lora_dropout=0.0, target_modules=["lm_head"]))
+def test_adapters_on_the_head_learn(bases) -> None:
+    engine = peft_engine(bases["qwen2"], Lora(2, lora_dropout=0.0, target_modules=["lm_head"]))
     job = FineTuneJob(engine.new_adapter(0), None, (Example(PROMPTS[0], "好"),), FineTuneSettings(steps=3), 0)
     result = engine.fine_tune([job])[0]
     assert all(abs(tensor).max() > 0 for tensor in result.adapter.values())
