@@ -86,7 +86,12 @@ def base_path(config: RunConfig) -> str:
 
 
 def build_end_model(config: RunConfig) -> EndModel:
-    """The resident end model, loaded once a process."""
+    """The resident end model, loaded once a process.
+
+    Raises:
+        ModelError: a base that cannot be opened, or cannot bear the adapter.
+        ConfigError: what this machine or the base has no room for.
+    """
     key = {"engine": config.runtime.engine, **asdict(config.end_model), "adapter": config.adapter.settings()}
 
     def make() -> EndModel:
@@ -96,7 +101,16 @@ def build_end_model(config: RunConfig) -> EndModel:
         settings = replace(config.end_model, path=base_path(config))
         return open_engine(settings, config.adapter.settings(), config.runtime.engine)
 
-    return cast(EndModel, _resident("end_model", key, make))
+    model = _resident("end_model", key, make)
+    positions = getattr(model, "positions", None)
+    longest = config.end_model.max_prompt_tokens + config.decoding.max_new_tokens
+    if positions is not None and longest > positions:
+        raise ConfigError(
+            f"the end model {config.end_model.path} has {positions} positions, and prompt and reply take up to "
+            f"{longest}: lower end_model.max_prompt_tokens={config.end_model.max_prompt_tokens} or "
+            f"decoding.max_new_tokens={config.decoding.max_new_tokens}"
+        )
+    return cast(EndModel, model)
 
 
 def build_similarity(config: RunConfig) -> Any:

@@ -12,7 +12,7 @@ from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.probe import KeepProbe, probe
 
 # In this process, and with torch to import: nothing to probe, and no second to lose.
-_LOCAL = "ecc_fed.teacher.providers.local_transformers.LocalTransformersTeacher"
+LOCAL_TEACHER = "ecc_fed.teacher.providers.local_transformers.LocalTransformersTeacher"
 
 
 def probe_teacher(config: RunConfig, keep: KeepProbe) -> None:
@@ -26,7 +26,7 @@ def probe_teacher(config: RunConfig, keep: KeepProbe) -> None:
         ConfigError: a setting out of range, no key or package for it, or a limit on cost without prices.
         UserError: it does not answer.
     """
-    if config.teacher.get("_target_") == _LOCAL or not getattr(
+    if config.teacher.get("_target_") == LOCAL_TEACHER or not getattr(
         locate(config.teacher, "teacher", Teacher), "remote", False
     ):
         return

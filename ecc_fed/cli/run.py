@@ -26,6 +26,7 @@ from ecc_fed.assembly.compose import (
     to_yaml,
 )
 from ecc_fed.assembly.federation import build_arm
+from ecc_fed.assembly.local_models import check_local_models
 from ecc_fed.assembly.privacy import check_redaction
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
@@ -83,6 +84,7 @@ def check_overrides(
 
     Raises:
         ConfigError: any of them does not compose, holds a value out of range, or would run code that is not allowed.
+        ModelError: a folder that one of them names holds no whole model.
     """
     jobs = [list(overrides)]
     if multirun:
@@ -97,6 +99,7 @@ def check_overrides(
         config = to_run_config(compose_run(job, folders), allowed)
         check_redaction(config)
         build_tracker(config)
+        check_local_models(config)
     return jobs
 
 

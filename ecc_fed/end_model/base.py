@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
+from ecc_fed.core.errors import ModelError
+from ecc_fed.end_model.engines.replies import EndMarks
 from ecc_fed.end_model.quantization import loading_arguments
+from ecc_fed.end_model.text.prompting import check_template, turn_of
 from ecc_fed.models.device import choose_device
-from ecc_fed.models.opening import open_model
+from ecc_fed.models.opening import OpenedModel, open_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,12 @@ class Base:
     tokenizer: Any
     path: str
     device: torch.device
-    end_ids: frozenset[int]
+    end_marks: EndMarks
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """The tokens that end a reply."""
+        return self.end_marks.ids
 
 
 def load_base(path: str, quantization: str = "none", device: str = "auto") -> Base:
@@ -34,6 +42,11 @@ def load_base(path: str, quantization: str = "none", device: str = "auto") -> Ba
     target = choose_device(device, "end model")
     opened = open_model(path, AutoModelForCausalLM, "end model", target, **loading_arguments(quantization, target))
     opened.require_weights()
+    with opened.refusing("its config.json, weights and tokenizer must belong together and be complete"):
+        return _base(opened)
+
+
+def _base(opened: OpenedModel) -> Base:
     model, tokenizer = opened.model, opened.tokenizer
     if tokenizer.eos_token_id is None:
         raise opened.refusal("has a tokenizer without eos_token, which ends every reply", "set it in its config")
@@ -43,10 +56,12 @@ def load_base(path: str, quantization: str = "none", device: str = "auto") -> Ba
             f"has a tokenizer of {len(tokenizer)} tokens and a model of {rows}, which do not belong together",
             "copy the tokenizer of this checkpoint",
         )
-    return Base(model, tokenizer, path, target, _end_ids(model, tokenizer))
-
-
-def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    try:
+        check_template(tokenizer)
+        turn = turn_of(tokenizer)
+    except ModelError as error:
+        raise ModelError(f"the end model {opened.path} cannot be talked to: {error}") from error
     declared = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     ids = declared if isinstance(declared, (list, tuple)) else [] if declared is None else [declared]
-    return frozenset({int(tokenizer.eos_token_id), *(int(i) for i in ids)})
+    marks = EndMarks(turn.end_ids | {int(index) for index in ids}, turn.end_sequence)
+    return Base(model, tokenizer, opened.path, opened.device, marks)

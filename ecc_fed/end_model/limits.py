@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.ranges import require
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +29,21 @@ class TokenLimits:
     def __post_init__(self) -> None:
         for name in ("max_prompt_tokens", "max_reply_tokens", "batch_tokens"):
             require(getattr(self, name) >= 1, f"end_model.{name}", getattr(self, name), "1 or more")
+
+
+def shortened(limits: TokenLimits, positions: int, path: str) -> TokenLimits:
+    """The limits within a base's positions: prompts keep theirs, replies get what is left, which is logged.
+
+    Raises:
+        ConfigError: prompts alone take them all.
+    """
+    left = positions - limits.max_prompt_tokens
+    if left < 1:
+        raise ConfigError(
+            f"end_model.max_prompt_tokens={limits.max_prompt_tokens} leaves no reply: the end model {path} has "
+            f"{positions} positions. Lower it below that"
+        )
+    if left >= limits.max_reply_tokens:
+        return limits
+    _LOG.warning("%s has %d positions: replies are learned up to %d tokens", path, positions, left)
+    return replace(limits, max_reply_tokens=left)

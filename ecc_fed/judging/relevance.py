@@ -15,7 +15,7 @@ import transformers
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Array
-from ecc_fed.judging.loading import check_limits, length_sorted_batches, open_judge, resolve_folder
+from ecc_fed.judging.loading import OTHER_MODEL, check_limits, length_sorted_batches, open_judge, resolve_folder
 from ecc_fed.judging.similarity import EncoderSimilarity, Pooling
 
 Activation = Literal["softmax_1", "sigmoid"]
@@ -71,6 +71,8 @@ class CrossEncoderRelevance:
             )
         self.device, self._model, self._tokenizer = opened.device, opened.model, opened.tokenizer
         check_limits(max_tokens, batch_size, self._model, "relevance", folder)
+        with opened.refusing(OTHER_MODEL):
+            self.relevance(["?"], ["?"])
 
     def relevance(self, queries: Sequence[str], replies: Sequence[str]) -> Array:
         """(pairs,), each in 0..1. Equal pairs are scored once.

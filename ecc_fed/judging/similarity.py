@@ -12,7 +12,7 @@ import transformers
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Array
-from ecc_fed.judging.loading import check_limits, length_sorted_batches, open_judge, resolve_folder
+from ecc_fed.judging.loading import OTHER_MODEL, check_limits, length_sorted_batches, open_judge, resolve_folder
 
 Pooling = Literal["cls_dense", "cls", "mean", "pooler_tanh"]
 
@@ -106,6 +106,8 @@ class EncoderSimilarity:
             opened.require_weights(besides="pooler.")
         self.device, self._model, self._tokenizer = opened.device, opened.model, opened.tokenizer
         check_limits(max_tokens, batch_size, self._model, "similarity", folder)
+        with opened.refusing(OTHER_MODEL):
+            self.encode(["?"])
 
     def with_prefix(self, prefix: str) -> EncoderSimilarity:
         """The same model with another word before its texts."""

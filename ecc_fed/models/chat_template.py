@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ _WALL_SECONDS = 120
 _PROCESS = Path(__file__).with_name("template_process.py")
 _REMEDY = "give the tokenizer another chat_template, or remove it to use the plain format"
 
-_PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
+_BLANK = "\u2003"
+_PLACEHOLDER = re.compile(f"({_BLANK}?)\ue000(\\d+)\ue001({_BLANK}?)")
 
 Chat = Sequence[dict[str, str]]
 
@@ -35,13 +37,41 @@ class TemplateRefusal(ModelError):
 
 
 def placeholder(index: int) -> str:
-    """Stands for the text of message `index`: private-use characters, which no template trims or escapes."""
-    return f"\ue000{index}\ue001"
+    """Stands for the text of message `index`: private-use characters, which no template escapes.
+
+    The blanks around them are gone where the template trims what it is given.
+    """
+    return f"{_BLANK}\ue000{index}\ue001{_BLANK}"
 
 
-def fill(text: str, contents: Sequence[str]) -> str:
-    """`text` with what people wrote in the places that stand for it; a place that their texts hold stays."""
-    return _PLACEHOLDER.sub(lambda found: contents[int(found[1])], text)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a chat's text prints message `index`, and whether it trims it at either end."""
+
+    index: int
+    trims_start: bool
+    trims_end: bool
+
+    def shown(self, content: str) -> str:
+        """The message as the template shows it."""
+        started = content.lstrip() if self.trims_start else content
+        return started.rstrip() if self.trims_end else started
+
+
+def take_apart(text: str) -> tuple[list[str], list[Place]]:
+    """A chat's text around its placeholders, one piece more than there are places."""
+    split = _PLACEHOLDER.split(text)
+    places = zip(split[1::4], split[2::4], split[3::4], strict=True)
+    return split[::4], [Place(int(index), not before, not after) for before, index, after in places]
+
+
+def fill(text: str, contents: Sequence[str]) -> list[str]:
+    """A chat's parts: at even places its own words, at odd ones what people wrote."""
+    around, places = take_apart(text)
+    parts = around[:1]
+    for place, after in zip(places, around[1:], strict=True):
+        parts += [place.shown(contents[place.index]), after]
+    return parts
 
 
 class ChatTemplates:
@@ -57,21 +87,24 @@ class ChatTemplates:
         chat: Chat,
         variables: Mapping[str, Any] | None = None,
         next_ones: Callable[[], Sequence[Chat]] = tuple,
+        opened: bool = True,
     ) -> str:
-        """The text of a chat, with the agent's opening after it.
+        """The text of a chat.
 
         Args:
             tokenizer: has the template and the special tokens that it may print.
             chat: messages of role and content.
             variables: what else the template may ask for.
             next_ones: chats that are likely to be asked for next, and are rendered with this one.
+            opened: whether the agent's opening stands after it.
 
         Raises:
             TemplateRefusal: the template refuses the chat, or is wrong.
-            ModelError: it needs more time, memory or characters than any chat template should.
+            ModelError: it needs more time, memory or characters than any chat template should, or none of several is
+                the default.
         """
-        template = tokenizer.get_chat_template()
-        common = {**tokenizer.special_tokens_map, **(variables or {}), "add_generation_prompt": True}
+        template = _template(tokenizer)
+        common = {**tokenizer.special_tokens_map, **(variables or {}), "add_generation_prompt": opened}
         common |= {"tools": None, "documents": None}
         key = _key(template, common, chat)
         with self._lock:
@@ -83,6 +116,15 @@ class ChatTemplates:
         if text is None:
             raise TemplateRefusal(f"the model's chat template refuses a dialogue: {refusal}; {_REMEDY}")
         return text
+
+
+def _template(tokenizer: Any) -> str:
+    """The template that transformers takes."""
+    known = tokenizer.chat_template
+    if isinstance(known, dict) and "default" not in known:
+        names = ", ".join(sorted(known))
+        raise ModelError(f"the model's chat templates are named {names}, and none of them default; name one default")
+    return str(tokenizer.get_chat_template())
 
 
 def _key(template: str, common: Mapping[str, Any], chat: Chat) -> str:

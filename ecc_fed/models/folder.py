@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from transformers import CONFIG_MAPPING
-
 from ecc_fed.core.errors import ModelError
+from ecc_fed.core.outside_text import cut
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZER = (
@@ -20,6 +19,11 @@ _TOKENIZER = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+_ADAPTER = "adapter_config.json"
+# How the notes begin that git-lfs leaves in a clone, and what they stay below.
+_POINTER = b"version https://git-lfs"
+_POINTER_BYTES = 1024
+_REASON_CHARACTERS = 300
 _SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja"]
 _FOLDERS = ["*/*"]  # other formats of the same weights
 
@@ -27,6 +31,13 @@ _FOLDERS = ["*/*"]  # other formats of the same weights
 def refusal(role: str, path: str | Path, reason: str, remedy: str) -> ModelError:
     """The error that every part of the opener raises: which model, what is wrong with it, what to do."""
     return ModelError(f"the {role} {path} {reason}: {remedy}")
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, on one line and not at length; its kind, where it says nothing or no more than a name."""
+    said = " ".join(str(error).split())
+    words = f"{type(error).__name__}: {said}" if isinstance(error, LookupError) and said else said
+    return cut(words, _REASON_CHARACTERS) if words else type(error).__name__
 
 
 def own_code(role: str, folder: Path) -> ModelError:
@@ -56,7 +67,7 @@ def find_folder(path: str, role: str) -> Path:
     if folder.exists() or path.startswith((".", "/", "~")) or path.count("/") > 1 or not path.strip():
         raise refusal(role, repr(path), "is no folder", "give an existing one, or a hub id such as `name/model`")
     try:
-        cached = Path(snapshot_download(path, local_files_only=True))
+        cached = Path(_snapshot(path, local_files_only=True))
         check_folder(cached, role)
         return cached
     except Exception:
@@ -77,7 +88,13 @@ def find_folder(path: str, role: str) -> Path:
 
 
 def _fetched(hub_id: str, weights: str) -> Path:
-    return Path(snapshot_download(hub_id, allow_patterns=[*_SMALL_FILES, weights], ignore_patterns=_FOLDERS))
+    return Path(_snapshot(hub_id, allow_patterns=[*_SMALL_FILES, weights], ignore_patterns=_FOLDERS))
+
+
+def _snapshot(hub_id: str, **options: Any) -> str:
+    from huggingface_hub import snapshot_download
+
+    return snapshot_download(hub_id, **options)
 
 
 def check_folder(folder: Path, role: str) -> None:
@@ -86,6 +103,13 @@ def check_folder(folder: Path, role: str) -> None:
     Raises:
         ModelError: config.json, weights or tokenizer are missing, or the model needs code of its own.
     """
+    if not (folder / "config.json").is_file() and (folder / _ADAPTER).is_file():
+        raise refusal(
+            role,
+            folder,
+            f"is an adapter ({_ADAPTER}) without its base",
+            "give the base's folder, or merge the adapter into the base (merge_and_unload) and save that",
+        )
     if not (folder / "config.json").is_file():
         raise refusal(role, folder, "has no config.json", "give a model folder, as save_pretrained writes it")
     if not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
@@ -102,6 +126,14 @@ def check_folder(folder: Path, role: str) -> None:
             "has no tokenizer (tokenizer.json, tokenizer.model or vocab.txt)",
             "copy it beside the weights",
         )
+    _refuse_pointers(folder, role)
+    if (folder / _ADAPTER).is_file():
+        raise refusal(
+            role,
+            folder,
+            f"holds an adapter beside the base ({_ADAPTER}), which would be opened in the base's place",
+            "move adapter_config.json and adapter_model.* elsewhere, or merge the adapter into the base",
+        )
     for index in (*folder.glob("*.safetensors.index.json"), *folder.glob("pytorch_model*.bin.index.json")):
         shards = sorted(set(_json(index, role).get("weight_map", {}).values()))
         lacking = [shard for shard in shards if not (folder / shard).is_file()]
@@ -114,10 +146,50 @@ def check_folder(folder: Path, role: str) -> None:
                 "download the checkpoint completely",
             )
     config = _json(folder / "config.json", role)
-    if config.get("model_type") == "chatglm" or (
-        config.get("auto_map") and config.get("model_type") not in CONFIG_MAPPING
-    ):
+    if config.get("model_type") == "chatglm" or (config.get("auto_map") and not _known_kind(config)):
         raise own_code(role, folder)
+
+
+def _known_kind(config: Mapping[str, Any]) -> bool:
+    from transformers import CONFIG_MAPPING  # a second that most folders spare
+
+    return config.get("model_type") in CONFIG_MAPPING
+
+
+def check_tokenizer(folder: Path, role: str) -> None:
+    """Refuses a tokenizer.json that the installed library tokenizers cannot read.
+
+    Raises:
+        ModelError: what the library says against it.
+    """
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return
+    from tokenizers import Tokenizer
+
+    try:
+        Tokenizer.from_file(str(file))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library's panics are no `Exception`
+        raise refusal(
+            role,
+            folder,
+            f"has a tokenizer.json that cannot be read ({reason_of(error)})",
+            "copy it again; one of a newer release needs newer packages transformers and tokenizers",
+        ) from error
+
+
+def _refuse_pointers(folder: Path, role: str) -> None:
+    """Refuses a clone in which git-lfs left notes in the place of files."""
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(_POINTER):
+            raise refusal(
+                role,
+                folder,
+                f"has a git-lfs pointer in the place of {file.name}",
+                "fetch the files themselves: `git lfs install` and `git lfs pull` in that folder, or download them",
+            )
 
 
 def _json(file: Path, role: str) -> dict[str, Any]:

@@ -7,16 +7,17 @@ checkpoint with missing weights, which transformers would fill with random numbe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from ecc_fed.core.errors import ModelError
-from ecc_fed.models.folder import find_folder, own_code, refusal
+from ecc_fed.core.errors import EccError, ModelError
+from ecc_fed.models.folder import find_folder, own_code, reason_of, refusal
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class OpenedModel:
         """The error for something that is wrong with this model, to be raised."""
         return refusal(self.role, self.path, reason, remedy)
 
+    def refusing(self, remedy: str) -> AbstractContextManager[None]:
+        """Within the block, whatever fails is this model's fault, and refused with that remedy."""
+        return refusing(self.role, self.path, "cannot be used", remedy)
+
     def require_weights(
         self, remedy: str = "copy the whole checkpoint, or the config.json that belongs to it", besides: str = ""
     ) -> None:
@@ -47,6 +52,28 @@ class OpenedModel:
             raise self.refusal(
                 f"lacks {len(lacking)} weights that its config.json describes, the first being {lacking[0]}", remedy
             )
+
+
+@contextmanager
+def refusing(role: str, path: str | Path, what: str, remedy: str) -> Iterator[None]:
+    """Within the block, whatever is raised becomes one error with the model's name, the reason and a remedy.
+
+    By no list of kinds: transformers, peft and what they call raise dozens, of which some are no `Exception` at all (a
+    tokenizer's panic). Errors for the user and what ends a process pass as they are.
+
+    Raises:
+        ModelError: in the place of anything else.
+    """
+    try:
+        yield
+    except (EccError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        if "trust_remote_code" in str(error):
+            raise own_code(role, Path(path)) from error
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+            remedy = "it does not fit into memory; take a smaller or a quantized model, or another device"
+        raise refusal(role, path, f"{what} ({reason_of(error)})", remedy) from error
 
 
 def open_model(path: str, auto_class: Any, role: str, device: torch.device, **loading: Any) -> OpenedModel:
@@ -64,33 +91,20 @@ def open_model(path: str, auto_class: Any, role: str, device: torch.device, **lo
             that the checkpoint lacks are the caller's to refuse (`OpenedModel.require_weights`).
     """
     folder = find_folder(path, role)
-    try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model, info = auto_class.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                weights_only=True,  # of a pickle
-                ignore_mismatched_sizes=True,  # refused below, by name
-                output_loading_info=True,
-                **loading,
-            )
-            if "device_map" not in loading:
-                model.to(device)
-    except Exception as error:  # transformers raises a dozen kinds for what is always a folder at fault
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if "trust_remote_code" in str(error):
-            raise own_code(role, folder) from error
-        full = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        raise refusal(
-            role,
+    belong = "config.json, weights and tokenizer must belong together and be complete"
+    with refusing(role, folder, f"cannot be loaded as {auto_class.__name__}", belong), _quiet():
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model, info = auto_class.from_pretrained(
             folder,
-            f"cannot be loaded as {auto_class.__name__} ({reason})",
-            "it does not fit into memory; take a smaller or a quantized model, or another device"
-            if full
-            else "config.json, weights and tokenizer must belong together and be complete",
-        ) from error
+            local_files_only=True,
+            trust_remote_code=False,
+            weights_only=True,  # of a pickle
+            ignore_mismatched_sizes=True,  # refused below, by name
+            output_loading_info=True,
+            **loading,
+        )
+        if "device_map" not in loading:
+            model.to(device)
     if info["mismatched_keys"]:
         name, shape, wanted = min(info["mismatched_keys"])
         raise refusal(

@@ -9,6 +9,7 @@ from typing import IO
 
 from ecc_fed.assembly.build import build_devices
 from ecc_fed.assembly.federation import build_arm
+from ecc_fed.assembly.local_models import check_local_models
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.protocols import Device
 from ecc_fed.core.records import Shop
@@ -33,6 +34,8 @@ def open_hosts(config: RunConfig, at_least: int = 1) -> Iterator[Hosts]:
 
     `at_least` so many if their number is automatic, as a run that goes on takes as many as it started on.
     """
+    if config.runtime.ray_address is None:
+        check_local_models(config)
     with ray_hosts(config.runtime, _MODEL_MODULES, at_least) as hosts:
         yield hosts
 

@@ -13,6 +13,7 @@ from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import conf_dir, to_run_config, to_yaml
 from ecc_fed.assembly.compose_many import Composer
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.local_models import check_local_models
 from ecc_fed.assembly.privacy import check_redaction
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.failed_run import FailedRun, failed_in
@@ -105,6 +106,7 @@ def plan_study(
     for run in runs:
         check_redaction(run.config)
         build_tracker(run.config)
+        check_local_models(run.config)
     if len({run.name for run in runs}) < len(runs):
         raise ConfigError("study.arms, study.seeds, study.variants and study.methods must not repeat a value.")
     return runs

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ecc_fed.core.records import Decoding
+from ecc_fed.end_model.engines.replies import EndMarks
 from ecc_fed.end_model.engines.sampling import make_rows
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.generation import generate_batch
@@ -32,7 +33,7 @@ from experiments.benchmarks.load import (
 )
 from experiments.benchmarks.shops import RANK, SHAPES
 
-END = frozenset({2})
+END = EndMarks(frozenset({2}))
 # Of the peft loop, which is as fast for few shops as for many.
 LOOP_SHOPS = 8
 
@@ -66,10 +67,10 @@ def measure(shape: str, batches: list[int], new_tokens: int, repeats: int) -> tu
                 attention_mask=torch.ones_like(ids),
                 do_sample=False,
                 max_new_tokens=new_tokens,
-                eos_token_id=sorted(END),
+                eos_token_id=sorted(END.ids),
                 pad_token_id=0,
             )
-            replies.append([token for token in output[0, ids.shape[1] :].tolist() if token not in END])
+            replies.append([token for token in output[0, ids.shape[1] :].tolist() if token not in END.ids])
         return replies
 
     def together(count: int) -> list[list[int]]:

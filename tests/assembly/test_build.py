@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +62,17 @@ def test_another_end_model_is_opened_anew(change: str, opened: list[tuple[Any, .
     for given in ([], [change], [change]):
         build_end_model(to_run_config(compose_run(given)))
     assert len(opened) == 2
+
+
+def test_a_base_without_room_for_prompt_and_reply_is_refused_when_it_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opening, "open_engine", lambda *given: SimpleNamespace(positions=300))
+    monkeypatch.setattr(build, "_RESIDENT", {})
+    room = ["end_model.max_prompt_tokens=240", "decoding.max_new_tokens=60"]
+    build_end_model(to_run_config(compose_run(room)))
+    with pytest.raises(ConfigError, match=r"embedded has 300 positions, and prompt and reply take up to 301: lower"):
+        build_end_model(to_run_config(compose_run([*room[:1], "decoding.max_new_tokens=61"])))
 
 
 def test_a_hosts_gateway_has_its_part_of_the_runs_budget() -> None:

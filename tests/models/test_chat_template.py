@@ -99,4 +99,5 @@ def test_a_refusal_is_its_chats_own() -> None:
 
 
 def test_texts_are_filled_in_at_once() -> None:
-    assert fill(f"<{placeholder(0)}|{placeholder(1)}>", [placeholder(1), "b"]) == f"<{placeholder(1)}|b>"
+    parts = fill(f"<{placeholder(0)}|{placeholder(1)}>", [placeholder(1), "b"])
+    assert parts == ["<", placeholder(1), "|", "b", ">"]

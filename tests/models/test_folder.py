@@ -7,7 +7,7 @@ import huggingface_hub
 import pytest
 
 from ecc_fed.core.errors import ModelError
-from ecc_fed.models.folder import find_folder
+from ecc_fed.models.folder import check_tokenizer, find_folder
 
 HUB_ID = "someone/model"
 
@@ -40,6 +40,46 @@ def test_a_shard_that_the_index_lists_and_nobody_copied_is_named(folder: Path) -
         find_folder(str(folder), "end model")
     (folder / "model-00002-of-00002.safetensors").write_bytes(b"")
     assert find_folder(str(folder), "end model") == folder
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "tokenizer.json", "generation_config.json"])
+def test_a_pointer_of_git_lfs_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(POINTER)
+    with pytest.raises(
+        ModelError, match=rf"^the end model {folder} has a git-lfs pointer in the place of {name}: .*pull"
+    ):
+        find_folder(str(folder), "end model")
+
+
+def test_a_file_that_only_mentions_git_lfs_is_none(folder: Path) -> None:
+    (folder / "notes.txt").write_bytes(b"see " + POINTER)
+    (folder / "long.txt").write_bytes(POINTER + b"x" * 1024)
+    assert find_folder(str(folder), "end model") == folder
+
+
+def test_an_adapter_beside_or_in_the_place_of_a_base_is_named(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"holds an adapter beside the base \(adapter_config.json\).*: move"):
+        find_folder(str(folder), "end model")
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"is an adapter \(adapter_config.json\) without its base: give the base"):
+        find_folder(str(folder), "end model")
+
+
+def test_a_tokenizer_of_another_release_is_named(folder: Path) -> None:
+    check_tokenizer(folder, "end model")
+    described = json.loads((folder / "tokenizer.json").read_text())
+    described["model"]["type"] = "BPE3"
+    (folder / "tokenizer.json").write_text(json.dumps(described))
+    with pytest.raises(
+        ModelError, match=rf"^the end model {folder} has a tokenizer.json .*\(.+\): .*of a newer release"
+    ):
+        check_tokenizer(folder, "end model")
+    (folder / "tokenizer.json").unlink()
+    check_tokenizer(folder, "end model")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])
@@ -103,7 +143,7 @@ class Hub:
 
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, online: Path | None, cached: Path | None = None) -> Hub:
     made = Hub(online, cached, tmp_path / "fetched")
-    monkeypatch.setattr("ecc_fed.models.folder.snapshot_download", made)
+    monkeypatch.setattr("ecc_fed.models.folder._snapshot", made)
     return made
 
 

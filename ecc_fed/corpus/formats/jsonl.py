@@ -2,7 +2,9 @@
 
 Either {"shop": "…", "turns": [{"role": "customer"|"agent", "text": "…"}, …]}
 or     {"conversations": [{"role": "user"|"assistant", "content": "…"}, …]}
-Both may carry "shop" (a text or a number) and "session" (a name that no other line has). System turns are dropped.
+Both may carry "shop" (a text or a number) and "session" (a name that no other line has). The same under other usual
+names is read alike: "messages", "from" and "value" (ShareGPT), roles such as "User" or "客服", a content in text parts.
+System turns are dropped, and what an agent's program and its tools say to each other; both are counted.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from typing import Any, ClassVar
 from ecc_fed.corpus.formats.files import FileCorpus, Reader
 from ecc_fed.corpus.formats.reading import RawSession, ReadLog, read_lines
 
-_SPEAKERS = {"customer": False, "user": False, "agent": True, "assistant": True}
+_LISTS = ("turns", "conversations", "messages")
+_CUSTOMERS = ("customer", "user", "human", "buyer", "client", "客户", "顾客", "用户", "买家")
+_AGENTS = ("agent", "assistant", "gpt", "bot", "model", "seller", "客服", "商家", "卖家")
+_SPEAKERS = dict.fromkeys(_CUSTOMERS, False) | dict.fromkeys(_AGENTS, True)
+# Whose turns nobody says to a customer.
+_TOOLS = ("tool", "function", "observation", "function_call")
+_CALLS = ("tool_calls", "function_call")
 
 
 class _BrokenRecord(ValueError):
@@ -39,7 +47,7 @@ def _session(line: str, number: int, log: ReadLog) -> RawSession:
         raise _BrokenRecord(f"not JSON{where}") from error
     if not isinstance(record, dict):
         raise _BrokenRecord("no JSON object")
-    key = "turns" if "turns" in record else "conversations"
+    key = next((name for name in _LISTS if name in record), _LISTS[0])
     if not isinstance(record.get(key), list) or not record[key]:
         raise _BrokenRecord('no list of turns under "turns" or "conversations"')
     by_agent, texts = _plain_turns(record[key]) or _checked_turns(record[key], log)
@@ -63,17 +71,31 @@ def _checked_turns(turns: list[Any], log: ReadLog) -> tuple[list[bool], list[str
     for i, turn in enumerate(turns, start=1):
         if not isinstance(turn, dict):
             raise _BrokenRecord(f"turn {i} is no JSON object")
-        role, text = turn.get("role"), turn.get("text", turn.get("content"))
-        if role == "system":
+        named = turn.get("role", turn.get("from"))
+        role = named.lower() if isinstance(named, str) else ""
+        text = _text(next((turn[name] for name in ("text", "content", "value") if name in turn), None))
+        calls = not text and any(turn.get(name) for name in _CALLS)
+        if role in ("system", "developer"):
             log.edits["system_turn"] += 1
             continue
-        if not isinstance(role, str) or role not in _SPEAKERS:
-            raise _BrokenRecord(f"turn {i} has role {role!r}, not customer or agent (user or assistant)")
+        if role in _TOOLS or calls:
+            log.edits["tool_turn"] += 1
+            continue
+        if role not in _SPEAKERS:
+            raise _BrokenRecord(f"turn {i} has role {named!r}, not customer or agent (user or assistant)")
         if not isinstance(text, str):
             raise _BrokenRecord(f'turn {i} has no text under "text" or "content"')
         by_agent.append(_SPEAKERS[role])
         texts.append(text)
     return by_agent, texts
+
+
+def _text(content: Any) -> Any:
+    """The text of a content in parts; any other as it is."""
+    if not isinstance(content, list) or not content:
+        return content
+    parts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content]
+    return "".join(parts) if all(isinstance(part, str) for part in parts) else None
 
 
 def read_jsonl(log: ReadLog) -> Iterator[RawSession]:

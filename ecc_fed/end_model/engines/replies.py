@@ -50,6 +50,18 @@ def hearing_tokens(listener: OnToken) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
+class EndMarks:
+    """What ends a reply: one of the tokens `ids`, or the tokens of `sequence` in a row, if there are any."""
+
+    ids: frozenset[int]
+    sequence: tuple[int, ...] = ()
+
+    def ended(self, drawn: list[int]) -> bool:
+        """Whether the last tokens are the sequence."""
+        return bool(self.sequence) and drawn[-len(self.sequence) :] == list(self.sequence)
+
+
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """One row's new token ids, without the end mark, and the mean margin of its draws, the end mark's included."""
 
@@ -63,12 +75,28 @@ def margins(logits: Tensor) -> Tensor:
     return likeliest[:, 0] - likeliest[:, 1]
 
 
-def draw_replies(stepper: Stepper, rows: Sequence[Row], end_ids: frozenset[int], device: torch.device) -> list[Drawn]:
+class _Listening:
+    """Tells a listener of tokens that belong to no end mark, one row's."""
+
+    def __init__(self, listener: OnToken | None, marks: EndMarks) -> None:
+        self._listener, self._held_back = listener, max(0, len(marks.sequence) - 1)
+        self._told = 0
+
+    def hear(self, drawn: list[int], done: bool) -> None:
+        """Hears of a row as it is; `done`: nothing more will be drawn."""
+        if self._listener is not None:
+            certain = len(drawn) if done else len(drawn) - self._held_back
+            for token in drawn[self._told : certain]:
+                self._listener(token)
+            self._told = max(self._told, certain)
+
+
+def draw_replies(stepper: Stepper, rows: Sequence[Row], marks: EndMarks, device: torch.device) -> list[Drawn]:
     """What every row draws.
 
     Finished rows leave the batch once half of it is done.
     """
-    listener = _LISTENER.get()
+    listening = _Listening(_LISTENER.get(), marks)
     picker = Picker(rows, device)
     replies: list[list[int]] = [[] for _ in rows]
     sure: list[list[float]] = [[] for _ in rows]
@@ -82,13 +110,15 @@ def draw_replies(stepper: Stepper, rows: Sequence[Row], end_ids: frozenset[int],
             if done[row]:
                 continue
             sure[row].append(margin)
-            if token in end_ids:
+            if token in marks.ids:
                 done[row] = True
             else:
                 replies[row].append(token)
-                if listener is not None:
-                    listener(token)
                 done[row] = len(replies[row]) == rows[row].decoding.max_new_tokens
+                if marks.ended(replies[row]):
+                    del replies[row][-len(marks.sequence) :]
+                    done[row] = True
+            listening.hear(replies[row], done[row])
         left = [place for place, row in enumerate(alive) if not done[row]]
         if not left:
             break

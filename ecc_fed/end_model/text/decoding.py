@@ -11,6 +11,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from ecc_fed.end_model.text.prompting import turn_of
+from ecc_fed.models.blanks import without_blanks
+from ecc_fed.models.chat_ids import control_tokens
+
 _BROKEN = "\ufffd"
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _LONGEST = 4  # bytes of one character in UTF-8
@@ -22,13 +26,31 @@ def byte_of(token: object) -> int | None:
     return None if match is None else int(match[1], 16)
 
 
-def decode_reply(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text of generated ids without special tokens, bytes that form no character, and blanks around it."""
+def decode_reply(tokenizer: Any, ids: Sequence[int], more: bool = False) -> str:
+    """The text of generated ids without special tokens, bytes that form no character, and the tokenizer's blanks.
+
+    Where a template opens an agent's turn by control tokens (a channel, the end of thoughts), what stands before them
+    is not said. `more`: further ids will follow, so that what stands there may yet be such.
+    """
     text: str = tokenizer.decode(
-        _whole_characters(tokenizer, list(ids)), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        _whole_characters(tokenizer, _opened(tokenizer, list(ids), more)),
+        skip_special_tokens=True,
+        clean_up_tokenization_spaces=False,
     )
     # A tokenizer whose pieces are bytes throughout (byte-level BPE) has no tokens to leave out.
-    return text.replace(_BROKEN, "").strip()
+    return without_blanks(tokenizer, text.replace(_BROKEN, "")).strip()
+
+
+def _opened(tokenizer: Any, ids: list[int], more: bool) -> list[int]:
+    """The ids behind the last control token that opens a turn; all of them where none does, or none came."""
+    controls = control_tokens(tokenizer)
+    marks = controls.pattern.findall(turn_of(tokenizer).opening)
+    if not marks:
+        return ids
+    last = controls.ids[marks[-1]]
+    if last in ids:
+        return ids[len(ids) - ids[::-1].index(last) :]
+    return [] if more else ids
 
 
 def _whole_characters(tokenizer: Any, ids: list[int]) -> list[int]:

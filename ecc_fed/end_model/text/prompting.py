@@ -1,42 +1,47 @@
 """Dialogues to token ids; `decoding` has the way back.
 
 A customer may type anything, `<|user|>` and `<|end|>` too. So a chat template is rendered around
-placeholders, and what people wrote is encoded apart from it, with special tokens split into plain
-pieces: text never becomes control. Models without a chat template get a declared plain format.
+placeholders, and what people wrote never becomes control, whatever it looks like. Models without a chat template get a
+declared plain format.
 """
 
 from __future__ import annotations
 
-import re
-import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Any
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.core.records import Turn
-from ecc_fed.models.chat_template import TEMPLATES, TemplateRefusal, placeholder
+from ecc_fed.core.records import Role, Turn
+from ecc_fed.models.chat_ids import encode_parts, encode_text
+from ecc_fed.models.chat_template import TEMPLATES, TemplateRefusal, fill, placeholder, take_apart
+from ecc_fed.models.turn_end import AgentTurn, agent_turn
 
 PLAIN_LABELS = {"customer": "客户：", "agent": "客服："}
 _TEMPLATE_ROLES = {"customer": "user", "agent": "assistant"}
-_OTHER = {"customer": "agent", "agent": "customer"}
-_VARIABLES = {"enable_thinking": False, "date_string": "26 Jul 2024"}
-_PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
-# A fast tokenizer keeps "split special tokens" as state, so two threads must not encode at once.
-_ENCODING = threading.Lock()
+_OTHER: dict[Role, Role] = {"customer": "agent", "agent": "customer"}
+VARIABLES = {"enable_thinking": False}
+# Dialogues that every template must take, by who speaks.
+_USUAL: tuple[tuple[Role, ...], ...] = (("customer",), ("customer", "agent", "customer"), ("agent", "customer"))
 
 
-def encode_text(tokenizer: Any, text: str) -> list[int]:
-    """Ids of what somebody wrote: no special token is added, and none is recognised in it."""
-    if not text:
-        return []
-    with _ENCODING:
-        return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What an agent's reply continues: a chat's parts (`models.chat_ids`), and their ids."""
+
+    parts: list[str]
+    ids: list[int]
 
 
 def encode_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> list[int]:
-    """The ids that an agent's reply continues: the latest turns that fit, and the agent's opening.
+    """The ids that an agent's reply continues; as `fitting_prompt`."""
+    return fitting_prompt(tokenizer, turns, max_tokens).ids
+
+
+def fitting_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> Prompt:
+    """The latest turns that fit, and the agent's opening.
 
     Successive turns of one role are merged (many templates insist on alternation). Whole oldest
     turns are dropped first; a last turn that is still too long loses its beginning.
@@ -45,54 +50,119 @@ def encode_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> lis
         ConfigError: `max_tokens` does not even hold the template around an empty turn.
         ModelError: the chat template refuses a customer's turn or mangles the text given to it.
     """
-    merged = _merge(turns)
-    texts = [encode_text(tokenizer, _clean(tokenizer, turn.text)) for turn in merged]
-    merged, texts = _latest(merged, texts, max_tokens)
+    merged = _latest(tokenizer, _merge(tokenizer, turns), max_tokens)
     while True:
-        pieces = _pieces(tokenizer, tuple(turn.role for turn in merged))
-        ids = _assemble(pieces, texts)
-        excess = len(ids) - max_tokens
-        if excess <= 0:
-            return ids
+        prompt = _prompt(tokenizer, merged)
+        if len(prompt.ids) <= max_tokens:
+            return prompt
         if len(merged) == 1:
-            break
-        merged, texts = merged[1:], texts[1:]
-    room = len(texts[0]) - excess
-    if room < 1:
-        raise ConfigError(
-            f"a prompt limit of {max_tokens} tokens is too small: the model's chat template alone takes "
-            f"{len(ids) - len(texts[0])}; raise max_prompt_tokens"
-        )
-    return _assemble(pieces, [texts[0][-room:]])
+            return _shortened(tokenizer, merged[0], max_tokens)
+        merged = merged[1:]
 
 
-def encode_reply(tokenizer: Any, text: str, max_tokens: int) -> list[int]:
-    """Ids of a reply with the end mark after it; a reply that is too long is cut and has no end mark.
+def encode_reply(tokenizer: Any, text: str, max_tokens: int, prompt: Prompt | None = None) -> list[int]:
+    """Ids of a reply up to its end mark; a reply that is too long is cut and has no end mark.
 
     A tokenizer may declare a `reply_opening` in its config, text that its model says before every
     reply (ChatGLM3: a line break); `decode_reply` strips it.
+
+    Args:
+        tokenizer: the model's.
+        text: what an agent said.
+        max_tokens: the longest reply, end mark included.
+        prompt: what it answers. Its pieces may differ from those of the same text by itself.
     """
-    opening = str(tokenizer.init_kwargs.get("reply_opening", ""))
-    ids = [*(encode_text(tokenizer, opening) if opening else []), *encode_text(tokenizer, text)]
-    return [*ids, int(tokenizer.eos_token_id)] if len(ids) < max_tokens else ids[:max_tokens]
+    turn = turn_of(tokenizer)
+    said = turn.place.shown(text)
+    if _by_parts(tokenizer):
+        opening = str(tokenizer.init_kwargs["reply_opening"])
+        ids, end = [*encode_text(tokenizer, opening), *encode_text(tokenizer, said)], []
+    else:
+        before = [] if prompt is None else prompt.parts
+        start = [] if prompt is None else prompt.ids
+        ids, whole = (_behind(tokenizer, before, start, turn.opening, said, end) for end in ("", turn.closing))
+        end = whole[len(ids) :] if whole[: len(ids)] == ids else encode_parts(tokenizer, [turn.closing])
+    end = end if turn.closing else [int(tokenizer.eos_token_id)]
+    return [*ids, *end] if len(ids) + len(end) <= max_tokens else ids[:max_tokens]
 
 
-def _latest(turns: list[Turn], texts: list[list[int]], max_tokens: int) -> tuple[list[Turn], list[list[int]]]:
-    """As many of the latest turns as could fit if the template took one token for each; at least the last."""
+def turn_of(tokenizer: Any) -> AgentTurn:
+    """How an agent's turn begins and ends."""
+    return agent_turn(tokenizer, VARIABLES)
+
+
+def check_template(tokenizer: Any) -> None:
+    """Refuses a tokenizer that cannot write usual dialogues, before any is given to it.
+
+    Raises:
+        ModelError: why its chat template is of no use.
+    """
+    for roles in _USUAL:
+        _prompt(tokenizer, [Turn(role, "在吗") for role in roles])
+
+
+def _behind(
+    tokenizer: Any, before: Sequence[str], start: Sequence[int], opening: str, said: str, closing: str
+) -> list[int]:
+    """The ids behind a prompt; those of the text by itself where the prompt's last piece would reach into it."""
+    joined = [*before[:-1], before[-1] + opening] if before else [opening]
+    ids = encode_parts(tokenizer, [*joined, said, closing])
+    if ids[: len(start)] == list(start):
+        return ids[len(start) :]
+    return encode_parts(tokenizer, [opening, said, closing])
+
+
+def _by_parts(tokenizer: Any) -> bool:
+    """Whether its model was taught every turn's text encoded by itself, as ChatGLM3 was."""
+    return "reply_opening" in tokenizer.init_kwargs
+
+
+def _prompt(tokenizer: Any, turns: Sequence[Turn]) -> Prompt:
+    parts = _parts(tokenizer, turns)
+    if not _by_parts(tokenizer):
+        return Prompt(parts, encode_parts(tokenizer, parts))
+    each = (encode_parts(tokenizer, [part] if place % 2 == 0 else ["", part]) for place, part in enumerate(parts))
+    return Prompt(parts, [index for ids in each for index in ids])
+
+
+def _shortened(tokenizer: Any, turn: Turn, max_tokens: int) -> Prompt:
+    """A prompt of the end of one turn: as many of its last characters as fit."""
+    fits, too_many = 1, len(turn.text)
+    best = _prompt(tokenizer, [Turn(turn.role, turn.text[-1:])])
+    if len(best.ids) > max_tokens or not turn.text:
+        alone = len(best.ids) - len(encode_text(tokenizer, turn.text[-1:]))
+        raise ConfigError(
+            f"a prompt limit of {max_tokens} tokens is too small: the model's chat template alone takes "
+            f"{alone}; raise max_prompt_tokens"
+        )
+    while fits + 1 < too_many:
+        middle = (fits + too_many) // 2
+        prompt = _prompt(tokenizer, [Turn(turn.role, turn.text[-middle:])])
+        if len(prompt.ids) <= max_tokens:
+            fits, best = middle, prompt
+        else:
+            too_many = middle
+    return best
+
+
+def _latest(tokenizer: Any, turns: list[Turn], max_tokens: int) -> list[Turn]:
+    """As many of the latest turns as could fit if the template took no token for them; at least the last."""
     tokens, start = 0, len(turns) - 1
     for start in range(len(turns) - 1, -1, -1):
-        tokens += len(texts[start]) + 1
+        # Within a chat a text may take a token less than by itself, and its turn has one mark at least.
+        tokens += max(1, len(encode_text(tokenizer, turns[start].text)))
         if tokens > max_tokens and start < len(turns) - 1:
             start += 1
             break
-    return turns[start:], texts[start:]
+    return turns[start:]
 
 
-def _merge(turns: Sequence[Turn]) -> list[Turn]:
+def _merge(tokenizer: Any, turns: Sequence[Turn]) -> list[Turn]:
     if not turns:
         raise ValueError("a prompt needs at least one turn")
     return [
-        Turn(role, "\n".join(turn.text for turn in said)) for role, said in groupby(turns, key=lambda turn: turn.role)
+        Turn(role, _clean(tokenizer, "\n".join(turn.text for turn in said)))
+        for role, said in groupby(turns, key=lambda turn: turn.role)
     ]
 
 
@@ -101,35 +171,25 @@ def _clean(tokenizer: Any, text: str) -> str:
     return text if tokenizer.chat_template else " ".join(text.splitlines())
 
 
-def _pieces(tokenizer: Any, roles: tuple[str, ...]) -> list[list[int] | int]:
-    """Template ids (lists) and the positions of the turns' texts (ints), in order."""
+def _parts(tokenizer: Any, turns: Sequence[Turn]) -> list[str]:
+    """A chat's parts: the template's words and the turns' texts in turn."""
+    roles = tuple(turn.role for turn in turns)
     rendered = _render(tokenizer, roles) if tokenizer.chat_template else _plain(tokenizer, roles)
-    parts = _PLACEHOLDER.split(rendered)
-    found = [int(part) for part in parts[1::2]]
+    found = [place.index for place in take_apart(rendered)[1]]
     # A template may leave out leading agent turns, never the customer's last one.
     if not found or found != list(range(found[0], len(roles))):
         raise ModelError(
             "the model's chat template does not print every turn once and in order; "
             "give the tokenizer another chat_template, or remove it to use the plain format"
         )
-    pieces: list[list[int] | int] = []
-    for position, part in enumerate(parts):
-        pieces.append(int(part) if position % 2 else _encode_template(tokenizer, part))
-    return pieces
+    return fill(rendered, [turn.text for turn in turns])
 
 
-def _encode_template(tokenizer: Any, text: str) -> list[int]:
-    if not text:
-        return []
-    with _ENCODING:
-        return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=False))
-
-
-def _render(tokenizer: Any, roles: tuple[str, ...]) -> str:
+def _render(tokenizer: Any, roles: tuple[Role, ...]) -> str:
     skip = 0
     while True:
         try:
-            return TEMPLATES.render(tokenizer, _chat(roles, skip), _VARIABLES, partial(_next_ones, roles, skip))
+            return TEMPLATES.render(tokenizer, _chat(roles, skip), VARIABLES, partial(_next_ones, roles, skip))
         except TemplateRefusal as error:
             # Some templates want the customer to speak first.
             if skip == 0 and roles[0] == "agent" and len(roles) > 1:
@@ -138,7 +198,7 @@ def _render(tokenizer: Any, roles: tuple[str, ...]) -> str:
             raise TemplateRefusal(f"{error} (a dialogue of {', '.join(roles)})") from error
 
 
-def _chat(roles: tuple[str, ...], skip: int) -> list[dict[str, str]]:
+def _chat(roles: tuple[Role, ...], skip: int) -> list[dict[str, str]]:
     return [
         {"role": _TEMPLATE_ROLES[role], "content": placeholder(index)}
         for index, role in enumerate(roles)
@@ -146,26 +206,19 @@ def _chat(roles: tuple[str, ...], skip: int) -> list[dict[str, str]]:
     ]
 
 
-def _next_ones(roles: tuple[str, ...], skip: int) -> list[list[dict[str, str]]]:
+def _next_ones(roles: tuple[Role, ...], skip: int) -> list[list[dict[str, str]]]:
     return [_chat(each, skip) for each in _shapes(roles)]
 
 
-def _shapes(roles: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _shapes(roles: tuple[Role, ...]) -> list[tuple[Role, ...]]:
     """Dialogues of fewer turns than `roles` and of some more that end alike."""
     longest = max(min(2 * len(roles), 64), len(roles), 12)
     turns = [roles[-1] if (longest - index) % 2 else _OTHER[roles[-1]] for index in range(longest)]
     return [tuple(turns[start:]) for start in range(longest)]
 
 
-def _plain(tokenizer: Any, roles: tuple[str, ...]) -> str:
+def _plain(tokenizer: Any, roles: tuple[Role, ...]) -> str:
     bos = tokenizer.bos_token_id
     opening = tokenizer.bos_token if bos is not None and tokenizer.encode("")[:1] == [bos] else ""
     lines = "".join(f"{PLAIN_LABELS[role]}{placeholder(index)}\n" for index, role in enumerate(roles))
     return f"{opening}{lines}{PLAIN_LABELS['agent']}"
-
-
-def _assemble(pieces: list[list[int] | int], texts: list[list[int]]) -> list[int]:
-    ids: list[int] = []
-    for piece in pieces:
-        ids += texts[piece] if isinstance(piece, int) else piece
-    return ids

@@ -39,7 +39,7 @@ class _Speech:
         self._ids.append(token)
         # Bytes wait for the token after them: more of their character may come.
         if byte_of(self._tokenizer.convert_ids_to_tokens(token)) is None:
-            self.finish(decode_reply(self._tokenizer, self._ids))
+            self.finish(decode_reply(self._tokenizer, self._ids, more=True))
 
     def finish(self, text: str) -> None:
         """Says what of `text` is not said yet."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecc_fed.core.records import Example
-from ecc_fed.end_model.text.prompting import encode_prompt, encode_reply
+from ecc_fed.end_model.text.prompting import encode_reply, fitting_prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +24,6 @@ class EncodedExample:
 
 def encode_example(tokenizer: Any, example: Example, max_prompt_tokens: int, max_reply_tokens: int) -> EncodedExample:
     """Ids of one example, each part cut to its limit."""
-    prompt = encode_prompt(tokenizer, example.prompt, max_prompt_tokens)
-    return EncodedExample([*prompt, *encode_reply(tokenizer, example.reply, max_reply_tokens)], len(prompt))
+    prompt = fitting_prompt(tokenizer, example.prompt, max_prompt_tokens)
+    reply = encode_reply(tokenizer, example.reply, max_reply_tokens, prompt)
+    return EncodedExample([*prompt.ids, *reply], len(prompt.ids))

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ecc_fed.core.completion import Completion, Language
+from ecc_fed.core.completion import Completion, Language, estimate_tokens
 from ecc_fed.core.records import Outcome
-from ecc_fed.teacher.prompts import TEMPLATES, one_line
+from ecc_fed.teacher.prompts import one_line
 from ecc_fed.teacher.providers.prices import Price
+from ecc_fed.teacher.providers.spoken import spoken
 
 _DETAIL_CHARACTERS = 300
 # HTTP status -> outcome; other 5xx are "unavailable", other 4xx "error".
@@ -25,8 +26,8 @@ _UNCONNECTED = {"ConnectError", "ConnectTimeout", "ConnectTimeoutError", "NewCon
     "ConnectionRefusedError", "NameResolutionError", "gaierror", "SSLCertVerificationError",
 }  # fmt: skip
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
-# Thoughts that a server without a reasoning parser leaves in the text; some never end.
-_THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+# How many times the longest reply's tokens, by rule of thumb, a reply may seem to have.
+_TOLERATED_LENGTH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class Answer:
     fault: str = ""
 
 
-def completion_of(answer: Answer, price: Price, language: Language) -> Completion:
-    """The completion: "blocked", "malformed" (cut or empty) or "ok"."""
+def completion_of(answer: Answer, price: Price, language: Language, max_output_tokens: int) -> Completion:
+    """The completion: "blocked", "malformed" (cut, empty, or far longer than `max_output_tokens`) or "ok"."""
     text, cut = spoken(answer.text, language)
     outcome: Outcome = "ok"
     detail = ""
@@ -73,6 +74,12 @@ def completion_of(answer: Answer, price: Price, language: Language) -> Completio
         outcome, detail = "malformed", f"the reply ended for the reason {answer.stop}"
     elif not text:
         outcome, detail = "malformed", f"nothing of the reply is left without {cut}" if cut else "the reply is empty"
+    elif (tokens := estimate_tokens(text)) > _TOLERATED_LENGTH * max_output_tokens:
+        # A server that keeps to no limit: no reply to a customer is that long.
+        outcome = "malformed"
+        detail = (
+            f"the reply has some {tokens} tokens, where teacher.max_output_tokens={max_output_tokens} was asked for"
+        )
     completion = Completion(
         text=text if outcome == "ok" else None,
         outcome=outcome,
@@ -92,27 +99,6 @@ def with_usage(completion: Completion, usage: Usage | None, price: Price) -> Com
         return replace(completion, usage_known=False, usage_note=f"refused: usage stated as {counts!r:.80}")
     cost = price.cost_usd(*counts)
     return replace(completion, input_tokens=counts[0], output_tokens=counts[1], cost_usd=cost, usage_known=True)
-
-
-def spoken(text: str, language: Language) -> tuple[str, str]:
-    """The reply alone, and what was cut from it ("thoughts", "turns", both or nothing).
-
-    A line that begins with a speaker's name begins another turn: a model that goes on with the dialogue
-    by itself has answered before that.
-    """
-    before, end, after = text.partition("</think>")
-    # Their beginning may have stood in the server's template.
-    thoughtless = _THOUGHTS.sub("", after if end and "<think>" not in before else text)
-    agent, customer = (_named(TEMPLATES[language].speakers[role]) for role in ("agent", "customer"))
-    said = re.sub(rf"\A{agent}", "", thoughtless.strip()).strip()
-    alone = re.split(rf"(?:\A|\n)\s*(?:{agent}|{customer})", said, maxsplit=1)[0].strip()
-    cut = [name for name, was in (("thoughts", thoughtless != text), ("turns", alone != said)) if was]
-    return alone, " and ".join(cut)
-
-
-def _named(speaker: str) -> str:
-    """A pattern for the speaker's name with either colon."""
-    return re.escape(speaker.strip(" ：:")) + "[：:]"
 
 
 def failed(

@@ -17,8 +17,10 @@ from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.ranges import require_number
 from ecc_fed.core.seeding import derive_seed
+from ecc_fed.models.chat_ids import encode_parts
 from ecc_fed.models.chat_template import TEMPLATES, fill, placeholder
 from ecc_fed.teacher.providers.answers import Answer, Usage, completion_of, failed
+from ecc_fed.teacher.providers.local_answer import shown, thought_of
 from ecc_fed.teacher.providers.local_model import open_local_model
 from ecc_fed.teacher.providers.prices import Price
 from ecc_fed.teacher.providers.seeded_draw import SeededDraw
@@ -95,7 +97,8 @@ class LocalTransformersTeacher:
                 answers = self._generate([encoded[i] for i in batch], [prompts[i] for i in batch])
                 beat()
                 for i, answer in zip(batch, answers, strict=True):
-                    completions[i] = completion_of(answer, Price(), prompts[i].few_shot.language)
+                    language = prompts[i].few_shot.language
+                    completions[i] = completion_of(answer, Price(), language, self.max_output_tokens)
         return [completion for completion in completions if completion is not None]
 
     def _encode(self, prompt: TeacherPrompt) -> list[int]:
@@ -105,9 +108,8 @@ class LocalTransformersTeacher:
             contents = {"user": prompt.text}
         tokenizer = self._opened.tokenizer
         chat = [{"role": role, "content": placeholder(index)} for index, role in enumerate(contents)]
-        text = fill(TEMPLATES.render(tokenizer, chat, self._template_arguments), list(contents.values()))
-        ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
-        return ids
+        text = TEMPLATES.render(tokenizer, chat, self._template_arguments)
+        return encode_parts(tokenizer, fill(text, list(contents.values())))
 
     def _too_long(self, ids: list[int]) -> Completion | None:
         limit = self._opened.max_tokens
@@ -138,16 +140,18 @@ class LocalTransformersTeacher:
             max_new_tokens=self.max_output_tokens,
             logits_processor=draw,
         )
-        return [self._answer(len(row), new) for row, new in zip(encoded, output[:, longest:].tolist(), strict=True)]
+        return [self._answer(row, new) for row, new in zip(encoded, output[:, longest:].tolist(), strict=True)]
 
-    def _answer(self, input_tokens: int, new: list[int]) -> Answer:
-        ends = set(self._opened.model.generation_config.eos_token_id)
-        length = next((i for i, token in enumerate(new) if token in ends), None)
+    def _answer(self, prompt: list[int], new: list[int]) -> Answer:
+        opened = self._opened
+        ends, sequence = set(opened.model.generation_config.eos_token_id), list(opened.end_sequence)
+        marked = (i for i in range(len(new)) if sequence and new[i : i + len(sequence)] == sequence)
+        length = min((*(i for i, token in enumerate(new) if token in ends), *marked), default=None)
         said = new if length is None else new[:length]
         return Answer(
-            text=self._opened.tokenizer.decode(said, skip_special_tokens=True),
+            text=thought_of(opened.tokenizer, prompt) + shown(opened.tokenizer, said),
             stop="length" if length is None else "end",
             blocked=False,
             model_version=self.model,
-            usage=Usage(input_tokens, len(said) + (length is not None)),
+            usage=Usage(len(prompt), len(said) + (length is not None)),
         )

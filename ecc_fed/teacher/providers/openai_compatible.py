@@ -24,6 +24,9 @@ _OWN_FIELDS = ("model", "messages", "stream", "temperature", "top_p", "seed", "m
 _STOPS = {"stop": "end", "eos": "end"}
 # The servers' words for a prompt that their filter turned away.
 _FILTERED = ("content_filter", "data_inspection_failed", "content_policy_violation", "sensitive")
+# Types of a content's parts: those that are said, and all.
+_SAID = ("text", "output_text")
+_PARTS = (*_SAID, "thinking", "reasoning", "reasoning_text")
 _NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached")
 
 
@@ -119,7 +122,7 @@ class OpenAICompatibleTeacher:
         if isinstance(answer, Completion):
             completion = replace(answer, detail=without_key(answer.detail, self._key))
         else:
-            completion = completion_of(answer, self._price, prompt.few_shot.language)
+            completion = completion_of(answer, self._price, prompt.few_shot.language, self.max_output_tokens)
         return self._post.wire.told(completion)
 
 
@@ -129,7 +132,7 @@ def _answer(reply: HttpReply, prompt: TeacherPrompt, price: Price) -> Answer | C
     try:
         choice = reply.body["choices"][0]
         message = choice["message"]
-        text = message.get("content") or ""
+        text = _text_of(message.get("content") or "")
         refusal = message.get("refusal")
         finish = str(choice.get("finish_reason") or "stop")
         version = [str(reply.body[key]) for key in ("model", "system_fingerprint") if reply.body.get(key)]
@@ -147,6 +150,20 @@ def _answer(reply: HttpReply, prompt: TeacherPrompt, price: Price) -> Answer | C
         model_version=" ".join(version),
         usage=usage or Usage(prompt.tokens, estimate_tokens(text)),
     )
+
+
+def _text_of(content: Any) -> Any:
+    """A message's text; of one in parts (Mistral's), those that are said and not thought.
+
+    Raises:
+        TypeError: a part is neither.
+    """
+    if not isinstance(content, list):
+        return content
+    unknown = [part for part in content if not isinstance(part, Mapping) or part.get("type") not in _PARTS]
+    if unknown:
+        raise TypeError(f"content has a part {str(unknown[0])[:80]}")
+    return "".join(str(part.get("text") or "") for part in content if part["type"] in _SAID)
 
 
 def _usage(body: Any) -> Usage | None:

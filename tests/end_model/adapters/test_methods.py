@@ -289,7 +289,7 @@ def test_a_quantized_base_bears_them(llama, method):
 
 @pytest.mark.parametrize("method", ["prefix_tuning", "p_tuning_v2"])
 def test_learned_positions_start_behind_the_prefix(tmp_path, method):
-    config = GPT2Config(vocab_size=272, n_positions=96, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=1)
+    config = GPT2Config(vocab_size=272, n_positions=300, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=1)
     GPT2LMHeadModel(config).save_pretrained(tmp_path)
     build_tokenizer().save_pretrained(tmp_path)
     engine = build(str(tmp_path), method)

@@ -10,7 +10,8 @@ from ecc_fed.core.records import Turn
 from ecc_fed.end_model.chatglm3.sentencepiece_model import SentencePieceModel, read_sentencepiece
 from ecc_fed.end_model.chatglm3.tokenizer import SPECIALS, build_tokenizer, compare_with_sentencepiece
 from ecc_fed.end_model.text.decoding import decode_reply
-from ecc_fed.end_model.text.prompting import encode_prompt, encode_reply, encode_text
+from ecc_fed.end_model.text.prompting import encode_prompt, encode_reply
+from ecc_fed.models.chat_ids import encode_text
 
 from . import original
 from .conftest import Converted

@@ -5,7 +5,7 @@ import torch
 
 from ecc_fed.core.records import Decoding, ReplyRequest, Turn
 from ecc_fed.end_model.adapters.low_rank import Lora
-from ecc_fed.end_model.engines.replies import draw_replies, margins
+from ecc_fed.end_model.engines.replies import EndMarks, draw_replies, margins
 from ecc_fed.end_model.engines.sampling import make_rows
 
 from ..drawing import lively
@@ -40,14 +40,15 @@ class Steps:
 def test_the_mean_takes_every_draw_of_the_row_and_the_end_marks_and_none_of_a_row_that_is_done() -> None:
     # Temperature and nucleus change what is drawn, not how sure the model is.
     rows = make_rows([[0], [0]], Decoding(8, top_p=0.01, temperature=5.0), 0)
-    first, second = draw_replies(Steps(), rows, frozenset({END}), torch.device("cpu"))
+    first, second = draw_replies(Steps(), rows, EndMarks(frozenset({END})), torch.device("cpu"))
     assert (first.ids, second.ids) == ([0, 1], [1])
     assert first.margin == pytest.approx((0.3 + 0.3 + 0.85) / 3, abs=1e-6)
     assert second.margin == pytest.approx((0.6 + 0.7) / 2, abs=1e-6)
 
 
 def test_a_reply_that_is_cut_has_no_end_mark_to_count() -> None:
-    (drawn, _) = draw_replies(Steps(), make_rows([[0], [0]], Decoding(1, sample=False), 0), frozenset({END}), _CPU)
+    rows = make_rows([[0], [0]], Decoding(1, sample=False), 0)
+    (drawn, _) = draw_replies(Steps(), rows, EndMarks(frozenset({END})), _CPU)
     assert drawn.margin == pytest.approx(0.3, abs=1e-6)
 
 

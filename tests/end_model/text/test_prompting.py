@@ -1,10 +1,13 @@
 import pytest
 
 from ecc_fed.core.errors import ConfigError, ModelError
-from ecc_fed.core.records import Turn
+from ecc_fed.core.records import Example, Turn
 from ecc_fed.end_model.text.decoding import decode_reply
-from ecc_fed.end_model.text.prompting import encode_prompt, encode_reply, encode_text
+from ecc_fed.end_model.text.prompting import check_template, encode_prompt, encode_reply, fitting_prompt, turn_of
+from ecc_fed.end_model.training.examples import encode_example
+from ecc_fed.models.chat_ids import encode_text
 
+from ...models.chat_tokenizers import CHATML, KINDS, byte_level
 from ..tiny_models import build_tokenizer
 
 USER, AGENT, END = 2, 3, 1
@@ -100,5 +103,86 @@ def test_a_long_dialogue_is_encoded_once(tokenizer, monkeypatch):
         type(tokenizer), "encode", lambda self, text, **given: encoded.append(text) or encode(self, text, **given)
     )
     assert encode_prompt(tokenizer, turns, 100) == expected
-    texts = [text for text in encoded if text.startswith("第")]
-    assert len(texts) == len(turns)
+    assert sum(map(len, encoded)) < 3000  # of 10,000 characters
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_prompt_and_reply_are_the_ids_of_the_whole_dialogue(kind):
+    """Training sees what transformers makes of the dialogue with the reply in it, up to the mark behind it."""
+    tokenizer = KINDS[kind]()
+    turns = [Turn("customer", "在吗"), Turn("agent", "在的"), Turn("customer", "发货")]
+    roles = {"customer": "user", "agent": "assistant"}
+    chat = [{"role": roles[turn.role], "content": turn.text} for turn in turns]
+    for reply in ("在", "亲 le\n发货", "今天</think>"):
+        encoded = encode_example(tokenizer, Example(tuple(turns), reply), 200, 200)
+        assert encoded.ids[: encoded.prompt_length] == encode_prompt(tokenizer, turns, 200)
+        if "</think>" not in reply:
+            whole = [*chat, {"role": "assistant", "content": reply}]
+            expected = tokenizer.apply_chat_template(whole, tokenize=True, return_dict=False)
+            assert encoded.ids == expected[: len(encoded.ids)], reply
+            assert tokenizer.decode(expected[len(encoded.ids) :]).strip() == ""
+        if kind != "unigram" and kind != "bert":  # they have no piece for every letter
+            assert decode_reply(tokenizer, encoded.ids[encoded.prompt_length : -1]) == reply
+
+
+def test_a_reply_is_trained_up_to_the_templates_mark():
+    tokenizer = byte_level(CHATML, eos="<|endoftext|>")
+    assert encode_reply(tokenizer, "a", 9)[-1] == tokenizer.convert_tokens_to_ids("<|im_end|>")
+    opener = "{% if add_generation_prompt %}assistant: {% endif %}"
+    spelled = byte_level("{% for m in messages %}{{ m.role }}: {{ m.content }} [END]\n{% endfor %}" + opener)
+    ids = encode_reply(spelled, "a", 99, fitting_prompt(spelled, [Turn("customer", "b")], 99))
+    assert spelled.decode(ids) == "a [END]"
+    assert tuple(ids[-len(turn_of(spelled).end_sequence) :]) == turn_of(spelled).end_sequence
+
+
+def test_a_channels_name_is_trained_and_not_said():
+    channels = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}{% if m.role == 'assistant' %}<think>final{% endif %}</think>"
+        "{{ m.content }}<|im_end|>{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant{% endif %}"
+    )
+    tokenizer = byte_level(channels)
+    ids = encode_reply(tokenizer, "在", 99)
+    assert tokenizer.decode(ids) == "<think>final</think>在<|im_end|>"
+    assert decode_reply(tokenizer, ids) == "在"
+    thoughts = tokenizer.encode("<think>想想</think>", add_special_tokens=False)
+    assert decode_reply(tokenizer, [*thoughts, *ids]) == "在"
+    assert decode_reply(tokenizer, thoughts[:-1], more=True) == ""
+    assert "想想" in decode_reply(tokenizer, thoughts[:-1])
+
+
+def test_a_last_turn_is_cut_between_characters():
+    tokenizer = byte_level()
+    turn = Turn("customer", "在" * 30)
+    for limit in (25, 26, 27, 60):
+        ids = encode_prompt(tokenizer, [turn], limit)
+        assert len(ids) <= limit < len(ids) + 3
+        assert "\ufffd" not in tokenizer.decode(ids)
+
+
+def test_chats_named_without_a_default_are_refused_by_their_names():
+    tokenizer = byte_level()
+    tokenizer.chat_template = {"tool_use": CHATML, "rag": CHATML}
+    with pytest.raises(ModelError, match="named rag, tool_use, and none of them default; name one default"):
+        check_template(tokenizer)
+    tokenizer.chat_template = {"default": CHATML, "rag": "x"}
+    check_template(tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ messages[0].content + none }}", "TypeError"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{% for m in messages[1:] %}{{ m.content }}{% endfor %}", "does not print every turn"),
+        ("{% if messages[0].role != 'system' %}{{ raise_exception('system first') }}{% endif %}", "system first"),
+        ("{% for %}", "TemplateSyntaxError"),
+    ],
+)
+def test_a_template_of_no_use_is_refused_before_it_is_needed(template, said):
+    with pytest.raises(ModelError, match=said):
+        check_template(byte_level(template))
+
+
+def test_a_template_that_asks_for_the_date_is_told_always_the_same():
+    tokenizer = byte_level("{{ strftime_now('%d %b %Y') }} {{ date_string | default('no date') }}" + CHATML)
+    assert tokenizer.decode(encode_prompt(tokenizer, [Turn("customer", "a")], 99)).startswith("26 Jul 2024 no date")

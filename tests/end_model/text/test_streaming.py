@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 import ecc_fed.end_model
 from ecc_fed.core.records import Decoding, ReplyRequest, Turn
 from ecc_fed.end_model.adapters.low_rank import Lora
-from ecc_fed.end_model.engines.replies import draw_replies, hearing_tokens
+from ecc_fed.end_model.engines.replies import EndMarks, draw_replies, hearing_tokens
 from ecc_fed.end_model.engines.sampling import make_rows
 from ecc_fed.end_model.text.decoding import decode_reply
 from ecc_fed.end_model.text.streaming import stream_reply
@@ -56,7 +56,8 @@ class Scripted:
                 return torch.nn.functional.one_hot(torch.tensor([next(ids)]), size).float()
 
         rows = make_rows([[0]], Decoding(len(self.ids), sample=False), 0)
-        return [[decode_reply(self.tokenizer, draw_replies(Steps(), rows, frozenset(), torch.device("cpu"))[0].ids)]]
+        (drawn,) = draw_replies(Steps(), rows, EndMarks(frozenset()), torch.device("cpu"))
+        return [[decode_reply(self.tokenizer, drawn.ids)]]
 
 
 @pytest.fixture(scope="module")

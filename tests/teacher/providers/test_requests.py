@@ -18,11 +18,11 @@ from ecc_fed.teacher.providers.answers import (
     failure_of,
     http_failure,
     retry_delay_seconds,
-    spoken,
 )
 from ecc_fed.teacher.providers.json_post import HttpReply, JsonPoster, retry_after_seconds
 from ecc_fed.teacher.providers.openai_compatible import _answer, _refused
 from ecc_fed.teacher.providers.prices import Price, price_of
+from ecc_fed.teacher.providers.spoken import spoken
 
 from ..fakes import EXAMPLES, build_prompt, gateway, request
 from .conftest import KEY, PRICES, gemini, openai
@@ -194,9 +194,9 @@ def test_english_turns_are_cut() -> None:
 
 
 def test_what_was_cut_is_told() -> None:
-    said = completion_of(Answer("<think>a</think>好", "end", False, "m", None), FREE, "zh")
+    said = completion_of(Answer("<think>a</think>好", "end", False, "m", None), FREE, "zh", 64)
     assert (said.text, said.cut) == ("好", "thoughts")
-    lost = completion_of(Answer("<think>a", "end", False, "m", None), FREE, "zh")
+    lost = completion_of(Answer("<think>a", "end", False, "m", None), FREE, "zh", 64)
     assert (lost.outcome, lost.detail) == ("malformed", "nothing of the reply is left without thoughts")
 
 
@@ -209,6 +209,17 @@ def answer(**changes: Any) -> Answer:
     found = _answer(_chat(**changes), PROMPT, FREE)
     assert isinstance(found, Answer)
     return found
+
+
+def test_of_a_content_in_parts_what_is_said_is_the_text() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "想"}]}
+    parts = [thought, {"type": "text", "text": "亲，"}, {"type": "text", "text": "有货"}]
+    assert answer(choice={"message": {"content": parts}}).text == "亲，有货"
+    assert answer(choice={"message": {"content": [thought]}}).text == ""
+    assert (
+        "content has a part {'type': 'image_url'}"
+        in answer(choice={"message": {"content": [{"type": "image_url"}]}}).fault
+    )
 
 
 def test_usage_by_each_servers_names() -> None:
@@ -229,7 +240,7 @@ def test_usage_by_each_servers_names() -> None:
     ],
 )
 def test_a_usage_that_cannot_be_is_not_taken_and_the_answer_stays(usage: dict[str, Any]) -> None:
-    completion = completion_of(answer(usage=usage), Price(1.0, 1.0, 1.0), "zh")
+    completion = completion_of(answer(usage=usage), Price(1.0, 1.0, 1.0), "zh", 64)
     assert (completion.text, completion.outcome, completion.usage_known) == ("好的", "ok", False)
     assert completion.usage_note.startswith("refused: usage stated as (")
     assert (completion.input_tokens, completion.output_tokens, completion.cost_usd) == (0, 0, None)
@@ -237,11 +248,11 @@ def test_a_usage_that_cannot_be_is_not_taken_and_the_answer_stays(usage: dict[st
 
 def test_an_answer_at_fault_and_an_error_count_as_what_they_state() -> None:
     price, usage = Price(1e6, 1e6, 1e6), {"prompt_tokens": 9, "completion_tokens": 2}
-    fault = completion_of(answer(choice={"message": None}, usage=usage), price, "zh")
+    fault = completion_of(answer(choice={"message": None}, usage=usage), price, "zh", 64)
     error = _refused(HttpReply(500, {"error": {"message": "late"}, "usage": usage}, ""), price)
     for completion, outcome in ((fault, "malformed"), (error, "unavailable")):
         assert (completion.outcome, completion.usage_known, completion.cost_usd) == (outcome, True, 11.0)
-    assert completion_of(answer(choice={"message": None}), price, "zh").usage_known is False
+    assert completion_of(answer(choice={"message": None}), price, "zh", 64).usage_known is False
     assert _refused(HttpReply(500, {"error": {"message": "late"}}, ""), price).usage_known is None
 
 
@@ -258,7 +269,7 @@ def test_an_answer_at_fault_and_an_error_count_as_what_they_state() -> None:
 )
 def test_answers_of_another_shape(body: Any, outcome: str) -> None:
     found = _answer(HttpReply(200, body, ""), PROMPT, FREE)
-    completion = found if isinstance(found, Completion) else completion_of(found, FREE, "zh")
+    completion = found if isinstance(found, Completion) else completion_of(found, FREE, "zh", 64)
     assert completion.outcome == outcome
 
 

@@ -6,6 +6,7 @@ adapter method.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from peft import get_peft_model
 from peft.tuners.lora import LoraLayer
 
 from ecc_fed.core.aggregation import adapter_rank
-from ecc_fed.core.errors import ModelError
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.frozen_part import frozen_part, frozen_rank, with_frozen
 from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.records import (
@@ -37,12 +38,20 @@ from ecc_fed.end_model.engines.reference.frozen_adapter import fill_frozen
 from ecc_fed.end_model.engines.reference.generation import generate
 from ecc_fed.end_model.engines.reference.peft_words import peft_config
 from ecc_fed.end_model.engines.reference.training import label_logits, train
+from ecc_fed.end_model.engines.reference.trial import choose_way, require_linear, room_of, try_prefix
 from ecc_fed.end_model.engines.sampling import make_rows
-from ecc_fed.end_model.limits import TokenLimits
+from ecc_fed.end_model.limits import TokenLimits, shortened
 from ecc_fed.end_model.text.decoding import decode_reply
-from ecc_fed.end_model.text.prompting import encode_prompt, encode_text
+from ecc_fed.end_model.text.prompting import encode_prompt
 from ecc_fed.end_model.training.examples import EncodedExample, encode_example
 from ecc_fed.end_model.training.jobs import check_job
+from ecc_fed.models.chat_ids import encode_text
+from ecc_fed.models.opening import refusing
+
+_LOG = logging.getLogger(__name__)
+_ROLE = "end model"
+_ADAPTER_REMEDY = "check adapter.target_modules, or take another adapter or base"
+_SLOWLY = "row by row, and reads a whole text again for every token"
 
 
 def state_name(parameter_name: str) -> str:
@@ -77,22 +86,42 @@ class PeftEngine:
         self.fallback_reason = fallback_reason
         self.tokenizer = base.tokenizer
         # peft draws a first adapter from the global generator; it is overwritten before any use.
-        with torch.random.fork_rng(devices=[]):
-            try:
-                self.model = get_peft_model(base.model, peft_config(settings))
-            except ValueError as error:
-                raise ModelError(f"{base.path} cannot bear a {settings.method} adapter: {error}") from error
+        bear = f"cannot bear a {settings.method} adapter"
+        with refusing(_ROLE, base.path, bear, _ADAPTER_REMEDY), torch.random.fork_rng(devices=[]):
+            self.model = get_peft_model(base.model, peft_config(settings))
         self.model.eval()
         self.parameters = {
             state_name(name): parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad
         }
         self.shapes = {name: tuple(parameter.shape) for name, parameter in self.parameters.items()}
+        require_linear(self.shapes, settings, base.path)
+        self._try()
         self._layers = [module for module in self.model.modules() if isinstance(module, LoraLayer)]
         self._base_norms = {
             name: parameter.detach().cpu().numpy().copy()
             for name, parameter in self.parameters.items()
             if name.endswith(MAGNITUDE)
         }
+
+    def _try(self) -> None:
+        """Finds out what the base can do, and takes the reply's limit down to the positions that it has."""
+        base, virtual = self.base, self.settings.virtual_tokens
+        with refusing(_ROLE, base.path, "cannot be served", "take another base"):
+            self.way, why = choose_way(self.model, base.device, base.path)
+            wanted = virtual + self.limits.max_prompt_tokens + self.limits.max_reply_tokens
+            found = room_of(self.model, wanted, base.device, base.path)
+        # Positions of prompt and reply together; None: enough for the longest of both.
+        self.positions = None if found is None else found - virtual
+        if self.positions is not None:
+            self.limits = shortened(self.limits, self.positions, base.path)
+        if why:
+            slowly = f"served {'row by row' if self.way == 'one by one' else _SLOWLY}: {why}"
+            _LOG.warning("%s is %s", base.path, slowly)
+            if self.fallback_reason is not None:  # it stands in the run's own record
+                self.fallback_reason = f"{self.fallback_reason}; it is {slowly}"
+        if virtual:
+            with refusing(_ROLE, base.path, f"cannot bear a {self.settings.method} adapter", _ADAPTER_REMEDY):
+                try_prefix(self.model, self.way, base.device)
 
     def new_adapter(self, seed: int) -> AdapterState:
         """A fresh adapter from `seed` and the base alone.
@@ -137,10 +166,16 @@ class PeftEngine:
         replies = [MeasuredReply("", 0.0)] * len(rows)
         with self._adapter(request.adapter, request.lora_alpha):
             prefixed = request.adapter is not None and self.settings.virtual_tokens > 0
+            longest = max((row.total_tokens for row in rows), default=0)
+            if self.positions is not None and longest > self.positions:
+                raise ConfigError(
+                    f"the end model {self.base.path} has {self.positions} positions, and a prompt with its longest "
+                    f"reply takes {longest}: lower end_model.max_prompt_tokens or decoding.max_new_tokens"
+                )
             costs = [row.total_tokens + self.settings.virtual_tokens * prefixed for row in rows]
             for batch in split_by_length(costs, self.limits.batch_tokens):
                 chosen = [rows[index] for index in batch]
-                generated = generate(self.model, chosen, self.base.end_ids, self.base.device, prefixed)
+                generated = generate(self.model, chosen, self.base.end_marks, self.base.device, prefixed, self.way)
                 for index, drawn in zip(batch, generated, strict=True):
                     replies[index] = MeasuredReply(decode_reply(self.tokenizer, drawn.ids), drawn.margin)
         return replies

@@ -10,6 +10,7 @@ from ecc_fed.core.aggregation import Shapes
 from ecc_fed.end_model.adapters.settings import AdapterSettings
 from ecc_fed.end_model.engines.reference.engine import state_name
 from ecc_fed.end_model.engines.reference.peft_words import peft_config
+from ecc_fed.end_model.engines.reference.trial import require_linear
 from ecc_fed.models.folder import refusal
 
 
@@ -36,4 +37,6 @@ def adapter_shapes(path: str, settings: AdapterSettings) -> Shapes:
             f"does not tell what a {settings.method} adapter looks like ({reason})",
             "the server needs its config.json, and adapter settings that fit it",
         ) from error
-    return {state_name(name): tuple(each.shape) for name, each in model.named_parameters() if each.requires_grad}
+    shapes = {state_name(name): tuple(each.shape) for name, each in model.named_parameters() if each.requires_grad}
+    require_linear(shapes, settings, path)
+    return shapes

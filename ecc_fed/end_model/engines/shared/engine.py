@@ -37,9 +37,10 @@ from ecc_fed.end_model.engines.shared.taking_apart import take_apart
 from ecc_fed.end_model.engines.shared.training import train_batch
 from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.end_model.text.decoding import decode_reply
-from ecc_fed.end_model.text.prompting import encode_prompt, encode_text
+from ecc_fed.end_model.text.prompting import encode_prompt
 from ecc_fed.end_model.training.examples import EncodedExample, encode_example
 from ecc_fed.end_model.training.jobs import check_job
+from ecc_fed.models.chat_ids import encode_text
 
 
 class SharedEngine:
@@ -69,7 +70,7 @@ class SharedEngine:
         check_supported(base.model.config, settings.target_modules)
         self.settings = settings
         self.limits = limits or TokenLimits()
-        self.tokenizer, self.end_ids, self.device = base.tokenizer, base.end_ids, base.device
+        self.tokenizer, self.end_marks, self.device = base.tokenizer, base.end_marks, base.device
         product_dtype = torch.bfloat16 if base_products == "bf16" else None
         self.packed_base = take_apart(base.model, base.device, product_dtype)
         self.banks = AdapterBanks(self.packed_base, settings)
@@ -105,9 +106,8 @@ class SharedEngine:
         replies = [[MeasuredReply("", 0.0)] * len(request.prompts) for request in requests]
         for batch in split_by_length([row.total_tokens for row, *_ in rows], self.limits.batch_tokens):
             chosen = sorted((rows[index] for index in batch), key=lambda entry: entry[1:])
-            generated = generate_batch(
-                self.packed_base, adapters, [row for row, *_ in chosen], [bank for _, bank, *_ in chosen], self.end_ids
-            )
+            own, banks = [row for row, *_ in chosen], [bank for _, bank, *_ in chosen]
+            generated = generate_batch(self.packed_base, adapters, own, banks, self.end_marks)
             for (_, _, number, index), drawn in zip(chosen, generated, strict=True):
                 replies[number][index] = MeasuredReply(decode_reply(self.tokenizer, drawn.ids), drawn.margin)
         return replies

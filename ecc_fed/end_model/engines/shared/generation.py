@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ecc_fed.end_model.engines.replies import Drawn, draw_replies
+from ecc_fed.end_model.engines.replies import Drawn, EndMarks, draw_replies
 from ecc_fed.end_model.engines.sampling import Row
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.attention import rotate
@@ -23,10 +23,10 @@ def generate_batch(
     adapters: ActiveAdapters | None,
     rows: Sequence[Row],
     bank_rows: Sequence[int],
-    end_ids: frozenset[int],
+    marks: EndMarks,
 ) -> list[Drawn]:
     """What every row draws; row i meets bank row `bank_rows[i]` (ascending)."""
-    return draw_replies(_PackedBatch(base, adapters, rows, bank_rows), rows, end_ids, base.device)
+    return draw_replies(_PackedBatch(base, adapters, rows, bank_rows), rows, marks, base.device)
 
 
 class _PackedBatch:
