@@ -169,11 +169,10 @@ def build_redactor(config: RunConfig) -> Redactor:
         ModelError: a model that cannot be taken.
     """
     node = config.redaction
-    objects: dict[str, Any] = {}
-    if node.get("language") is None and accepts(node, "redaction", "language"):
-        objects["language"] = config.gateway.language or "zh"
-    made = partial(instantiate, node, "redaction", Redactor, **objects)
-    return cast(Redactor, _resident("redactor", {**node, **objects}, made))
+    asks = node.get("language") is None and accepts(node, "redaction", "language")
+    objects: dict[str, Any] = {"language": config.gateway.language or "zh"} if asks else {}
+    make = partial(instantiate, node, "redaction", Redactor, **objects)
+    return cast(Redactor, _resident("redactor", {**node, **objects}, make))
 
 
 def build_training_redactor(config: RunConfig) -> Redactor | None:

@@ -1,8 +1,7 @@
 """Where a run keeps what it finds, and how its files are written: whole or not at all.
 
-A file is written beside its place, synced and renamed over it, so a run that is killed, or a disk
-that fills up, leaves the former file or the new one, never a piece. JSON is strict: a value that
-is not a finite number is refused, so that every tool can read what is written here.
+A file is written beside its place, synced and renamed over it, so a run that is killed, or a disk that fills up,
+leaves the former file or the new one, never a piece. JSON is strict: a value that is not a finite number is refused.
 """
 
 import errno
