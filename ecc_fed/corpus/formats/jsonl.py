@@ -95,7 +95,8 @@ def _text(content: Any) -> Any:
     if not isinstance(content, list) or not content:
         return content
     parts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content]
-    return "".join(parts) if all(isinstance(part, str) for part in parts) else None
+    texts = [part for part in parts if isinstance(part, str)]
+    return "".join(texts) if len(texts) == len(parts) else None
 
 
 def read_jsonl(log: ReadLog) -> Iterator[RawSession]:
