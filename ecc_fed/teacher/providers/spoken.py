@@ -34,7 +34,7 @@ _CONTROL = re.compile(
 _CONTROLS_BEHIND = re.compile(rf"(?:\s*(?:{_CONTROL.pattern}))+\s*\Z")
 _CONTROLS_AHEAD = re.compile(rf"\A(?:\s*(?:{_CONTROL.pattern})\s*(?:assistant|model|bot)?\b)+\s*", re.IGNORECASE)
 _FENCE = re.compile(r"\A```[^\n`]*\n(?P<said>.*?)\n?```\Z", re.DOTALL)
-_QUOTES = ("“”", '""', "「」", "『』")
+_QUOTES = (("“", "”"), ('"', '"'), ("「", "」"), ("『", "』"))
 _OTHER_NAMES: dict[Role, tuple[str, ...]] = {
     "agent": ("客服", "商家", "卖家", "店家", "助手", "Assistant", "Agent", "Customer Service", "Seller", "Support"),
     "customer": ("顾客", "客户", "买家", "用户", "消费者", "Customer", "User", "Buyer", "Human", "Client"),
