@@ -94,7 +94,7 @@ def _fetched(hub_id: str, weights: str) -> Path:
 def _snapshot(hub_id: str, **options: Any) -> str:
     from huggingface_hub import snapshot_download
 
-    return snapshot_download(hub_id, **options)
+    return str(snapshot_download(hub_id, **options))
 
 
 def check_folder(folder: Path, role: str) -> None:
