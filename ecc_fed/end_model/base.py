@@ -50,6 +50,9 @@ def _base(opened: OpenedModel) -> Base:
     model, tokenizer = opened.model, opened.tokenizer
     if tokenizer.eos_token_id is None:
         raise opened.refusal("has a tokenizer without eos_token, which ends every reply", "set it in its config")
+    layers = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", 1)
+    if layers < 1:
+        raise opened.refusal(f"has {layers} layers by its config.json", "copy the config.json of this checkpoint")
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise opened.refusal(

@@ -118,8 +118,8 @@ class Twin:
         if model.get("unk_token") in self._new:
             model["unk_token"] = self._new[model["unk_token"]]
         self._backend = Tokenizer.from_str(json.dumps(described))
-        found = {name: self._backend.token_to_id(new) for name, new in self._new.items()}
-        self._ids = {int(index): controls[name] for name, index in found.items() if index is not None}
+        own = {name: self._backend.token_to_id(new) for name, new in self._new.items()}
+        self._ids = {index: controls[name] for name, index in own.items() if index is not None}
 
     def encode(self, parts: Sequence[str], pattern: re.Pattern[str]) -> list[int]:
         """Ids of a chat's parts; control tokens that `pattern` finds in the template's are control, and no others."""

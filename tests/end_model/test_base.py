@@ -45,6 +45,13 @@ def test_a_tokenizer_of_another_model_is_refused(folder):
         load_base(str(folder), device="cpu")
 
 
+def test_a_model_without_layers_is_refused(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": -1}))
+    with pytest.raises(ModelError, match=r"^the end model .*base has -1 layers by its config.json: copy"):
+        load_base(str(folder), device="cpu")
+
+
 def test_unknown_devices_and_quantizations_are_refused(llama, monkeypatch):
     with pytest.raises(ConfigError, match="quantization='int3'"):
         load_base(llama, quantization="int3", device="cpu")

@@ -94,9 +94,9 @@ def _text(content: Any) -> Any:
     """The text of a content in parts; any other as it is."""
     if not isinstance(content, list) or not content:
         return content
-    parts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content]
-    texts = [part for part in parts if isinstance(part, str)]
-    return "".join(texts) if len(texts) == len(parts) else None
+    texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    whole = len(texts) == len(content) and all(part.get("type") == "text" for part in content)
+    return "".join(texts) if whole else None
 
 
 def read_jsonl(log: ReadLog) -> Iterator[RawSession]:

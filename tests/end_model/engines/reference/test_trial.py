@@ -58,7 +58,11 @@ def generated(engine, path: str) -> list[str]:
 
 def test_a_state_space_model_answers_as_transformers_does(tmp_path) -> None:
     path = save(tmp_path, hf.MambaForCausalLM(hf.MambaConfig(state_size=8, **SIZES)))
-    engine = peft_engine(path, Lora(2, lora_dropout=0.0))
+    with pytest.raises(
+        ModelError, match=rf"^the end model {tmp_path} cannot bear a lora adapter \(.*'out_proj'.*\): check"
+    ):
+        peft_engine(path, Lora(2))
+    engine = peft_engine(path, Lora(2, lora_dropout=0.0, target_modules=["in_proj", "x_proj"]))
     assert engine.reply([ReplyRequest(None, PROMPTS, GREEDY, 0)])[0] == generated(engine, path)
     job = FineTuneJob(engine.new_adapter(0), None, (Example(PROMPTS[0], "好"),), FineTuneSettings(steps=2), 0)
     assert engine.fine_tune([job])[0].losses[1] < engine.fine_tune([job])[0].losses[0]
