@@ -1,6 +1,7 @@
 """What if a device kept both, its own adapter and the server's, and chose question by question?
 
     python -m experiments.local_vs_aggregated.two_adapters runs/local_vs_aggregated [runs/control]
+    python -m experiments.local_vs_aggregated.two_adapters runs/near_or_shared --baseline "local (answering=ModelAlone)"
 
 From the replies of finished runs: `local` gave one reply to every test question, an arm that shares gave another, and
 what a device knows of both was written down with them (`signals`). Nothing that only an evaluation knows is chosen by.
@@ -9,6 +10,8 @@ the shop knows, up to a bound. For each seed's worlds the bound is looked for on
 
 Two models by themselves are more than one. Runs of `local` with another setting of little weight, in a folder of their
 own, are the control: what does it give to keep two adapters of which neither has seen another shop?
+
+With `--baseline` nothing is chosen: all ways to answer that were run are held against that one.
 """
 
 from __future__ import annotations
@@ -118,8 +121,20 @@ def _near(name: str, own: Rows, shared: Rows, known: Rows) -> Choice:
     return Choice(f"{name} (bounds {told})", {key: at[bounds[key[0]]][key] for key in own})
 
 
+def as_run(world: World, baseline: str) -> list[Choice]:
+    """Every arm of a world as it was run, the baseline first.
+
+    Raises:
+        UserError: no arm of that name.
+    """
+    found = [Choice(group.method_label, world.finals[group.label]) for group in world.groups]
+    if baseline not in {choice.name for choice in found}:
+        raise UserError(f"No arm is called {baseline}. There are: {', '.join(choice.name for choice in found)}.")
+    return sorted(found, key=lambda choice: choice.name != baseline)
+
+
 def table(found: Sequence[Choice]) -> str:
-    """A row a way to answer: facts, and differences to `local`, paired by question."""
+    """A row a way to answer: facts, and differences to the first, paired by question."""
     baseline = found[0].rows
     places = [OUTCOMES.index(measure) for measure in AGAINST]
     lines = []
@@ -142,7 +157,7 @@ def table(found: Sequence[Choice]) -> str:
             for one, measure in zip(differences, AGAINST, strict=True)
         ]
         lines.append([choice.name, *cells])
-    heads = [f"{measure.label}{ending}" for ending in ("", f", against `{OWN}`") for measure in AGAINST]
+    heads = [f"{measure.label}{ending}" for ending in ("", f", against `{found[0].name}`") for measure in AGAINST]
     return markdown(("Answers", *heads), lines)
 
 
@@ -150,9 +165,13 @@ def main() -> None:
     """Prints a table for every world of a finished study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, nargs="+", help="folders of one or more studies of several seeds")
+    parser.add_argument("--baseline", help="hold all arms as they were run against this one, by its label")
     given = parser.parse_args()
     try:
         for world in worlds(load_study(given.study)):
+            if given.baseline is not None:
+                print(table(as_run(world, given.baseline)), end="\n\n")
+                continue
             if len(world.seeds) < 2:
                 raise UserError(f"{given.study[0]} has one seed, and bounds are looked for on others.")
             print(f"## {world.label or 'One world'}; seeds {', '.join(map(str, world.seeds))}\n")

@@ -7,7 +7,7 @@ import pytest
 
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.rows import FactRow, SampleRow, Signals
-from experiments.local_vs_aggregated.two_adapters import Choice, best_bound, choices, near, surer, table
+from experiments.local_vs_aggregated.two_adapters import as_run, best_bound, choices, near, surer, table
 
 
 def row(seed: int, number: int, reply: str, right: bool, margin: float | None, distance: float | None) -> SampleRow:
@@ -97,5 +97,10 @@ def test_runs_that_lack_something_are_refused(groups: dict[str, Any], said: str)
         choices(world(groups))
 
 
-def test_a_choice_is_a_name_and_a_reply_to_every_question() -> None:
-    assert Choice("local", OWN).rows is OWN
+def test_arms_as_they_were_run_stand_against_the_one_that_is_named() -> None:
+    found = as_run(world({"retrieval": OWN, "local (answering=ModelAlone)": SHARED}), "local (answering=ModelAlone)")
+    assert [choice.name for choice in found] == ["local (answering=ModelAlone)", "retrieval"]
+    head, _, first, second = table(found).splitlines()
+    assert "against `local (answering=ModelAlone)`" in head and "–" in first and "-12.5" in second
+    with pytest.raises(UserError, match=r"No arm is called local\. There are: retrieval, local \("):
+        as_run(world({"retrieval": OWN, "local (x)": SHARED}), "local")
