@@ -95,10 +95,13 @@ def comparable(result: FederationResult) -> dict:
     return content
 
 
+_RUNS_OWN = ("metrics.jsonl", "digests.json", "sent.jsonl")
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Everything but clock time, and which shops were side by side."""
+    """All but clock time, which shops were side by side, and digests of answers, which hold a run's random name."""
     return {
-        str(path.relative_to(folder)): b"" if path.name in ("metrics.jsonl", "digests.json") else alone(path)
+        str(path.relative_to(folder)): b"" if path.name in _RUNS_OWN else alone(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
