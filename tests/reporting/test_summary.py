@@ -39,7 +39,9 @@ def test_schema(make_run):
         "wall_seconds", "client_steps", "client_steps_per_second", "hosts", "shops_per_batch", "batch_reason",
         "service_seconds", "base_loads", "peak_rss_bytes", "peak_gpu_bytes",
     }  # fmt: skip
-    assert set(summary["privacy"]) == {"redaction", "epsilon", "delta", "secagg", "attacks"}
+    assert set(summary["privacy"]) == {
+        "redaction", "epsilon", "delta", "secagg", "attacks", "shop_epsilon", "shop_delta",
+    }  # fmt: skip
     assert summary["versions"]["torch"] == "2.13.0"
     json.dumps(summary, allow_nan=False)
 

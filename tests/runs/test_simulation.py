@@ -156,6 +156,7 @@ KINDS = {
     "samples.jsonl": SampleRow,
     "metrics.jsonl": MetricRow,
     "egress.jsonl": EgressEntry,
+    "sent.jsonl": EgressEntry,
     "evaluation.json": EvaluationRecord,
     "state.json": StateRecord,
     "updates.jsonl": UpdateRow,

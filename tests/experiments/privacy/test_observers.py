@@ -1,6 +1,7 @@
 """Who sees one round, all of them, or has friends: what each holds, and what it tells of learned texts."""
 
 import numpy as np
+import pytest
 
 from ecc_fed.assembly.build import EMBEDDED
 from ecc_fed.core.records import Example
@@ -8,8 +9,9 @@ from ecc_fed.corpus.simulator import SimulatorCorpus
 from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.engines.opening import open_engine
 from ecc_fed.end_model.settings import EndModelSettings
+from experiments.privacy import observers
 from experiments.privacy.observers import ALONE, COLLUDING, SUM, Round, added, areas, federation, seen, table
-from experiments.privacy.rounds import WORKS, Draw, draw
+from experiments.privacy.rounds import Draw, Work, draw
 
 
 def test_friends_take_the_others_out_of_the_sum_and_are_left_with_the_shops_own_update() -> None:
@@ -24,11 +26,12 @@ def test_friends_take_the_others_out_of_the_sum_and_are_left_with_the_shops_own_
         assert np.abs(mean - alone).max() > 0.1
 
 
-def test_rounds_begin_with_the_mean_of_the_last_and_more_of_them_tell_no_less() -> None:
+def test_rounds_begin_with_the_mean_of_the_last_and_more_of_them_tell_no_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observers, "WORK", Work("a short round", 12, 20, False))
     corpus = SimulatorCorpus(num_shops=5, platform_share=0.5, seed=3).shops()
     lengths = {Example(p.prompt, p.reply): 1 for shop in corpus for p in (*shop.history, *shop.stream)}
-    whole = [draw(shop, WORKS["round"], lengths, 0) for shop in corpus]
-    shops = [Draw(each.shop_id, each.inside[:12], each.outside[:12]) for each in whole]
+    whole = [draw(shop, observers.WORK, lengths, 0) for shop in corpus]
+    shops = [Draw(each.shop_id, each.inside, each.outside[:12]) for each in whole]
     model = open_engine(EndModelSettings(path=str(EMBEDDED), device="cpu"), Lora(rank=4, lora_dropout=0.0))
     played = federation(model, model.new_adapter(1), shops, 2, 0)
     mean = {name: np.mean([each[name] for each in played[0].found], axis=0) for name in played[0].start}

@@ -74,7 +74,7 @@ def test_answers_that_are_not_what_was_asked_for(open_teacher: Any, server: Loop
         assert replies[kind].text == texts[kind], kind
     for kind in ("long", "open_thoughts"):
         assert (replies[kind].text, replies[kind].outcome) == (None, "malformed")
-    assert "200,000 characters, too many for 64 tokens" in replies["long"].detail
+    assert "some 200000 tokens, where teacher.max_output_tokens=64 was asked for" in replies["long"].detail
     assert "left without thoughts" in replies["open_thoughts"].detail
     assert replies["other_model"].model_version == "other-9000"
     assert {replies[kind].model_version for kind in kinds} == {MODEL_VERSION, "other-9000"}
