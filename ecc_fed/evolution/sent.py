@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecc_fed.core.errors import WriteError
 from ecc_fed.core.records import EgressEntry
-from ecc_fed.core.rows import encode, read_rows
-from ecc_fed.core.run_directory import cut_torn_tail, encode_json
+from ecc_fed.core.rows import append_unsynced, read_rows
+from ecc_fed.core.run_directory import cut_torn_tail
 
 # Of a shop's folder.
 SENT = "sent.jsonl"
@@ -32,15 +31,8 @@ def write_down(folder: Path, entries: Sequence[EgressEntry]) -> None:
         RunDirectoryError: the file is broken.
         WriteError: it cannot be written.
     """
-    path = folder / SENT
-    content = b"".join(encode_json(encode(entry), path) + b"\n" for entry in entries)
-    cut_torn_tail(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(content)
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror or error}; free some space") from error
+    cut_torn_tail(folder / SENT)
+    append_unsynced(folder / SENT, entries)
 
 
 def read_sent(folder: Path) -> list[EgressEntry]:

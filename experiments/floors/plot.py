@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from ecc_fed.core.statistics import Estimate
-from ecc_fed.reporting.plots.svg import COLOURS, legend_below, render
+from ecc_fed.reporting.plots.svg import COLOURS, as_file, legend_below, render
 
 
 def differences_plot(title: str, arms: Sequence[str], lines: Sequence[tuple[str, Sequence[Estimate | None]]]) -> str:
@@ -44,6 +44,4 @@ def differences_plot(title: str, arms: Sequence[str], lines: Sequence[tuple[str,
         legend_below(figure, [axes])
         return figure
 
-    svg = render("where", title, draw)
-    # A file of its own has no page behind it.
-    return svg.replace('style="', 'style="background:#ffffff;color:#111111;', 1) + "\n"
+    return as_file(render("where", title, draw))

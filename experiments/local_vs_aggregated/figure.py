@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.comparison.figures.marks import markers, shades
 from ecc_fed.reporting.comparison.worlds import World
-from ecc_fed.reporting.plots.svg import legend_below, percent, render
+from ecc_fed.reporting.plots.svg import as_file, legend_below, percent, render
 from ecc_fed.reporting.study import Group
 
 _SHOP, _PLATFORM = "fact_accuracy", "platform_fact_accuracy"
@@ -37,9 +37,7 @@ def scopes_figure(worlds: Sequence[World]) -> str | None:
         legend_below(figure, panels)
         return figure
 
-    svg = render("scopes", "Shop facts against platform facts by arm, with 95% intervals", draw)
-    # A file of its own has no page behind it.
-    return svg.replace('style="', 'style="background:#ffffff;color:#111111;', 1) + "\n"
+    return as_file(render("scopes", "Shop facts against platform facts by arm, with 95% intervals", draw))
 
 
 def _place(group: Group) -> tuple[Estimate, Estimate] | None:

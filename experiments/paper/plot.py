@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecc_fed.core.statistics import Estimate
-from ecc_fed.reporting.plots.svg import COLOURS, legend_below, render
+from ecc_fed.reporting.plots.svg import COLOURS, as_file, legend_below, render
 from experiments.paper.published import COLUMNS, QUERIES, column_name
 
 # A column's scores: one a query, then the mean of them, then that of the held-out queries.
@@ -50,6 +50,4 @@ def figure_3(names: Sequence[str], ours: Sequence[Bars], held_out: Sequence[Esti
         legend_below(figure, panels)
         return figure
 
-    svg = render("figure3", "Final scores under different fine-tuning methods, the paper's and here", draw)
-    # A file of its own has no page behind it.
-    return svg.replace('style="', 'style="background:#ffffff;color:#111111;', 1) + "\n"
+    return as_file(render("figure3", "Final scores under different fine-tuning methods, the paper's and here", draw))

@@ -12,7 +12,7 @@ from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.attacks import TARGETS, AttackFigure
 from ecc_fed.reporting.comparison.figures.marks import MARKERS
 from ecc_fed.reporting.measures import BY_NAME
-from ecc_fed.reporting.plots.svg import COLOURS, legend_below, render
+from ecc_fed.reporting.plots.svg import COLOURS, as_file, legend_below, render
 from experiments.privacy.attacked import Attacked
 from experiments.privacy.threats import best_exposure, best_membership, defence_of, method_of
 
@@ -53,9 +53,7 @@ def frontier(found: Sequence[Attacked]) -> str | None:
         legend_below(figure, [panels[0][0]])
         return figure
 
-    svg = render("frontier", "What leaks against what replies are worth, with 95% intervals", draw)
-    # A file of its own has no page behind it.
-    return svg.replace('style="', 'style="background:#ffffff;color:#111111;', 1) + "\n"
+    return as_file(render("frontier", "What leaks against what replies are worth, with 95% intervals", draw))
 
 
 def _point(axes: Axes, x: Estimate, y: Estimate, shade: str, mark: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from ecc_fed.reporting.plots.svg import BASE_COLOUR, COLOURS, percent, render
+from ecc_fed.reporting.plots.svg import BASE_COLOUR, COLOURS, as_file, percent, render
 from ecc_fed.reporting.routing.calibration import Bin
 from ecc_fed.reporting.routing.deferral import DeferralCurve
 
@@ -35,6 +35,4 @@ def worth_figure(router: DeferralCurve, oracle: DeferralCurve, bins: Sequence[Bi
         chances.set_ylabel("Replies that were")
         return figure
 
-    svg = render("router", "Deferral curve and reliability of the router", draw)
-    # A file of its own has no page behind it.
-    return svg.replace('style="', 'style="background:#ffffff;color:#111111;', 1) + "\n"
+    return as_file(render("router", "Deferral curve and reliability of the router", draw))

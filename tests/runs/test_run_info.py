@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
+from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.language import with_language
 from ecc_fed.core.aggregation import AggregateReport, AggregatorState
 from ecc_fed.core.records import EgressEntry, Pair, Shop
@@ -12,6 +13,7 @@ from ecc_fed.core.rows import AggregationRow, FailureRow, MetricRow, ShopRelevan
 from ecc_fed.evolution.kneser_ney import kneser_ney_perplexity
 from ecc_fed.evolution.loop import Learned
 from ecc_fed.evolution.warm_start import warm_start_row
+from ecc_fed.federation.aggregation.shop_privacy import ShopPrivacy
 from ecc_fed.federation.results import (
     Evaluation,
     FederationResult,
@@ -136,6 +138,20 @@ def test_the_redaction_is_told_by_its_name(name: str) -> None:
     nothing = FederationResult(ServerState(), Evaluation(), (), Evaluation())
     config = to_run_config(compose_run([f"redaction={name}"]))
     assert run_info("ab12", config, [], local(0), nothing, (), Collected((), ()), 1.0).privacy.redaction == name
+
+
+def test_what_hid_whole_shops_is_told_for_the_rounds_that_were_averaged(info) -> None:
+    assert (info.privacy.shop_epsilon, info.privacy.shop_delta) == (None, None)
+    pytest.importorskip("opacus", reason="needs pip install 'ecc_fed[privacy]'")
+    # The second of two rounds was skipped.
+    config = to_run_config(compose_run(["arm=aggregated", "strategy=shop_dp", "evolution.server_rounds=2"]))
+    plan = build_plan(config)
+    told = run_info("ab12", config, SHOPS, plan, RESULT, HOSTS, COLLECTED, 60.0).privacy
+    assert isinstance(plan.aggregator, ShopPrivacy)
+    assert told.shop_epsilon == plan.aggregator.spent(1) < plan.aggregator.spent(2) <= 8.0
+    assert told.shop_delta == 1e-3
+    at_home = to_run_config(compose_run(["arm=local", "strategy=shop_dp"]))
+    assert run_info("ab12", at_home, SHOPS, local(2), RESULT, HOSTS, COLLECTED, 60.0).privacy.shop_epsilon is None
 
 
 def test_a_run_without_rounds_or_hosts_has_no_speed() -> None:

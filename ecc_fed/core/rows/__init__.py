@@ -25,7 +25,7 @@ from ecc_fed.core.rows.attack import AttackName, AttackRow, AttackTarget
 from ecc_fed.core.rows.cloud_calls import CloudCalls, calls_of, redaction_of
 from ecc_fed.core.rows.codec import decode, encode
 from ecc_fed.core.rows.cross import CrossRow
-from ecc_fed.core.rows.files import append_rows, read_record, read_rows, write_record, write_rows
+from ecc_fed.core.rows.files import append_rows, append_unsynced, read_record, read_rows, write_record, write_rows
 from ecc_fed.core.rows.judge import JudgeInfo, ShopRelevance
 from ecc_fed.core.rows.lesson import LessonRow
 from ecc_fed.core.rows.metric import MetricRow
@@ -66,6 +66,7 @@ __all__ = [
     "StepRow",
     "UpdateRow",
     "append_rows",
+    "append_unsynced",
     "calls_of",
     "check_schema",
     "decode",

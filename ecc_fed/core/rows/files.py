@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ecc_fed.core.errors import WriteError
 from ecc_fed.core.rows.codec import REMEDY, decode, encode
-from ecc_fed.core.run_directory import append_jsonl, read_json, read_jsonl, write_json, write_jsonl
+from ecc_fed.core.run_directory import append_jsonl, encode_json, read_json, read_jsonl, write_json, write_jsonl
 
 T = TypeVar("T")
 Lift = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -29,6 +30,24 @@ def append_rows(path: Path, rows: Iterable[object]) -> None:
         RunDirectoryError: as `write_rows`; or the file's last line is torn.
     """
     append_jsonl(path, map(encode, rows))
+
+
+def append_unsynced(path: Path, rows: Iterable[object]) -> None:
+    """Appends rows and leaves it to the system when they reach the disk: a killed process loses nothing by that.
+
+    Whoever takes such a file over cuts a last line that was left torn (`core.run_directory.cut_torn_tail`).
+
+    Raises:
+        WriteError: the file cannot be written.
+        RunDirectoryError: a number is not finite.
+    """
+    content = b"".join(encode_json(encode(row), path) + b"\n" for row in rows)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(content)
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror or error}; free some space") from error
 
 
 def read_rows(

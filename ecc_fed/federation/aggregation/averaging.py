@@ -50,6 +50,18 @@ def mean_scale(scales: Sequence[float], weights: Sequence[float]) -> float:
     return first + math.fsum(p * (s - first) for p, s in zip(normalised(weights), scales, strict=True))
 
 
+def bounded(after: AdapterState, before: AdapterState, norm: float) -> AdapterState:
+    """before + (after - before) min(1, norm / ||after - before||), L2 over all tensors of `after`; itself if within."""
+    moved = update_norm(after, before)
+    if moved <= norm:
+        return after
+    shortened = {}
+    for name, tensor in after.items():
+        start = before[name].astype(np.float64)
+        shortened[name] = (start + norm / moved * (tensor - start)).astype(np.float32)
+    return shortened
+
+
 def update_norm(after: AdapterState, before: AdapterState) -> float:
     """L2 norm of `after - before` over the tensors of `after`."""
     return math.sqrt(math.fsum(float(np.sum((after[name].astype(np.float64) - before[name]) ** 2)) for name in after))

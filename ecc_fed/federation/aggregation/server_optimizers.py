@@ -31,9 +31,8 @@ from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorS
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.ranges import require_number
 from ecc_fed.core.records import AdapterState
-from ecc_fed.end_model.adapters.names import MAGNITUDE
-from ecc_fed.end_model.adapters.tensors import fresh_adapter
 from ecc_fed.federation.aggregation.averaging import update_norm
+from ecc_fed.federation.aggregation.start import started_from
 from ecc_fed.federation.aggregation.steady import check_steady
 from ecc_fed.federation.aggregation.wrapper import Wrapper, layers
 
@@ -115,22 +114,13 @@ class ServerOptimizer(Wrapper, ABC):
         return replace(after, adapter=adapter, tensors={**after.tensors, **own}, scalars=kept), told
 
     def _start(self, mean: AdapterState, before: AdapterState) -> AdapterState:
-        """What each tensor of the mean was before the round: the server's own, or as every shop began."""
         for name, tensor in mean.items():
-            if name not in before and name.endswith(MAGNITUDE):
-                raise ConfigError(
-                    f"strategy {type(self).__name__} must know what {name} started from: DoRA's magnitudes start as "
-                    "the norms of the base, which the server does not hold. Take adapter=lora, or strategy=fedavg."
-                )
             if name in before and before[name].shape != tensor.shape:
                 raise ConfigError(
                     f"strategy {type(self).__name__} cannot go on from {type(self.mean).__name__}: {name} had shape "
                     f"{before[name].shape} and now has {tensor.shape}. Take a strategy.mean that keeps its shapes."
                 )
-        fresh = fresh_adapter(
-            {name: each.shape for name, each in mean.items() if name not in before}, self.adapter_seed
-        )
-        return {name: fresh[name] if name in fresh else before[name] for name in mean}
+        return started_from(type(self).__name__, mean, before, self.adapter_seed)
 
 
 @dataclass(frozen=True, kw_only=True)

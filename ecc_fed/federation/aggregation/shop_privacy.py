@@ -27,15 +27,13 @@ import numpy as np
 from ecc_fed.core.aggregation import AdapterUpdate, AggregateReport, AggregatorState
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.ranges import require_number
-from ecc_fed.core.records import AdapterState
 from ecc_fed.core.seeding import derive_rng
-from ecc_fed.end_model.adapters.names import MAGNITUDE
-from ecc_fed.end_model.adapters.tensors import fresh_adapter
-from ecc_fed.federation.aggregation.averaging import update_norm
+from ecc_fed.federation.aggregation.averaging import bounded, update_norm
 from ecc_fed.federation.aggregation.fedavg import FedAvg
 from ecc_fed.federation.aggregation.fedsa_lora import FedSaLora
 from ecc_fed.federation.aggregation.ffa_lora import FfaLora
 from ecc_fed.federation.aggregation.rolora import RoLora
+from ecc_fed.federation.aggregation.start import started_from
 from ecc_fed.federation.aggregation.weights import Uniform
 from ecc_fed.federation.aggregation.wrapper import Wrapper
 from ecc_fed.privacy.accounting import NoisySteps, noise_multiplier
@@ -55,8 +53,10 @@ class ShopPrivacy(Wrapper):
         adapter_seed: of the fresh adapter that every shop starts from; the noise comes of it too.
         server_rounds: how many means will be told at most.
         epsilon: of all of them together.
-        delta: the chance that it fails to hold; less than one in as many as there are shops.
+        delta: the chance that it fails to hold; at most one in ten times the shops of a round.
         clipping_norm: C.
+        seeded_noise: noise of the run's seed, which every shop knows: for a simulation alone. False: of the system's
+            entropy.
 
     Raises:
         ConfigError: a value out of range, a mean of another kind, a budget that no noise keeps, or opacus is missing.
@@ -67,6 +67,7 @@ class ShopPrivacy(Wrapper):
     epsilon: float = 8.0
     delta: float = 1e-3
     clipping_norm: float = 1.0
+    seeded_noise: bool = True
 
     def __post_init__(self) -> None:
         require_number("strategy.epsilon", self.epsilon, 1e-3)
@@ -94,6 +95,19 @@ class ShopPrivacy(Wrapper):
         """Bounds each."""
         return True
 
+    def check_count(self, count: int) -> None:
+        """As the mean; and refuses a delta above 1 / (10 n).
+
+        Raises:
+            ConfigError: says which would do.
+        """
+        super().check_count(count)
+        if self.delta * 10 * count > 1:
+            raise ConfigError(
+                f"strategy.delta={self.delta:g} is too large for {count} shops: in more than one run of ten one of "
+                f"them might lose all protection. Take strategy.delta={10.0 ** -math.ceil(math.log10(10 * count)):g}."
+            )
+
     @property
     def noise_multiplier(self) -> float:
         """z."""
@@ -114,11 +128,11 @@ class ShopPrivacy(Wrapper):
             ConfigError: as the mean; or DoRA's magnitudes, of which the server does not know where they started.
         """
         scalars = {name: value for name, value in state.scalars.items() if name != _RELEASES}
-        start = self._start(updates[0].adapter, state.adapter or {})
-        bounded = [replace(update, adapter=self._bounded(update.adapter, start)) for update in updates]
-        after, report = self.mean.aggregate(replace(state, scalars=scalars), bounded)
+        start = started_from(type(self).__name__, updates[0].adapter, state.adapter or {}, self.adapter_seed)
+        within = [replace(update, adapter=bounded(update.adapter, start, self.clipping_norm)) for update in updates]
+        after, report = self.mean.aggregate(replace(state, scalars=scalars), within)
         releases = int(state.scalars.get(_RELEASES, 0)) + 1
-        rng = derive_rng(self.adapter_seed, "shop_privacy", releases)
+        rng = derive_rng(self.adapter_seed, "shop_privacy", releases) if self.seeded_noise else np.random.default_rng()
         deviation = self.noise_multiplier * self.clipping_norm / len(updates)
         adapter = dict(after.adapter or {})
         for name in sorted(start):
@@ -132,28 +146,3 @@ class ShopPrivacy(Wrapper):
 
     def _noise(self) -> float | None:
         return noise_multiplier((), 1.0, max(self.server_rounds, 1), self.epsilon, self.delta)
-
-    def _start(self, sent_up: AdapterState, before: AdapterState) -> AdapterState:
-        """What each tensor that goes up was before the round: the server's own, or as every shop began."""
-        unknown = {name: tensor.shape for name, tensor in sent_up.items() if name not in before}
-        magnitude = next((name for name in unknown if name.endswith(MAGNITUDE)), None)
-        if magnitude is not None:
-            raise ConfigError(
-                f"strategy ShopPrivacy must know what {magnitude} started from: DoRA's magnitudes start as the norms "
-                "of the base, which the server does not hold. Take adapter=lora."
-            )
-        fresh = fresh_adapter(unknown, self.adapter_seed)
-        return {name: fresh[name] if name in fresh else before[name] for name in sent_up}
-
-    def _bounded(self, adapter: AdapterState, start: AdapterState) -> AdapterState:
-        norm = update_norm(adapter, start)
-        if norm <= self.clipping_norm:
-            return adapter
-        if not math.isfinite(norm):
-            raise ValueError(f"an update of norm {norm}")
-        factor = self.clipping_norm / norm
-        bounded = {}
-        for name, tensor in adapter.items():
-            before = start[name].astype(np.float64)
-            bounded[name] = (before + factor * (tensor - before)).astype(np.float32)
-        return bounded

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numpy as np
-
 from ecc_fed.core.aggregation import AdapterUpdate
 from ecc_fed.core.ranges import require
 from ecc_fed.core.records import AdapterState
-from ecc_fed.federation.aggregation.averaging import update_norm
+from ecc_fed.federation.aggregation.averaging import bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +31,8 @@ class ClipUpdate:
 
     def on_device(self, update: AdapterUpdate, start: AdapterState) -> AdapterUpdate:
         """The update itself where it is within the bound."""
-        norm = update_norm(update.adapter, start)
-        if norm <= self.clipping_norm:
-            return update
-        factor = self.clipping_norm / norm
-        clipped = {}
-        for name, tensor in update.adapter.items():
-            before = start[name].astype(np.float64)
-            clipped[name] = (before + factor * (tensor - before)).astype(np.float32)
-        return replace(update, adapter=clipped)
+        within = bounded(update.adapter, start, self.clipping_norm)
+        return update if within is update.adapter else replace(update, adapter=within)
 
     def on_server(self, updates: Sequence[AdapterUpdate]) -> list[AdapterUpdate]:
         """As they came."""

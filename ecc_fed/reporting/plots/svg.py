@@ -82,6 +82,11 @@ def render(name: str, description: str, draw: Callable[[], Figure]) -> str:
     return svg.strip()
 
 
+def as_file(svg: str) -> str:
+    """A figure of `render` for a file of its own, which has no page behind it."""
+    return svg.replace('style="', 'style="background:#ffffff;color:#111111;', 1) + "\n"
+
+
 def colour(arm: str) -> str:
     """The arm's colour, the same in every plot."""
     index = ARM_ORDER.index(arm) if arm in ARM_ORDER else len(ARM_ORDER) + sum(map(ord, arm)) % 2

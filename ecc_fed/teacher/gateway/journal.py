@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecc_fed.core.completion import Completion
-from ecc_fed.core.errors import WriteError
 from ecc_fed.core.records import EgressEntry
-from ecc_fed.core.rows import encode, read_rows
-from ecc_fed.core.run_directory import cut_torn_tail, encode_json
+from ecc_fed.core.rows import append_unsynced, read_rows
+from ecc_fed.core.run_directory import cut_torn_tail
 from ecc_fed.teacher.gateway.budget import Spending, total
 
 # Of a shop's folder.
@@ -112,13 +111,7 @@ class CallJournal:
             if shop is None:
                 return
             shop.paid += [line.spent for line in lines if line.completion is not None]
-            content = b"".join(encode_json(encode(line), shop.path) + b"\n" for line in lines)
-            try:
-                shop.path.parent.mkdir(parents=True, exist_ok=True)
-                with shop.path.open("ab") as file:
-                    file.write(content)
-            except OSError as error:
-                raise WriteError(f"cannot write {shop.path}: {error.strerror or error}; free some space") from error
+            append_unsynced(shop.path, lines)
 
     def finish(self, shop_id: str) -> tuple[Spending, list[EgressEntry]]:
         """The work has ended; the file stays, as it may be done again.

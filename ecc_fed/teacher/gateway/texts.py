@@ -13,10 +13,9 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ecc_fed.core.errors import WriteError
 from ecc_fed.core.records import TeacherText
-from ecc_fed.core.rows import encode, read_rows
-from ecc_fed.core.run_directory import cut_torn_tail, encode_json
+from ecc_fed.core.rows import append_unsynced, read_rows
+from ecc_fed.core.run_directory import cut_torn_tail
 
 # Of a shop's folder, a chat's, a distillation set's, and of the whole run's.
 TEACHER_TEXTS = "teacher_texts.jsonl"
@@ -48,18 +47,8 @@ class KeptTexts:
                     cut_torn_tail(path)
                     self._there[path] = {(row.shop_id, row.digest) for row in read_texts(path)}
                 if (text.shop_id, text.digest) not in self._there[path]:
-                    _append(path, text)
+                    append_unsynced(path, [text])
                     self._there[path].add((text.shop_id, text.digest))
-
-
-def _append(path: Path, text: TeacherText) -> None:
-    content = encode_json(encode(text), path) + b"\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(content)
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror or error}; free some space") from error
 
 
 def read_texts(path: Path) -> list[TeacherText]:

@@ -14,6 +14,11 @@ from experiments.local_vs_aggregated.methods import Fits, fits, method_table
         (["strategy=fedavg"], Fits(mixed_ranks=False, secure=True, private=True, clipped=True)),
         (["strategy=flexlora"], Fits(mixed_ranks=True, secure=False, private=True, clipped=True)),
         (["strategy=hetlora", "adapter.ranks=[4,8]"], Fits(mixed_ranks=True, secure=False, private=True, clipped=True)),
+        # Its replies show the shop's own examples, which no budget of training bounds.
+        (
+            ["strategy=fedavg", "answering=nearest_or_model"],
+            Fits(mixed_ranks=False, secure=True, private=False, clipped=True),
+        ),
         (["strategy=clusters"], Fits(mixed_ranks=False, secure=False, private=True, clipped=True)),
         (["strategy=scaffold"], Fits(mixed_ranks=False, secure=False, private=True, clipped=False)),
         (

@@ -7,6 +7,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
+from flwr.supercore.differential_privacy import compute_stdv
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.federation import build_plan
@@ -99,7 +100,7 @@ def test_noise_is_as_large_as_it_says_new_in_every_round_and_of_the_runs_seed() 
         return after, np.concatenate([((after.adapter or {})[n] - sent[n]).ravel() for n in sent])
 
     first_state, first = noise(AggregatorState(sent))
-    expected = one.noise_multiplier * 2.0 / 10
+    expected = compute_stdv(one.noise_multiplier, 2.0, 10)
     assert np.std(first) == pytest.approx(expected, rel=0.02) and abs(np.mean(first)) < 0.01
     again = replace(first_state, adapter=sent)
     _, second = noise(again)
@@ -107,6 +108,8 @@ def test_noise_is_as_large_as_it_says_new_in_every_round_and_of_the_runs_seed() 
     np.testing.assert_array_equal(noise(AggregatorState(sent))[1], first)
     other = noise(AggregatorState(sent), method(clipping_norm=2.0, adapter_seed=4))[1]
     assert abs(np.corrcoef(first, other)[0, 1]) < 0.02
+    unseeded = [noise(AggregatorState(sent), method(clipping_norm=2.0, seeded_noise=False))[1] for _ in range(2)]
+    assert np.std(unseeded[0]) == pytest.approx(expected, rel=0.02) and abs(np.corrcoef(*unseeded)[0, 1]) < 0.02
 
 
 def test_the_budget_holds_for_all_rounds_and_little_is_left() -> None:
@@ -151,6 +154,15 @@ def test_googles_accountant_agrees_and_flowers_bound_lies_above() -> None:
 def test_what_cannot_be_kept_is_refused(changed: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         method(**changed)
+
+
+def test_a_delta_that_promises_a_shop_nothing_is_refused_before_the_run_starts() -> None:
+    method(delta=1e-3).check_count(100)
+    with pytest.raises(ConfigError, match=r"delta=0\.001 is too large for 101 shops: .* Take strategy\.delta=0\.0001"):
+        method(delta=1e-3).check_count(101)
+    plan = build_plan(to_run_config(compose_run(["arm=aggregated", "strategy=shop_dp", "strategy.delta=0.1"])))
+    with pytest.raises(ConfigError, match=r"strategy\.delta=0\.1 is too large for 4 shops"):
+        plan.check_shops(["a", "b", "c", "d"])
 
 
 def test_a_run_is_told_how_many_rounds_there_are_and_frozen_a_goes_with_it() -> None:
