@@ -28,8 +28,11 @@ AnyArray = np.ndarray[Any, np.dtype[Any]]
 
 
 def to_arrays(state: AdapterState | None) -> ArrayRecord:
-    """The state as Flower sends it; None becomes an empty record."""
-    return ArrayRecord({name: Array(np.ascontiguousarray(tensor)) for name, tensor in (state or {}).items()})
+    """The state as Flower sends it, in the order of its names: what was computed and what was read from a file are one.
+
+    None becomes an empty record.
+    """
+    return ArrayRecord({name: Array(np.ascontiguousarray(tensor)) for name, tensor in sorted((state or {}).items())})
 
 
 def from_arrays(record: ArrayRecord | None) -> AdapterState | None:
