@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else beside
 
 
+@functools.cache
 def register_schema() -> None:
     """Puts the typed root where Hydra finds it as `run_schema`."""
     ConfigStore.instance().store(name="run_schema", node=node_of(RunConfig))

@@ -35,13 +35,16 @@ NAMES = ("base_model.model.q_proj.lora_A.weight", "base_model.model.q_proj.lora_
 
 
 class CountingModel:
-    """Answers with the number of steps its adapter has seen; a fine-tune adds one a step."""
+    """Answers with the number of steps its adapter has seen; a fine-tune adds one a step.
+
+    Its tensors come in no order of their names, as those of a real engine.
+    """
 
     def __init__(self) -> None:
         self.jobs: list[FineTuneJob] = []
 
     def new_adapter(self, seed: int) -> AdapterState:
-        return {NAMES[0]: np.full((2, 3), seed % 7, np.float32), NAMES[1]: np.zeros((3, 2), np.float32)}
+        return {NAMES[1]: np.zeros((3, 2), np.float32), NAMES[0]: np.full((2, 3), seed % 7, np.float32)}
 
     def reply(self, requests: Sequence[ReplyRequest]) -> list[list[str]]:
         def text(adapter: AdapterState | None, query: str) -> str:
@@ -64,7 +67,7 @@ class CountingModel:
         for job in jobs:
             steps = job.settings.steps
             start = 0.0 if job.optimizer is None else float(job.optimizer["step"])
-            adapter = {NAMES[0]: job.adapter[NAMES[0]], NAMES[1]: job.adapter[NAMES[1]] + np.float32(steps)}
+            adapter = {NAMES[1]: job.adapter[NAMES[1]] + np.float32(steps), NAMES[0]: job.adapter[NAMES[0]]}
             results.append(
                 FineTuneResult(adapter, {"step": np.array(start + steps, np.float32)}, (1.0,) * steps, steps)
             )

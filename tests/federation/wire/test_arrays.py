@@ -20,6 +20,13 @@ def test_an_adapter_survives_the_journey_bit_for_bit():
         assert np.array_equal(back[name], state[name])
 
 
+def test_the_same_tensors_in_any_order_are_the_same_bytes():
+    state = make_adapter("a")
+    reversed_state = dict(reversed(state.items()))
+    assert list(reversed_state) != list(state)
+    assert list(to_arrays(reversed_state).items()) == list(to_arrays(state).items())
+
+
 def test_no_adapter_is_an_empty_record_and_back():
     assert len(to_arrays(None)) == 0
     assert from_arrays(ArrayRecord()) is None
