@@ -10,14 +10,16 @@ from ecc_fed.reporting.attacks import AttackFigure, attack_figures
 from ecc_fed.reporting.study import Group
 from ecc_fed.runs.attack import attack
 from ecc_fed.runs.finished_run import open_run
+from experiments.privacy.cloud import Heard, heard
 
 
 @dataclass(frozen=True)
 class Attacked:
-    """One arm under one defence: its runs, what attacks got of them, and what it cost."""
+    """One arm under one defence: its runs, what attacks got of their adapters, and what the cloud was told."""
 
     group: Group
     figures: Sequence[AttackFigure]
+    heard: Heard | None = None
 
     def figure(self, name: str, target: AttackTarget, kind: str = "") -> AttackFigure | None:
         """One attack's figure, where it was made."""
@@ -31,11 +33,13 @@ class Attacked:
 
 
 def attacked(group: Group, candidates: int) -> Attacked:
-    """The group's rows of attacks, made where they are not there yet."""
-    rows: list[tuple[int, AttackRow]] = []
+    """The group's rows of attacks, made where they are not there yet, and what the cloud was told."""
+    rows, told = list[tuple[int, AttackRow]](), list[Heard | None]()
     for run in group.runs:
-        path = run.directory.attacks / "rows.jsonl"
+        path, finished = run.directory.attacks / "rows.jsonl", open_run(run.directory.root)
         if not path.is_file():
-            attack(open_run(run.directory.root), candidates)
+            attack(finished, candidates)
         rows += [(run.seed, row) for row in read_rows(path, AttackRow)]
-    return Attacked(group, attack_figures(rows))
+        told.append(heard(finished))
+    known = [each for each in told if each is not None]
+    return Attacked(group, attack_figures(rows), sum(known, Heard(0, 0)) if known else None)

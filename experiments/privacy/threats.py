@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ecc_fed.core.rows import AttackTarget
 from ecc_fed.reporting.attacks import AttackFigure, shown
+from ecc_fed.reporting.counts import EVALUATION_KEYS, TRAFFIC_KEYS, traffic
 from ecc_fed.reporting.formatting import MISSING, bytes_text
 from ecc_fed.reporting.study import settings_text
 from ecc_fed.reporting.sweep import is_of_the_server
@@ -14,6 +15,7 @@ from experiments.paper.table6 import markdown
 from experiments.privacy.attacked import Attacked
 
 LEAKS = "**leaks**"
+_WORDS_UP = (TRAFFIC_KEYS["cloud_teacher", "up"], EVALUATION_KEYS["up"])
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,14 @@ def cell(one: Attacked, target: AttackTarget) -> str:
     return "; ".join([*says, *parts])
 
 
+def cloud_cell(one: Attacked) -> str:
+    """How many of the customers' values it read."""
+    if one.heard is None:
+        return MISSING
+    told = f"{one.heard.found:,} of {one.heard.said:,} values"
+    return f"{LEAKS}; {told}" if one.heard.found else told
+
+
 def threat_table(found: Sequence[Attacked]) -> str:
     """A row a party and way to aggregate, a column a defence."""
     defences = list(dict.fromkeys(map(defence_of, found)))
@@ -90,6 +100,9 @@ def threat_table(found: Sequence[Attacked]) -> str:
         by_method.setdefault(method_of(one), {})[defence_of(one)] = one
     rows = []
     for method, of in by_method.items():
+        told = [cloud_cell(of[defence]) if defence in of else MISSING for defence in defences]
+        if set(told) != {MISSING}:
+            rows.append(["The cloud", f"`{method}`", _sent(of), *told])
         for party in PARTIES:
             cells = [cell(of[defence], party.target) if defence in of else MISSING for defence in defences]
             saw = _saw(of, party)
@@ -107,3 +120,10 @@ def _saw(of: Mapping[str, Attacked], party: Party) -> str:
     rounds = [[getattr(row, party.bytes_key) for row in run.info.aggregation] for run in runs]
     told = [float(sum(row)) for row in rounds if row and None not in row]
     return bytes_text(sum(told) / len(told)) if told else MISSING
+
+
+def _sent(of: Mapping[str, Attacked]) -> str:
+    """Bytes of a run's words to the cloud, evaluation's included, a mean over seeds and defences."""
+    runs = [traffic(run) for one in of.values() for run in one.group.runs]
+    told = [sum(run[key] or 0 for key in _WORDS_UP) for run in runs]
+    return bytes_text(sum(told) / len(told))

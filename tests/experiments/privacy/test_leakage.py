@@ -1,5 +1,6 @@
 """The page of attacks on a study's runs."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,18 +13,24 @@ PLANTED = ["corpus.canaries=[8]", "evolution.reference=sampled", "evolution.refe
 
 
 def test_every_run_is_attacked_once_and_stands_beside_what_it_is_worth(tmp_path: Path) -> None:
-    runs = [finish(tmp_path / "runs" / arm, f"arm={arm}", *PLANTED) for arm in ("local", "aggregated")]
+    runs = [
+        finish(tmp_path / "runs" / "local", "arm=local", "privacy.keep_text=true", *PLANTED),
+        finish(tmp_path / "runs" / "aggregated", "arm=aggregated", *PLANTED),
+    ]
     finish(tmp_path / "runs" / "none", "arm=none", *PLANTED)
     page, table, figure = Leakage(candidates=16).write(tmp_path / "runs", tmp_path)
     assert figure.read_text().startswith("<svg") and "Shop's own adapter" in figure.read_text()
     text = page.read_text()
     threats = text[: text.index("## Bare base")].splitlines()
     assert [line.split(" | ")[:2] for line in threats if line.startswith("| ") and "`" in line] == [
+        ["| The cloud", "`local`"],
         ["| Who takes the device", "`local`"],
         ["| Aggregator, curious", "`aggregated`"],
         ["| Aggregator under SecAgg+, or another shop", "`aggregated`"],
         ["| Who takes the device", "`aggregated`"],
     ]
+    cloud = next(line for line in threats if "The cloud" in line)
+    assert re.search(r"\| [\d.]+ .B \| \*\*leaks\*\*; \d+ of \d+ values \|", cloud), cloud
     assert "## Bare base (control)" in text and "0.500 [0.500, 0.500]" in text
     tables = text[text.index("## Bare base") :]
     assert tables.count("| `local` |") == 3 and tables.count("| `aggregated` |") == 4, "local sends nobody anything"

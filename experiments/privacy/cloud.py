@@ -1,0 +1,49 @@
+"""What the cloud was told: true values of a run's customers that stand in the texts kept of what left for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecc_fed.assembly.build import build_corpus
+from ecc_fed.core.records import TeacherText
+from ecc_fed.runs.finished_run import FinishedRun
+from ecc_fed.teacher.gateway.texts import read_texts
+from experiments.privacy.scan import Haystack
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Of so many `said` private values, each once a shop, the cloud read `found`."""
+
+    said: int
+    found: int
+
+    def __add__(self, other: Heard) -> Heard:
+        return Heard(self.said + other.said, self.found + other.found)
+
+
+def heard(run: FinishedRun) -> Heard | None:
+    """Over all shops; None where the run keeps no texts (`privacy.keep_text`).
+
+    Raises:
+        CorpusError: the corpus cannot be read.
+        RunDirectoryError: the file of texts is broken.
+    """
+    if not run.config.privacy.keep_text:
+        return None
+    sent: dict[str, list[TeacherText]] = {shop_id: [] for shop_id in run.shop_ids}
+    for text in read_texts(run.directory.teacher_texts):
+        if text.shop_id in sent:
+            sent[text.shop_id].append(text)
+    corpus, total = build_corpus(run.config), Heard(0, 0)
+    for shop_id, texts in sent.items():
+        truths = corpus.truth(shop_id).values()
+        values = {value.value for truth in truths for value in truth.private_values}
+        total += Heard(len(values), len(found_in(texts, sorted(values))))
+    return total
+
+
+def found_in(texts: Sequence[TeacherText], values: Sequence[str]) -> set[str]:
+    """The values that one of the texts holds, in any form; lines of two texts are never read as one."""
+    return {value for text in texts for value in Haystack(text.text).found(values)}

@@ -1,0 +1,34 @@
+"""What the cloud was told, by the texts that a run keeps."""
+
+from pathlib import Path
+
+import pytest
+
+from ecc_fed.core.records import TeacherText
+from ecc_fed.runs.finished_run import open_run
+from experiments.privacy.cloud import Heard, found_in, heard
+from tests.cli.test_cross import finish
+
+ASKED = ["arm=none", "privacy.keep_text=true"]
+
+
+@pytest.mark.parametrize(("redaction", "least", "most"), [("none", 0.5, 1.0), ("order_record", 0.0, 0.0)])
+def test_values_reach_the_cloud_unless_they_are_redacted(
+    tmp_path: Path, redaction: str, least: float, most: float
+) -> None:
+    # Every customer has a record, so that the redaction knows every value.
+    given = [*ASKED, f"redaction={redaction}", "corpus.customers_without_record=0.0"]
+    told = heard(open_run(finish(tmp_path, *given).root))
+    assert told is not None and told.said >= 4
+    assert least <= told.found / told.said <= most
+
+
+def test_a_run_that_keeps_no_texts_tells_nothing(tmp_path: Path) -> None:
+    assert heard(open_run(finish(tmp_path, "arm=none").root)) is None
+
+
+def test_lines_of_two_texts_are_not_read_as_one() -> None:
+    halves = [TeacherText("shop_0000", "query", str(place), text) for place, text in enumerate(("138001", "38000"))]
+    assert found_in(halves, ["13800138000"]) == set()
+    assert found_in([*halves, TeacherText("shop_0000", "query", "2", "１３８ 0013 8000")], ["13800138000"])
+    assert Heard(3, 1) + Heard(2, 2) == Heard(5, 3)
