@@ -81,9 +81,9 @@ class Group:
 
     @property
     def method_label(self) -> str:
-        """The arm, with what was swept of its method, less what is usual, or says nothing where no server is."""
+        """The arm, with what was swept of its method, less what is usual or null, or says nothing without a server."""
         matters = self.method if self.aggregates else self.settings(_is_of_the_shops)
-        told = [setting for setting in matters if setting not in self.usual]
+        told = [setting for setting in matters if setting not in self.usual and setting[1] != "null"]
         return f"{self.arm} ({settings_text(told)})" if told else self.arm
 
     @property

@@ -14,15 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.ranges import require_number
 from ecc_fed.core.rows import MetricRow
 from ecc_fed.core.run_directory import write_text
 from ecc_fed.core.statistics import Estimate, Units, bootstrap_mean
+from ecc_fed.reporting.plots.svg import as_file, colour, legend_below, render
 from ecc_fed.reporting.run import Run, load_run
 
 _SEED = 20261
+BASELINE = "local"
 # One shop of one seed.
 Key = tuple[int, str]
 # Scores by round since joining.
@@ -58,21 +62,36 @@ def rounds_to(curve: Curve, score: float) -> int | None:
     return next((at for at, value in sorted(curve.items()) if value >= score), None)
 
 
+def _at(shops: Mapping[Key, Curve], at: int) -> dict[Key, float]:
+    return {key: curve[at] for key, curve in shops.items() if at in curve}
+
+
 def _mean(values: Mapping[Key, float]) -> Estimate | None:
     keys = sorted(values)
     units = Units(keys, range(len(keys)))
     return bootstrap_mean(np.array([values[key] for key in keys], dtype=np.float64), units, _SEED)
 
 
-def _shown(estimate: Estimate | None) -> str:
+def _shown(estimate: Estimate | None, sign: str = "") -> str:
     if estimate is None:
         return "–"
     interval = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:.3f}, {estimate.high:.3f}]"
-    return f"{estimate.mean:.3f}{interval}"
+    return f"{estimate.mean:{sign}.3f}{interval}"
 
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def differences(curves: Mapping[Key, Curve], others: Mapping[Key, Curve]) -> dict[int, Estimate]:
+    """By round since joining, how much higher the score of the same shop of the same seed is than under another arm."""
+    found: dict[int, Estimate] = {}
+    for at in sorted({at for curve in curves.values() for at in curve}):
+        own, theirs = _at(curves, at), _at(others, at)
+        paired = {key: own[key] - theirs[key] for key in own.keys() & theirs.keys()}
+        if paired and (estimate := _mean(paired)) is not None:
+            found[at] = estimate
+    return found
 
 
 def page(curves: Mapping[str, Mapping[Key, Curve]], score: float) -> str:
@@ -82,16 +101,24 @@ def page(curves: Mapping[str, Mapping[Key, Curve]], score: float) -> str:
     scores = [_line(head), _line(["---"] * len(head))]
     needed = [_line(["Arm", f"Reached {score:g}", "Rounds to it, of those"]), _line(["---"] * 3)]
     for arm, shops in curves.items():
-        means = [_mean({key: curve[at] for key, curve in shops.items() if at in curve}) for at in rounds]
+        means = [_mean(_at(shops, at)) for at in rounds]
         scores.append(_line([f"`{arm}`", str(len(shops)), *map(_shown, means)]))
         first = {key: rounds_to(curve, score) for key, curve in shops.items()}
         reached = {key: float(at) for key, at in first.items() if at is not None}
         mean = f"{np.mean(list(reached.values())):.1f}" if reached else "–"
         needed.append(_line([f"`{arm}`", f"{len(reached)} of {len(shops)}", mean]))
+    paired = [_line(head[:1] + head[2:]), _line(["---"] * (len(head) - 1))]
+    for arm, shops in curves.items():
+        if arm != BASELINE and BASELINE in curves:
+            found = differences(shops, curves[BASELINE])
+            paired.append(_line([f"`{arm}`", *(_shown(found.get(at), sign="+") for at in rounds)]))
     return "\n".join([
         "# Late shops\n",
         "Mean score of the replies by round since joining; round 0 is served with what the shop joined with.\n",
         *scores,
+        "",
+        "The same, paired by shop with `local`.\n",
+        *paired,
         "",
         f"Rounds until a round's mean score is {score:g}.\n",
         *needed,
@@ -124,7 +151,7 @@ class HeadStart:
         require_number("study.view.score", self.score, 0, 1)
 
     def write(self, directory: Path, output: Path) -> list[Path]:
-        """Writes `late_shops.md` and `late_shops.csv` for the runs in `directory`; returns their paths.
+        """Writes `late_shops.md`, `.csv` and `.svg` for the runs in `directory`; returns their paths.
 
         Raises:
             UserError: no run there has late shops.
@@ -136,7 +163,32 @@ class HeadStart:
             raise UserError(
                 f"{directory} holds no run with late shops. Run one with participation.late_share=0.5, or a trace."
             )
-        paths = [output / "late_shops.md", output / "late_shops.csv"]
-        for path, text in zip(paths, (page(curves, self.score), _csv(curves)), strict=True):
+        texts = {"md": page(curves, self.score), "csv": _csv(curves), "svg": figure(curves)}
+        paths = [output / f"late_shops.{ending}" for ending in texts]
+        for path, text in zip(paths, texts.values(), strict=True):
             write_text(path, text)
         return paths
+
+
+def figure(curves: Mapping[str, Mapping[Key, Curve]]) -> str:
+    """A curve an arm, with its intervals."""
+
+    def draw() -> Figure:
+        drawn = Figure(figsize=(7, 4), layout="constrained")
+        axes = drawn.subplots()
+        for number, (arm, shops) in enumerate(curves.items()):
+            shade, aside = colour(arm), 0.04 * (number - (len(curves) - 1) / 2)
+            means = {at: _mean(_at(shops, at)) for at in sorted({at for curve in shops.values() for at in curve})}
+            known = {at + aside: mean for at, mean in means.items() if mean is not None}
+            for place, mean in known.items():
+                if mean.low is not None and mean.high is not None:
+                    axes.plot([place, place], [mean.low, mean.high], color=shade, linewidth=0.9, alpha=0.5)
+            axes.plot(list(known), [one.mean for one in known.values()], "o-", color=shade, markersize=4, label=arm)
+        axes.set_xlabel("Rounds since joining")
+        axes.set_ylabel("Mean score of the replies, Eq. (1)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(bottom=0)
+        legend_below(drawn, [axes])
+        return drawn
+
+    return as_file(render("late", "Mean score of late shops by rounds since joining, with 95% intervals", draw))

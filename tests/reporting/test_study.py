@@ -249,3 +249,11 @@ def test_a_methods_label_tells_what_stands_out(make_run, tmp_path):
     told = [group.method_label for group in load_study([tmp_path]).groups]
     assert told[:3] == ["local (alpha=0, other=0)", "aggregated (alpha=0, other=0)", "aggregated (alpha=0, other=2)"]
     assert "aggregated (alpha=1, rank=8, other=1)" in told and "aggregated (alpha=1, other=3)" in told
+
+
+def test_a_methods_label_is_silent_about_what_is_not_set(make_run, tmp_path):
+    for name, shared in (("a", "null"), ("b", "4")):
+        make_run(name, "aggregated", queries=2, config=f"adapter:\n  shared_rank: {shared}\n{method('Beta')}")
+    groups = load_study([tmp_path]).groups
+    assert [group.method_label for group in groups] == ["aggregated (shared_rank=4)", "aggregated"]
+    assert groups[1].label == "aggregated (shared_rank=null)"

@@ -7,7 +7,7 @@ import pytest
 
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.rows import MetricRow
-from experiments.late_shops.head_start import HeadStart, late_curves, page, rounds_to
+from experiments.late_shops.head_start import HeadStart, differences, figure, late_curves, page, rounds_to
 
 ROW = MetricRow(
     1, 0, "a", "stream", 4, 0, 0, 0.5, 0, 0, None, 0, 0, 0, 0, (), 0, 0, 0.0, 0.0, 0.0, rounds_since_joining=0
@@ -59,6 +59,16 @@ def test_the_page_has_every_arm_and_who_never_reached_the_score():
     assert "| `local` | 2 | 0.300" in text
     assert "| `local` | 1 of 2 | 1.0 |" in text
     assert "| `aggregated` | 1 of 1 | 0.0 |" in text
+
+
+def test_arms_are_paired_by_shop_and_seed():
+    others = run("local", 1, row("late", 2, 0, 0.4), row("late", 3, 1, 0.1))
+    curves = late_curves([LOCAL, others, AGGREGATED])
+    found = differences(curves["aggregated"], curves["local"])
+    assert {at: one.mean for at, one in found.items()} == pytest.approx({0: 0.4}), "0.6 of seed 0 against its own 0.2"
+    text = page(curves, 0.6)
+    assert "| `aggregated` | +0.400 | – |" in text and text.count("| `local` |") == 2
+    assert figure(curves).startswith("<svg")
 
 
 def test_runs_without_late_shops_and_scores_out_of_range_are_refused(tmp_path):
