@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo test check claims mutants install help
+.PHONY: demo test check claims docs mutants install help
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -34,6 +34,9 @@ test: check ## All checks and all tests
 
 claims: $(STAMP) ## Rerun the cheap commands behind README's figures, and compare
 	$(BIN)/python -m experiments.claims
+
+docs: $(STAMP) ## Build the pages of docs/ into site/
+	$(BIN)/mkdocs build --quiet
 
 # One change more closely: `.venv/bin/mutmut show NAME`; tried again after a test was mended: `.venv/bin/mutmut run NAME`.
 mutants: $(STAMP) ## Small wrong changes, one at a time: which do the tests miss? An hour on two cores

@@ -1,4 +1,4 @@
-"""A user's own file format: the reader and the class, as README says, in a module of their own."""
+"""A user's own file format: the reader and the class, as docs/own_parts.md says, in a module of their own."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
