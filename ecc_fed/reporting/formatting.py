@@ -1,5 +1,7 @@
 """Numbers as a reader wants them. What is missing is a dash, never a zero."""
 
+import re
+
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.measures import Measure
 
@@ -75,3 +77,8 @@ def number_text(value: float | None) -> str:
     if value is None:
         return MISSING
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def words(name: str) -> str:
+    """The name of a class as people would say it: "CrossEncoderRelevance" is "cross encoder relevance"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ecc_fed.core.rows import JudgeInfo, RunInfo
+from ecc_fed.reporting.formatting import words
 from ecc_fed.reporting.study import Group, Study
 
 
@@ -29,7 +30,14 @@ def study_notes(study: Study) -> list[str]:
 def judge_names(group: Group) -> str:
     """The similarity and relevance models of the group's runs; empty of runs that did not say who judged."""
     judges = [run.info.judge for run in group.runs if run.info.judge is not None]
-    return "; ".join(dict.fromkeys(" and ".join(dict.fromkeys((each.similarity, each.relevance))) for each in judges))
+    names = (" and ".join(dict.fromkeys(map(_in_words, (each.similarity, each.relevance)))) for each in judges)
+    return "; ".join(dict.fromkeys(names))
+
+
+def _in_words(model: str) -> str:
+    """A class, and where its weights lie if it has any."""
+    name, _, path = model.partition(" ")
+    return f"{words(name)} ({path})" if path else words(name)
 
 
 def _left_out(judge: JudgeInfo) -> list[str]:

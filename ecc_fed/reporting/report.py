@@ -14,7 +14,8 @@ from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.reporting.cloud import calls_lines, gone_notes, rounds_lines
 from ecc_fed.reporting.comparison.export import csv_files
 from ecc_fed.reporting.comparison.findings import Findings, find
-from ecc_fed.reporting.comparison.tables import verdict_lines, verdict_row
+from ecc_fed.reporting.comparison.sentences import arm_lines, sentences
+from ecc_fed.reporting.comparison.tables import verdict_row
 from ecc_fed.reporting.dialogues import Dialogue, choose, verdicts
 from ecc_fed.reporting.judges import study_notes
 from ecc_fed.reporting.page import judging
@@ -28,6 +29,7 @@ from ecc_fed.reporting.tables.rows import ArmRow, arm_rows
 from ecc_fed.reporting.tables.terminal import terminal_tables
 
 _TERMINAL_DIALOGUES = 3
+_TERMINAL_SENTENCES = 12
 # Wide enough for an arm or two when the output goes to a file or a narrow terminal.
 _MIN_WIDTH = 80
 
@@ -60,14 +62,25 @@ def _panel(dialogue: Dialogue, cloud_name: str) -> Panel:
     return Panel(grid, title=title, title_align="left", border_style="dim")
 
 
+def _found(findings: Findings) -> list[str]:
+    """Of many arms those that tell, and how many do not."""
+    found = sentences(findings)
+    if len(found) <= _TERMINAL_SENTENCES:
+        return [one.text for one in found]
+    shown = [one.text for one in found if one.telling][:_TERMINAL_SENTENCES]
+    return [*shown, f"{len(found) - len(shown)} more: the page has every arm in words."]
+
+
 def show(study: Study, rows: Sequence[ArmRow], findings: Findings, console: Console) -> None:
-    """Prints the table of the arms, whom each helped, the judge's correlation with the facts, and a few dialogues."""
+    """Prints what was found in words, what the arms are, their table, what the judge is worth, and a few dialogues."""
     for note in [*gone_notes(study), *study_notes(study)]:
         console.print(note, style="red", markup=False, highlight=False, soft_wrap=True)
+    for text in _found(findings):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for text in arm_lines(findings):
+        console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
     for table in terminal_tables(rows, max(console.width, _MIN_WIDTH), verdict_row(findings)):
         console.print(table, highlight=False)
-    for text in verdict_lines(findings):
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
     found = correlations(study)
     for row in found.rows if found is not None else ():
         text = f"{row[0].text}: the judge's score and right facts correlate with r = {row[2].text} {row[2].sub}"

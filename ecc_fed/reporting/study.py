@@ -62,8 +62,8 @@ class Group:
 
     @property
     def variant_label(self) -> str:
-        """Such as "platform_share=0.5"; empty where nothing was swept."""
-        return settings_text(self.variant)
+        """Such as "platform_share=0.5"; empty where nothing was swept, or nothing of it is set."""
+        return settings_text([setting for setting in self.variant if setting[1] != "null"])
 
     def settings(self, wanted: Callable[[str], bool]) -> tuple[tuple[str, str], ...]:
         """Of the variant, the settings whose full name is wanted."""
@@ -94,7 +94,7 @@ class Group:
     @property
     def label(self) -> str:
         """The arm, with what was swept."""
-        return f"{self.arm} ({self.variant_label})" if self.variant else self.arm
+        return f"{self.arm} ({self.variant_label})" if self.variant_label else self.arm
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -88,7 +88,7 @@ def test_page_console_and_summary_name_the_judge_with_its_areas(make_run) -> Non
     study = load_study([root])
     (line,) = lines(study)
     assert line.startswith(
-        "local: the judge (CharacterNgrams) tells a human agent's reply from that of another dialogue"
+        "local: the judge (character ngrams) tells a human agent's reply from that of another dialogue"
     )
     assert "1.00 [1.00, 1.00] by similarity and 0.50 [0.50, 0.50] by relevance" in line
     assert "Which judge, and what it is worth here" in render(study)

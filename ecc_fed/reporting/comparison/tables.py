@@ -12,7 +12,7 @@ from ecc_fed.reporting.comparison.pareto import COSTS
 from ecc_fed.reporting.comparison.recovery import days_label
 from ecc_fed.reporting.comparison.traits import LEAST_SHOPS
 from ecc_fed.reporting.comparison.worlds import FACTS
-from ecc_fed.reporting.formatting import MISSING, bytes_text, clear, difference_text, interval_text, number_text
+from ecc_fed.reporting.formatting import MISSING, bytes_text, clear, interval_text, number_text
 from ecc_fed.reporting.measures import Measure
 from ecc_fed.reporting.page.cells import Cell, PageTable, difference_cell, estimate_cell
 
@@ -41,15 +41,6 @@ def _count_cells(verdict: Verdict) -> list[Cell]:
         Cell(str(counts["helped"]), tone="good" if counts["helped"] else ""),
         Cell(str(counts["hurt"]), tone="bad" if counts["hurt"] else ""),
         Cell(str(counts["undecided"])),
-    ]
-
-
-def verdict_lines(findings: Findings) -> list[str]:
-    """The same in a line for every arm, by the outcome that figures show."""
-    return [
-        f"{verdict.group.label} against {verdict.baseline.arm}, {verdict.measure.label.lower()}: "
-        f"{difference_text(verdict.overall, verdict.measure)}; {verdict.text} shops."
-        for verdict in findings.of_outcome()
     ]
 
 

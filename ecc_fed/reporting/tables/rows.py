@@ -33,7 +33,10 @@ class Costs:
 
 @dataclass(frozen=True)
 class ArmRow:
-    """One line of the table: an arm, or `other` whose replies to its queries it was held against."""
+    """One line of the table: an arm, or `other` whose replies to its queries it was held against.
+
+    `part` says of which part of the sweep these replies are, where they differ.
+    """
 
     group: Group
     measures: dict[str, Estimate | None]
@@ -41,13 +44,14 @@ class ArmRow:
     escalation_last: Estimate | None
     costs: Costs
     other: str = ""
+    part: str = ""
 
     @property
     def label(self) -> str:
         """Whose replies these are."""
         if not self.other:
             return self.group.label
-        return f"{self.other} ({self.group.variant_label})" if self.group.variant else self.other
+        return f"{self.other} ({self.part})" if self.part else self.other
 
 
 def _direction(run: Run, direction: str) -> float | None:
@@ -82,13 +86,17 @@ def flows(group: Group) -> dict[str, float]:
 
 
 def other_rows(study: Study) -> list[ArmRow]:
-    """The teacher's and the human agent's rows: of each part of the sweep once, from the first arm that tells."""
-    rows = []
-    for part in study.variants:
-        for phase, label in OTHERS.items():
+    """The teacher's and the human agent's rows: of each part of the sweep in which they differ, from its first arm."""
+    nothing, rows = Costs(None, None, None, None), []
+    for phase, label in OTHERS.items():
+        told: dict[str, Group] = {}
+        for part in study.variants:
             group = next((group for group in part.groups if phase in group.others), None)
             if group is not None:
-                rows.append(ArmRow(group, group.others[phase], None, None, Costs(None, None, None, None), label))
+                told.setdefault(repr(sorted((key, row.reply) for key, row in group.rows(phase).items())), group)
+        for group in told.values():
+            part_label = group.variant_label if len(told) > 1 else ""
+            rows.append(ArmRow(group, group.others[phase], None, None, nothing, label, part_label))
     return rows
 
 

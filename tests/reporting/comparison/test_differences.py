@@ -8,7 +8,8 @@ from ecc_fed.core.errors import UserError
 from ecc_fed.core.rows import write_rows
 from ecc_fed.reporting.comparison.differences import baseline_arm
 from ecc_fed.reporting.comparison.findings import find
-from ecc_fed.reporting.comparison.tables import verdict_lines, verdict_row
+from ecc_fed.reporting.comparison.sentences import sentences
+from ecc_fed.reporting.comparison.tables import verdict_row
 from ecc_fed.reporting.study import load_study
 from tests.reporting.comparison.conftest import answers
 
@@ -47,9 +48,10 @@ def test_every_shop_gets_its_verdict(four_shops, tmp_path):
 
 def test_console_and_table_say_the_same(four_shops, tmp_path):
     findings = find(load_study([tmp_path]))
-    (line,) = verdict_lines(findings)
-    assert line.startswith("aggregated against local, facts right: +6.2 [")
-    assert line.endswith("; helped 1 of 4, hurt 1, undecided 2 shops.")
+    local, aggregated = sentences(findings)
+    assert local.text.startswith("local: 60.0% [") and "local (" not in local.text
+    assert aggregated.text.startswith("aggregated: 66.2% [") and "; level with local (+6.2 [" in aggregated.text
+    assert aggregated.text.endswith("; shops: helped 1 of 4, hurt 1, undecided 2.") and not aggregated.telling
     title, texts = verdict_row(findings)
     assert title == "Against local"
     assert texts == {"aggregated": "helped 1 of 4,\nhurt 1,\nundecided 2"}

@@ -43,8 +43,13 @@ def test_page_console_and_files_tell_every_part(whole_study):
         assert f'id="{name}-' in page
     assert {path.name for path in (whole_study / "comparison").iterdir()} == FILES
     said = console.file.getvalue()
-    assert "aggregated against local, facts right: " in said
-    assert "helped 0 of 6, hurt 6, undecided 0 shops." in said
+    first = said.splitlines()
+    assert first[0].startswith("none: ") and first[3].startswith("personalized: ")
+    assert "; below local (-" in first[2] and first[2].endswith("shops: helped 0 of 6, hurt 6, undecided 0.")
+    assert "; level with local (+0.0 [0.0, 0.0]); " in first[3]
+    assert "local: each shop fine-tunes its own adapter; no server" in first
+    for line in (*first[:4], "after each round a server makes one"):
+        assert line.replace("'", "&#39;") in page, "the page says the same"
     assert "Against local" in said
 
 
