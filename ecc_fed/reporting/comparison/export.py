@@ -12,7 +12,7 @@ from ecc_fed.reporting.comparison.findings import Findings
 from ecc_fed.reporting.comparison.pareto import COSTS
 from ecc_fed.reporting.comparison.recovery import days_label
 from ecc_fed.reporting.comparison.worlds import OUTCOMES, ShopKey, World
-from ecc_fed.reporting.study import Group
+from ecc_fed.reporting.study import Group, settings_text
 from ecc_fed.reporting.tables.export import text_cell
 
 Line = Sequence[object]
@@ -77,7 +77,7 @@ def _cell(value: object) -> object:
 
 
 def _arm(group: Group) -> Line:
-    return group.arm, group.variant_label
+    return group.arm, settings_text(group.variant)
 
 
 def _figure(estimate: Estimate | None) -> Line:

@@ -51,7 +51,7 @@ def between_arms(study: Study) -> tuple[PageTable, list[str]]:
                 continue
             told.add((group.label, other.label))
             title = f"{group.label} − {other.label}"
-            if group.variant and group.variant == other.variant:
+            if group.variant_label and group.variant == other.variant:
                 title = f"{group.arm} − {other.arm} ({group.variant_label})"
             comparison = group.against(other)
             lines.append((title, comparison))

@@ -25,7 +25,7 @@ def facts_and_voice(study: Study) -> PageTable:
     rows = []
     for part in study.variants:
         first = part.groups[0]
-        label = f"before ({first.variant_label})" if first.variant else "before"
+        label = f"before ({first.variant_label})" if first.variant_label else "before"
         rows.append((Cell(label), *[estimate_cell(first.base[m.name], m) for m in measures], Cell(MISSING)))
     for group in study.groups:
         errors = [_last_error(run.info.aggregation) for run in group.runs]

@@ -12,7 +12,7 @@ from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.formatting import estimate_text, number_text
 from ecc_fed.reporting.measures import BY_NAME, MEASURES, estimate_all
 from ecc_fed.reporting.run import Run
-from ecc_fed.reporting.study import Group, Study
+from ecc_fed.reporting.study import Group, Study, settings_text
 from ecc_fed.reporting.tables.rows import HEADLINE, ArmRow, cells
 
 # What Markdown, or the HTML in it, would take for more than text.
@@ -71,7 +71,7 @@ def csv_table(study: Study) -> str:
             bounds = [f"{bound:.6g}" if bound is not None else "" for bound in (estimate.low, estimate.high)]
             figures = [f"{estimate.mean:.6g}", *bounds, estimate.n]
             figures += ["" if estimate.shops is None else estimate.shops, estimate.dialogues]
-        writer.writerow([text_cell(group.arm), text_cell(group.variant_label), seed, phase, name, *figures])
+        writer.writerow([text_cell(group.arm), text_cell(settings_text(group.variant)), seed, phase, name, *figures])
 
     for group in study.groups:
         phases: dict[Phase, dict[str, Estimate | None]] = {"base": group.base, "final": group.final, **group.others}
