@@ -8,14 +8,16 @@
     right               (m, d_in)        [A_1; A_2; ...]
 
 left = Q_l R_l and right^T = Q_r R_r, so W* = Q_l (R_l R_r^T) Q_r^T: the SVD of the small core R_l R_r^T is that of W*
-(the best approximation of every rank: Eckart & Young 1936). All in fp64. A stack wider than twice the smaller side of
-W* is folded into W* itself, which is then the smaller of the two: memory does not grow with the number of updates.
+(the best approximation of every rank: Eckart & Young 1936). All in fp64. A stack wider than the smaller side of W* is
+multiplied out, and what comes after it added to that, a quarter of the side at a time: W* is then the smaller of the
+two, and memory does not grow with the number of updates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,23 +30,46 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """A matrix `left` (d_out, m) `right` (m, d_in)."""
+    """A matrix `left` (d_out, m) `right` (m, d_in); `identity` says which of them is one, if any is.
+
+    `multiplied`: how large the terms were of which it was made then: what is left of them is exact to that.
+    """
 
     left: Matrix
     right: Matrix
+    identity: Literal["left", "right"] | None = None
+    multiplied: float = 0.0
 
     @property
     def rank(self) -> int:
         """m."""
         return len(self.right)
 
-    def folded(self) -> Factors:
-        """The same matrix by factors no wider than its smaller side."""
-        d_out, d_in = len(self.left), self.right.shape[1]
-        if self.rank <= min(d_out, d_in):
-            return self
-        whole = self.left @ self.right
-        return Factors(np.eye(d_out), whole) if d_out <= d_in else Factors(whole, np.eye(d_in))
+    @property
+    def side(self) -> int:
+        """The smaller side of the matrix."""
+        return int(min(len(self.left), self.right.shape[1]))
+
+    @property
+    def size(self) -> float:
+        """How large its terms are: at least its norm."""
+        if self.identity is not None:
+            return self.multiplied
+        return float(np.linalg.norm(self.left) * np.linalg.norm(self.right))
+
+    def product(self) -> Matrix:
+        """The matrix itself, (d_out, d_in)."""
+        if self.identity is not None:
+            return self.right if self.identity == "left" else self.left
+        return self.left @ self.right
+
+
+def whole(matrix: Matrix, size: float) -> Factors:
+    """A matrix as factors no wider than its smaller side; `size` is that of the terms it was made of."""
+    d_out, d_in = matrix.shape
+    if d_out <= d_in:
+        return Factors(np.eye(d_out), matrix, "left", size)
+    return Factors(matrix, np.eye(d_in), "right", size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +82,23 @@ class Svd:
 
 
 def stacked(parts: Iterable[Factors]) -> Factors:
-    """The sum of the parts, at least one, side by side."""
+    """The sum of the parts, at least one: side by side, or multiplied out where that is smaller."""
     waiting: list[Factors] = []
-    width = 0
+    width, total, size = 0, None, 0.0
     for part in parts:
         waiting.append(part)
         width += part.rank
-        if width > 2 * min(len(part.left), part.right.shape[1]):
-            waiting = [_joined(waiting).folded()]
-            width = waiting[0].rank
-    return _joined(waiting)
+        if width > (part.side if total is None else part.side // 4):
+            joined = _joined(waiting)
+            # The first product may be a part's own matrix, which stays as it is.
+            total = joined.product() if total is None else total + joined.product()
+            waiting, width, size = [], 0, size + joined.size
+    if total is None:
+        return _joined(waiting)
+    if waiting:
+        joined = _joined(waiting)
+        total, size = total + joined.product(), size + joined.size
+    return whole(total, size)
 
 
 def _joined(parts: Sequence[Factors]) -> Factors:
@@ -98,6 +130,8 @@ def mean_products(
 
 def svd(factors: Factors) -> Svd:
     """The singular value decomposition of left right; k is at most m and the smaller side."""
+    if factors.identity is not None:
+        return Svd(*np.linalg.svd(factors.product(), full_matrices=False))
     q_left, r_left = np.linalg.qr(factors.left)
     q_right, r_right = np.linalg.qr(factors.right.T)
     u, values, vt = np.linalg.svd(r_left @ r_right.T, full_matrices=False)

@@ -8,7 +8,7 @@
     s, A, B  the aggregate's
 
 The exact mean update is W* = sum_i p_i s_i B_i A_i; the relative error is ||s B A - W*||_F / ||W*||_F. Ranks
-may differ. No d_out x d_in matrix is made where the ranks add up to less than twice its smaller side.
+may differ. No d_out x d_in matrix is made where the ranks add up to no more than its smaller side.
 """
 
 from __future__ import annotations
@@ -41,22 +41,26 @@ class ProductError:
 _ROUNDING = 1e-13
 
 
-def _product_norm(left: Matrix, right: Matrix, floor: float) -> float:
-    norm = float(np.linalg.norm(left @ right))
-    return norm if norm > floor else 0.0
+def _norms(mean: Factors, last_left: Matrix, last_right: Matrix) -> tuple[float, float]:
+    """||mean||_F, and with `last_left` (d_out, r) `last_right` (r, d_in) added to it.
 
-
-def _norms(left: Matrix, right: Matrix, last: int) -> tuple[float, float]:
-    """||left @ right||_F without the last `last` columns and rows, and with them.
-
-    For left (d_out, m) and right (m, d_in), without the d_out x d_in product when m is small.
+    Without the d_out x d_in product where the ranks are small.
     """
-    floors = [_ROUNDING * float(np.linalg.norm(left[:, :m]) * np.linalg.norm(right[:m])) for m in (-last, None)]
-    if left.shape[1] < left.shape[0]:
-        # left = Q R with orthonormal Q, which leaves the norm alone: ||Q R right|| = ||R right||. Against the
-        # Gram matrix (left^T left) this keeps full precision where the terms cancel.
-        left = np.asarray(np.linalg.qr(left, mode="r"))
-    return _product_norm(left[:, :-last], right[:-last], floors[0]), _product_norm(left, right, floors[1])
+    left = np.concatenate([mean.left, last_left], axis=1)
+    right = np.concatenate([mean.right, last_right], axis=0)
+    m = mean.rank
+    sizes = [mean.size, max(mean.size, Factors(left, right).size)]
+    if mean.identity is not None:
+        both = [mean.product(), mean.product() + last_left @ last_right]
+    else:
+        if left.shape[1] < left.shape[0]:
+            # left = Q R with orthonormal Q, which leaves the norm alone: ||Q R right|| = ||R right||. Against the
+            # Gram matrix (left^T left) this keeps full precision where the terms cancel.
+            left = np.asarray(np.linalg.qr(left, mode="r"))
+        both = [left[:, :m] @ right[:m], left @ right]
+    norms = [float(np.linalg.norm(each)) for each in both]
+    reference, error = (norm if norm > _ROUNDING * size else 0.0 for norm, size in zip(norms, sizes, strict=True))
+    return reference, error
 
 
 def _relative(error: float, reference: float) -> float | None:
@@ -89,9 +93,7 @@ def product_error(
             Factors(p * state[name_b].astype(np.float64), state[name_a].astype(np.float64))
             for p, state in zip(shares, states, strict=True)
         )
-        left = np.concatenate([mean.left, -aggregate[name_b].astype(np.float64)], axis=1)
-        right = np.concatenate([mean.right, aggregate[name_a].astype(np.float64)], axis=0)
-        reference, error = _norms(left, right, last=len(aggregate[name_a]))
+        reference, error = _norms(mean, -aggregate[name_b].astype(np.float64), aggregate[name_a].astype(np.float64))
         modules[name_a.split(".lora_A.")[0]] = _relative(error, reference)
         errors.append(error)
         references.append(reference)

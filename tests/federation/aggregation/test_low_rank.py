@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecc_fed.federation.aggregation.low_rank import Factors, best_pair, cut, energy_rank, stacked, svd
+from ecc_fed.federation.aggregation.low_rank import Factors, best_pair, cut, energy_rank, stacked, svd, whole
 from tests.federation.aggregation.dense import best_of_rank, drawn, products
 
 
@@ -12,13 +12,38 @@ def factors(rng: np.random.Generator, d_out: int, m: int, d_in: int) -> Factors:
 
 
 @pytest.mark.parametrize(("d_out", "d_in"), [(7, 7), (3, 20), (20, 3)])
-@pytest.mark.parametrize("parts", [1, 2, 9])
-def test_a_stack_is_the_sum_and_never_much_wider_than_the_matrix(d_out, d_in, parts):
+@pytest.mark.parametrize("parts", [1, 2, 3, 4, 9, 10, 40])
+def test_a_stack_is_the_sum_and_never_wider_than_the_matrix(d_out, d_in, parts):
     rng = np.random.default_rng(parts)
     each = [factors(rng, d_out, 2, d_in) for _ in range(parts)]
+    before = [(one.left.copy(), one.right.copy()) for one in each]
     found = stacked(iter(each))
-    assert np.allclose(found.left @ found.right, sum(one.left @ one.right for one in each), rtol=1e-12, atol=1e-12)
-    assert found.rank <= max(2, 2 * min(d_out, d_in))
+    total = sum(one.left @ one.right for one in each)
+    for product in (found.left @ found.right, found.product()):
+        assert np.allclose(product, total, rtol=1e-12, atol=1e-12)
+    assert found.rank == min(2 * parts, found.side)
+    assert found.size >= np.linalg.norm(total)
+    assert found.rank <= found.side == min(d_out, d_in)
+    assert (found.identity is None) == (2 * parts <= min(d_out, d_in))
+    assert all(
+        np.array_equal(one.left, a) and np.array_equal(one.right, b) for one, (a, b) in zip(each, before, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("d_out", "d_in"), [(5, 8), (8, 5), (6, 6)])
+def test_a_whole_matrix_is_a_part_like_any_other_and_stays_as_it_is(d_out, d_in):
+    rng = np.random.default_rng(3)
+    matrix, more = rng.standard_normal((d_out, d_in)), [factors(rng, d_out, 4, d_in) for _ in range(3)]
+    first = whole(matrix, float(np.linalg.norm(matrix)))
+    kept = matrix.copy()
+    assert np.array_equal(first.left @ first.right, matrix) and first.rank == 5 + (d_out == d_in)
+    for parts in ([first, *more], [*more, first], [first, first]):
+        wanted = sum(part.left @ part.right for part in parts)
+        np.testing.assert_allclose(stacked(parts).product(), wanted, rtol=1e-12, atol=1e-12)
+    assert np.array_equal(matrix, kept)
+    found = svd(first)
+    np.testing.assert_allclose(found.values, np.linalg.svd(matrix, compute_uv=False), rtol=1e-12)
+    np.testing.assert_allclose((found.left * found.values) @ found.right, matrix, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(("d_out", "m", "d_in"), [(7, 3, 7), (3, 8, 9), (9, 8, 3), (6, 30, 6)])
