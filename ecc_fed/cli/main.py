@@ -83,6 +83,12 @@ def _attack() -> Command:
     return main
 
 
+def _export() -> Command:
+    from ecc_fed.cli.export import main
+
+    return main
+
+
 # name -> (what imports it, one line)
 COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
     "run": (_run, "one run, or a sweep with -m"),
@@ -91,6 +97,7 @@ COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
     "report": (_report, "tables and plots from finished runs"),
     "cross": (_cross, "the adapters of a finished run on every shop's questions"),
     "attack": (_attack, "what the adapters of a finished run tell of the dialogues behind them"),
+    "export": (_export, "an adapter of a finished run for other programs: peft's format, or merged into its base"),
     "corpus": (_corpus, "what was read, cleaned, dropped and why, and how it was split into shops"),
     "convert-chatglm3": (_convert_chatglm3, "an original ChatGLM3 checkpoint, once, to transformers' own"),
     "distill": (_distill, "the cloud's replies to a corpus, as a data set"),
@@ -122,7 +129,7 @@ def _print_help(console: Console) -> None:
     console.print(_HELP.format(version=__version__, commands=lines), highlight=False)
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """No telemetry and no chatter from the libraries below, unless the user has set it otherwise."""
     for name, value in {
         "FLWR_TELEMETRY_ENABLED": "0",
@@ -159,7 +166,7 @@ def _main(given: list[str], stop: Stop) -> int:
         text = f"There is no command {command}. Commands: {', '.join(COMMANDS)}."
         console.print(cut(text), markup=False, highlight=False, soft_wrap=True)
         return 2
-    _quiet_libraries()
+    quiet_libraries()
     try:
         load, _ = COMMANDS[command]
         code = load()(rest)

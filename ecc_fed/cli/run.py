@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -13,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
+from rich.console import Console
 
 from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import (
@@ -111,38 +113,71 @@ def main(arguments: list[str]) -> int:
     given = list(arguments)
     allowed = take_allowed(given)
     resumed = take_value(given, "--resume")
-    flags, overrides, folders = split_flags(given)
-    multirun = any(flag in ("-m", "--multirun") for flag in flags)
     if resumed is not None:
+        flags, overrides, folders = split_flags(given)
         refuse_flags(flags)
         return _resume(RunDirectory(Path(resumed).absolute()), overrides, folders, allowed)
+    return max((run.code for run in make_runs(given, allowed, shown=TextConsole())), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A run that was made, or tried in a sweep: its folder, and the exit code that it stands for."""
+
+    directory: RunDirectory
+    code: int
+
+
+def make_runs(
+    given: Sequence[str], allowed: Sequence[str] = (), *, elsewhere: str | None = None, shown: Console | None = None
+) -> list[Made]:
+    """What `ecc-fed run GIVEN` does, and what `ecc_fed.run` does.
+
+    Args:
+        given: overrides, and Hydra's own flags.
+        allowed: packages whose classes the config may name.
+        elsewhere: how another folder is chosen, for errors; None: by Hydra's settings.
+        shown: where each run's report is printed; None prints none of it.
+
+    Raises:
+        EccError: the user's mistake, before anything is written; or a single run that cannot go on.
+    """
+    flags, overrides, folders = split_flags(given)
+    multirun = any(flag in ("-m", "--multirun") for flag in flags)
+    elsewhere = elsewhere or _ELSEWHERE[multirun]
     jobs = check_overrides(overrides, multirun, folders, allowed)
     register_schema()
     console = TextConsole(stderr=True)
-    codes: list[int] = []
+    made: list[Made] = []
 
     def job(composed: DictConfig) -> None:
         directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
         try:
-            with new_run(directory, to_yaml(composed), _ELSEWHERE[multirun]) as run_id:
-                codes.append(_run(to_run_config(composed, allowed), directory, run_id, console))
-        except EccError as error:
+            with new_run(directory, to_yaml(composed), elsewhere) as run_id:
+                code = _run(to_run_config(composed, allowed), directory, run_id, console, shown)
+        except Exception as error:
             if not multirun:
                 raise _Carried(error) from error
+            if not isinstance(error, EccError):
+                raise
             console.print(f"Error in {directory.root}: {cut(str(error))}", markup=False, highlight=False)
-            codes.append(error.exit_code)
+            code = error.exit_code
+        made.append(Made(directory, code))
 
-    sys.argv = ["ecc-fed run", *given]
+    arguments = list(given)
     if all(flag in _RUNS for flag in flags if flag.startswith("-")):
-        sys.argv += _own_folder(jobs[0], folders, multirun)
+        arguments += _own_folder(jobs[0], folders, multirun, elsewhere)
+    usual, sys.argv = sys.argv, ["ecc-fed run", *arguments]
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(job)()
     except _Carried as carried:
         raise carried.error from None
-    return max(codes, default=0)
+    finally:
+        sys.argv = usual
+    return made
 
 
-def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextConsole) -> int:
+def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextConsole, shown: Console | None) -> int:
     """The exit code: 1 for a run that is reported although it did not end well."""
     with (
         going_on(f"ecc-fed run --resume {shlex.quote(str(directory.root))}"),
@@ -151,14 +186,14 @@ def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextC
     ):
         simulate(config, directory, hosts, on_progress, run_id)
         conclude(config, directory)
-    _report(directory)
+    _report(directory, shown)
     return ended([directory])
 
 
-def _report(directory: RunDirectory) -> None:
+def _report(directory: RunDirectory, shown: Console | None) -> None:
     from ecc_fed.reporting.report import report  # plotting takes seconds to import: no mistake waits for it
 
-    report([directory.root], console=TextConsole())
+    report([directory.root], console=shown)
 
 
 def _resume(directory: RunDirectory, overrides: Sequence[str], folders: Sequence[str], allowed: Sequence[str]) -> int:
@@ -172,16 +207,16 @@ def _resume(directory: RunDirectory, overrides: Sequence[str], folders: Sequence
             config = load_config(directory.config, allowed=allowed)
             check_redaction(config)
             build_tracker(config)
-            return _run(config, directory, run_id, console)
+            return _run(config, directory, run_id, console, TextConsole())
         console.print(f"{directory.root} holds a finished run: nothing is left to do.", markup=False, highlight=False)
         if not directory.summary.is_file():
             conclude(load_config(directory.config, allowed=allowed), directory)
         if not directory.report.is_file():
-            _report(directory)
+            _report(directory, TextConsole())
     return 0
 
 
-def _own_folder(overrides: Sequence[str], config_dirs: Sequence[str], multirun: bool) -> list[str]:
+def _own_folder(overrides: Sequence[str], config_dirs: Sequence[str], multirun: bool, elsewhere: str) -> list[str]:
     """The override that names the folder of this run or sweep: none is shared, and nothing is written before that.
 
     A folder that the user has chosen must be free. The usual ones carry the second of the start; of those that start
@@ -196,15 +231,20 @@ def _own_folder(overrides: Sequence[str], config_dirs: Sequence[str], multirun: 
         return []
     root = Path(wanted)
     if any(override.lstrip("+").startswith(f"{key}=") for override in overrides):
-        refuse_taken(RunDirectory(root.absolute()), _ELSEWHERE[multirun])
+        refuse_taken(RunDirectory(root.absolute()), elsewhere)
     else:
         root = reserved(root)
-    escaped = str(root).replace("\\", "\\\\").replace("'", "\\'")
-    return [f"{key}='{escaped}'"]
+    return [f"{key}={quoted(str(root))}"]
+
+
+def quoted(text: str) -> str:
+    """A value of an override, whatever signs it has."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 class _Carried(BaseException):
-    """Takes an `EccError` past Hydra, which would print a traceback for any `Exception`."""
+    """Takes an error past Hydra, which would print a traceback for any `Exception` and end the process."""
 
-    def __init__(self, error: EccError) -> None:
+    def __init__(self, error: Exception) -> None:
         self.error = error

@@ -7,7 +7,9 @@ file that was changed, lost or put there afterwards is found when the folder is 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,6 +57,35 @@ def replacing_folder(final: Path) -> Iterator[Path]:
     finally:
         for left in (aside, former):
             shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """An empty folder beside `final` to write to; it becomes `final` when the block ends without error.
+
+    For what others read: it holds what the block has written and nothing else, no digests.
+
+    Raises:
+        OSError: the disk is full, the folder cannot be written, or something lies in `final`; nothing is then left.
+    """
+    missing = [folder for folder in (final.parent, *final.parent.parents) if not folder.exists()]
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{final.name[:100]}-", suffix=_PARTIAL, dir=final.parent))
+        try:
+            yield aside
+            for path in _files(aside).values():
+                with path.open("rb+") as file:
+                    os.fsync(file.fileno())
+            aside.chmod(0o755)  # mkdtemp's is its owner's alone
+            aside.rename(final)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def check_digests(folder: Path) -> None:

@@ -50,6 +50,20 @@ def own_code(role: str, folder: Path) -> ModelError:
     )
 
 
+def local_folder(path: str, role: str) -> Path | None:
+    """The folder on this machine that `path` names; None where it is a hub id.
+
+    Raises:
+        ModelError: it is neither.
+    """
+    folder = Path(path).expanduser()
+    if path.strip() and folder.is_dir():
+        return folder
+    if folder.exists() or path.startswith((".", "/", "~")) or path.count("/") > 1 or not path.strip():
+        raise refusal(role, repr(path), "is no folder", "give an existing one, or a hub id such as `name/model`")
+    return None
+
+
 def find_folder(path: str, role: str) -> Path:
     """The local folder of a model: `path` itself, or the hub's files for that id (cached, else fetched).
 
@@ -60,12 +74,10 @@ def find_folder(path: str, role: str) -> Path:
     Raises:
         ModelError: no such folder, an incomplete one, or a hub id that is not cached and not reachable.
     """
-    folder = Path(path).expanduser()
-    if path.strip() and folder.is_dir():
+    folder = local_folder(path, role)
+    if folder is not None:
         check_folder(folder, role)
         return folder
-    if folder.exists() or path.startswith((".", "/", "~")) or path.count("/") > 1 or not path.strip():
-        raise refusal(role, repr(path), "is no folder", "give an existing one, or a hub id such as `name/model`")
     try:
         cached = Path(_snapshot(path, local_files_only=True))
         check_folder(cached, role)

@@ -92,7 +92,7 @@ def open_model(path: str, auto_class: Any, role: str, device: torch.device, **lo
     """
     folder = find_folder(path, role)
     belong = "config.json, weights and tokenizer must belong together and be complete"
-    with refusing(role, folder, f"cannot be loaded as {auto_class.__name__}", belong), _quiet():
+    with refusing(role, folder, f"cannot be loaded as {auto_class.__name__}", belong), quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model, info = auto_class.from_pretrained(
             folder,
@@ -119,8 +119,8 @@ def open_model(path: str, auto_class: Any, role: str, device: torch.device, **lo
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Holds back transformers' loading reports and progress bars: what is missing is checked and named here."""
+def quiet() -> Iterator[None]:
+    """Holds back transformers' reports and progress bars: what is missing is checked and named here."""
     log: Any = transformers_logging
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()

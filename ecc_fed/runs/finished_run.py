@@ -23,6 +23,7 @@ from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.language import spoken_in, with_language
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import UserError
+from ecc_fed.core.finished import finished_directory
 from ecc_fed.core.protocols import Corpus
 from ecc_fed.core.records import AdapterState, Shop
 from ecc_fed.core.rows import RunInfo, check_schema, read_run_info
@@ -65,11 +66,7 @@ def open_run(root: Path, overrides: Sequence[str] = (), allowed: Sequence[str] =
         RunDirectoryError: another version wrote it.
         ConfigError: as `load_config`.
     """
-    directory = RunDirectory(root.absolute())
-    if not directory.run.is_file():
-        below = sorted(path.parent for path in root.glob("**/run.json"))[:_SHOWN] if root.is_dir() else []
-        hint = f"Finished runs below it: {', '.join(map(str, below))}." if below else "Give the folder of a run."
-        raise UserError(f"{root} holds no finished run (no run.json). {hint}")
+    directory = finished_directory(root)
     info = read_run_info(directory.run)
     # The config of an older run names classes and settings by the names they had.
     check_schema(info.schema, str(root))

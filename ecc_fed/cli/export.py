@@ -1,0 +1,62 @@
+"""`ecc-fed export`: an adapter of a finished run, as a folder that other programs load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast, get_args
+
+from ecc_fed.cli.arguments import refuse_flags, take_allowed, take_value
+from ecc_fed.cli.console import TextConsole
+from ecc_fed.core.errors import UserError
+from ecc_fed.runs.export import export
+from ecc_fed.runs.exporting.card import Form
+from ecc_fed.runs.finished_run import list_shops, open_run
+
+_HELP = """[bold]ecc-fed export RUN --shop ID --to peft|merged[/] \\[--out DIR]   an adapter for other programs
+
+  RUN              the folder of a finished run whose shops trained
+  --shop ID        the adapter that this shop answered with at the end; server: the server's last aggregate
+  --to peft        adapter_model.safetensors and adapter_config.json, as peft has them
+  --to merged      the base with the adapter merged in, a plain transformers folder in fp32, tokenizer included;
+                   llama.cpp's convert_hf_to_gguf.py makes GGUF of it. Of LoRA and its kin, on bases not quantized
+  --out DIR        a new folder; by default RUN/exports/ID/peft or merged
+  --allow PACKAGE  its config may name classes of this package
+
+Beside the files lies a model card, README.md: base, settings, what it learned from, its final figures, what it is not
+for. An adapter remembers dialogues: give it to nobody who may not read them. The base's path in adapter_config.json is
+its hub id, or relative to DIR where it lies in a folder.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Exports; returns the exit code."""
+    if any(argument in ("-h", "--help") for argument in arguments):
+        TextConsole().print(_HELP, highlight=False)
+        return 0
+    rest = list(arguments)
+    shop_id, to, out = take_value(rest, "--shop"), take_value(rest, "--to"), take_value(rest, "--out")
+    allowed = take_allowed(rest)
+    refuse_flags([argument for argument in rest if argument.startswith("-")], ())
+    if len(rest) != 1:
+        raise UserError("Give the folder of one finished run: ecc-fed export RUN --shop ID --to peft")
+    form = _form(to)
+    run = open_run(Path(rest[0]), (), allowed)
+    if shop_id is None:
+        raise UserError(f"Say whose adapter: --shop server, or one of {list_shops(run)}.")
+    folder = export(run, shop_id, form, None if out is None else Path(out))
+    console = TextConsole()
+    console.print(f"Exported: {folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print("An adapter remembers dialogues: give it to nobody who may not read them.", highlight=False)
+    return 0
+
+
+def _form(to: str | None) -> Form:
+    if to == "gguf":
+        raise UserError(
+            "--to gguf is not made here: export with --to merged, then convert that folder by llama.cpp's "
+            "convert_hf_to_gguf.py."
+        )
+    if to not in get_args(Form):
+        given = "Say in which form" if to is None else f"--to {to} is unknown"
+        raise UserError(f"{given}: --to peft (the adapter alone) or --to merged (a plain transformers folder).")
+    return cast(Form, to)

@@ -1,0 +1,104 @@
+"""A finished run's adapter as a folder that other programs load: peft's own, or a plain transformers model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from ecc_fed.assembly.build import base_path
+from ecc_fed.assembly.federation import build_plan
+from ecc_fed.core.errors import UserError
+from ecc_fed.core.whole_folder import new_folder
+from ecc_fed.end_model.adapters.files import save_adapter
+from ecc_fed.end_model.adapters.low_rank import Lora
+from ecc_fed.models.folder import local_folder
+from ecc_fed.runs.exporting.card import Form, model_card
+from ecc_fed.runs.exporting.taken import Taken, check_shop, take
+from ecc_fed.runs.finished_run import FinishedRun
+
+_CARD = "README.md"
+_EXPORTS = "exports"
+
+
+def export(run: FinishedRun, shop_id: str, form: Form, out: Path | None = None) -> Path:
+    """Writes the adapter of a shop, as it answered at the end of the run, into a new folder; all of it or nothing.
+
+    Args:
+        run: whose shops trained.
+        shop_id: a shop, or "server" for the server's last aggregate.
+        form: peft: adapter_model.safetensors with adapter_config.json. merged: the base with the adapter in its
+            weights, fp32, with its tokenizer. Both have a model card, README.md.
+        out: the folder; by default one below `exports` in the run's.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: no such shop, nothing trained, what cannot be merged, or a folder that is taken or cannot be written.
+        EccError: corpus, base or states cannot be read.
+    """
+    check_shop(run, shop_id)
+    final = out or run.directory.root / _EXPORTS / run.directory.shop(shop_id).name / form
+    # Without links: a relative path leads elsewhere from a link than from what it points to.
+    final = Path(os.path.realpath(final.expanduser()))
+    _refuse_taken(final)
+    if form == "merged" and build_plan(run.config).arm.trains:
+        _check_mergeable(run)
+    folder = local_folder(base_path(run.config), "end model")
+    base = run.config.end_model.path if folder is None else os.path.relpath(folder.resolve(), final)
+    taken = take(run, shop_id)
+    try:
+        with new_folder(final) as aside:
+            if form == "peft":
+                save_adapter(aside, taken.adapter, taken.settings, base)
+            else:
+                _save_merged(run, taken, aside)
+            card = model_card(run, taken, form, base, hub=folder is None)
+            (aside / _CARD).write_text(card, encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(
+            f"{final} cannot be written ({reason}), and nothing was left there. Free some space or make its folder "
+            "writable, or give another with --out DIR."
+        ) from error
+    return final
+
+
+def _refuse_taken(final: Path) -> None:
+    try:
+        nearest = next(path for path in (final, *final.parents) if path.exists())
+        taken = nearest == final and nearest.is_dir() and any(final.iterdir())
+    except OSError as error:
+        raise UserError(f"{final} cannot be read ({error.strerror}). Give another folder with --out DIR.") from error
+    if not nearest.is_dir():
+        raise UserError(f"{nearest} is a file. Give another folder with --out DIR.")
+    if taken:
+        raise UserError(f"{final} is there and not empty. Remove it, or give another folder with --out DIR.")
+
+
+def _check_mergeable(run: FinishedRun) -> None:
+    """By the config alone, before anything is loaded."""
+    method, quantization = run.config.adapter.method, run.config.end_model.quantization
+    if not isinstance(run.config.adapter.settings(), Lora):
+        raise UserError(
+            f"A {method} adapter cannot be merged: it puts keys and values before those of every layer and changes no "
+            "weight. Export it with --to peft."
+        )
+    if quantization in ("int8", "nf4"):
+        raise UserError(
+            f"The base of this run is {quantization}: an adapter trained beside rounded weights cannot be merged into "
+            "them without rounding it too. Export it with --to peft."
+        )
+
+
+def _save_merged(run: FinishedRun, taken: Taken, aside: Path) -> None:
+    from ecc_fed.end_model.merging import merge, save_merged  # with torch and peft
+
+    beside, path = aside / "adapter", base_path(run.config)
+    save_adapter(beside, taken.adapter, taken.settings, path)
+    merged = merge(path, run.config.end_model.quantization, beside)
+    shutil.rmtree(beside)
+    save_merged(merged, aside)
