@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import re
@@ -105,33 +106,45 @@ def compose_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Di
         raise _explain(error, overrides, config_dirs) from error
 
 
-def hydra_setting(key: str, overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> str | None:
-    """What a setting of Hydra's own, such as hydra.run.dir, comes to; None if Hydra sets a part of it later.
-
-    Raises:
-        ConfigError: as `compose_run`.
-    """
-    try:
-        composed = _compose(overrides, config_dirs, hydra=True)
-        HydraConfig.instance().set_config(composed)
-        return str(OmegaConf.select(composed, key))
-    except OmegaConfBaseException:
-        return None
-    except (HydraException, ValueError) as error:
-        raise _explain(error, overrides, config_dirs) from error
-
-
-def check_hydra(overrides: Sequence[str], config_dirs: Sequence[str] = (), allowed: Sequence[str] = ()) -> None:
-    """Refuses code in Hydra's own part of the config, which Hydra would run before the job.
+def compose_job(
+    overrides: Sequence[str], config_dirs: Sequence[str] = (), allowed: Sequence[str] = ()
+) -> tuple[DictConfig, DictConfig]:
+    """One run, and Hydra's own part of it, without code that Hydra would run before the job.
 
     Raises:
         ConfigError: as `compose_run` and `check_hydra_node`.
     """
     try:
-        hydra = _compose(overrides, config_dirs, hydra=True).hydra
+        whole = _compose(overrides, config_dirs, hydra=True)
     except Exception as error:  # whatever Hydra happens upon in overrides that it does not expect
         raise _explain(error, overrides, config_dirs) from error
-    check_hydra_node(cast(Mapping[str, Any], OmegaConf.to_container(hydra, resolve=False)), allowed)
+    check_hydra_node(cast(Mapping[str, Any], OmegaConf.to_container(whole.hydra, resolve=False)), allowed)
+    job = copy.deepcopy(whole)
+    OmegaConf.set_struct(job, False)
+    del job["hydra"]
+    OmegaConf.set_struct(job, True)
+    return job, whole
+
+
+def hydra_setting(key: str, whole: DictConfig, overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> str | None:
+    """What a setting of Hydra's own, such as hydra.run.dir, comes to; None if Hydra sets a part of it later.
+
+    Args:
+        key: its name.
+        whole: what `compose_job` gave of Hydra's part.
+        overrides: what it was made of, for the error.
+        config_dirs: likewise.
+
+    Raises:
+        ConfigError: its value cannot be made.
+    """
+    try:
+        HydraConfig.instance().set_config(whole)
+        return str(OmegaConf.select(whole, key))
+    except OmegaConfBaseException:
+        return None
+    except (HydraException, ValueError) as error:
+        raise _explain(error, overrides, config_dirs) from error
 
 
 def to_run_config(composed: DictConfig, allowed: Sequence[str] = ()) -> RunConfig:

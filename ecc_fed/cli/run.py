@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import (
-    check_hydra,
+    compose_job,
     compose_run,
     conf_dir,
     hydra_setting,
@@ -79,29 +79,39 @@ def _print_help() -> None:
     TextConsole().print(_HELP.format(groups="\n".join(lines)), highlight=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run to be made: its overrides, and what they compose to with Hydra's own part."""
+
+    overrides: Sequence[str]
+    whole: DictConfig
+
+
 def check_overrides(
     overrides: Sequence[str], multirun: bool, folders: Sequence[str] = (), allowed: Sequence[str] = ()
-) -> list[list[str]]:
-    """Composes every job of the command before any starts; returns the overrides of each.
+) -> list[Job]:
+    """Composes every job of the command before any starts.
 
     Raises:
         ConfigError: any of them does not compose, holds a value out of range, or would run code that is not allowed.
         ModelError: a folder that one of them names holds no whole model.
     """
-    jobs = [list(overrides)]
+    wanted = [list(overrides)]
     if multirun:
         try:
             parsed = OverridesParser.create().parse_overrides(list(overrides))
             batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
         except HydraException as error:
             raise ConfigError(f"The overrides {' '.join(overrides)} cannot be read: {error}") from error
-        jobs = [list(job) for batch in batches for job in batch]
-    for job in jobs:
-        check_hydra(job, folders, allowed)
-        config = to_run_config(compose_run(job, folders), allowed)
+        wanted = [list(job) for batch in batches for job in batch]
+    jobs = []
+    for given in wanted:
+        composed, whole = compose_job(given, folders, allowed)
+        config = to_run_config(composed, allowed)
         check_redaction(config)
         build_tracker(config)
         check_local_models(config)
+        jobs.append(Job(given, whole))
     return jobs
 
 
@@ -216,7 +226,7 @@ def _resume(directory: RunDirectory, overrides: Sequence[str], folders: Sequence
     return 0
 
 
-def _own_folder(overrides: Sequence[str], config_dirs: Sequence[str], multirun: bool, elsewhere: str) -> list[str]:
+def _own_folder(job: Job, config_dirs: Sequence[str], multirun: bool, elsewhere: str) -> list[str]:
     """The override that names the folder of this run or sweep: none is shared, and nothing is written before that.
 
     A folder that the user has chosen must be free. The usual ones carry the second of the start; of those that start
@@ -226,11 +236,11 @@ def _own_folder(overrides: Sequence[str], config_dirs: Sequence[str], multirun: 
         UserError: the folder is not empty.
     """
     key = _ELSEWHERE[multirun].partition("=")[0]
-    wanted = hydra_setting(key, overrides, config_dirs)
+    wanted = hydra_setting(key, job.whole, job.overrides, config_dirs)
     if wanted is None:  # it depends on what Hydra sets later; the claim on the folder still holds
         return []
     root = Path(wanted)
-    if any(override.lstrip("+").startswith(f"{key}=") for override in overrides):
+    if any(override.lstrip("+").startswith(f"{key}=") for override in job.overrides):
         refuse_taken(RunDirectory(root.absolute()), elsewhere)
     else:
         root = reserved(root)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ecc_fed.assembly.compose import check_hydra, compose_run, to_run_config
+from ecc_fed.assembly.compose import compose_job, to_run_config
 from ecc_fed.core.errors import EccError
 from ecc_fed.core.outside_text import cut, visible
 from ecc_fed.corpus.formats.ecd import EcdCorpus
@@ -238,8 +238,7 @@ def fuzz_overrides(num_configs: int, seed: int) -> Found:
         given = overrides(Lot(f"overrides {seed}/{number}"))
 
         def compose(given: list[str] = given) -> None:
-            check_hydra(given)
-            to_run_config(compose_run(given))
+            to_run_config(compose_job(given)[0])
 
         found.hold(f"overrides {seed}/{number}", compose, lambda given=given: repr(given))  # type: ignore[misc]
         found.tried += 1

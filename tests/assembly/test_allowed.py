@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ecc_fed.assembly.compose import check_hydra, compose_run, load_config, to_run_config, to_yaml
+from ecc_fed.assembly.compose import compose_job, compose_run, load_config, to_run_config, to_yaml
 from ecc_fed.assembly.flower import ALLOW_VARIABLE, config_from_run_config
 from ecc_fed.assembly.targets import instantiate, locate
 from ecc_fed.cli.arguments import take_allowed
@@ -135,6 +135,6 @@ def test_under_flower_the_nodes_environment_allows_and_the_run_config_does_not(m
     ],
 )
 def test_hydras_own_part_runs_no_code_of_theirs(given: str) -> None:
-    check_hydra([])
+    compose_job([])
     with pytest.raises(ConfigError, match=r"hydra\."):
-        check_hydra([given])
+        compose_job([given])

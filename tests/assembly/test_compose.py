@@ -3,8 +3,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from omegaconf.errors import ConfigKeyError
 
-from ecc_fed.assembly.compose import check_hydra, compose_run, conf_dir, load_config, to_run_config, to_yaml
+from ecc_fed.assembly.compose import (
+    compose_job,
+    compose_run,
+    conf_dir,
+    hydra_setting,
+    load_config,
+    to_run_config,
+    to_yaml,
+)
 from ecc_fed.assembly.schema import StudySettings
 from ecc_fed.core.errors import ConfigError
 
@@ -169,7 +178,20 @@ def test_what_hydra_does_not_expect_is_one_message_too(given: list[str]) -> None
         to_run_config(compose_run(given))
 
 
-@pytest.mark.parametrize("compose", [check_hydra, compose_run])
+@pytest.mark.parametrize(
+    "given", [[], ["arm=aggregated", "seed=3", "+note=x"], ["experiment=drift", "hydra.run.dir=x"]]
+)
+def test_a_job_is_what_a_run_composes_to_and_hydras_part_stands_beside_it(given: list[str]) -> None:
+    job, whole = compose_job(given)
+    assert "hydra" not in job and to_yaml(job) == to_yaml(compose_run(given))
+    with pytest.raises(ConfigKeyError):
+        job["seeds"] = 4  # typed as ever
+    wanted = "x" if "hydra.run.dir=x" in given else f"_{job.arm.name}"
+    found = hydra_setting("hydra.run.dir", whole, given)
+    assert found is not None and found.endswith(wanted)
+
+
+@pytest.mark.parametrize("compose", [compose_job, compose_run])
 def test_a_folder_of_settings_that_is_not_there_is_an_error(compose: Callable[[list[str]], object]) -> None:
     with pytest.raises(ConfigError, match=r"hydra\.searchpath: there is no folder mine\. .*--config-dir"):
         compose(["hydra.searchpath=[mine]"])
