@@ -32,6 +32,7 @@ from ecc_fed.reporting.formatting import MISSING, difference_text
 from ecc_fed.reporting.measures import BY_NAME
 from ecc_fed.reporting.plots.svg import as_file, legend_below, percent, render
 from ecc_fed.reporting.study import Group, load_study
+from ecc_fed.reporting.sweep import read_config
 from ecc_fed.reporting.units import seeded, units_of
 from experiments.paper.table6 import markdown
 
@@ -77,6 +78,14 @@ class Recovery:
 
 def _changes(group: Group) -> bool:
     return any(row.facts is not None and row.facts.changed for run in group.runs for row in run.metrics or ())
+
+
+def title(world: World) -> str:
+    """Whose facts change: the shops' own, the platform's rules, or both."""
+    corpus = read_config(world.groups[0].runs[0]).get("corpus", {})
+    told = {"shops' own": corpus.get("drift", 0), "platform's": corpus.get("platform_drift", 0)}
+    whose = [f"{share:.0%} of the {name}" for name, share in told.items() if share]
+    return f"{' and '.join(whose) or 'none'} change"
 
 
 def by_round(group: Group, of: Counts) -> dict[int, Estimate]:
@@ -150,12 +159,12 @@ def page(found: Sequence[World]) -> str:
     """By world: both kinds of facts by round, and the test at the end."""
     parts = ["# Days on which facts change\n"]
     for world in found:
-        parts.append(f"## {world.label or 'All runs'}\n")
-        for title, of in ROUNDS.items():
+        parts.append(f"## {title(world)}\n")
+        for kind, of in ROUNDS.items():
             curves = {group.method_label: by_round(group, of) for group in world.groups}
             rounds = sorted({at for curve in curves.values() for at in curve})
             rows = [[f"`{name}`", *(_shown(curve.get(at)) for at in rounds)] for name, curve in curves.items()]
-            parts += [f"{title}, right while serving, by round:\n", markdown(["Arm", *map(str, rounds)], rows)]
+            parts += [f"{kind}, right while serving, by round:\n", markdown(["Arm", *map(str, rounds)], rows)]
         parts += ["At the end, and paired with `local`:\n", _end(world)]
     return "\n".join(parts)
 
@@ -177,10 +186,10 @@ def _lines(found: Sequence[World]) -> Iterator[list[object]]:
     yield ["world", "arm", "facts", "server_round", "right", "ci95_low", "ci95_high", "queries"]
     for world in found:
         for group in world.groups:
-            for title, of in ROUNDS.items():
+            for kind, of in ROUNDS.items():
                 for at, one in by_round(group, of).items():
                     numbers = ["" if value is None else f"{value:.6g}" for value in (one.mean, one.low, one.high)]
-                    yield [world.label, group.method_label, title, at, *numbers, one.n]
+                    yield [title(world), group.method_label, kind, at, *numbers, one.n]
 
 
 def _csv(found: Sequence[World]) -> str:
@@ -196,9 +205,9 @@ def figure(found: Sequence[World]) -> str:
         drawn = Figure(figsize=(10, 0.4 + 3.4 * len(found)), layout="constrained")
         panels = drawn.subplots(len(found), len(ROUNDS), squeeze=False, sharex=True)
         for line, world in zip(panels, found, strict=True):
-            for axes, (title, of) in zip(line, ROUNDS.items(), strict=True):
+            for axes, (kind, of) in zip(line, ROUNDS.items(), strict=True):
                 _draw(axes, world, of)
-                axes.set_title(f"{title}\n{world.label}")
+                axes.set_title(f"{kind}: {title(world)}")
                 axes.set_xlabel("Server round")
             line[0].set_ylabel("Right while serving")
         legend_below(drawn, list(panels.flat))

@@ -68,7 +68,7 @@ def test_a_paired_difference_is_that_of_the_ends(runs: Path) -> None:
 def test_the_page_has_every_arm_and_the_figure_is_one(runs: Path, tmp_path: Path) -> None:
     text, table, figure = Recovery().write(runs, tmp_path)
     page = text.read_text()
-    for title in (*ROUNDS, *OUTCOMES):
+    for title in (*ROUNDS, *OUTCOMES, "80% of the shops' own change"):
         assert title in page
     # By round twice, and at the end; the baseline stands beside no difference.
     assert page.count("| `local` |") == page.count("| `retrieval` |") == 3
