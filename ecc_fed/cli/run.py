@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -60,7 +61,8 @@ Any single value: GROUP.KEY=VALUE, such as
   --config-dir DIR   add a folder of your own YAML to the search path
   --allow PACKAGE    the config may name classes of this package; else of ecc_fed alone
 
-With -m runs follow one another; `ecc-fed study NAME --jobs N` makes them beside each other.
+With -m runs follow one another, and one table and page over all of them comes last; `ecc-fed study NAME --jobs N` makes
+runs beside each other.
 A run directory holds summary.json, report.html, samples.jsonl, metrics.jsonl, updates.jsonl, egress.jsonl and shops/.
 """
 
@@ -147,7 +149,7 @@ def make_runs(
         given: overrides, and Hydra's own flags.
         allowed: packages whose classes the config may name.
         elsewhere: how another folder is chosen, for errors; None: by Hydra's settings.
-        shown: where each run's report is printed; None prints none of it.
+        shown: where the report is printed, of a sweep the one over all its runs; None prints none of it.
 
     Raises:
         EccError: the user's mistake, before anything is written; or a single run that cannot go on.
@@ -164,7 +166,8 @@ def make_runs(
         directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
         try:
             with new_run(directory, to_yaml(composed), elsewhere) as run_id:
-                code = _run(to_run_config(composed, allowed), directory, run_id, console, shown)
+                own = None if multirun else shown
+                code = _run(to_run_config(composed, allowed), directory, run_id, console, own)
         except Exception as error:
             if not multirun:
                 raise _Carried(error) from error
@@ -184,6 +187,8 @@ def make_runs(
         raise carried.error from None
     finally:
         sys.argv = usual
+    if multirun:
+        _report_sweep([run.directory for run in made if run.directory.run.is_file()], shown)
     return made
 
 
@@ -204,6 +209,17 @@ def _report(directory: RunDirectory, shown: Console | None) -> None:
     from ecc_fed.reporting.report import report  # plotting takes seconds to import: no mistake waits for it
 
     report([directory.root], console=shown)
+
+
+def _report_sweep(directories: Sequence[RunDirectory], shown: Console | None) -> None:
+    """One table and one page over the runs that were finished, in the folder that holds them."""
+    if not directories:
+        return
+    from ecc_fed.reporting.report import report
+
+    roots = [directory.root for directory in directories]
+    folder = Path(os.path.commonpath([root.parent for root in roots]))
+    report(roots, output=folder, console=shown)
 
 
 def _resume(directory: RunDirectory, overrides: Sequence[str], folders: Sequence[str], allowed: Sequence[str]) -> int:

@@ -37,7 +37,7 @@ Studies (conf/experiment):
   ecc-fed study quickstart study.arms=\\[none,local]      two arms
   ecc-fed study quickstart corpus.num_shops=12           any setting of `ecc-fed run`
   --jobs N                                               N runs beside each other, each on hosts of its own
-  --config-dir DIR                                       a folder of your own YAML
+  --config-dir DIR                                       a folder of your own YAML, also DIR/experiment/NAME.yaml
   --allow PACKAGE                                        it may name classes of this package
 
 The same command with the same --out DIR goes on with a study that was stopped: what is finished there stays. So does a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, product
@@ -30,10 +31,12 @@ OnPlanned = Callable[[int, int], None]
 _ARM_SETTING = "arm."
 
 
-def studies() -> dict[str, str]:
-    """The shipped studies with the first comment line of each."""
+def studies(folders: Sequence[str] = ()) -> dict[str, str]:
+    """The shipped studies and those of the user's own YAML, with the first comment line of each."""
     found = {}
-    for path in sorted((conf_dir() / "experiment").glob("*.yaml")):
+    places = [conf_dir(), *map(Path, folders)]
+    paths = (path for place in places for path in (place / "experiment").glob("*.yaml"))
+    for path in sorted(paths, key=lambda path: path.stem):
         comments = [
             line.lstrip("# ") for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")
         ]
@@ -81,8 +84,14 @@ def plan_study(
         UserError: no study of that name.
         ConfigError: a setting of any run is wrong, or names a class of a package that is not allowed.
     """
-    if name not in studies():
-        raise UserError(f"There is no study {name}. Studies: {', '.join(studies())}.")
+    known = studies(folders)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise UserError(
+            f"There is no study {name}. {hint}Studies: {', '.join(known)}. One of your own is "
+            f"experiment/{name}.yaml in a folder given as --config-dir."
+        )
     base = [f"experiment={name}"]
     for_arms = [override for override in overrides if override.startswith(_ARM_SETTING)]
     for_all = [override for override in overrides if override not in for_arms]

@@ -37,7 +37,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         (["run", "-m", "seed=0,1", "arm=local,nowhere"], "nowhere"),
         (["run", "corpus=jddc"], "corpus.path has no value"),
         (["run", "--config-dir", "nowhere"], "--config-dir nowhere: no such folder"),
-        (["study", "quikstart"], "There is no study quikstart. Studies: "),
+        (["study", "quikstart"], "There is no study quikstart. Did you mean quickstart? Studies: "),
         (["study", "quickstart", "study.arms=[]"], "study.arms"),
         (["corpus", "corpus=jddc", "corpus.path=nowhere.txt"], "nowhere.txt"),
         (["corpus", "corpus.num_shops=0"], "num_shops"),

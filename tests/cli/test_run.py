@@ -34,7 +34,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
     monkeypatch.setattr(run, "open_hosts", open_hosts)
     monkeypatch.setattr(run, "simulate", simulate)
     monkeypatch.setattr(conclusion, "write_summary", lambda root: None)
-    monkeypatch.setattr("ecc_fed.reporting.report.report", lambda roots, console: None)
+    monkeypatch.setattr("ecc_fed.reporting.report.report", lambda roots, output=None, console=None: None)
     return seeds
 
 
@@ -47,6 +47,30 @@ def test_a_sweep_goes_on_after_a_failed_job_and_exits_as_its_worst(
     shown = capsys.readouterr().err
     assert ("the cloud is gone" in shown) == (1 in made)
     assert ("there is no such model" in shown) == (2 in made)
+
+
+def test_a_sweep_ends_with_one_report_over_the_runs_that_were_finished(
+    made: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[list[str], str, bool]] = []
+    stub = run.simulate
+
+    def simulate(config: RunConfig, directory: RunDirectory, *others: object) -> None:
+        stub(config, directory, *others)
+        directory.run.write_text("{}")
+
+    def report(roots: list[Path], output: Path | None = None, console: object = None) -> None:
+        names = [str(root.relative_to(tmp_path)) for root in roots]
+        told.append((names, "" if output is None else str(output.relative_to(tmp_path)), console is not None))
+
+    monkeypatch.setattr(run, "simulate", simulate)
+    monkeypatch.setattr("ecc_fed.reporting.report.report", report)
+    assert main(["run", "-m", "hydra.sweep.dir=s", "arm=none", f"runtime.ray_address={'x' * 300}", "seed=0,1,3"]) == 1
+    assert told == [
+        (["s/0_none"], "", False),
+        (["s/2_none"], "", False),
+        (["s/0_none", "s/2_none"], "s", True),
+    ]
 
 
 @pytest.mark.parametrize(("seed", "code"), [(0, 0), (1, 1), (2, 2)])

@@ -31,6 +31,19 @@ def test_every_study_composes_all_its_runs(name: str) -> None:
     assert len({run.name for run in runs}) == len(runs)
 
 
+def test_a_study_of_the_users_own_is_a_file_beside_the_shipped_ones(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\n# Mine.\nstudy:\n  arms: [none, local]\n  seeds: [4]\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    runs = plan_study("mine", ["corpus.num_shops=2"], [str(tmp_path)])
+    assert [run.name for run in runs] == ["none_seed4", "local_seed4"]
+    assert studies([str(tmp_path)])["mine"] == "Mine." and "mine" not in studies()
+    with pytest.raises(
+        UserError, match=r"no study mien\. Did you mean mine\? .*experiment/mien\.yaml in a folder given"
+    ):
+        plan_study("mien", [], [str(tmp_path)])
+
+
 def test_a_users_override_reaches_every_run_of_a_study() -> None:
     runs = plan_study("quickstart", ["study.seeds=[3,4]", "corpus.num_shops=2"])
     assert {run.config.seed for run in runs} == {3, 4}
