@@ -3,9 +3,17 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import Phase, settings
+
+with suppress(ImportError):
+    import absl.logging
+
+    # dp-accounting brings its handler, which would hold what pytest captures and close that, and with it every later
+    # test, as soon as Hydra sets up logging anew. It closes no stream of Python's own.
+    absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 # For `make mutants`: the first example that fails will do, however large.
