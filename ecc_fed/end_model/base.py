@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from ecc_fed.core.errors import ModelError
 from ecc_fed.end_model.engines.replies import EndMarks
-from ecc_fed.end_model.quantization import loading_arguments
+from ecc_fed.end_model.quantization import keep_weights, loading_arguments
 from ecc_fed.end_model.text.prompting import check_template, turn_of
 from ecc_fed.models.device import choose_device
 from ecc_fed.models.opening import OpenedModel, open_model
@@ -42,6 +42,7 @@ def load_base(path: str, quantization: str = "none", device: str = "auto") -> Ba
     target = choose_device(device, "end model")
     opened = open_model(path, AutoModelForCausalLM, "end model", target, **loading_arguments(quantization, target))
     opened.require_weights()
+    keep_weights(opened.model)
     with opened.refusing("its config.json, weights and tokenizer must belong together and be complete"):
         return _base(opened)
 

@@ -40,3 +40,14 @@ def loading_arguments(quantization: str, device: torch.device) -> dict[str, Any]
     else:
         config = config_class(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
     return {"dtype": dtype, "quantization_config": config, "device_map": {"": str(device)}}
+
+
+def keep_weights(model: Any) -> None:
+    """Keeps bitsandbytes from packing 4-bit weights anew at their first use, as it does on CPUs with AVX512-BF16.
+
+    The packed ones are no weights for others (the shared engine reads them too), are in bf16's precision, and cannot be
+    made of layers narrower than a quantization block.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False

@@ -138,7 +138,10 @@ def test_bf16_bases_and_products_stay_close(shared, llama):
         assert result.losses[-1] < 0.7 * result.losses[0]
 
 
-def test_the_peft_engine_serves_quantized_bases_too(llama):
+@pytest.mark.parametrize("packs", [False, True], ids=["any CPU", "a CPU with AVX512-BF16"])
+def test_the_peft_engine_serves_quantized_bases_too(llama, monkeypatch, packs):
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: packs)
     pytest.importorskip("bitsandbytes")
     engine = peft_engine(llama, Lora(4, lora_dropout=0.0), "nf4")
     result = engine.fine_tune([FineTuneJob(engine.new_adapter(0), None, EXAMPLES, FineTuneSettings(steps=15), 0)])[0]
