@@ -67,3 +67,13 @@ class SimulatedFeedback:
         satisfied = right and tone_fits(reply, pair.reply, self.refused_phrases, self.max_length_ratio)
         flipped = bool(derive_rng(seed, "feedback", pair.pair_id).random() < self.noise)
         return Feedback(satisfied=satisfied != flipped)
+
+
+class NoFeedback:
+    """`FeedbackSource` of customers who never say what they think, as in corpora in files."""
+
+    def feedback(
+        self, pairs: Sequence[Pair], truths: Sequence[Truth | None], replies: Sequence[str], seed: int
+    ) -> list[Feedback | None]:
+        """None for every pair."""
+        return [None] * len(pairs)

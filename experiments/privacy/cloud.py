@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecc_fed.assembly.build import build_corpus
-from ecc_fed.core.records import TeacherText
+from ecc_fed.core.records import EgressEntry, TeacherText
+from ecc_fed.core.rows import read_rows
 from ecc_fed.runs.finished_run import FinishedRun
 from ecc_fed.teacher.gateway.texts import read_texts
 from experiments.privacy.scan import Haystack
@@ -24,7 +25,9 @@ class Heard:
 
 
 def heard(run: FinishedRun) -> Heard | None:
-    """Over all shops; None where the run keeps no texts (`privacy.keep_text`).
+    """Over all shops, in what they asked while serving; None where they asked nothing, or the run keeps no texts.
+
+    What its evaluation asked is no device's doing.
 
     Raises:
         CorpusError: the corpus cannot be read.
@@ -32,10 +35,18 @@ def heard(run: FinishedRun) -> Heard | None:
     """
     if not run.config.privacy.keep_text:
         return None
+    served = {
+        (entry.shop_id, entry.digest)
+        for entry in read_rows(run.directory.egress, EgressEntry)
+        if entry.destination == "cloud_teacher" and entry.direction == "up"
+        if entry.details.get("purpose") != "evaluate"
+    }
     sent: dict[str, list[TeacherText]] = {shop_id: [] for shop_id in run.shop_ids}
     for text in read_texts(run.directory.teacher_texts):
-        if text.shop_id in sent:
+        if (text.shop_id, text.digest) in served:
             sent[text.shop_id].append(text)
+    if not any(sent.values()):
+        return None
     corpus, total = build_corpus(run.config), Heard(0, 0)
     for shop_id, texts in sent.items():
         truths = corpus.truth(shop_id).values()

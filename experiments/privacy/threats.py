@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ecc_fed.core.rows import AttackTarget
 from ecc_fed.reporting.attacks import AttackFigure, shown
-from ecc_fed.reporting.counts import EVALUATION_KEYS, TRAFFIC_KEYS, traffic
+from ecc_fed.reporting.counts import TRAFFIC_KEYS, traffic
 from ecc_fed.reporting.formatting import MISSING, bytes_text
 from ecc_fed.reporting.study import settings_text
 from ecc_fed.reporting.sweep import is_of_the_server
@@ -15,7 +15,7 @@ from experiments.paper.table6 import markdown
 from experiments.privacy.attacked import Attacked
 
 LEAKS = "**leaks**"
-_WORDS_UP = (TRAFFIC_KEYS["cloud_teacher", "up"], EVALUATION_KEYS["up"])
+_WORDS_UP = TRAFFIC_KEYS["cloud_teacher", "up"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _saw(of: Mapping[str, Attacked], party: Party) -> str:
 
 
 def _sent(of: Mapping[str, Attacked]) -> str:
-    """Bytes of a run's words to the cloud, evaluation's included, a mean over seeds and defences."""
+    """Bytes of a run's words to the cloud while serving, a mean over seeds and defences."""
     runs = [traffic(run) for one in of.values() for run in one.group.runs]
-    told = [sum(run[key] or 0 for key in _WORDS_UP) for run in runs]
+    told = [run[_WORDS_UP] or 0 for run in runs]
     return bytes_text(sum(told) / len(told))

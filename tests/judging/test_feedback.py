@@ -4,7 +4,7 @@ from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Feedback, Pair
 from ecc_fed.core.seeding import derive_rng
 from ecc_fed.core.truth import Fact, Truth
-from ecc_fed.judging.feedback import SimulatedFeedback, tone_fits
+from ecc_fed.judging.feedback import NoFeedback, SimulatedFeedback, tone_fits
 
 COURIER = Fact("courier", "courier", "shop", ("中通",), ("圆通", "申通"))
 
@@ -108,3 +108,7 @@ def test_unequal_lengths_are_refused() -> None:
         SimulatedFeedback().feedback([_pair()], [TRUTH], [], seed=0)
     with pytest.raises(ValueError, match="got 1 pairs, 0 truths, 1 replies"):
         SimulatedFeedback().feedback([_pair()], [], ["中通"], seed=0)
+
+
+def test_customers_who_say_nothing() -> None:
+    assert NoFeedback().feedback([_pair(0), _pair(1)], [TRUTH, None], ["我们用中通发货", ""], 0) == [None, None]

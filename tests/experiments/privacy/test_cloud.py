@@ -9,7 +9,7 @@ from ecc_fed.runs.finished_run import open_run
 from experiments.privacy.cloud import Heard, found_in, heard
 from tests.cli.test_cross import finish
 
-ASKED = ["arm=none", "privacy.keep_text=true"]
+ASKED = ["arm=retrieval", "privacy.keep_text=true", "corpus.pairs_per_shop=120"]
 
 
 @pytest.mark.parametrize(("redaction", "least", "most"), [("none", 0.5, 1.0), ("order_record", 0.0, 0.0)])
@@ -23,8 +23,10 @@ def test_values_reach_the_cloud_unless_they_are_redacted(
     assert least <= told.found / told.said <= most
 
 
-def test_a_run_that_keeps_no_texts_tells_nothing(tmp_path: Path) -> None:
-    assert heard(open_run(finish(tmp_path, "arm=none").root)) is None
+def test_a_run_that_keeps_no_texts_or_asked_nothing_while_serving_tells_nothing(tmp_path: Path) -> None:
+    assert heard(open_run(finish(tmp_path / "a", "arm=retrieval").root)) is None
+    quiet = ["evolution.reference=sampled", "evolution.reference_rate=0", "feedback=none"]
+    assert heard(open_run(finish(tmp_path / "b", *ASKED, *quiet).root)) is None
 
 
 def test_lines_of_two_texts_are_not_read_as_one() -> None:
