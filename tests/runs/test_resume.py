@@ -127,15 +127,17 @@ def killed(root: Path, at: int, *overrides: str, of: str = "") -> int:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        renames = 0
+        renames, counting = 0, threading.Lock()
         originals = {name: getattr(Path, name) for name in ("rename", "replace")}
 
         def counted(name: str):
             def move(self: Path, target: Path) -> Path:
                 nonlocal renames
-                renames += Path(target).name.endswith(of)
-                if renames == at and Path(target).name.endswith(of):
-                    os._exit(9)
+                if Path(target).name.endswith(of):
+                    with counting:  # shops rename in threads of their own
+                        renames += 1
+                        if renames == at:
+                            os._exit(9)
                 return originals[name](self, target)
 
             return move
