@@ -14,7 +14,7 @@ from ecc_fed.core.run_directory import RunDirectory, write_text
 from ecc_fed.reporting.cloud import calls_lines, gone_notes, rounds_lines
 from ecc_fed.reporting.comparison.export import csv_files
 from ecc_fed.reporting.comparison.findings import Findings, find
-from ecc_fed.reporting.comparison.sentences import arm_lines, sentences
+from ecc_fed.reporting.comparison.sentences import arm_lines
 from ecc_fed.reporting.comparison.tables import verdict_row
 from ecc_fed.reporting.dialogues import Dialogue, choose, verdicts
 from ecc_fed.reporting.judges import study_notes
@@ -64,7 +64,7 @@ def _panel(dialogue: Dialogue, cloud_name: str) -> Panel:
 
 def _found(findings: Findings) -> list[str]:
     """Of many arms those that tell, and how many do not."""
-    found = sentences(findings)
+    found = findings.sentences
     if len(found) <= _TERMINAL_SENTENCES:
         return [one.text for one in found]
     shown = [one.text for one in found if one.telling][:_TERMINAL_SENTENCES]

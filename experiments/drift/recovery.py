@@ -26,9 +26,10 @@ from ecc_fed.core.rows import FactRow, SampleRow, ServedFacts
 from ecc_fed.core.run_directory import write_text
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, Units, bootstrap_ratio_differences, bootstrap_ratios
+from ecc_fed.reporting.comparison.differences import paired_keys
 from ecc_fed.reporting.comparison.figures.marks import markers, shades
 from ecc_fed.reporting.comparison.worlds import World, worlds
-from ecc_fed.reporting.formatting import MISSING, difference_text
+from ecc_fed.reporting.formatting import difference_text, estimate_text
 from ecc_fed.reporting.measures import BY_NAME
 from ecc_fed.reporting.plots.svg import as_file, legend_below, percent, render
 from ecc_fed.reporting.study import Group, load_study
@@ -37,6 +38,7 @@ from ecc_fed.reporting.units import seeded, units_of
 from experiments.paper.table6 import markdown
 
 BASELINE = "local"
+_SHARE = BY_NAME["fact_accuracy"]
 # Of a round's queries: how many there are, and how many were answered right.
 Counts = Callable[[ServedFacts], tuple[int, int]]
 ROUNDS: dict[str, Counts] = {
@@ -136,23 +138,14 @@ def at_the_end(group: Group) -> list[Estimate | None]:
 def against(group: Group, other: Group) -> list[Estimate | None]:
     """Every outcome, paired by question: the arm minus the other."""
     own, theirs = group.rows("final"), other.rows("final")
-    both = {key: row for key, row in own.items() if key in theirs}
+    both = {key: own[key] for key in paired_keys(own, theirs)}
     seed = derive_seed(0, "drift", group.label, other.label)
     left, right = counted(list(both.values())), counted([theirs[key] for key in both])
     return bootstrap_ratio_differences(left, right, units_of(seeded(both)), seed)
 
 
 def _shown(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return MISSING
-    interval = (
-        "" if estimate.low is None or estimate.high is None else f" [{_pct(estimate.low)}, {_pct(estimate.high)}]"
-    )
-    return f"{_pct(estimate.mean)}%{interval}"
-
-
-def _pct(share: float) -> str:
-    return f"{100 * share:.1f}"
+    return estimate_text(estimate, _SHARE)
 
 
 def page(found: Sequence[World]) -> str:
@@ -175,7 +168,7 @@ def _end(world: World) -> str:
     for group in world.groups:
         paired = [None] * len(OUTCOMES) if local is None or group is local else against(group, local)
         cells = [
-            _shown(one) + (f"; {difference_text(other, BY_NAME['fact_accuracy'])}" if other is not None else "")
+            _shown(one) + (f"; {difference_text(other, _SHARE)}" if other is not None else "")
             for one, other in zip(at_the_end(group), paired, strict=True)
         ]
         rows.append([f"`{group.method_label}`", *cells])

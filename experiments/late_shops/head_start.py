@@ -22,11 +22,14 @@ from ecc_fed.core.ranges import require_number
 from ecc_fed.core.rows import MetricRow
 from ecc_fed.core.run_directory import write_text
 from ecc_fed.core.statistics import Estimate, Units, bootstrap_mean
+from ecc_fed.reporting.formatting import difference_text, estimate_text
+from ecc_fed.reporting.measures import BY_NAME
 from ecc_fed.reporting.plots.svg import as_file, colour, legend_below, render
 from ecc_fed.reporting.run import Run, load_run
 
 _SEED = 20261
 BASELINE = "local"
+_SCORE = BY_NAME["final_score"]
 # One shop of one seed.
 Key = tuple[int, str]
 # Scores by round since joining.
@@ -72,13 +75,6 @@ def _mean(values: Mapping[Key, float]) -> Estimate | None:
     return bootstrap_mean(np.array([values[key] for key in keys], dtype=np.float64), units, _SEED)
 
 
-def _shown(estimate: Estimate | None, sign: str = "") -> str:
-    if estimate is None:
-        return "–"
-    interval = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:.3f}, {estimate.high:.3f}]"
-    return f"{estimate.mean:{sign}.3f}{interval}"
-
-
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -102,7 +98,7 @@ def page(curves: Mapping[str, Mapping[Key, Curve]], score: float) -> str:
     needed = [_line(["Arm", f"Reached {score:g}", "Rounds to it, of those"]), _line(["---"] * 3)]
     for arm, shops in curves.items():
         means = [_mean(_at(shops, at)) for at in rounds]
-        scores.append(_line([f"`{arm}`", str(len(shops)), *map(_shown, means)]))
+        scores.append(_line([f"`{arm}`", str(len(shops)), *(estimate_text(mean, _SCORE) for mean in means)]))
         first = {key: rounds_to(curve, score) for key, curve in shops.items()}
         reached = {key: float(at) for key, at in first.items() if at is not None}
         mean = f"{np.mean(list(reached.values())):.1f}" if reached else "–"
@@ -111,7 +107,7 @@ def page(curves: Mapping[str, Mapping[Key, Curve]], score: float) -> str:
     for arm, shops in curves.items():
         if arm != BASELINE and BASELINE in curves:
             found = differences(shops, curves[BASELINE])
-            paired.append(_line([f"`{arm}`", *(_shown(found.get(at), sign="+") for at in rounds)]))
+            paired.append(_line([f"`{arm}`", *(difference_text(found.get(at), _SCORE) for at in rounds)]))
     return "\n".join([
         "# Late shops\n",
         "Mean score of the replies by round since joining; round 0 is served with what the shop joined with.\n",

@@ -1,15 +1,26 @@
-"""What the cloud was told: true values of a run's customers that stand in the texts kept of what left for it."""
+"""What the cloud was told: true values of a run's customers that stand in the texts kept of what left for it.
+
+ecc-fed study privacy_cloud --out runs/privacy_cloud
+python -m experiments.privacy.cloud runs/privacy_cloud      # a line an arm and redaction
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ecc_fed.assembly.build import build_corpus
+from ecc_fed.core.errors import EccError
 from ecc_fed.core.records import EgressEntry, TeacherText
 from ecc_fed.core.rows import read_rows
-from ecc_fed.runs.finished_run import FinishedRun
+from ecc_fed.reporting.formatting import MISSING
+from ecc_fed.reporting.study import load_study
+from ecc_fed.runs.finished_run import FinishedRun, open_run
 from ecc_fed.teacher.gateway.texts import read_texts
+from experiments.paper.table6 import markdown
 from experiments.privacy.scan import Haystack
 
 
@@ -58,3 +69,33 @@ def heard(run: FinishedRun) -> Heard | None:
 def found_in(texts: Sequence[TeacherText], values: Sequence[str]) -> set[str]:
     """The values that one of the texts holds, in any form; lines of two texts are never read as one."""
     return {value for text in texts for value in Haystack(text.text).found(values)}
+
+
+def table(directory: Path) -> str:
+    """A row an arm and redaction, over all seeds, of the runs below `directory`.
+
+    Raises:
+        UserError: no finished run lies there.
+    """
+    rows = []
+    for group in load_study([directory]).groups:
+        told = [each for run in group.runs if (each := heard(open_run(run.directory.root))) is not None]
+        total = sum(told, Heard(0, 0))
+        rows.append([f"`{group.label}`", f"{total.found:,} of {total.said:,}" if told else MISSING])
+    return markdown(["Arm", "Private values that the cloud read while shops served"], rows)
+
+
+def main() -> int:
+    """Prints the table; returns 2 for a folder without runs."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.privacy.cloud", description=__doc__)
+    parser.add_argument("runs", type=Path, help="a folder that holds finished runs")
+    try:
+        print(table(parser.parse_args().runs))
+    except EccError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ecc_fed.core.errors import UserError
+from ecc_fed.core.rows import SampleRow
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, Units, Values, bootstrap_ratio_differences
 from ecc_fed.reporting.comparison.matrix import dialogues_of, fractions
 from ecc_fed.reporting.comparison.worlds import OUTCOMES, ShopKey, World
 from ecc_fed.reporting.measures import Measure
 from ecc_fed.reporting.study import Group, Study
-from ecc_fed.reporting.units import seeded, units_of
+from ecc_fed.reporting.units import QueryKey, seeded, units_of
 
 Effect = Literal["helped", "hurt", "undecided"]
 EFFECTS: tuple[Effect, ...] = ("helped", "hurt", "undecided")
@@ -94,13 +95,18 @@ def verdicts(study: Study, world: World, baseline: str) -> list[Verdict]:
     return found
 
 
-def _against(world: World, group: Group, baseline: Group) -> list[Verdict]:
-    own, others = world.finals[group.label], world.finals[baseline.label]
-    paired = [
+def paired_keys(own: Mapping[QueryKey, SampleRow], others: Mapping[QueryKey, SampleRow]) -> list[QueryKey]:
+    """The queries of both that ask the same and were answered the same by a human agent."""
+    return [
         key
         for key, row in own.items()
         if (other := others.get(key)) is not None and (other.query, other.reference) == (row.query, row.reference)
     ]
+
+
+def _against(world: World, group: Group, baseline: Group) -> list[Verdict]:
+    own, others = world.finals[group.label], world.finals[baseline.label]
+    paired = paired_keys(own, others)
     above = [fractions([rows[key] for key in paired])[0] for rows in (own, others)]
     both = ~np.isnan(above[0]) & ~np.isnan(above[1])  # (queries, outcomes)
     seed = derive_seed(0, "report", "comparison", group.label, baseline.label)

@@ -10,6 +10,7 @@ from ecc_fed.reporting.comparison.matrix import Matrix, shop_matrix
 from ecc_fed.reporting.comparison.methods import MethodFigures, method_figures
 from ecc_fed.reporting.comparison.pareto import Place, places
 from ecc_fed.reporting.comparison.recovery import DriftFigures, RoundFigures, drift_figures, round_figures
+from ecc_fed.reporting.comparison.sentences import Sentence, sentences
 from ecc_fed.reporting.comparison.traits import Association, associations
 from ecc_fed.reporting.comparison.worlds import OUTCOMES, World, worlds
 from ecc_fed.reporting.measures import Measure
@@ -45,6 +46,11 @@ class Findings:
     def verdicts(self) -> list[Verdict]:
         """Every arm against the baseline, outcome by outcome."""
         return [verdict for world in self.worlds for verdict in verdicts(self.study, world, self.baseline)]
+
+    @cached_property
+    def sentences(self) -> list[Sentence]:
+        """What was found, in words."""
+        return sentences(self)
 
     @cached_property
     def associations(self) -> list[Association]:

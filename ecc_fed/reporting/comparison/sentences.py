@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecc_fed.core.rows import SampleRow
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate, bootstrap_ratio_differences, bootstrap_ratios
-from ecc_fed.reporting.comparison.findings import Findings
+from ecc_fed.reporting.comparison.differences import paired_keys
 from ecc_fed.reporting.comparison.worlds import World
 from ecc_fed.reporting.formatting import clear, difference_text, estimate_text
 from ecc_fed.reporting.measures import Measure
 from ecc_fed.reporting.study import Group
 from ecc_fed.reporting.units import QueryKey, seeded, units_of
+
+if TYPE_CHECKING:
+    from ecc_fed.reporting.comparison.findings import Findings
 
 # Whoever trains is asked whether it beats this.
 COPY = "retrieval"
@@ -106,9 +110,9 @@ def _difference(
 ) -> Estimate | None:
     """Paired by question, over those that have the outcome on both sides."""
     both = {
-        key: row
-        for key, row in own.items()
-        if key in other and measure.fraction(row) is not None and measure.fraction(other[key]) is not None
+        key: own[key]
+        for key in paired_keys(own, other)
+        if measure.fraction(own[key]) is not None and measure.fraction(other[key]) is not None
     }
     if not both:
         return None

@@ -15,7 +15,7 @@ from ecc_fed.reporting import reading
 from ecc_fed.reporting.cloud import calls_table, gone_notes, rounds_table
 from ecc_fed.reporting.comparison.findings import Findings, find
 from ecc_fed.reporting.comparison.page import context as compared
-from ecc_fed.reporting.comparison.sentences import arm_lines, sentences
+from ecc_fed.reporting.comparison.sentences import arm_lines
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.formatting import words
 from ecc_fed.reporting.judges import study_notes
@@ -25,8 +25,6 @@ from ecc_fed.reporting.redaction import redaction_table
 from ecc_fed.reporting.study import Study
 from ecc_fed.reporting.sweep import read_config
 from ecc_fed.reporting.tables.rows import ArmRow, arm_rows, cost_cells, quality_cells
-
-_TEACHERS = {"RetrievalTeacher": "SimulatedTeacher"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def _facts(study: Study) -> dict[str, str]:
         "Platform share": _distinct(study, lambda info: info.platform_share),
         "Server rounds": _distinct(study, lambda info: info.server_rounds),
         "Cycles a round": _distinct(study, lambda info: info.cycles),
-        "Teacher": _distinct(study, lambda info: words(_TEACHERS.get(info.teacher, info.teacher))),
+        "Teacher": study.cloud_name,
     }
     return {name: value for name, value in facts.items() if value}
 
@@ -106,7 +104,7 @@ def _context(study: Study, rows: list[ArmRow], findings: Findings) -> Mapping[st
     return {
         "title": title(study),
         "facts": _facts(study),
-        "found": [one.text for one in sentences(findings)],
+        "found": [one.text for one in findings.sentences],
         "arms_in_words": arm_lines(findings),
         "several": len(study.groups) > 1,
         "compared": compared(findings) if len(study.groups) > 1 else {},

@@ -6,7 +6,7 @@ import pytest
 
 from ecc_fed.core.records import TeacherText
 from ecc_fed.runs.finished_run import open_run
-from experiments.privacy.cloud import Heard, found_in, heard
+from experiments.privacy.cloud import Heard, found_in, heard, table
 from tests.cli.test_cross import finish
 
 ASKED = ["arm=retrieval", "privacy.keep_text=true", "corpus.pairs_per_shop=120"]
@@ -21,6 +21,13 @@ def test_values_reach_the_cloud_unless_they_are_redacted(
     told = heard(open_run(finish(tmp_path, *given).root))
     assert told is not None and told.said >= 4
     assert least <= told.found / told.said <= most
+
+
+def test_a_line_an_arm_adds_up_its_seeds(tmp_path: Path) -> None:
+    told = [heard(open_run(finish(tmp_path / f"{seed}", *ASKED, f"seed={seed}").root)) for seed in (0, 1)]
+    assert all(one is not None and one.found for one in told)
+    total = sum((one for one in told if one is not None), Heard(0, 0))
+    assert f"| `retrieval` | {total.found} of {total.said} |" in table(tmp_path)
 
 
 def test_a_run_that_keeps_no_texts_or_asked_nothing_while_serving_tells_nothing(tmp_path: Path) -> None:
