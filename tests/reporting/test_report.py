@@ -3,13 +3,14 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
 
 from ecc_fed.core.errors import RunDirectoryError, UserError
-from ecc_fed.core.rows import FailureRow, UpdateRow, encode, write_rows
+from ecc_fed.core.rows import FailureRow, SampleRow, UpdateRow, encode, read_rows, write_rows
 from ecc_fed.core.run_directory import read_jsonl, write_jsonl
 from ecc_fed.reporting.dialogues import choose, verdicts
 from ecc_fed.reporting.plots.svg import COLOURS, colour
@@ -237,6 +238,20 @@ def test_a_narrow_terminal_gets_more_tables(study_folder):
         out = io.StringIO()
         Console(file=out, width=80).print(table)
         assert "…" not in out.getvalue()
+
+
+def test_others_replies_stand_once_for_all_parts_of_a_sweep_in_which_they_are_the_same(make_run, tmp_path):
+    for rank in (2, 4):
+        root = make_run(f"r{rank}", "local", others=True, config=f"adapter:\n  rank: {rank}\n")
+    labels = [row.label for row in arm_rows(load_study([tmp_path]))]
+    assert labels == ["local (rank=2)", "local (rank=4)", "the teacher's own reply", "the human agent's reply"]
+    rows = read_rows(root / "samples.jsonl", SampleRow)
+    other = [replace(row, reply="not that") if row.phase == "teacher" else row for row in rows]
+    write_rows(root / "samples.jsonl", other)
+    labels = [row.label for row in arm_rows(load_study([tmp_path]))]
+    assert labels[2:] == [
+        "the teacher's own reply (rank=2)", "the teacher's own reply (rank=4)", "the human agent's reply",
+    ]  # fmt: skip
 
 
 def test_the_teacher_and_the_human_agent_are_rows_of_every_table(make_run, tmp_path):

@@ -30,6 +30,16 @@ def test_a_stack_is_the_sum_and_never_wider_than_the_matrix(d_out, d_in, parts):
     )
 
 
+@pytest.mark.parametrize("parts", [12, 13, 16, 17, 18, 30])
+def test_what_is_left_when_the_parts_end_is_added_too(parts):
+    # Multiplied out with the 13th part, and then with every fourth.
+    rng = np.random.default_rng(parts)
+    each = [factors(rng, 12, 1, 14) for _ in range(parts)]
+    found = stacked(each)
+    np.testing.assert_allclose(found.product(), sum(one.left @ one.right for one in each), rtol=1e-12, atol=1e-12)
+    assert found.rank == 12
+
+
 @pytest.mark.parametrize(("d_out", "d_in"), [(5, 8), (8, 5), (6, 6)])
 def test_a_whole_matrix_is_a_part_like_any_other_and_stays_as_it_is(d_out, d_in):
     rng = np.random.default_rng(3)

@@ -119,6 +119,17 @@ def test_where_seeds_deal_dialogues_out_anew_every_seed_has_its_shops(known_run,
     assert facts(findings).overall.shops is None
 
 
+def test_questions_that_were_answered_otherwise_by_the_agent_are_not_the_same(known_run, tmp_path):
+    known_run("local", 0, {"a": BASE})
+    root = known_run("aggregated", 0, {"a": HELPED})
+    rows = answers(0, "a", HELPED)
+    write_rows(
+        root / "samples.jsonl", [replace(each, reference="other") if n < 3 else each for n, each in enumerate(rows)]
+    )
+    findings = find(load_study([tmp_path]))
+    assert (facts(findings).unpaired, facts(findings).overall.n) == (3, 17)
+
+
 def test_queries_without_a_like_are_left_out_and_counted(known_run, tmp_path):
     known_run("local", 0, {"a": BASE[:15]})
     known_run("aggregated", 0, {"a": HELPED})
