@@ -82,3 +82,8 @@ def number_text(value: float | None) -> str:
 def words(name: str) -> str:
     """The name of a class as people would say it: "CrossEncoderRelevance" is "cross encoder relevance"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
+
+
+def teacher_name(teacher: str) -> str:
+    """A teacher's class in words; the simulated one is called so wherever it appears."""
+    return "simulated teacher" if teacher == "RetrievalTeacher" else words(teacher)

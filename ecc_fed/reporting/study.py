@@ -19,6 +19,7 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.coverage import unlike_phases
+from ecc_fed.reporting.formatting import teacher_name
 from ecc_fed.reporting.judge_worth import JudgeWorth, judge_worth
 from ecc_fed.reporting.measures import Comparison, compare, estimate_all
 from ecc_fed.reporting.run import Run, load_run
@@ -172,7 +173,7 @@ class Study:
     @property
     def cloud_name(self) -> str:
         """What answered for the cloud; the simulated teacher is called so."""
-        known = dict.fromkeys(run.info.teacher for run in self.runs)
+        known = dict.fromkeys(teacher_name(run.info.teacher) for run in self.runs)
         return "Simulated teacher" if self.simulated_cloud else f"Cloud ({', '.join(known)})"
 
     @property

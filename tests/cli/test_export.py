@@ -89,6 +89,8 @@ def test_peft_opens_the_adapter_and_answers_as_the_runs_own_end_model(
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     assert (expected - own_logits(finished, None, None)).abs().max() > 0.01, "the adapter does something"
     assert sorted(finished.shops.rglob("*")) == before
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "| teacher | simulated teacher |" in card and "| corpus | simulator corpus (zh) |" in card
 
 
 def test_the_merged_folder_is_a_plain_model_that_answers_as_base_and_adapter(

@@ -218,8 +218,8 @@ def test_terminal(make_run, study_folder):
     ("teachers", "name"),
     [
         (("RetrievalTeacher", "RetrievalTeacher"), "Simulated teacher"),
-        (("GeminiTeacher",), "Cloud (GeminiTeacher)"),
-        (("RetrievalTeacher", "GeminiTeacher"), "Cloud (RetrievalTeacher, GeminiTeacher)"),
+        (("GeminiTeacher",), "Cloud (gemini teacher)"),
+        (("RetrievalTeacher", "GeminiTeacher"), "Cloud (simulated teacher, gemini teacher)"),
     ],
 )
 def test_the_simulated_teacher_is_called_so_and_no_other(make_run, tmp_path, teachers, name):

@@ -11,7 +11,7 @@ from ecc_fed.assembly.federation import build_plan
 from ecc_fed.core.outside_text import cut, visible
 from ecc_fed.core.run_directory import read_json
 from ecc_fed.end_model.adapters.names import WEIGHTS_FILE
-from ecc_fed.reporting.formatting import value_text
+from ecc_fed.reporting.formatting import teacher_name, value_text, words
 from ecc_fed.reporting.measures import MEASURES
 from ecc_fed.runs.exporting.taken import Taken
 from ecc_fed.runs.finished_run import FinishedRun
@@ -107,15 +107,15 @@ def _class(node: Mapping[str, Any]) -> str:
 
 def _facts(run: FinishedRun, taken: Taken, base: str) -> Iterator[tuple[str, object]]:
     info, config, plan = run.info, run.config, build_plan(run.config)
-    words = taken.settings.stored_words(taken.adapter)
+    stored = taken.settings.stored_words(taken.adapter)
     embedded = " (the embedded model of ecc_fed)" if config.end_model.path == _EMBEDDED else ""
     yield "base", f"{base}{embedded}"
     if config.end_model.quantization != "none":
         yield "base as the run held it", config.end_model.quantization
     yield "method", taken.settings.method
     for name, key in (("rank", "r"), ("lora_alpha", "lora_alpha"), ("virtual tokens", "num_virtual_tokens")):
-        if key in words:
-            yield name, f"{words[key]:g}"
+        if key in stored:
+            yield name, f"{stored[key]:g}"
     yield "arm", info.arm
     yield "seed", info.seed
     yield "run", info.run_id
@@ -131,8 +131,8 @@ def _facts(run: FinishedRun, taken: Taken, base: str) -> Iterator[tuple[str, obj
     answering = _class(config.answering)
     if answering != "ModelAlone":
         yield "answering", f"the run answered by {answering}, of which this is the model alone"
-    yield "corpus", f"{info.corpus} ({info.language})"
-    yield "teacher", info.teacher
+    yield "corpus", f"{words(info.corpus)} ({info.language})"
+    yield "teacher", teacher_name(info.teacher)
     yield "learned from", _learned(taken)
 
 
