@@ -57,7 +57,7 @@ def _table(reading: Reading) -> PageTable:
         )
         for name, step in reading.steps.items()
     ]
-    return PageTable(("", "In", "Kept", "Dropped, by reason"), tuple(rows))
+    return PageTable(("Step", "In", "Kept", "Dropped, by reason"), tuple(rows))
 
 
 def _notes(reading: Reading) -> list[str]:

@@ -16,11 +16,14 @@ from ecc_fed.reporting.cloud import calls_table, gone_notes, rounds_table
 from ecc_fed.reporting.comparison.findings import Findings, find
 from ecc_fed.reporting.comparison.page import context as compared
 from ecc_fed.reporting.comparison.sentences import arm_lines
-from ecc_fed.reporting.dialogues import choose, verdicts
+from ecc_fed.reporting.dialogues import verdicts
 from ecc_fed.reporting.formatting import words
 from ecc_fed.reporting.judges import study_notes
-from ecc_fed.reporting.page import comparison, costs, judging, quality
+from ecc_fed.reporting.page import comparison, costs, dialogues, judging, quality
+from ecc_fed.reporting.page.cells import Cell, PageTable
+from ecc_fed.reporting.page.take_away import files
 from ecc_fed.reporting.plots import arms, rounds, shops
+from ecc_fed.reporting.plots.svg import description_of
 from ecc_fed.reporting.redaction import redaction_table
 from ecc_fed.reporting.study import Study
 from ecc_fed.reporting.sweep import read_config
@@ -50,13 +53,14 @@ def _configs(study: Study) -> list[Config]:
     return found
 
 
-def _versions(study: Study) -> dict[str, str]:
-    """Package -> version; several where runs differ."""
+def _versions(study: Study) -> PageTable:
+    """A line for every package; several versions where runs differ."""
     found: dict[str, dict[str, None]] = {}
     for run in study.runs:
         for name, version in run.info.versions.items():
             found.setdefault(name, {})[version] = None
-    return {name: ", ".join(versions) for name, versions in sorted(found.items())}
+    rows = [(Cell(name), Cell(", ".join(versions))) for name, versions in sorted(found.items())]
+    return PageTable(("Package", "Version"), tuple(rows))
 
 
 def _distinct(study: Study, of: Callable[[RunInfo], object]) -> str:
@@ -132,7 +136,9 @@ def _context(study: Study, rows: list[ArmRow], findings: Findings) -> Mapping[st
         "failed_runs": costs.failed_runs(study),
         "failures": costs.failures(study),
         "flagged": costs.flagged(study),
-        "dialogues": choose(study),
+        "dialogues": dialogues.shown(study),
+        "facts_of": dialogues.facts_of,
+        "judge_of": dialogues.judge_of,
         "verdicts": verdicts,
         "cloud_name": study.cloud_name,
         "configs": _configs(study),
@@ -183,5 +189,6 @@ def render(study: Study, rows: list[ArmRow] | None = None, findings: Findings | 
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"files": files, "description_of": description_of}
     context = _context(study, rows if rows is not None else arm_rows(study), findings or find(study))
     return environment.get_template("report.html").render(context).lstrip()

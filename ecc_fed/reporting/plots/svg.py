@@ -82,6 +82,12 @@ def render(name: str, description: str, draw: Callable[[], Figure]) -> str:
     return svg.strip()
 
 
+def description_of(svg: str) -> str:
+    """What `render` was told that the figure shows, as it stands in the element."""
+    found = re.search(r'aria-label="([^"]*)"', svg)
+    return html.unescape(found[1]) if found else ""
+
+
 def as_file(svg: str) -> str:
     """A figure of `render` for a file of its own, which has no page behind it."""
     return svg.replace('style="', 'style="background:#ffffff;color:#111111;', 1) + "\n"
