@@ -47,7 +47,7 @@ class ShopDifference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """An arm against a baseline by one outcome.
+    """An arm against a baseline by one outcome, or against itself before evolution; `baseline` is then the arm itself.
 
     `shops` are those with a query to tell by; `unpaired` counts the arm's queries that the baseline did not get, or
     got otherwise.
@@ -91,8 +91,21 @@ def verdicts(study: Study, world: World, baseline: str) -> list[Verdict]:
     for group in world.groups:
         other = study.baseline(baseline, group)
         if other is not None and other.label in world.finals:
-            found += _against(world, group, other)
+            seed = derive_seed(0, "report", "comparison", group.label, other.label)
+            found += _against(world, group, other, world.finals[other.label], seed)
     return found
+
+
+def gains(world: World) -> list[Verdict]:
+    """Every arm of the world that learned against itself before evolution, outcome by outcome."""
+    return [
+        verdict
+        for group in world.groups
+        if group.evolves
+        for verdict in _against(
+            world, group, group, group.rows("base"), derive_seed(0, "report", "gain", "by shop", group.label)
+        )
+    ]
 
 
 def paired_keys(own: Mapping[QueryKey, SampleRow], others: Mapping[QueryKey, SampleRow]) -> list[QueryKey]:
@@ -104,12 +117,13 @@ def paired_keys(own: Mapping[QueryKey, SampleRow], others: Mapping[QueryKey, Sam
     ]
 
 
-def _against(world: World, group: Group, baseline: Group) -> list[Verdict]:
-    own, others = world.finals[group.label], world.finals[baseline.label]
+def _against(
+    world: World, group: Group, baseline: Group, others: Mapping[QueryKey, SampleRow], seed: int
+) -> list[Verdict]:
+    own = world.finals[group.label]
     paired = paired_keys(own, others)
     above = [fractions([rows[key] for key in paired])[0] for rows in (own, others)]
     both = ~np.isnan(above[0]) & ~np.isnan(above[1])  # (queries, outcomes)
-    seed = derive_seed(0, "report", "comparison", group.label, baseline.label)
     units = units_of(seeded({key: own[key] for key in paired}))
     overall = _differences(above, both, units, seed)
     by_shop: dict[ShopKey, list[int]] = {}

@@ -32,6 +32,10 @@ def csv_files(findings: Findings) -> dict[str, str]:
             (*_ARM, "baseline", *_SHOP, *_DIFFERENCE, "queries", "dialogues", "differing", "effect"),
             _differences(findings),
         ),
+        "gains.csv": (
+            (*_ARM, *_SHOP, *_DIFFERENCE, "queries", "dialogues", "differing", "effect"),
+            _gains(findings),
+        ),
         "verdicts.csv": (
             (*_ARM, "baseline", "baseline_variant", *_DIFFERENCE, "queries", "unpaired", "shops", *EFFECTS),
             _verdicts(findings),
@@ -105,6 +109,13 @@ def _differences(findings: Findings) -> Iterable[Line]:
     for verdict in findings.verdicts:
         for one in verdict.shops:
             where = (*_arm(verdict.group), verdict.baseline.arm, *_shop(verdict.world, one.shop), verdict.measure.name)
+            yield *where, *_figure(one.estimate), one.estimate.n, one.estimate.dialogues, one.differing, one.effect
+
+
+def _gains(findings: Findings) -> Iterable[Line]:
+    for gain in findings.gains:
+        for one in gain.shops:
+            where = (*_arm(gain.group), *_shop(gain.world, one.shop), gain.measure.name)
             yield *where, *_figure(one.estimate), one.estimate.n, one.estimate.dialogues, one.differing, one.effect
 
 

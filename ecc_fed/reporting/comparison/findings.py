@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from ecc_fed.reporting.comparison.differences import Verdict, baseline_arm, verdicts
+from ecc_fed.reporting.comparison.differences import Verdict, baseline_arm, gains, verdicts
 from ecc_fed.reporting.comparison.matrix import Matrix, shop_matrix
 from ecc_fed.reporting.comparison.methods import MethodFigures, method_figures
 from ecc_fed.reporting.comparison.pareto import Place, places
@@ -46,6 +46,11 @@ class Findings:
     def verdicts(self) -> list[Verdict]:
         """Every arm against the baseline, outcome by outcome."""
         return [verdict for world in self.worlds for verdict in verdicts(self.study, world, self.baseline)]
+
+    @cached_property
+    def gains(self) -> list[Verdict]:
+        """Every arm against itself before evolution, outcome by outcome."""
+        return [gain for world in self.worlds for gain in gains(world)]
 
     @cached_property
     def sentences(self) -> list[Sentence]:

@@ -51,7 +51,10 @@ def _plots(findings: Findings) -> dict[str, Iterable[str | None]]:
         "matrix": [
             heat_map(matrix, measure, number) for number, matrix in numbered for measure in matrix.world.outcomes[:2]
         ],
-        "verdicts": [forest(findings.of_outcome(world), number) for number, world in enumerate(findings.worlds)],
+        "verdicts": [
+            forest(findings.of_outcome(world), f"verdicts-{number}", f"difference to {findings.baseline}")
+            for number, world in enumerate(findings.worlds)
+        ],
         "traits": [
             scatter([one for one in associations if one.trait is trait and one.baseline == baseline], number)
             for number, baseline in enumerate(baselines)

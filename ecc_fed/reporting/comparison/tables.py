@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecc_fed.core.statistics import Estimate
-from ecc_fed.reporting.comparison.differences import Verdict
+from ecc_fed.reporting.comparison.differences import ShopDifference, Verdict
 from ecc_fed.reporting.comparison.findings import Findings
 from ecc_fed.reporting.comparison.methods import EXACT, MethodFigures
 from ecc_fed.reporting.comparison.pareto import COSTS
 from ecc_fed.reporting.comparison.recovery import days_label
 from ecc_fed.reporting.comparison.traits import LEAST_SHOPS
-from ecc_fed.reporting.comparison.worlds import FACTS
+from ecc_fed.reporting.comparison.worlds import FACTS, OUTCOMES
 from ecc_fed.reporting.formatting import MISSING, bytes_text, clear, interval_text, number_text
 from ecc_fed.reporting.measures import Measure
 from ecc_fed.reporting.page.cells import Cell, PageTable, difference_cell, estimate_cell
@@ -51,6 +51,30 @@ def verdict_row(findings: Findings) -> tuple[str, dict[str, str]] | None:
         return None
     texts = {verdict.group.label: verdict.text.replace(", ", ",\n") for verdict in found}
     return f"Against {findings.baseline}", texts
+
+
+def gains_table(findings: Findings) -> PageTable:
+    """A line for every arm and shop: by how much evolution changed each outcome there; an arm alone is not named."""
+    measures = [m for m in OUTCOMES if any(gain.measure == m for gain in findings.gains)]
+    lines: dict[tuple[str, str], dict[str, ShopDifference]] = {}
+    for gain in findings.gains:
+        for shop in gain.shops:
+            line = lines.setdefault((gain.group.label, gain.world.shop_label(shop.shop)), {})
+            line[gain.measure.name] = shop
+    rows = [
+        (Cell(label), Cell(shop), *[_gain_cell(of.get(m.name), m) for m in measures])
+        for (label, shop), of in lines.items()
+    ]
+    columns = ("Arm", "Shop", *[measure.label for measure in measures])
+    if len({label for label, _ in lines}) == 1:
+        return PageTable(columns[1:], tuple(row[1:] for row in rows))
+    return PageTable(columns, tuple(rows))
+
+
+def _gain_cell(shop: ShopDifference | None, measure: Measure) -> Cell:
+    """Coloured where the shop counts as helped or hurt, which too few dialogues that differ do not tell."""
+    tone = "" if shop is None else {"helped": "good", "hurt": "bad", "undecided": ""}[shop.effect]
+    return difference_cell(None if shop is None else shop.estimate, measure)._replace(tone=tone)
 
 
 def traits_table(findings: Findings) -> PageTable:

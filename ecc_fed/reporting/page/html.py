@@ -13,16 +13,20 @@ from ecc_fed.core.rows import RunInfo
 from ecc_fed.core.secrets import without_secrets
 from ecc_fed.reporting import reading
 from ecc_fed.reporting.cloud import calls_table, gone_notes, rounds_table
+from ecc_fed.reporting.comparison.differences import LEAST_DIFFERING
+from ecc_fed.reporting.comparison.figures.matrix import MAX_SHOPS
+from ecc_fed.reporting.comparison.figures.verdicts import forest
 from ecc_fed.reporting.comparison.findings import Findings, find
 from ecc_fed.reporting.comparison.page import context as compared
 from ecc_fed.reporting.comparison.sentences import arm_lines
+from ecc_fed.reporting.comparison.tables import gains_table
 from ecc_fed.reporting.dialogues import verdicts
 from ecc_fed.reporting.formatting import words
 from ecc_fed.reporting.judges import study_notes
 from ecc_fed.reporting.page import comparison, costs, dialogues, judging, quality
 from ecc_fed.reporting.page.cells import Cell, PageTable
 from ecc_fed.reporting.page.take_away import files
-from ecc_fed.reporting.plots import arms, rounds, shops
+from ecc_fed.reporting.plots import arms, rounds, settings, shops
 from ecc_fed.reporting.plots.svg import description_of
 from ecc_fed.reporting.redaction import redaction_table
 from ecc_fed.reporting.study import Study
@@ -124,6 +128,10 @@ def _context(study: Study, rows: list[ArmRow], findings: Findings) -> Mapping[st
         "between": between,
         "seeds": comparison.seeds(study),
         "facts_and_voice": quality.facts_and_voice(study),
+        "gains": gains_table(findings),
+        "gains_fit": all(len(world.queries) <= MAX_SHOPS for world in findings.worlds),
+        "least_differing": LEAST_DIFFERING,
+        "max_shops": MAX_SHOPS,
         "platform_shares": quality.platform_shares(study),
         "perplexities": quality.perplexities(study),
         "correlations": quality.correlations(study),
@@ -145,7 +153,8 @@ def _context(study: Study, rows: list[ArmRow], findings: Findings) -> Mapping[st
         "versions": _versions(study),
         # Our own drawings: matplotlib escapes the texts in them.
         "plots": {
-            name: [Markup(visible(svg)) for svg in drawn if svg is not None] for name, drawn in _plots(study).items()
+            name: [Markup(visible(svg)) for svg in drawn if svg is not None]
+            for name, drawn in _plots(study, findings).items()
         },
     }
 
@@ -158,10 +167,19 @@ def _drawn(study: Study) -> str:
     return "; ".join(f"{text} ({label})" for label, text in texts.items())
 
 
-def _plots(study: Study) -> dict[str, list[str | None]]:
+def _plots(study: Study, findings: Findings) -> dict[str, list[str | None]]:
     return {
         "curves": [rounds.curves(study)],
         "arms": [arms.side_by_side(study)],
+        "gains": [
+            forest(
+                [gain for gain in findings.gains if (gain.world, gain.measure) == (world, findings.outcome)],
+                f"gains-{number}",
+                "after minus before evolution",
+            )
+            for number, world in enumerate(findings.worlds)
+        ],
+        "settings": settings.curves(study),
         "shops": [*shops.shop_bars(study, "fact_accuracy"), *shops.shop_bars(study, "final_score")],
         "traffic": [arms.traffic_bars(study)],
         "aggregation": [rounds.aggregation_curves(study)],

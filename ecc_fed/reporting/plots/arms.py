@@ -1,5 +1,7 @@
 """Arms under one another: what they reach, and what they send."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -10,8 +12,9 @@ from ecc_fed.reporting.formatting import bytes_text
 from ecc_fed.reporting.measures import BY_NAME
 from ecc_fed.reporting.plots.svg import COLOURS, colour, legend_below, line_inches, name_lines, percent, render
 from ecc_fed.reporting.study import Study
-from ecc_fed.reporting.tables.rows import flows
+from ecc_fed.reporting.tables.rows import flows, is_evaluation
 
+_HATCHES = ("", "///", "...", "xxx")
 _SIDE_BY_SIDE = (
     "final_score", "similarity", "relevance", "fact_accuracy", "unseen_fact_accuracy", "platform_fact_accuracy", "chrf",
     "verbatim_share",
@@ -70,28 +73,45 @@ def _whisker(axes: Axes, position: float, estimate: Estimate | None, shade: str,
 
 
 def traffic_bars(study: Study) -> str | None:
-    """Bytes that crossed a shop's border, by destination, direction and kind; a bar an arm (means over seeds)."""
+    """Bytes that crossed a shop's border, by destination, direction and kind; a bar an arm (means over seeds).
+
+    What only the evaluation asked has a panel of its own. No two kinds look alike.
+    """
     stacks = {group.label: flows(group) for group in study.groups}
     kinds = list(dict.fromkeys(kind for stack in stacks.values() for kind in stack))
-    if not kinds:
+    sides = [[kind for kind in kinds if is_evaluation(kind) is evaluation] for evaluation in (False, True)]
+    titles = ("Bytes per run", "Of the evaluation alone, no cost of the arm")
+    wanted = [(title, side) for title, side in zip(titles, sides, strict=True) if side]
+    if not wanted:
         return None
 
     def draw() -> Figure:
         # The legend below takes a line for two kinds.
         height = 1.1 + (0.1 + line_inches(list(stacks))) * len(stacks) + 0.14 * len(kinds)
         figure = Figure(figsize=(10, height), layout="constrained")
-        axes = figure.subplots()
-        starts = dict.fromkeys(stacks, 0.0)
-        for index, kind in enumerate(kinds):
-            widths = [stacks[label].get(kind, 0.0) for label in stacks]
-            shade = COLOURS[1 + index % (len(COLOURS) - 1)]
-            axes.barh(range(len(stacks)), widths, left=list(starts.values()), height=0.62, color=shade, label=kind)
-            starts = {label: starts[label] + width for label, width in zip(stacks, widths, strict=True)}
-        name_lines(axes, list(stacks))
-        axes.xaxis.set_major_formatter(lambda value, _: bytes_text(value))
-        axes.set_title("Bytes per run")
-        axes.grid(axis="y", visible=False)
-        legend_below(figure, [axes])
+        widths = [2.0, 1.0][: len(wanted)]
+        panels = list(figure.subplots(1, len(wanted), squeeze=False, sharey=True, width_ratios=widths)[0])
+        for axes, (title, side) in zip(panels, wanted, strict=True):
+            starts = dict.fromkeys(stacks, 0.0)
+            for kind in side:
+                lengths = [stacks[label].get(kind, 0.0) for label in stacks]
+                axes.barh(
+                    range(len(stacks)), lengths, left=list(starts.values()), label=kind, **_look(kinds.index(kind))
+                )
+                starts = {label: starts[label] + length for label, length in zip(stacks, lengths, strict=True)}
+            name_lines(axes, list(stacks))
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.xaxis.set_major_formatter(lambda value, _: bytes_text(value))
+            axes.set_title(title)
+            axes.grid(axis="y", visible=False)
+        legend_below(figure, panels)
         return figure
 
     return render("traffic", "Bytes by destination, direction and kind", draw)
+
+
+def _look(number: int) -> dict[str, Any]:
+    """A colour of a kind's own; when colours run out, hatched ones."""
+    again, place = divmod(number, len(COLOURS) - 1)
+    hatch = _HATCHES[again % len(_HATCHES)]
+    return {"color": COLOURS[1 + place], "height": 0.62, "hatch": hatch, "edgecolor": "#ffffff", "linewidth": 0}

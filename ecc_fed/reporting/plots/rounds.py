@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from ecc_fed.core.statistics import weighted_mean
 from ecc_fed.reporting.counts import serving
-from ecc_fed.reporting.plots.svg import colour, legend_below, percent, render, styles
+from ecc_fed.reporting.plots.svg import colour, legend_below, percent, render, round_axis, styles
 from ecc_fed.reporting.run import Run
 from ecc_fed.reporting.study import Group, Study
 
@@ -46,8 +45,7 @@ def curves(study: Study) -> str | None:
                 shade, style = colour(group.arm), line_style[group.label]
                 axes.plot(rounds, means, style, color=shade, label=group.label, marker="o", markersize=4)
             axes.set_title(title)
-            axes.set_xlabel("Server round")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            round_axis(axes)
             axes.margins(y=0.15)
         percent(panels[0].yaxis)
         panels[0].set_ylim(bottom=0)
@@ -74,8 +72,7 @@ def aggregation_curves(study: Study) -> str | None:
                 list(curve), list(curve.values()), style, color=colour(group.arm), label=label, marker="o", markersize=4
             )
         axes.set_title("Relative error of the averaged adapter")
-        axes.set_xlabel("Server round")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        round_axis(axes)
         axes.set_ylim(bottom=0)
         axes.margins(y=0.15)
         legend_below(figure, [axes])

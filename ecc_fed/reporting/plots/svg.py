@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ecc_fed.reporting.study import ARM_ORDER, Study
 
@@ -105,6 +106,12 @@ def styles(study: Study) -> dict[str, str]:
     return {group.label: _STYLES[variants.index(group.variant_label) % len(_STYLES)] for group in study.groups}
 
 
+def round_axis(axes: Axes) -> None:
+    """Server rounds along the width: whole numbers alone, few where there are few."""
+    axes.set_xlabel("Server round")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
 def percent(axis: Axis) -> None:
     """Shows shares as per cent."""
     axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
@@ -141,9 +148,9 @@ def legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if len(entries) > 1:
-        # About 130 characters fit side by side; a key takes some six.
-        fitting = 130 // (max(map(len, entries)) + 6)
-        columns = max(1, min(5, len(entries), fitting * int(figure.get_figwidth()) // 10))
+        # About eleven characters fit into an inch; a key takes some six.
+        fitting = int(11 * figure.get_figwidth()) // (max(map(len, entries)) + 6)
+        columns = max(1, min(5, len(entries), fitting))
         more = -(-len(entries) // columns) - _USUAL_LINES
         figure.set_figheight(figure.get_figheight() + _LINE_INCHES * max(0, more))
         figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)

@@ -15,6 +15,7 @@ HEADLINE = (
     "other_shop_share", "chrf", "verbatim_share",
 )  # fmt: skip
 _ESCALATION = Measure("escalation_rate", "Escalation rate", "share", lambda row: None)
+_EVALUATION = " (evaluation)"
 _SERVING = {
     "up": ("adapter_up_bytes", "replies_up_bytes", "teacher_up_bytes"),
     "down": ("adapter_down_bytes", "replies_down_bytes", "teacher_down_bytes"),
@@ -72,7 +73,12 @@ def costs(group: Group) -> Costs:
 def flow_label(flow: Flow) -> str:
     """Such as "cloud teacher, up: prompt"; what only the evaluation asked is named so."""
     label = f"{flow.destination.replace('_', ' ')}, {flow.direction}: {flow.kind.replace('_', ' ')}"
-    return f"{label} (evaluation)" if flow.evaluation else label
+    return f"{label}{_EVALUATION}" if flow.evaluation else label
+
+
+def is_evaluation(label: str) -> bool:
+    """Whether a flow's label says that only the evaluation asked."""
+    return label.endswith(_EVALUATION)
 
 
 def flows(group: Group) -> dict[str, float]:

@@ -63,6 +63,8 @@ def panels(number: int, columns: int, height: float, *, width: float = 10.0) -> 
     figure = Figure(figsize=(width, lines * height), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     flat = [axes for line in grid for axes in line]
-    for spare in flat[number:]:
+    for place, spare in enumerate(flat[number:], start=number):
         spare.set_visible(False)
+        if place >= columns:
+            flat[place - columns].tick_params(labelbottom=True)  # nothing below it has the numbers
     return figure, flat[:number]

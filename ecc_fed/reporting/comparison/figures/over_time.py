@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.comparison.figures.marks import markers, plain_numbers, shades, whisker
 from ecc_fed.reporting.comparison.methods import EXACT, MethodFigures
 from ecc_fed.reporting.comparison.recovery import DAYS, DriftFigures, RoundFigures, days_label
-from ecc_fed.reporting.plots.svg import legend_below, percent, render
+from ecc_fed.reporting.plots.svg import legend_below, percent, render, round_axis
 from ecc_fed.reporting.study import Group
 
 # Where an error of nothing is drawn on a logarithmic axis.
@@ -45,8 +44,7 @@ def recovery(figures: Sequence[RoundFigures]) -> str | None:
                 known = [(one.server_round, found) for one in figures if one.group is group and (found := of(one))]
                 _curve(axes, _shifted(known, number, len(groups)), shade[group.label], mark[group.label], group.label)
             axes.set_title(title)
-            axes.set_xlabel("Server round")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            round_axis(axes)
             axes.margins(y=0.15)
             percent(axes.yaxis)
             axes.set_ylim(bottom=0)
@@ -107,8 +105,7 @@ def method_errors(figures: Sequence[MethodFigures]) -> str | None:
         axes.set_yscale("log")
         plain_numbers(axes.yaxis)
         axes.set_title("Relative error to the mean of the shops' s B A")
-        axes.set_xlabel("Server round")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        round_axis(axes)
         legend_below(figure, [axes])
         return figure
 

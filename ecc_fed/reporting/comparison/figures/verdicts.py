@@ -14,14 +14,20 @@ from ecc_fed.reporting.plots.svg import legend_below, render
 _MAX_LABELLED = 30
 
 
-def forest(verdicts: Sequence[Verdict], number: int) -> str | None:
-    """A panel an arm: shops from the one that lost most to the one that won most; below them all together."""
+def forest(verdicts: Sequence[Verdict], name: str, against: str) -> str | None:
+    """A panel an arm: shops from the one that lost most to the one that won most; below them all together.
+
+    Args:
+        verdicts: those of one world and outcome.
+        name: the figure's, unlike any other's of the page.
+        against: what the differences are to, such as "difference to local".
+    """
     shown = [verdict for verdict in verdicts if verdict.shops]
     if not shown:
         return None
     world, measure = shown[0].world, shown[0].measure
     most = max(len(verdict.shops) for verdict in shown)
-    title = f"{measure.label}: difference to {shown[0].baseline.arm}, shop by shop"
+    title = f"{measure.label}: {against}, shop by shop"
     title += f" ({world.label})" if world.label else ""
 
     def draw() -> Figure:
@@ -41,7 +47,7 @@ def forest(verdicts: Sequence[Verdict], number: int) -> str | None:
         legend_below(figure, found)
         return figure
 
-    return render(f"verdicts-{number}", title, draw)
+    return render(name, title, draw)
 
 
 def _draw(axes: Axes, verdict: Verdict) -> None:
