@@ -80,7 +80,7 @@ def traffic_bars(study: Study) -> str | None:
     stacks = {group.label: flows(group) for group in study.groups}
     kinds = list(dict.fromkeys(kind for stack in stacks.values() for kind in stack))
     sides = [[kind for kind in kinds if is_evaluation(kind) is evaluation] for evaluation in (False, True)]
-    titles = ("Bytes per run", "Of the evaluation alone, no cost of the arm")
+    titles = ("Bytes per run", "Of the evaluation alone")
     wanted = [(title, side) for title, side in zip(titles, sides, strict=True) if side]
     if not wanted:
         return None
