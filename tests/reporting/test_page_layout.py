@@ -32,9 +32,11 @@ return {
 @pytest.fixture
 def page(make_run, tmp_path):
     chromium()
-    for arm in ("none", "local", "aggregated", "personalized", "centralized"):
+    for arm in ("none", "local", "aggregated"):
         make_run(f"study/{arm}", arm, queries=4, shops=2, config="adapter:\n  a_long_name_of_a_setting: 12345\n")
-    make_run("study/other", "local", queries=4, shops=2, config="adapter:\n  a_long_name_of_a_setting: 67890\n")
+    for value in range(10):  # as many columns of bytes
+        config = f"adapter:\n  a_long_name_of_a_setting: 6789{value}\n"
+        make_run(f"study/{value}", "local", queries=1, shops=1, config=config)
     return report([tmp_path / "study"]).read_text(encoding="utf-8")
 
 
