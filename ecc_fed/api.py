@@ -122,20 +122,20 @@ def run(
         UserError: a setting that is wrong, or a folder that is taken; nothing is written.
         EccError: a run that cannot go on.
     """
+    from ecc_fed.assembly.overrides import literal
     from ecc_fed.cli.main import quiet_libraries
-    from ecc_fed.cli.run import make_runs, quoted
+    from ecc_fed.cli.run import make_runs
 
     for name, value in {"overrides": overrides, "config_dirs": config_dirs, "allowed": allowed}.items():
         if isinstance(value, str):
             raise ConfigError(f"{name}={value!r} is one text: give a list, such as [{value!r}].")
     given = _settings(overrides, has_folder=out is not None)
-    if config_dirs:
-        given.append(f"hydra.searchpath=[{','.join(quoted(f'file://{_folder(each)}') for each in config_dirs)}]")
+    folders = [_folder(each) for each in config_dirs]
     if out is not None:
-        given.append(f"{_RUN_DIR}={quoted(str(Path(out).expanduser().absolute()))}")
+        given.append(f"{_RUN_DIR}={literal(str(Path(out).expanduser().absolute()))}")
     quiet_libraries()
     with _logging_as_it_was():
-        (made,) = make_runs(given, allowed, elsewhere="another out=FOLDER")
+        (made,) = make_runs(given, allowed, folders, elsewhere="another out=FOLDER")
     result = Result(made.directory.root.absolute())
     if made.code:
         reasons = [each["reason"] for each in result.summary["failures"] if each["kind"] == "teacher_gone"]
@@ -152,11 +152,11 @@ def _settings(overrides: Sequence[str], has_folder: bool) -> list[str]:
     return list(overrides)
 
 
-def _folder(path: str | os.PathLike[str]) -> Path:
+def _folder(path: str | os.PathLike[str]) -> str:
     folder = Path(path).expanduser().resolve()
     if not folder.is_dir():
         raise ConfigError(f"config_dirs: there is no folder {folder}.")
-    return folder
+    return str(folder)
 
 
 @contextmanager

@@ -13,10 +13,18 @@ from ecc_fed.core.errors import ConfigError
 
 OWN = "ecc_fed"
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
-_HYDRA = (
-    "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
-)
+_BASIC = {
+    "launcher": "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+    "sweeper": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+}
+# What is there instead of other plugins. Launchers would make runs where their hosts and signals, and what they come
+# to, are out of this process's reach; sweepers would wait for a number that a run does not return.
+_INSTEAD = {
+    "launcher": "a sweep's runs are made one after another, by Hydra's basic launcher. For runs beside each other: "
+    "ecc-fed study NAME --jobs N.",
+    "sweeper": "-m sweeps over the values that are given, by Hydra's basic sweeper. For a search: "
+    "ecc-fed tune METRIC 'KEY=range(…)'.",
+}
 
 
 def is_in(path: str, packages: Sequence[str]) -> bool:
@@ -55,8 +63,13 @@ def check_targets(values: Any, allowed: Sequence[str]) -> None:
             )
 
 
+def no_plugin(kind: str, given: str) -> ConfigError:
+    """That a launcher or sweeper of Hydra's, as it was given, is not for here, and what is."""
+    return ConfigError(f"{given} is not for here: {_INSTEAD[kind]}")
+
+
 def check_hydra_node(node: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    """Refuses code in Hydra's own part: callbacks, launchers, log handlers, variables of the environment.
+    """Refuses code in Hydra's own part: callbacks, log handlers, variables of the environment; and other launchers.
 
     Args:
         node: `hydra` of the config, as plain values.
@@ -65,10 +78,17 @@ def check_hydra_node(node: Mapping[str, Any], allowed: Sequence[str]) -> None:
     Raises:
         ConfigError: names what is refused.
     """
+    for kind, basic in _BASIC.items():
+        target = node[kind].get("_target_")
+        if target != basic:
+            choice = node["runtime"]["choices"][f"hydra/{kind}"]
+            raise no_plugin(kind, f"hydra.{kind}._target_={target}" if choice == "basic" else f"hydra/{kind}={choice}")
     for name, target in targets_in(node, "hydra"):
-        if not isinstance(target, str) or not (target in _HYDRA or is_in(target, allowed)):
+        if not isinstance(target, str) or not (target in _BASIC.values() or is_in(target, allowed)):
             package = str(target).partition(".")[0]
             raise ConfigError(f"{name}._target_={target} is none of Hydra's own. Where you trust it: --allow {package}")
+    if node["mode"] is not None:
+        raise ConfigError("hydra.mode: leave it out. -m makes a sweep.")
     if node["job"]["env_set"]:
         raise ConfigError("hydra.job.env_set: a config sets no environment variables here. Set them in your shell.")
     for part in ("job_logging", "hydra_logging"):

@@ -6,6 +6,7 @@ import copy
 import difflib
 import functools
 import re
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,14 +17,15 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 import ecc_fed
-from ecc_fed.assembly.allowed import check_hydra_node, check_targets
+from ecc_fed.assembly.allowed import check_hydra_node, check_targets, no_plugin
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.nodes import node_of, record_of
+from ecc_fed.assembly.overrides import config_dirs_override, quoted, readable
 from ecc_fed.assembly.privacy import build_private_training, check_text_masks
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
@@ -31,6 +33,7 @@ from ecc_fed.core.plain_yaml import check_plain
 from ecc_fed.core.secrets import check_secrets
 
 _NO_FOLDER = re.compile(r"provider=hydra\.searchpath in \S+, path=(.*) is not available")
+_NO_CHOICE = re.compile(r"Could not find '([^']+)/([^/']*)'")
 
 
 def conf_dir() -> Path:
@@ -73,11 +76,22 @@ def _explain(error: Exception, overrides: Sequence[str], config_dirs: Sequence[s
             f"hydra.searchpath: there is no folder {where[1] if where else error}. "
             "Give one that exists, as file://FOLDER or pkg://PACKAGE, or as --config-dir FOLDER."
         )
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error)
     chain = [str(error), str(error.__cause__ or "")]
     lines = [line.strip() for message in chain for line in message.splitlines() if line.strip()]
     text = " ".join(
         line for line in lines if not line.startswith(("Config search path", "provider=", "full_key", "object_"))
     )
+    missing = _NO_CHOICE.search(text)
+    if missing:
+        group, name, choices = missing[1], missing[2], text.partition(f"Available options in '{missing[1]}':")[2]
+        kind = group.rpartition("/")[2]
+        if group in ("hydra/launcher", "hydra/sweeper"):
+            return no_plugin(kind, f"{group}={name}")
+        near = difflib.get_close_matches(name, choices.split(), n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        return ConfigError(f"There is no {group}={name}. {hint}Choices: {choices.strip() or 'none'}.")
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         name = unknown.group(1)
@@ -85,13 +99,29 @@ def _explain(error: Exception, overrides: Sequence[str], config_dirs: Sequence[s
     return ConfigError(f"The settings {' '.join(overrides) or '(none)'} do not compose: {text}")
 
 
+def _unreadable(error: OverrideParseException) -> ConfigError:
+    """What Hydra's grammar has no place for, or more than one."""
+    key, equals, value = error.override.partition("=")
+    if not equals:
+        return ConfigError(f"{error.override} is no setting: give KEY=VALUE, such as seed=1.")
+    if "Ambiguous value" in str(error):
+        return ConfigError(
+            f"{error.override}: a comma separates the values of a sweep, which -m makes. For one value with a comma in "
+            f"it: {shlex.quote(f'{key}={quoted(value)}')}; for a list: {shlex.quote(f'{key}=[{value}]')}."
+        )
+    return ConfigError(
+        f"{error.override} cannot be read as a setting. Brackets, braces, commas and equals signs mean lists, dicts, "
+        f"sweeps and arguments; as a text: {shlex.quote(f'{key}={quoted(value)}')}."
+    )
+
+
 def _compose(overrides: Sequence[str], config_dirs: Sequence[str] = (), hydra: bool = False) -> DictConfig:
     register_schema()
-    search = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in config_dirs)}]"] if config_dirs else []
+    search = [config_dirs_override(config_dirs)] if config_dirs else []
     GlobalHydra.instance().clear()
     with warnings.catch_warnings(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
         warnings.filterwarnings("error", message=_NO_FOLDER.pattern)  # Hydra only mentions it, and goes on without
-        return compose("run", overrides=[*overrides, *search], return_hydra_config=hydra)
+        return compose("run", overrides=[*map(readable, overrides), *search], return_hydra_config=hydra)
 
 
 def compose_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> DictConfig:

@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from ecc_fed.assembly.compose import compose_run, conf_dir
+from ecc_fed.assembly.overrides import readable
 
 
 class Composer:
@@ -61,7 +62,7 @@ class Composer:
         values: list[Override] = []
         for text in overrides:
             if text not in self._parsed:
-                self._parsed[text] = OverridesParser.create().parse_override(text)
+                self._parsed[text] = OverridesParser.create().parse_override(readable(text))
             override = self._parsed[text]
             key = override.key_or_group
             if override.is_hydra_override() or override.package is not None or override.is_sweep_override():

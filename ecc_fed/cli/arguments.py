@@ -1,87 +1,98 @@
-"""Flags beside Hydra overrides."""
+"""What follows a command: flags, declared to argparse, and words such as settings, in any order."""
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
+from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import ConfigError, UserError
 
-_WITH_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p")
 
+class CommandParser(argparse.ArgumentParser):
+    """argparse's, with the command's own text as help, and mistakes in words.
 
-def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """Hydra's own flags, overrides, and the folders given by --config-dir.
-
-    Raises:
-        ConfigError: a folder that is not there.
+    Args:
+        text: the help.
+        allow: whether a config may name classes of further packages.
+        config_dirs: whether it takes folders of YAML.
     """
-    flags, overrides, folders = [], [], []
-    rest = iter(arguments)
-    for argument in rest:
-        if not argument.startswith("-"):
-            overrides.append(argument)
-            continue
-        flags.append(argument)
-        name, _, value = argument.partition("=")
-        if name in _WITH_VALUE and not value:
-            value = next(rest, "")
-            flags.append(value)
-        if name in ("--config-dir", "-cd"):
-            if not Path(value).is_dir():
-                raise ConfigError(f"--config-dir {value}: no such folder.")
-            folders.append(str(Path(value).resolve()))
-    return flags, overrides, folders
+
+    def __init__(self, text: str, *, allow: bool = True, config_dirs: bool = False) -> None:
+        super().__init__(add_help=False, allow_abbrev=False)
+        self._text = text
+        self.add_argument("-h", "--help", action="help")
+        if allow:
+            self.add_argument("--allow", action="extend", type=_packages, default=[])
+        if config_dirs:
+            self.add_argument("--config-dir", "-cd", action="append", type=_folder, default=[], dest="config_dirs")
+
+    def add_number(self, flag: str, least: int, most: int | None, example: int, default: int | None) -> None:
+        """Declares a flag whose value is a whole number from `least` to `most`."""
+
+        def number(given: str) -> int:
+            if given.isascii() and given.isdigit() and least <= int(given) and (most is None or int(given) <= most):
+                return int(given)
+            bounds = f"from {least:,}" if most is None else f"from {least:,} to {most:,}"
+            raise UserError(f"{flag} {given}: give a number {bounds}, such as {flag} {example}.")
+
+        self.add_argument(flag, type=number, default=default)
+
+    def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """The flags, and the words beside them in their order. What follows `--` are words.
+
+        A package that is allowed may lie in the working folder, which is then searched, after all that is installed.
+        Otherwise it is not: whoever works in somebody else's folder imports nothing from it.
+
+        Raises:
+            UserError: an unknown flag, or one whose value is missing or wrong.
+            SystemExit: after --help.
+        """
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        found, words = self.parse_known_args(arguments[:end])
+        for word in words:
+            if word.startswith("-"):
+                name = word.partition("=")[0]
+                near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+                hint = f"Did you mean {near[0]}?" if near else "--help lists them."
+                raise UserError(f"There is no flag {name} here. {hint}")
+        if getattr(found, "allow", None) and str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))
+        return found, [*words, *arguments[end + 1 :]]
+
+    def print_help(self, file: Any = None) -> None:
+        """As argparse asks for it."""
+        TextConsole().print(self._text, highlight=False)
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse asks for it.
+
+        Raises:
+            UserError: what argparse found.
+        """
+        told = message.removeprefix("argument ").replace(": expected one argument", " needs a value")
+        raise UserError(f"{told}. --help tells more.")
 
 
-def take_value(arguments: list[str], flag: str) -> str | None:
-    """Takes `flag VALUE` or `flag=VALUE` out of `arguments`.
-
-    Raises:
-        UserError: the flag stands there without a value.
-    """
-    position = _position(arguments, flag)
-    if position is None:
-        return None
-    _, joined, value = arguments.pop(position).partition("=")
-    if joined:
-        return value
-    if position == len(arguments):
-        raise UserError(f"{flag} needs a value.")
-    return arguments.pop(position)
+def shared_flags(found: argparse.Namespace) -> list[str]:
+    """The flags that a command shares with those that it starts or names, as they are typed."""
+    folders = [part for folder in found.config_dirs for part in ("--config-dir", folder)]
+    return [*folders, *(part for package in found.allow for part in ("--allow", package))]
 
 
-def take_allowed(arguments: list[str]) -> tuple[str, ...]:
-    """Takes every `--allow PACKAGE` out of `arguments`: packages whose classes a config may name.
-
-    Such a package may lie in the working folder, which is then searched, after all that is installed. Without the flag
-    it is not: whoever works in somebody else's folder imports nothing from it.
-
-    Raises:
-        UserError: the flag stands there without a value, or with one that is no package's name.
-    """
-    found: list[str] = []
-    while (given := take_value(arguments, "--allow")) is not None:
-        for name in given.split(","):
-            if not all(part.isidentifier() for part in name.split(".")):
-                raise UserError(f"--allow {given}: give a package's name, such as --allow my_package.")
-            found.append(name)
-    if found and str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-    return tuple(found)
+def _packages(given: str) -> list[str]:
+    names = given.split(",")
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise UserError(f"--allow {given}: give a package's name, such as --allow my_package.")
+    return names
 
 
-def _position(arguments: Sequence[str], flag: str) -> int | None:
-    return next((i for i, given in enumerate(arguments) if given == flag or given.startswith(f"{flag}=")), None)
-
-
-def refuse_flags(flags: Sequence[str], known: Sequence[str] = ("--config-dir", "-cd")) -> None:
-    """Refuses flags that a command does not have.
-
-    Raises:
-        UserError: names the first of them.
-    """
-    for flag in flags:
-        if flag.startswith("-") and flag.partition("=")[0] not in known:
-            raise UserError(f"There is no flag {flag} here; --help lists them.")
+def _folder(given: str) -> str:
+    if not Path(given).is_dir():
+        raise ConfigError(f"--config-dir {given}: no such folder.")
+    return str(Path(given).resolve())

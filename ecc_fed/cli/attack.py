@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from ecc_fed.cli.arguments import refuse_flags, take_allowed, take_value
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import UserError
@@ -34,19 +34,15 @@ In RUN/attacks lie rows.jsonl and attacks.csv.
 
 def main(arguments: list[str]) -> int:
     """Attacks, and prints what came of it; returns the exit code."""
-    if any(argument in ("-h", "--help") for argument in arguments):
-        TextConsole().print(_HELP.format(candidates=CANDIDATES), highlight=False)
-        return 0
-    rest = list(arguments)
-    candidates = _candidates(take_value(rest, "--candidates"))
-    shadows = _shadows(take_value(rest, "--shadows"))
-    allowed = take_allowed(rest)
-    refuse_flags([argument for argument in rest if argument.startswith("-")], ())
+    parser = CommandParser(_HELP.format(candidates=CANDIDATES))
+    parser.add_number("--candidates", least=2, most=1_000_000, example=256, default=CANDIDATES)
+    parser.add_number("--shadows", least=1, most=1000, example=4, default=0)
+    found, rest = parser.read(arguments)
     if len(rest) != 1:
         raise UserError("Give the folder of one finished run: ecc-fed attack RUN")
-    run = open_run(Path(rest[0]), (), allowed)
+    run = open_run(Path(rest[0]), (), found.allow)
     with run_progress("attack", TextConsole(stderr=True)) as on_progress:
-        cost = attack(run, candidates, lambda done, of: on_progress("adapters", done, of), shadows)
+        cost = attack(run, found.candidates, lambda done, of: on_progress("adapters", done, of), found.shadows)
     # The bootstrap's imports take seconds; no mistake waits for them.
     from ecc_fed.reporting.attacks import table, write_attacks
 
@@ -56,25 +52,9 @@ def main(arguments: list[str]) -> int:
         shown.add_row(*row)
     console = TextConsole()
     console.print(shown)
-    if shadows:
+    if found.shadows:
         console.print(
             f"{cost.shadows} shadow adapters for LiRA were trained in {cost.shadow_seconds:.0f} s.", markup=False
         )
     console.print(f"Rows and table: {run.directory.attacks}", markup=False, highlight=False, soft_wrap=True)
     return 0
-
-
-def _shadows(given: str | None) -> int:
-    if given is None:
-        return 0
-    if not (given.isascii() and given.isdigit() and 1 <= int(given) <= 1000):
-        raise UserError(f"--shadows {given}: give a number from 1 to 1,000, such as --shadows 4.")
-    return int(given)
-
-
-def _candidates(given: str | None) -> int:
-    if given is None:
-        return CANDIDATES
-    if not (given.isascii() and given.isdigit() and 2 <= int(given) <= 1_000_000):
-        raise UserError(f"--candidates {given}: give a number from 2 to 1,000,000, such as --candidates 256.")
-    return int(given)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ecc_fed.cli.arguments import refuse_flags, take_allowed, take_value
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.chat_replay import print_replay
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
@@ -43,25 +43,20 @@ _CUSTOMER = "customer> "
 
 def main(arguments: list[str]) -> int:
     """Talks or replays; returns the exit code."""
-    if any(argument in ("-h", "--help") for argument in arguments):
-        TextConsole().print(_HELP.format(commands=_COMMANDS), highlight=False)
-        return 0
-    rest = list(arguments)
-    replays = "--replay" in rest
-    if replays:
-        rest.remove("--replay")
-    shop_id = take_value(rest, "--shop")
-    allowed = take_allowed(rest)
-    refuse_flags([argument for argument in rest if argument.startswith("-")], ())
+    parser = CommandParser(_HELP.format(commands=_COMMANDS))
+    parser.add_argument("--shop")
+    parser.add_argument("--replay", action="store_true")
+    found, rest = parser.read(arguments)
     folders = [argument for argument in rest if "=" not in argument or Path(argument).is_dir()]
     if len(folders) != 1:
         raise UserError("Give the folder of one finished run: ecc-fed chat RUN --shop ID")
-    run = open_run(Path(folders[0]), [argument for argument in rest if argument not in folders], allowed)
+    run = open_run(Path(folders[0]), [argument for argument in rest if argument not in folders], found.allow)
+    shop_id = found.shop
     if shop_id is None or shop_id not in run.shop_ids:
         given = "Name a shop with --shop" if shop_id is None else f"There is no shop {shop_id}"
         raise UserError(f"{given}. The shops of {folders[0]}: {list_shops(run)}.")
     console = TextConsole(soft_wrap=True, highlight=False)
-    if replays:
+    if found.replay:
         print_replay(_opened(run, shop_id), console)
         return 0
     with sole_chat(chat_folder(run, shop_id)):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ecc_fed.cli.arguments import refuse_flags, take_value
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
 from ecc_fed.end_model.chatglm3 import convert_chatglm3
@@ -23,13 +23,9 @@ Needs the extra: pip install 'ecc-fed\\[chatglm3]'
 
 def main(arguments: list[str]) -> int:
     """Converts; returns the exit code."""
-    console = TextConsole()
-    if any(argument in ("-h", "--help") for argument in arguments):
-        console.print(_HELP, highlight=False)
-        return 0
-    rest = list(arguments)
-    dtype = take_value(rest, "--dtype")
-    refuse_flags([argument for argument in rest if argument.startswith("-")], ())
+    parser = CommandParser(_HELP, allow=False)
+    parser.add_argument("--dtype")
+    found, rest = parser.read(arguments)
     if len(rest) != 2:
         raise UserError("Give two folders: ecc-fed convert-chatglm3 SRC DST")
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
@@ -41,7 +37,8 @@ def main(arguments: list[str]) -> int:
                 tasks[stage] = progress.add_task(stage, total=total)
             progress.update(tasks[stage], completed=done, total=total)
 
-        converted = convert_chatglm3(Path(rest[0]), Path(rest[1]), on_progress, dtype)
+        converted = convert_chatglm3(Path(rest[0]), Path(rest[1]), on_progress, found.dtype)
+    console = TextConsole()
     console.print(
         f"{converted.destination}: {converted.tensors} tensors, {converted.parameters:,} parameters in "
         f"{converted.dtype}, {converted.weight_bytes:,} bytes, from {converted.source_tensors} tensors.",

@@ -11,9 +11,8 @@ from rich.text import Text
 
 from ecc_fed.assembly.build import build_corpus
 from ecc_fed.assembly.compose import compose_run, to_run_config
-from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
-from ecc_fed.core.errors import UserError
 from ecc_fed.core.records import Pair, Shop
 from ecc_fed.corpus.report import CorpusReport, StepCount
 
@@ -86,26 +85,17 @@ def _print_pairs(pairs: tuple[Pair, ...], console: Console) -> None:
 
 def main(arguments: list[str]) -> int:
     """Shows a corpus; returns the exit code."""
-    if any(argument in ("-h", "--help") for argument in arguments):
-        TextConsole().print(_HELP, highlight=False)
-        return 0
-    rest = list(arguments)
-    as_json = "--json" in rest
-    if as_json:
-        rest.remove("--json")
-    num_pairs = take_value(rest, "--pairs") or "0"
-    if not num_pairs.isdigit():
-        raise UserError(f"--pairs {num_pairs}: give a number, such as --pairs 5.")
-    allowed = take_allowed(rest)
-    flags, overrides, folders = split_flags(rest)
-    refuse_flags(flags)
-    config = to_run_config(compose_run(overrides, folders), allowed)
+    parser = CommandParser(_HELP, config_dirs=True)
+    parser.add_argument("--json", action="store_true")
+    parser.add_number("--pairs", least=0, most=None, example=5, default=0)
+    found, overrides = parser.read(arguments)
+    config = to_run_config(compose_run(overrides, found.config_dirs), found.allow)
     console = TextConsole()
     with TextConsole(stderr=True).status("Reading and splitting the corpus"):
         corpus = build_corpus(config)
         shops = [corpus.shop(shop_id) for shop_id in corpus.shop_ids()]
         report: CorpusReport | None = getattr(corpus, "report", lambda: None)()
-    if as_json:
+    if found.json:
         counts: list[dict[str, Any]] = [
             {"shop_id": s.shop_id, "history": len(s.history), "stream": len(s.stream), "test": len(s.test)}
             for s in shops
@@ -115,5 +105,5 @@ def main(arguments: list[str]) -> int:
     if report is not None:
         _print_report(report, console)
     console.print(_shop_table(shops))
-    _print_pairs(shops[0].test[: int(num_pairs)], console)
+    _print_pairs(shops[0].test[: found.pairs], console)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ecc_fed.cli.arguments import refuse_flags, take_allowed, take_value
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import UserError
@@ -27,17 +27,13 @@ The same command goes on with what was stopped: no adapter is asked twice.
 
 def main(arguments: list[str]) -> int:
     """Asks, and writes the matrix; returns the exit code."""
-    if any(argument in ("-h", "--help") for argument in arguments):
-        TextConsole().print(_HELP.format(most=MOST_SHOPS), highlight=False)
-        return 0
-    rest = list(arguments)
-    wanted = take_value(rest, "--shops")
-    allowed = take_allowed(rest)
-    refuse_flags([argument for argument in rest if argument.startswith("-")], ())
+    parser = CommandParser(_HELP.format(most=MOST_SHOPS))
+    parser.add_argument("--shops", default="")
+    found, rest = parser.read(arguments)
     if len(rest) != 1:
         raise UserError("Give the folder of one finished run: ecc-fed cross RUN")
-    run = open_run(Path(rest[0]), (), allowed)
-    shop_ids = [] if wanted is None else [shop_id.strip() for shop_id in wanted.split(",") if shop_id.strip()]
+    run = open_run(Path(rest[0]), (), found.allow)
+    shop_ids = [shop_id.strip() for shop_id in found.shops.split(",") if shop_id.strip()]
     with run_progress("cross", TextConsole(stderr=True)) as on_progress:
         cross_evaluate(run, shop_ids, lambda done, of: on_progress("asking", done, of))
     # Plotting takes seconds to import; no mistake waits for it.

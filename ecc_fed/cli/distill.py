@@ -13,7 +13,7 @@ from ecc_fed.assembly.build import Cloud, build_cloud, build_corpus, keep_texts
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
 from ecc_fed.assembly.language import spoken_in, with_language
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.progress import run_progress
 from ecc_fed.core.errors import UserError
@@ -47,23 +47,15 @@ The exit code is 0 when every query has its reply.
 
 def main(arguments: list[str]) -> int:
     """Fills a data set; returns the exit code."""
-    if any(argument in ("-h", "--help") for argument in arguments):
-        TextConsole().print(_HELP, highlight=False)
-        return 0
-    rest = list(arguments)
-    yes = "--yes" in rest
-    if yes:
-        rest.remove("--yes")
-    folder = Path(take_value(rest, "--out") or "runs/distill")
-    splits = _splits(take_value(rest, "--split") or "stream")
-    limit = take_value(rest, "--limit")
-    if limit is not None and not (limit.isdigit() and int(limit) > 0):
-        raise UserError(f"--limit {limit}: give a number from 1, such as --limit 100.")
-    allowed = take_allowed(rest)
-    flags, overrides, folders = split_flags(rest)
-    refuse_flags(flags)
-    composed = compose_run(overrides, folders)
-    config = to_run_config(composed, allowed)
+    parser = CommandParser(_HELP, config_dirs=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/distill"))
+    parser.add_argument("--split", type=_splits, default=("stream",))
+    parser.add_number("--limit", least=1, most=None, example=100, default=None)
+    parser.add_argument("--yes", action="store_true")
+    found, overrides = parser.read(arguments)
+    folder, splits = found.out, found.split
+    composed = compose_run(overrides, found.config_dirs)
+    config = to_run_config(composed, found.allow)
     console = TextConsole(stderr=True)
     with console.status("Reading the corpus"):
         corpus = build_corpus(config)
@@ -75,11 +67,11 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"The corpus has no pairs in {', '.join(splits)}: choose another --split.")
     language = config.gateway.language or "zh"
     which = identity(queries, cloud.teacher, language, cloud.redaction)
-    queries = queries[: int(limit)] if limit else queries
+    queries = queries[: found.limit]
     waiting = DataSet(folder, which).open_queries(queries)
     expected = estimate(waiting, cloud.teacher, language)
     _print_estimate(console, cloud, folder, len(queries), len(waiting), expected)
-    if expected.most_usd > 0 and not yes and not _agreed(console, expected):
+    if expected.most_usd > 0 and not found.yes and not _agreed(console, expected):
         console.print("Nothing was asked.", highlight=False)
         return 0
     with sole_filler(folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast, get_args
 
-from ecc_fed.cli.arguments import refuse_flags, take_allowed, take_value
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
 from ecc_fed.runs.export import export
@@ -30,20 +30,18 @@ its hub id, or relative to DIR where it lies in a folder.
 
 def main(arguments: list[str]) -> int:
     """Exports; returns the exit code."""
-    if any(argument in ("-h", "--help") for argument in arguments):
-        TextConsole().print(_HELP, highlight=False)
-        return 0
-    rest = list(arguments)
-    shop_id, to, out = take_value(rest, "--shop"), take_value(rest, "--to"), take_value(rest, "--out")
-    allowed = take_allowed(rest)
-    refuse_flags([argument for argument in rest if argument.startswith("-")], ())
+    parser = CommandParser(_HELP)
+    parser.add_argument("--shop")
+    parser.add_argument("--to")
+    parser.add_argument("--out", type=Path)
+    found, rest = parser.read(arguments)
     if len(rest) != 1:
         raise UserError("Give the folder of one finished run: ecc-fed export RUN --shop ID --to peft")
-    form = _form(to)
-    run = open_run(Path(rest[0]), (), allowed)
-    if shop_id is None:
+    form = _form(found.to)
+    run = open_run(Path(rest[0]), (), found.allow)
+    if found.shop is None:
         raise UserError(f"Say whose adapter: --shop server, or one of {list_shops(run)}.")
-    folder = export(run, shop_id, form, None if out is None else Path(out))
+    folder = export(run, found.shop, form, found.out)
     console = TextConsole()
     console.print(f"Exported: {folder}", markup=False, highlight=False, soft_wrap=True)
     console.print("An adapter remembers dialogues: give it to nobody who may not read them.", highlight=False)

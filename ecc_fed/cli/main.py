@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import logging
 import os
@@ -89,6 +90,12 @@ def _export() -> Command:
     return main
 
 
+def _completion() -> Command:
+    from ecc_fed.cli.completion import complete
+
+    return lambda arguments: complete(arguments, list(COMMANDS))
+
+
 # name -> (what imports it, one line)
 COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
     "run": (_run, "one run, or a sweep with -m"),
@@ -104,6 +111,8 @@ COMMANDS: Mapping[str, tuple[Callable[[], Command], str]] = {
     "chat": (_chat, "talk to a shop of a finished run; a bad mark teaches it at once"),
 }
 
+# Hydra's flag for completion in a shell, with or without a command before it.
+_COMPLETION = ("-sc", "--shell-completion")
 # Commands whose work goes on where nobody reads what they print.
 _WORTH_MORE = (["run"], ["study"], ["tune"], ["distill"])
 
@@ -158,23 +167,30 @@ def _main(given: list[str], stop: Stop) -> int:
     if not given or given[0] in ("-h", "--help", "help"):
         _print_help(TextConsole())
         return 0 if given else 2
-    if given[0] == "--version":
+    if "--version" in given[:2]:
         TextConsole().print(__version__, highlight=False)
         return 0
     command, rest = given[0], given[1:]
-    if command not in COMMANDS:
-        text = f"There is no command {command}. Commands: {', '.join(COMMANDS)}."
+    load = COMMANDS[command][0] if command in COMMANDS else None
+    for position, word in enumerate(given[:2]):
+        if word in _COMPLETION:
+            load, rest = _completion, given[position + 1 :]
+    if load is None:
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        text = f"There is no command {command}.{hint} Commands: {', '.join(COMMANDS)}."
         console.print(cut(text), markup=False, highlight=False, soft_wrap=True)
         return 2
     quiet_libraries()
     try:
-        load, _ = COMMANDS[command]
         code = load()(rest)
         return code if stop.number is None else stop.exit_code
     except EccError as error:
         console.print("[red]Error:[/]", end=" ")
         console.print(cut(str(error)), markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
+    except SystemExit as ended:  # argparse after --help, Hydra after an error that it has printed
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt as stopped:
         way = "".join(f" {text}" for text in stopped.args)
         console.print(f"Stopped. What was finished is kept.{way}", markup=False, highlight=False, soft_wrap=True)

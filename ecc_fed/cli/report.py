@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ecc_fed.cli.arguments import refuse_flags, take_value
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
 from ecc_fed.reporting.report import report
@@ -23,14 +23,11 @@ From finished runs:
 
 def main(arguments: list[str]) -> int:
     """Writes a report; returns the exit code."""
-    if any(argument in ("-h", "--help") for argument in arguments):
-        TextConsole().print(_HELP, highlight=False)
-        return 0
-    rest = list(arguments)
-    out = take_value(rest, "--out")
-    baseline = take_value(rest, "--baseline")
-    refuse_flags([argument for argument in rest if argument.startswith("-")], ())
+    parser = CommandParser(_HELP, allow=False)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--baseline")
+    found, rest = parser.read(arguments)
     if not rest:
         raise UserError("Name a run directory or a folder that holds runs: ecc-fed report runs")
-    report([Path(name) for name in rest], Path(out) if out else None, TextConsole(), baseline)
+    report([Path(name) for name in rest], found.out, TextConsole(), found.baseline)
     return 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +31,14 @@ from ecc_fed.assembly.compose import (
 )
 from ecc_fed.assembly.federation import build_arm
 from ecc_fed.assembly.local_models import check_local_models
+from ecc_fed.assembly.overrides import config_dirs_override, literal, readable, without_glob
 from ecc_fed.assembly.privacy import check_redaction
 from ecc_fed.assembly.schema import RunConfig
-from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.going_on import going_on
 from ecc_fed.cli.progress import run_progress
-from ecc_fed.core.errors import ConfigError, EccError
+from ecc_fed.core.errors import ConfigError, EccError, UserError
 from ecc_fed.core.outside_text import cut
 from ecc_fed.core.run_claim import refuse_taken, reserved
 from ecc_fed.core.run_directory import RunDirectory
@@ -69,16 +71,24 @@ A run directory holds summary.json, report.html, samples.jsonl, metrics.jsonl, u
 
 # How a folder is chosen, of one run and of a sweep.
 _ELSEWHERE = {False: "hydra.run.dir=FOLDER", True: "hydra.sweep.dir=FOLDER"}
-# Flags with which runs are made; with others Hydra prints something and stops.
-_RUNS = ("-m", "--multirun", "-r", "--run", "--config-dir", "-cd")
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
-def _print_help() -> None:
+def _parser() -> CommandParser:
+    """Our flags, and those of Hydra's that print something or sweep."""
     lines = []
     for group in sorted(path for path in conf_dir().iterdir() if path.is_dir()):
         names = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
         lines.append(f"  [cyan]{group.name:<11}[/] {names}")
-    TextConsole().print(_HELP.format(groups="\n".join(lines)), highlight=False)
+    parser = CommandParser(_HELP.format(groups="\n".join(lines)), config_dirs=True)
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
+    parser.add_argument("--hydra-help", action="store_true")
+    return parser
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +129,40 @@ def check_overrides(
 
 def main(arguments: list[str]) -> int:
     """Runs; returns the exit code."""
-    if any(argument in ("-h", "--help") for argument in arguments):
-        _print_help()
+    found, overrides = _parser().read(arguments)
+    printed = _printed_by_hydra(found)
+    if found.resume is not None:
+        if found.multirun or printed:
+            raise UserError("--resume goes on with one run: leave the other flags out.")
+        return _resume(RunDirectory(found.resume.absolute()), overrides, found.config_dirs, found.allow)
+    if printed:
+        given = _for_hydra(overrides, found.config_dirs)
+        check_overrides(given, False, found.config_dirs, found.allow)
+        _hydra([*printed, *given], found.config_dirs, lambda composed: None)
         return 0
-    given = list(arguments)
-    allowed = take_allowed(given)
-    resumed = take_value(given, "--resume")
-    if resumed is not None:
-        flags, overrides, folders = split_flags(given)
-        refuse_flags(flags)
-        return _resume(RunDirectory(Path(resumed).absolute()), overrides, folders, allowed)
-    return max((run.code for run in make_runs(given, allowed, shown=TextConsole())), default=0)
+    made = make_runs(overrides, found.allow, found.config_dirs, multirun=found.multirun, shown=TextConsole())
+    return max((run.code for run in made), default=0)
+
+
+def _printed_by_hydra(found: argparse.Namespace) -> list[str]:
+    """The flags with which Hydra prints something and makes no run; none where runs are to be made.
+
+    Raises:
+        UserError: they do not go together.
+    """
+    asked = {"-m": found.multirun, "--cfg": found.cfg, "--info": found.info, "--hydra-help": found.hydra_help}
+    given = [flag for flag, is_given in asked.items() if is_given]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} do not go together: give one of them. --cfg shows a single run.")
+    for flag, is_given in {"--resolve": found.resolve, "--package": found.package}.items():
+        if is_given and not found.cfg:
+            raise UserError(f"{flag} is about what --cfg prints: add --cfg job.")
+    flags = [["--cfg", found.cfg], ["--package", found.package], ["--info", found.info]]
+    switches = {"--resolve": found.resolve, "--hydra-help": found.hydra_help}
+    return [
+        *(part for flag in flags if flag[1] for part in flag),
+        *(flag for flag, is_given in switches.items() if is_given),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,24 +174,30 @@ class Made:
 
 
 def make_runs(
-    given: Sequence[str], allowed: Sequence[str] = (), *, elsewhere: str | None = None, shown: Console | None = None
+    overrides: Sequence[str],
+    allowed: Sequence[str] = (),
+    folders: Sequence[str] = (),
+    *,
+    multirun: bool = False,
+    elsewhere: str | None = None,
+    shown: Console | None = None,
 ) -> list[Made]:
-    """What `ecc-fed run GIVEN` does, and what `ecc_fed.run` does.
+    """What `ecc-fed run OVERRIDES` does, and what `ecc_fed.run` does.
 
     Args:
-        given: overrides, and Hydra's own flags.
+        overrides: as they were typed.
         allowed: packages whose classes the config may name.
+        folders: of the user's own YAML.
+        multirun: a sweep.
         elsewhere: how another folder is chosen, for errors; None: by Hydra's settings.
         shown: where the report is printed, of a sweep the one over all its runs; None prints none of it.
 
     Raises:
         EccError: the user's mistake, before anything is written; or a single run that cannot go on.
     """
-    flags, overrides, folders = split_flags(given)
-    multirun = any(flag in ("-m", "--multirun") for flag in flags)
     elsewhere = elsewhere or _ELSEWHERE[multirun]
-    jobs = check_overrides(overrides, multirun, folders, allowed)
-    register_schema()
+    given = _for_hydra(overrides, folders)
+    jobs = check_overrides(given, multirun, folders, allowed)
     console = TextConsole(stderr=True)
     made: list[Made] = []
 
@@ -177,19 +216,30 @@ def make_runs(
             code = error.exit_code
         made.append(Made(directory, code))
 
-    arguments = list(given)
-    if all(flag in _RUNS for flag in flags if flag.startswith("-")):
-        arguments += _own_folder(jobs[0], folders, multirun, elsewhere)
-    usual, sys.argv = sys.argv, ["ecc-fed run", *arguments]
+    own = _own_folder(jobs[0], folders, multirun, elsewhere)
+    _hydra([*(["--multirun"] if multirun else []), *given, *own], folders, job)
+    if multirun:
+        _report_sweep([run.directory for run in made if run.directory.run.is_file()], shown)
+    return made
+
+
+def _for_hydra(overrides: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """The overrides in Hydra's grammar, globs as the choices that they stand for."""
+    return [without_glob(readable(override), (str(conf_dir()), *folders)) for override in overrides]
+
+
+def _hydra(arguments: Sequence[str], folders: Sequence[str], job: Callable[[DictConfig], None]) -> None:
+    """Runs Hydra's own main with these arguments; raises what `job` carries past it."""
+    register_schema()
+    # Not as its --config-dir, which is one, and stands before the shipped YAML where composing has it behind.
+    search = [config_dirs_override(folders)] if folders else []
+    usual, sys.argv = sys.argv, ["ecc-fed run", *arguments, *search]
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(job)()
     except _Carried as carried:
         raise carried.error from None
     finally:
         sys.argv = usual
-    if multirun:
-        _report_sweep([run.directory for run in made if run.directory.run.is_file()], shown)
-    return made
 
 
 def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextConsole, shown: Console | None) -> int:
@@ -260,13 +310,7 @@ def _own_folder(job: Job, config_dirs: Sequence[str], multirun: bool, elsewhere:
         refuse_taken(RunDirectory(root.absolute()), elsewhere)
     else:
         root = reserved(root)
-    return [f"{key}={quoted(str(root))}"]
-
-
-def quoted(text: str) -> str:
-    """A value of an override, whatever signs it has."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return [f"{key}={literal(str(root))}"]
 
 
 class _Carried(BaseException):

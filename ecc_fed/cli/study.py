@@ -10,11 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from ecc_fed.assembly.build import build_view
-from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
+from ecc_fed.cli.arguments import CommandParser, shared_flags
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.going_on import going_on
 from ecc_fed.cli.progress import run_progress
-from ecc_fed.core.errors import UserError
 from ecc_fed.core.failed_run import FailedRun
 from ecc_fed.core.outside_text import cut
 from ecc_fed.core.protocols import StudyView
@@ -52,30 +51,31 @@ cluster, all share one Ray: ray start --head, runtime.ray_address=auto, and runt
 
 def main(arguments: list[str]) -> int:
     """Runs a study; returns the exit code."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        lines = "\n".join(f"  [cyan]{name:<16}[/] {line}" for name, line in studies().items())
-        TextConsole().print(_HELP.format(studies=lines), highlight=False)
-        return 0 if arguments else 2
-    name, *rest = arguments
-    given = take_value(rest, "--out")
-    jobs = _jobs(take_value(rest, "--jobs"))
-    session = take_value(rest, _SESSION)
-    own = list(rest)
-    allowed = take_allowed(rest)
-    flags, overrides, folders = split_flags(rest)
-    refuse_flags(flags)
+    lines = "\n".join(f"  [cyan]{name:<16}[/] {line}" for name, line in studies().items())
+    parser = CommandParser(_HELP.format(studies=lines), config_dirs=True)
+    parser.add_argument("--out", type=Path)
+    parser.add_number("--jobs", least=1, most=None, example=2, default=1)
+    parser.add_argument(_SESSION)
+    found, words = parser.read(arguments)
+    if not words:
+        parser.print_help()
+        return 2
+    name, *overrides = words
+    session = found.session
     console = TextConsole(stderr=True)
     # The processes that --jobs starts would tell it again, all of them.
     shown: AbstractContextManager[OnProgress] = nullcontext(lambda stage, done, total: None)
     if session is None:
         shown = run_progress(name, console)
     with shown as on_progress:
-        runs = plan_study(name, overrides, folders, allowed, lambda done, of: on_progress("composing", done, of))
-    check_beside(runs, jobs)
+        runs = plan_study(
+            name, overrides, found.config_dirs, found.allow, lambda done, of: on_progress("composing", done, of)
+        )
+    check_beside(runs, found.jobs)
     view = build_view(runs[0].config)
     usual = Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    out = reserved(usual) if given is None else Path(given)
-    again = arguments if given is not None else [*arguments, "--out", str(out)]
+    out = found.out or reserved(usual)
+    again = arguments if found.out else [*arguments, "--out", str(out)]
     command = f"ecc-fed study {shlex.join(again)}"
     progress, tell = partial(run_progress, console=console), partial(_tell, console=console)
     if session is not None:
@@ -85,8 +85,9 @@ def main(arguments: list[str]) -> int:
     left: tuple[str, ...] = ()
     with going_on(command):
         finished = finished_runs(runs, out)
-        if jobs > 1 and finished < len(runs):
-            failed, left = _beside([name, *own], runs, out, min(jobs, len(runs) - finished), console)
+        if found.jobs > 1 and finished < len(runs):
+            own = [*words, *shared_flags(found)]
+            failed, left = _beside(own, runs, out, min(found.jobs, len(runs) - finished), console)
         else:
             failed = run_study(runs, out, progress, tell)
     if finished:
@@ -99,12 +100,6 @@ def main(arguments: list[str]) -> int:
             told += [f"Not finished: {', '.join(left)}."] if left else []
             text = f"{' '.join(told)} Try them again with: {command}"
             console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-def _jobs(given: str | None) -> int:
-    if given is not None and not (given.isascii() and given.isdigit() and int(given) > 0):
-        raise UserError(f"--jobs {given}: give a number from 1, such as --jobs 2.")
-    return 1 if given is None else int(given)
 
 
 def _beside(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from ecc_fed.cli.arguments import refuse_flags, split_flags, take_allowed, take_value
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.going_on import going_on
 from ecc_fed.cli.progress import run_progress
@@ -21,6 +21,7 @@ from ecc_fed.core.outside_text import cut, visible
 from ecc_fed.core.run_claim import reserved
 from ecc_fed.core.run_directory import write_text
 from ecc_fed.runs.tuning.search import Result, Search, plan_search, run_search
+from ecc_fed.runs.tuning.trials import Direction
 
 _TRIALS = 20
 _HELP = """[bold]ecc-fed tune METRIC[/] \\[--trials N] \\[--minimize] \\[--out DIR] overrides   better settings
@@ -46,30 +47,28 @@ succeeded. The metric is of test queries: hold what was found against another se
 
 def main(arguments: list[str]) -> int:
     """Searches; returns the exit code."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        TextConsole().print(_HELP.format(trials=_TRIALS), highlight=False)
-        return 0 if arguments else 2
-    metric, *rest = arguments
-    if "=" in metric or metric.startswith("-"):
+    parser = CommandParser(_HELP.format(trials=_TRIALS), config_dirs=True)
+    parser.add_argument("--minimize", action="store_true")
+    parser.add_number("--trials", least=1, most=None, example=_TRIALS, default=_TRIALS)
+    parser.add_argument("--out", type=Path)
+    found, words = parser.read(arguments)
+    if not words:
+        parser.print_help()
+        return 2
+    metric, *overrides = words
+    if "=" in metric:
         raise UserError(
             f"Name the metric first: ecc-fed tune evaluation.final.final_score.mean {shlex.join(arguments)}"
         )
-    minimize = "--minimize" in rest
-    if minimize:
-        rest.remove("--minimize")
-    trials = _number(take_value(rest, "--trials"))
-    given = take_value(rest, "--out")
-    allowed = take_allowed(rest)
-    flags, overrides, folders = split_flags(rest)
-    refuse_flags(flags)
-    search = plan_search(metric, "minimize" if minimize else "maximize", overrides, folders, allowed)
+    direction: Direction = "minimize" if found.minimize else "maximize"
+    search = plan_search(metric, direction, overrides, found.config_dirs, found.allow)
     usual = Path("runs", "tune", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    out = reserved(usual) if given is None else Path(given)
+    out = found.out or reserved(usual)
     console = TextConsole(stderr=True)
-    again = arguments if given is not None else [*arguments, "--out", str(out)]
+    again = arguments if found.out else [*arguments, "--out", str(out)]
     with going_on(f"ecc-fed tune {shlex.join(again)}"):
-        results = run_search(search, out, trials, partial(run_progress, console=console), partial(_tell, console))
-    ranked = _ranked(results, minimize)
+        results = run_search(search, out, found.trials, partial(run_progress, console=console), partial(_tell, console))
+    ranked = _ranked(results, found.minimize)
     write_text(out / "trials.csv", _csv(ranked, search))
     shown = TextConsole()
     shown.print(_table(ranked, search), highlight=False)
@@ -88,12 +87,6 @@ def best_command(search: Search, best: Result) -> str:
     folders = [part for folder in search.folders for part in ("--config-dir", folder)]
     allowed = [part for package in search.allowed for part in ("--allow", package)]
     return shlex.join(["ecc-fed", "run", *folders, *allowed, *search.fixed, *best.overrides])
-
-
-def _number(given: str | None) -> int:
-    if given is not None and not (given.isascii() and given.isdigit() and int(given) > 0):
-        raise UserError(f"--trials {given}: give a number from 1, such as --trials {_TRIALS}.")
-    return _TRIALS if given is None else int(given)
 
 
 def _tell(console: TextConsole, result: Result) -> None:

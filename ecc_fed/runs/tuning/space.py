@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
+from ecc_fed.assembly.overrides import readable
 from ecc_fed.core.errors import ConfigError
 
 _TAGS = {"int", "log"}
@@ -90,7 +91,7 @@ def parse_space(overrides: Sequence[str]) -> tuple[list[str], tuple[Parameter, .
         ConfigError: an override that cannot be read, a sweep that cannot be searched, or nothing to search.
     """
     fixed, searched = [], []
-    for text in overrides:
+    for text in map(readable, overrides):
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException as error:

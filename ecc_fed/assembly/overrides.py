@@ -1,0 +1,142 @@
+r"""Overrides as people type them, in the words of Hydra's grammar.
+
+Hydra's grammar knows ASCII letters and some signs. A Chinese word, a blank before a bracket or an apostrophe is a
+syntax error to it unless the value is quoted, and quoted again for the shell. The rule here, in this order:
+
+1. What Hydra can read means what Hydra says: lists, dicts, sweeps `a,b`, `choice(…)`, interpolations, quoted strings.
+   It is handed on as it is.
+2. A word with a sign that Hydra's grammar has nowhere (`能`, `#`, `!`, an apostrophe inside) is a string, as if it were
+   quoted. A word is what stands between the commas and brackets of a value, and behind the colon of a dict:
+   `evolution.extra_queries=[能便宜点吗？,what's new?]`, `-m teacher.model=甲,乙`, `+a={b: 能}`.
+3. Where that is not enough and the setting names a file, a folder or an address (its name ends in path, dir, subdir,
+   folder, file or url), the value is taken as it was typed, brackets and equals signs included:
+   `corpus.path=[v2]/own (1).jsonl`, `teacher.base_url=http://host/v1?key=a`. A comma outside brackets goes on to
+   separate the values of a sweep.
+4. Anything else is handed on as it is, and Hydra's error says where it cannot be read.
+
+An interpolation such as `${now:%Y}` is one in all of them, and `\${` is a plain `${`; a backslash before another sign
+of the grammar makes it plain in a word, as it does for Hydra. Blanks around a value, or around one in a list, are none
+of it. What needs quotes for Hydra's sake, as rule 1 comes first: a comma in a path, a path that is wholly in brackets
+(`[v2]`), one that looks like a number (`1_000`), or blanks at its ends; for the shell then quoted once more:
+"corpus.path='a,b.jsonl'".
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
+from hydra.errors import HydraException
+
+from ecc_fed.core.errors import ConfigError
+
+_NAMES_A_PLACE = re.compile(r"(?:^|[._/])(?:path|dir|subdir|folder|file|url)$")
+# What a value consists of. A quote begins a quoted string only where a word would begin.
+_PART = re.compile(
+    r"""(?P<blank>\s+)
+      | (?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')(?=\s*(?:[\[\](){},]|$))
+      | (?P<sign>[\[\](){},])
+      | (?P<word>(?:\\.|\$\{[^}]*\}|[^\[\](){},])+)""",
+    re.VERBOSE | re.DOTALL,
+)
+_DICT_KEY = re.compile(r"[\w$./-]+\s*:\s*", re.ASCII)
+# A sign that no token of Hydra's grammar has; a quote inside a word.
+_FOREIGN = re.compile(r"""[^A-Za-z0-9_ \t/\\+.$%*@?|:=(){}\[\],'"-]|(?<=.)['"]""")
+_ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
+
+
+@functools.lru_cache(maxsize=10_000)
+def readable(override: str) -> str:
+    """An override as Hydra reads it; the rule is the module's."""
+    if _reads(override):
+        return override
+    key, equals, value = override.partition("=")
+    tries = [_with_words_quoted(value, in_dict) for in_dict in (False, True)]
+    if _NAMES_A_PLACE.search(key.partition("@")[0]):
+        tries.append(",".join(part if _reads(f"{key}={part}") else quoted(part) for part in _values(value)))
+    found = (f"{key}={tried}" for tried in tries if equals)
+    return next((one for one in found if _reads(one)), override)
+
+
+def quoted(text: str) -> str:
+    """A value that Hydra takes as `text`, whatever signs it has; interpolations stay interpolations."""
+    # Backslashes count in front of quotes alone, the closing one too.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"
+
+
+def literal(text: str) -> str:
+    """`quoted`, and what looks like an interpolation is none."""
+    return quoted(text.replace("${", "\\${"))
+
+
+def config_dirs_override(folders: Sequence[str]) -> str:
+    """The override that adds folders of YAML to Hydra's search path, whatever their names."""
+    # Hydra takes this setting as it is given: what looks like an interpolation is none.
+    return f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in folders)}]"
+
+
+def without_glob(override: str, folders: Sequence[str]) -> str:
+    """`arm=glob(l*)` as the sweep that it stands for; any other override as it is.
+
+    Hydra itself looks for the choices in its first folder alone.
+
+    Args:
+        override: in Hydra's grammar.
+        folders: where groups lie.
+
+    Raises:
+        ConfigError: it matches no choice of the group.
+    """
+    if "glob(" not in override or not _reads(override):
+        return override
+    parsed = OverridesParser.create().parse_override(override)
+    glob = parsed.value()
+    if not isinstance(glob, Glob):
+        return override
+    group = parsed.key_or_group
+    choices = sorted({path.stem for folder in folders for path in Path(folder, group).glob("*.yaml")})
+    found = glob.filter(choices)
+    if not found:
+        raise ConfigError(f"{override} matches none of the choices: {', '.join(choices) or f'there is no {group}'}.")
+    return f"{override.partition('=')[0]}={','.join(found)}"
+
+
+def _reads(override: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False
+    return True
+
+
+def _with_words_quoted(value: str, in_dict: bool) -> str:
+    def part(found: re.Match[str]) -> str:
+        text = found[0]
+        if found.lastgroup != "word":
+            return text
+        key = _DICT_KEY.match(text) if in_dict else None
+        before, word = (key[0], text[key.end() :]) if key else ("", text)
+        if not _FOREIGN.search(word.strip()):
+            return text
+        return before + quoted(_ESCAPED.sub(r"\1", word.strip()))
+
+    return _PART.sub(part, value)
+
+
+def _values(value: str) -> Iterator[str]:
+    """The values that commas outside brackets and quotes separate."""
+    depth, one = 0, ""
+    for found in _PART.finditer(value):
+        if found[0] == "," and depth == 0:
+            yield one.strip()
+            one = ""
+            continue
+        if found.lastgroup == "sign":
+            depth = max(0, depth + (found[0] in "([{") - (found[0] in ")]}"))
+        one += found[0]
+    yield one.strip()
