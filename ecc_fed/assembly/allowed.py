@@ -17,6 +17,7 @@ _BASIC = {
     "launcher": "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
     "sweeper": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
 }
+_BASIC_SETTINGS = {"launcher": (), "sweeper": ("max_batch_size", "params")}
 # What is there instead of other plugins. Launchers would make runs where their hosts and signals, and what they come
 # to, are out of this process's reach; sweepers would wait for a number that a run does not return.
 _INSTEAD = {
@@ -80,6 +81,9 @@ def check_hydra_node(node: Mapping[str, Any], allowed: Sequence[str]) -> None:
     """
     for kind, basic in _BASIC.items():
         target = node[kind].get("_target_")
+        unknown = sorted(set(node[kind]) - {"_target_", *_BASIC_SETTINGS[kind]})
+        if unknown:
+            raise no_plugin(kind, f"hydra.{kind}.{unknown[0]}")
         if target != basic:
             choice = node["runtime"]["choices"][f"hydra/{kind}"]
             raise no_plugin(kind, f"hydra.{kind}._target_={target}" if choice == "basic" else f"hydra/{kind}={choice}")

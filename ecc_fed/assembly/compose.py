@@ -6,7 +6,6 @@ import copy
 import difflib
 import functools
 import re
-import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ import ecc_fed
 from ecc_fed.assembly.allowed import check_hydra_node, check_targets, no_plugin
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.nodes import node_of, record_of
-from ecc_fed.assembly.overrides import config_dirs_override, quoted, readable
+from ecc_fed.assembly.overrides import ambiguous, config_dirs_override, no_text, readable, unreadable
 from ecc_fed.assembly.privacy import build_private_training, check_text_masks
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
@@ -33,6 +32,9 @@ from ecc_fed.core.plain_yaml import check_plain
 from ecc_fed.core.secrets import check_secrets
 
 _NO_FOLDER = re.compile(r"provider=hydra\.searchpath in \S+, path=(.*) is not available")
+# As Hydra says of a sweep where one run is to be made.
+_SWEPT = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'(?: 1\. To use it| requires --multirun)")
+_NO_TEXT = re.compile(r"Error merging override (.*) Cannot convert '(?:list|dict)' to string")
 _NO_CHOICE = re.compile(r"Could not find '([^']+)/([^/']*)'")
 
 
@@ -58,13 +60,30 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
     return found
 
 
+def _keys_of_choices(group: str, config_dirs: Sequence[str]) -> dict[str, list[str]]:
+    """By setting, the choices of its group whose file has it."""
+    found: dict[str, list[str]] = {}
+    for folder in (conf_dir(), *map(Path, config_dirs)):
+        for path in sorted((folder / group).glob("*.yaml")):
+            for key in _keys(OmegaConf.to_container(OmegaConf.load(path), resolve=False)):
+                found.setdefault(f"{group}.{key}", []).append(path.stem)
+    return found
+
+
 def _hint(name: str, overrides: Sequence[str], config_dirs: Sequence[str]) -> str:
-    """A setting of the same name in another group, or else the nearest name, in the groups that were chosen."""
+    """Where the setting is: in another choice of its group, under another group, or under the nearest name."""
+    group = name.partition(".")[0]
+    elsewhere = _keys_of_choices(group, config_dirs)
+    if name in elsewhere:
+        return f"It is one of {group}={' or '.join(elsewhere[name])}."
     chosen = [override for override in overrides if re.fullmatch(r"\w+=\w+", override)]
     groups = [one for one in chosen if (conf_dir() / one.split("=")[0]).is_dir()]
     known = _keys(OmegaConf.to_container(_compose(groups, config_dirs), resolve=False))
     moved = [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]]
-    near = difflib.get_close_matches(name, moved, n=1, cutoff=0) or difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, moved, n=1, cutoff=0)
+    near = near or difflib.get_close_matches(name, [*known, *elsewhere], n=1)
+    if near and near[0] not in known:
+        return f"Did you mean {near[0]}, of {group}={' or '.join(elsewhere[near[0]])}?"
     return f"Did you mean {near[0]}?" if near else "`ecc-fed run --cfg job` prints every setting."
 
 
@@ -76,13 +95,21 @@ def _explain(error: Exception, overrides: Sequence[str], config_dirs: Sequence[s
             f"hydra.searchpath: there is no folder {where[1] if where else error}. "
             "Give one that exists, as file://FOLDER or pkg://PACKAGE, or as --config-dir FOLDER."
         )
+    if isinstance(error, ConfigError):
+        return error
     if isinstance(error, OverrideParseException):
-        return _unreadable(error)
+        return unreadable(error.override)
     chain = [str(error), str(error.__cause__ or "")]
     lines = [line.strip() for message in chain for line in message.splitlines() if line.strip()]
     text = " ".join(
         line for line in lines if not line.startswith(("Config search path", "provider=", "full_key", "object_"))
     )
+    swept = _SWEPT.search(text)
+    if swept:
+        return ambiguous(next(each for each in overrides if readable(each) == swept[1]))
+    listed = _NO_TEXT.search(text)
+    if listed:
+        return no_text(next((each for each in overrides if readable(each) == listed[1]), listed[1]))
     missing = _NO_CHOICE.search(text)
     if missing:
         group, name, choices = missing[1], missing[2], text.partition(f"Available options in '{missing[1]}':")[2]
@@ -99,24 +126,10 @@ def _explain(error: Exception, overrides: Sequence[str], config_dirs: Sequence[s
     return ConfigError(f"The settings {' '.join(overrides) or '(none)'} do not compose: {text}")
 
 
-def _unreadable(error: OverrideParseException) -> ConfigError:
-    """What Hydra's grammar has no place for, or more than one."""
-    key, equals, value = error.override.partition("=")
-    if not equals:
-        return ConfigError(f"{error.override} is no setting: give KEY=VALUE, such as seed=1.")
-    if "Ambiguous value" in str(error):
-        return ConfigError(
-            f"{error.override}: a comma separates the values of a sweep, which -m makes. For one value with a comma in "
-            f"it: {shlex.quote(f'{key}={quoted(value)}')}; for a list: {shlex.quote(f'{key}=[{value}]')}."
-        )
-    return ConfigError(
-        f"{error.override} cannot be read as a setting. Brackets, braces, commas and equals signs mean lists, dicts, "
-        f"sweeps and arguments; as a text: {shlex.quote(f'{key}={quoted(value)}')}."
-    )
-
-
 def _compose(overrides: Sequence[str], config_dirs: Sequence[str] = (), hydra: bool = False) -> DictConfig:
     register_schema()
+    if config_dirs and any(override.lstrip("+").startswith("hydra.searchpath=") for override in overrides):
+        raise ConfigError("hydra.searchpath: with --config-dir, give its folders as --config-dir too.")
     search = [config_dirs_override(config_dirs)] if config_dirs else []
     GlobalHydra.instance().clear()
     with warnings.catch_warnings(), initialize_config_dir(str(conf_dir()), version_base="1.3"):

@@ -3,13 +3,13 @@ r"""Overrides as people type them, in the words of Hydra's grammar.
 Hydra's grammar knows ASCII letters and some signs. A Chinese word, a blank before a bracket or an apostrophe is a
 syntax error to it unless the value is quoted, and quoted again for the shell. The rule here, in this order:
 
-1. What Hydra can read means what Hydra says: lists, dicts, sweeps `a,b`, `choice(…)`, interpolations, quoted strings.
-   It is handed on as it is.
+1. What Hydra can read means what Hydra says: lists, dicts, sweeps `a,b`, `choice(…)`, interpolations, quoted strings,
+   `null`. It is handed on as it is. Only a number is none where a place is named: `hydra.run.dir=2026_01`.
 2. A word with a sign that Hydra's grammar has nowhere (`能`, `#`, `!`, an apostrophe inside) is a string, as if it were
    quoted. A word is what stands between the commas and brackets of a value, and behind the colon of a dict:
    `evolution.extra_queries=[能便宜点吗？,what's new?]`, `-m teacher.model=甲,乙`, `+a={b: 能}`.
-3. Where that is not enough and the setting names a file, a folder or an address (its name ends in path, dir, subdir,
-   folder, file or url), the value is taken as it was typed, brackets and equals signs included:
+3. Where that is not enough and the setting names a place, a file, a folder or an address (the last word of its name
+   is path, dir, subdir, folder, file or url), the value is taken as it was typed, brackets and equals signs included:
    `corpus.path=[v2]/own (1).jsonl`, `teacher.base_url=http://host/v1?key=a`. A comma outside brackets goes on to
    separate the values of a sweep.
 4. Anything else is handed on as it is, and Hydra's error says where it cannot be read.
@@ -17,14 +17,14 @@ syntax error to it unless the value is quoted, and quoted again for the shell. T
 An interpolation such as `${now:%Y}` is one in all of them, and `\${` is a plain `${`; a backslash before another sign
 of the grammar makes it plain in a word, as it does for Hydra. Blanks around a value, or around one in a list, are none
 of it. What needs quotes for Hydra's sake, as rule 1 comes first: a comma in a path, a path that is wholly in brackets
-(`[v2]`), one that looks like a number (`1_000`), or blanks at its ends; for the shell then quoted once more:
-"corpus.path='a,b.jsonl'".
+(`[v2]`), or blanks at its ends; for the shell then quoted once more: "corpus.path='a,b.jsonl'".
 """
 
 from __future__ import annotations
 
 import functools
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -52,13 +52,15 @@ _ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
 @functools.lru_cache(maxsize=10_000)
 def readable(override: str) -> str:
     """An override as Hydra reads it; the rule is the module's."""
-    if _reads(override):
-        return override
     key, equals, value = override.partition("=")
+    if not equals:
+        return override
+    names_a_place = _NAMES_A_PLACE.search(key.partition("@")[0]) is not None
+    as_typed = ",".join(quoted(part) if _is_no_text(f"{key}={part}") else part for part in _values(value))
+    if _reads(override):
+        return f"{key}={as_typed}" if names_a_place and as_typed != value and _reads(f"{key}={as_typed}") else override
     tries = [_with_words_quoted(value, in_dict) for in_dict in (False, True)]
-    if _NAMES_A_PLACE.search(key.partition("@")[0]):
-        tries.append(",".join(part if _reads(f"{key}={part}") else quoted(part) for part in _values(value)))
-    found = (f"{key}={tried}" for tried in tries if equals)
+    found = (f"{key}={tried}" for tried in [*tries, *([as_typed] if names_a_place else [])])
     return next((one for one in found if _reads(one)), override)
 
 
@@ -78,6 +80,37 @@ def config_dirs_override(folders: Sequence[str]) -> str:
     """The override that adds folders of YAML to Hydra's search path, whatever their names."""
     # Hydra takes this setting as it is given: what looks like an interpolation is none.
     return f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in folders)}]"
+
+
+def unreadable(override: str) -> ConfigError:
+    """Why Hydra's grammar has no place for an override, and what would have one."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        return ConfigError(f"{override} is no setting: give KEY=VALUE, such as seed=1.")
+    if not _reads(f"{key}=1"):
+        return ConfigError(f"{override}: {key or 'nothing'} is no name of a setting. Give KEY=VALUE, such as seed=1.")
+    return ConfigError(
+        f"{override} cannot be read: brackets, braces, commas, equals signs and quotes are a list, a dict, a sweep, an "
+        f"argument or a text. As a text: {_for_shell(f'{key}={quoted(value)}')}."
+    )
+
+
+def no_text(override: str) -> ConfigError:
+    """That a list or a dict was given where a text is wanted."""
+    key, _, value = override.partition("=")
+    return ConfigError(f"{override} is no text. As one: {_for_shell(f'{key}={quoted(value)}')}.")
+
+
+def ambiguous(override: str) -> ConfigError:
+    """That a sweep was given where one run is to be made."""
+    key, _, value = override.partition("=")
+    text = f" For one value with commas in it: {_for_shell(f'{key}={quoted(value)}')}." if "," in value else ""
+    return ConfigError(f"{override} stands for several values: -m makes a run of each.{text}")
+
+
+def _for_shell(override: str) -> str:
+    """The override as one would type it."""
+    return shlex.quote(override) if re.search(r'["$`\\!]', override) else f'"{override}"'
 
 
 def without_glob(override: str, folders: Sequence[str]) -> str:
@@ -112,6 +145,11 @@ def _reads(override: str) -> bool:
     except HydraException:
         return False
     return True
+
+
+def _is_no_text(override: str) -> bool:
+    """Hydra cannot read the value, or reads a number or a truth value."""
+    return not _reads(override) or isinstance(OverridesParser.create().parse_override(override).value(), int | float)
 
 
 def _with_words_quoted(value: str, in_dict: bool) -> str:

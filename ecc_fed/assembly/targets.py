@@ -112,6 +112,18 @@ def _kinds(target: Any) -> dict[str, type]:
     return found
 
 
+def check_text(value: Any, kind: type | None, name: str) -> None:
+    """Refuses a list or a dict where a text is wanted, such as a path that is wholly in brackets.
+
+    Raises:
+        ConfigError: names the setting, and how a text is given.
+    """
+    if kind is str and isinstance(value, list | tuple | Mapping) and "_target_" not in value:
+        raise ConfigError(
+            f"{name}={value} is no text. A text in brackets is quoted, for the shell too: {name}=\"'[…]'\"."
+        )
+
+
 def accepts(node: Mapping[str, Any], group: str, name: str) -> bool:
     """Whether the node's target takes an argument called `name`."""
     return name in _parameters(locate(node, group), str(node["_target_"]), group)
@@ -130,6 +142,8 @@ def instantiate(node: Mapping[str, Any], group: str, kind: type | None = None, *
     given = {name: value for name, value in node.items() if name != "_target_" and name not in objects}
     check_arguments(target, {**given, **objects}, path, group)
     kinds = _kinds(target)
+    for name, value in given.items():
+        check_text(value, kinds.get(name), f"{group}.{name}")
     values = {
         name: instantiate(value, f"{group}.{name}", kinds.get(name))
         if isinstance(value, Mapping) and "_target_" in value

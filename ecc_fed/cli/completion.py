@@ -9,13 +9,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import sys
 from collections.abc import Sequence
 
-import hydra
-
-from ecc_fed.assembly.compose import conf_dir, register_schema
 from ecc_fed.assembly.overrides import readable
+from ecc_fed.cli.hydra_main import call_hydra
 from ecc_fed.core.errors import UserError
 from ecc_fed.runs.study import studies
 
@@ -38,7 +35,8 @@ def complete(arguments: Sequence[str], commands: Sequence[str]) -> int:
     if len(arguments) != 1 or asked not in _ASKED or shell not in _SHELLS:
         raise UserError('Completion is installed by: eval "$(ecc-fed -sc install=bash)", or =zsh, or =fish.')
     if asked != "query":
-        return _hydra(arguments)
+        call_hydra(["--shell-completion", *arguments])
+        return 0
     line = os.environ.get("COMP_LINE", "")
     words = [*line.split(), *([""] if line.endswith(" ") else [])]
     if len(words) <= 2:
@@ -50,15 +48,5 @@ def complete(arguments: Sequence[str], commands: Sequence[str]) -> int:
         chosen += [readable(word) for word in words[2:-1] if "=" in word and not word.startswith("-")]
         os.environ["COMP_LINE"] = " ".join(["ecc-fed", *chosen, words[-1]])
         with contextlib.redirect_stderr(io.StringIO()):  # the line that is being typed is no place for errors
-            return _hydra(arguments)
-    return 0
-
-
-def _hydra(arguments: Sequence[str]) -> int:
-    register_schema()
-    usual, sys.argv = sys.argv, ["ecc-fed", "--shell-completion", *arguments]
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(lambda composed: None)()
-    finally:
-        sys.argv = usual
+            call_hydra(["--shell-completion", *arguments])
     return 0

@@ -172,9 +172,9 @@ def _main(given: list[str], stop: Stop) -> int:
         return 0
     command, rest = given[0], given[1:]
     load = COMMANDS[command][0] if command in COMMANDS else None
-    for position, word in enumerate(given[:2]):
-        if word in _COMPLETION:
-            load, rest = _completion, given[position + 1 :]
+    for flag in _COMPLETION:
+        if flag in given:
+            load, rest = _completion, given[given.index(flag) + 1 :]
     if load is None:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""

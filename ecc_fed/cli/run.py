@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -25,20 +19,21 @@ from ecc_fed.assembly.compose import (
     conf_dir,
     hydra_setting,
     load_config,
-    register_schema,
     to_run_config,
     to_yaml,
 )
+from ecc_fed.assembly.corpus_file import check_corpus_file
 from ecc_fed.assembly.federation import build_arm
 from ecc_fed.assembly.local_models import check_local_models
-from ecc_fed.assembly.overrides import config_dirs_override, literal, readable, without_glob
+from ecc_fed.assembly.overrides import literal, readable
 from ecc_fed.assembly.privacy import check_redaction
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.going_on import going_on
+from ecc_fed.cli.hydra_main import Carried, call_hydra, for_hydra, printed_by_hydra, swept
 from ecc_fed.cli.progress import run_progress
-from ecc_fed.core.errors import ConfigError, EccError, UserError
+from ecc_fed.core.errors import EccError, UserError
 from ecc_fed.core.outside_text import cut
 from ecc_fed.core.run_claim import refuse_taken, reserved
 from ecc_fed.core.run_directory import RunDirectory
@@ -108,21 +103,14 @@ def check_overrides(
         ConfigError: any of them does not compose, holds a value out of range, or would run code that is not allowed.
         ModelError: a folder that one of them names holds no whole model.
     """
-    wanted = [list(overrides)]
-    if multirun:
-        try:
-            parsed = OverridesParser.create().parse_overrides(list(overrides))
-            batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-        except HydraException as error:
-            raise ConfigError(f"The overrides {' '.join(overrides)} cannot be read: {error}") from error
-        wanted = [list(job) for batch in batches for job in batch]
     jobs = []
-    for given in wanted:
+    for given in swept(overrides, folders, allowed) if multirun else [list(overrides)]:
         composed, whole = compose_job(given, folders, allowed)
         config = to_run_config(composed, allowed)
         check_redaction(config)
         build_tracker(config)
         check_local_models(config)
+        check_corpus_file(config)
         jobs.append(Job(given, whole))
     return jobs
 
@@ -130,39 +118,17 @@ def check_overrides(
 def main(arguments: list[str]) -> int:
     """Runs; returns the exit code."""
     found, overrides = _parser().read(arguments)
-    printed = _printed_by_hydra(found)
+    printed = printed_by_hydra(found)
     if found.resume is not None:
         if found.multirun or printed:
             raise UserError("--resume goes on with one run: leave the other flags out.")
         return _resume(RunDirectory(found.resume.absolute()), overrides, found.config_dirs, found.allow)
     if printed:
-        given = _for_hydra(overrides, found.config_dirs)
-        check_overrides(given, False, found.config_dirs, found.allow)
-        _hydra([*printed, *given], found.config_dirs, lambda composed: None)
+        check_overrides(overrides, False, found.config_dirs, found.allow)
+        call_hydra([*printed, *map(readable, overrides)], found.config_dirs)
         return 0
     made = make_runs(overrides, found.allow, found.config_dirs, multirun=found.multirun, shown=TextConsole())
     return max((run.code for run in made), default=0)
-
-
-def _printed_by_hydra(found: argparse.Namespace) -> list[str]:
-    """The flags with which Hydra prints something and makes no run; none where runs are to be made.
-
-    Raises:
-        UserError: they do not go together.
-    """
-    asked = {"-m": found.multirun, "--cfg": found.cfg, "--info": found.info, "--hydra-help": found.hydra_help}
-    given = [flag for flag, is_given in asked.items() if is_given]
-    if len(given) > 1:
-        raise UserError(f"{' and '.join(given)} do not go together: give one of them. --cfg shows a single run.")
-    for flag, is_given in {"--resolve": found.resolve, "--package": found.package}.items():
-        if is_given and not found.cfg:
-            raise UserError(f"{flag} is about what --cfg prints: add --cfg job.")
-    flags = [["--cfg", found.cfg], ["--package", found.package], ["--info", found.info]]
-    switches = {"--resolve": found.resolve, "--hydra-help": found.hydra_help}
-    return [
-        *(part for flag in flags if flag[1] for part in flag),
-        *(flag for flag, is_given in switches.items() if is_given),
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +162,7 @@ def make_runs(
         EccError: the user's mistake, before anything is written; or a single run that cannot go on.
     """
     elsewhere = elsewhere or _ELSEWHERE[multirun]
-    given = _for_hydra(overrides, folders)
-    jobs = check_overrides(given, multirun, folders, allowed)
+    jobs = check_overrides(overrides, multirun, folders, allowed)
     console = TextConsole(stderr=True)
     made: list[Made] = []
 
@@ -209,7 +174,7 @@ def make_runs(
                 code = _run(to_run_config(composed, allowed), directory, run_id, console, own)
         except Exception as error:
             if not multirun:
-                raise _Carried(error) from error
+                raise Carried(error) from error
             if not isinstance(error, EccError):
                 raise
             console.print(f"Error in {directory.root}: {cut(str(error))}", markup=False, highlight=False)
@@ -217,29 +182,10 @@ def make_runs(
         made.append(Made(directory, code))
 
     own = _own_folder(jobs[0], folders, multirun, elsewhere)
-    _hydra([*(["--multirun"] if multirun else []), *given, *own], folders, job)
+    call_hydra([*(["--multirun"] if multirun else []), *for_hydra(overrides, folders), *own], folders, job)
     if multirun:
         _report_sweep([run.directory for run in made if run.directory.run.is_file()], shown)
     return made
-
-
-def _for_hydra(overrides: Sequence[str], folders: Sequence[str]) -> list[str]:
-    """The overrides in Hydra's grammar, globs as the choices that they stand for."""
-    return [without_glob(readable(override), (str(conf_dir()), *folders)) for override in overrides]
-
-
-def _hydra(arguments: Sequence[str], folders: Sequence[str], job: Callable[[DictConfig], None]) -> None:
-    """Runs Hydra's own main with these arguments; raises what `job` carries past it."""
-    register_schema()
-    # Not as its --config-dir, which is one, and stands before the shipped YAML where composing has it behind.
-    search = [config_dirs_override(folders)] if folders else []
-    usual, sys.argv = sys.argv, ["ecc-fed run", *arguments, *search]
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(job)()
-    except _Carried as carried:
-        raise carried.error from None
-    finally:
-        sys.argv = usual
 
 
 def _run(config: RunConfig, directory: RunDirectory, run_id: str, console: TextConsole, shown: Console | None) -> int:
@@ -311,10 +257,3 @@ def _own_folder(job: Job, config_dirs: Sequence[str], multirun: bool, elsewhere:
     else:
         root = reserved(root)
     return [f"{key}={literal(str(root))}"]
-
-
-class _Carried(BaseException):
-    """Takes an error past Hydra, which would print a traceback for any `Exception` and end the process."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ecc_fed.assembly.build import build_view
+from ecc_fed.assembly.corpus_file import check_corpus_file
 from ecc_fed.cli.arguments import CommandParser, shared_flags
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.going_on import going_on
@@ -71,6 +72,8 @@ def main(arguments: list[str]) -> int:
         runs = plan_study(
             name, overrides, found.config_dirs, found.allow, lambda done, of: on_progress("composing", done, of)
         )
+    for run in runs:
+        check_corpus_file(run.config)
     check_beside(runs, found.jobs)
     view = build_view(runs[0].config)
     usual = Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")

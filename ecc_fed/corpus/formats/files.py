@@ -32,7 +32,7 @@ from ecc_fed.core.truth import ShopTruth
 from ecc_fed.corpus.cleaning.duplicates import DuplicateFinder
 from ecc_fed.corpus.cleaning.notices import NoticeRules
 from ecc_fed.corpus.cleaning.sessions import clean_session
-from ecc_fed.corpus.formats.reading import RawSession, ReadLog
+from ecc_fed.corpus.formats.reading import RawSession, ReadLog, check_file
 from ecc_fed.corpus.pairs import PairLimits, checked_shop, collect_pairs, split_bounds
 from ecc_fed.corpus.report import CorpusReport, LengthStats, ShopCount, SplitCount, StepCount
 from ecc_fed.corpus.store import SessionStore, SessionWriter
@@ -97,6 +97,19 @@ class FileCorpus(ABC):
     count_tokens: Callable[[str], int] = len
     language: str | None = None
     seed: int = 0
+
+    @classmethod
+    def check_path(cls, path: str) -> None:
+        """Refuses a path at which no file of this kind can lie, without reading it.
+
+        Raises:
+            CorpusError: says what lies there.
+        """
+        check_file(Path(path).expanduser(), cls._expects())
+
+    @classmethod
+    def _expects(cls) -> str:
+        return cls.expected or f"the {cls.format} format"
 
     def shop_ids(self) -> tuple[str, ...]:
         """The shops, in the order of their ids.
@@ -169,7 +182,7 @@ class FileCorpus(ABC):
         Raises:
             CorpusError: the file is missing, foreign or empty.
         """
-        log = ReadLog(Path(self.path).expanduser(), self.format, self.expected or f"the {self.format} format")
+        log = ReadLog(Path(self.path).expanduser(), self.format, self._expects())
         notices = NoticeRules(tuple(self.extra_notices))
         finder = DuplicateFinder(self.near_duplicate_similarity)
         writer = SessionWriter()

@@ -100,8 +100,17 @@ def _looks_like(line: str) -> str | None:
     return None
 
 
-def _open(path: Path, log: ReadLog) -> BinaryIO:
-    remedy = f"Set corpus.path to a file of this kind: {log.expected}."
+def check_file(path: Path, expected: str) -> None:
+    """Refuses what cannot be such a file, by its beginning.
+
+    Raises:
+        CorpusError: no such file, a directory, not readable, compressed or binary.
+    """
+    _open(path, expected).close()
+
+
+def _open(path: Path, expected: str) -> BinaryIO:
+    remedy = f"Set corpus.path to a file of this kind: {expected}."
     if path.is_dir():
         raise CorpusError(f"corpus path {path} is a directory, not a file. {remedy}")
     if not path.exists():
@@ -139,7 +148,7 @@ def read_lines(log: ReadLog) -> Iterator[tuple[int, str]]:
     Raises:
         CorpusError: no such file, a directory, not readable, compressed, binary, or of another format.
     """
-    with _open(log.path, log) as file:
+    with _open(log.path, log.expected) as file:
         for raw in iter(partial(file.readline, MAX_LINE_BYTES), b""):
             log.lines += 1
             number = log.lines

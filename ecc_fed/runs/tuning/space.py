@@ -18,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from ecc_fed.assembly.overrides import readable
+from ecc_fed.assembly.overrides import readable, unreadable
 from ecc_fed.core.errors import ConfigError
 
 _TAGS = {"int", "log"}
@@ -95,7 +95,7 @@ def parse_space(overrides: Sequence[str]) -> tuple[list[str], tuple[Parameter, .
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException as error:
-            raise ConfigError(f"The override {text} cannot be read: {error}") from error
+            raise unreadable(text) from error
         if override.is_sweep_override():
             searched.append(_parameter(override, text))
         else:
