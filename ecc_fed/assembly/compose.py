@@ -16,6 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
@@ -235,7 +236,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), allowed: Sequence[str
         ConfigError: the file is missing or not a run's config, an override is no setting of it, or as `to_run_config`.
     """
     try:
-        changes = OmegaConf.from_dotlist(list(overrides))
+        changes = _changes(overrides)
         check_plain(path.read_text(encoding="utf-8", errors="replace"))
         loaded = OmegaConf.load(path)
         if isinstance(loaded, DictConfig):
@@ -248,6 +249,21 @@ def load_config(path: Path, overrides: Sequence[str] = (), allowed: Sequence[str
         hint = f". {_hint(str(error.full_key), [], [])}" if isinstance(error, ConfigKeyError) else ""
         changed = " ".join(overrides) or "no changes"
         raise ConfigError(f"{path} with {changed}: {str(error).splitlines()[0]}{hint}") from error
+
+
+def _changes(overrides: Sequence[str]) -> DictConfig:
+    changes = OmegaConf.create()
+    for override in overrides:
+        try:
+            parsed = OverridesParser.create().parse_override(readable(override))
+        except HydraException as error:
+            raise unreadable(override) from error
+        if parsed.is_sweep_override():
+            raise ambiguous(override)
+        if parsed.is_delete() or parsed.package is not None:
+            raise ConfigError(f"{override}: a run's config is changed by KEY=VALUE alone.")
+        OmegaConf.update(changes, parsed.key_or_group, parsed.value())
+    return changes
 
 
 def to_yaml(composed: DictConfig) -> str:

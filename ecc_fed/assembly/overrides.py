@@ -27,9 +27,10 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
 from hydra.errors import HydraException
 
 from ecc_fed.core.errors import ConfigError
@@ -113,30 +114,42 @@ def _for_shell(override: str) -> str:
     return shlex.quote(override) if re.search(r'["$`\\!]', override) else f'"{override}"'
 
 
-def without_glob(override: str, folders: Sequence[str]) -> str:
-    """`arm=glob(l*)` as the sweep that it stands for; any other override as it is.
+def plain_sweep(override: str, folders: Sequence[str]) -> str:
+    """`choice(…)`, `sort(…)` and `glob(…)` as the values that they stand for, `a,b`; any other override as it is.
 
-    Hydra itself looks for the choices in its first folder alone.
+    Hydra itself forgets the quotes of values in functions, and looks for the choices of a glob in its first folder.
 
     Args:
         override: in Hydra's grammar.
         folders: where groups lie.
 
     Raises:
-        ConfigError: it matches no choice of the group.
+        ConfigError: a glob matches no choice of its group.
     """
-    if "glob(" not in override or not _reads(override):
+    if "(" not in override or not _reads(override):
         return override
     parsed = OverridesParser.create().parse_override(override)
-    glob = parsed.value()
-    if not isinstance(glob, Glob):
+    sweep, group = parsed.value(), parsed.key_or_group
+    if isinstance(sweep, Glob):
+        choices = sorted({path.stem for folder in folders for path in Path(folder, group).glob("*.yaml")})
+        texts = sweep.filter(choices)
+        if not texts:
+            raise ConfigError(f"{override} matches none of the choices: {', '.join(choices) or f'no {group}'}.")
+    elif isinstance(sweep, ChoiceSweep) and not sweep.shuffle:
+        texts = choice_texts(parsed)
+    else:
         return override
-    group = parsed.key_or_group
-    choices = sorted({path.stem for folder in folders for path in Path(folder, group).glob("*.yaml")})
-    found = glob.filter(choices)
-    if not found:
-        raise ConfigError(f"{override} matches none of the choices: {', '.join(choices) or f'there is no {group}'}.")
-    return f"{override.partition('=')[0]}={','.join(found)}"
+    return f"{override.partition('=')[0]}={','.join(texts)}"
+
+
+def choice_texts(override: Override) -> list[str]:
+    """The values of a sweep over choices, as an override for each has them."""
+    sweep = cast(ChoiceSweep, override.value())
+    texts = override.sweep_string_iterator()
+    return [
+        quoted(each.text) if isinstance(each, QuotedString) else text
+        for each, text in zip(sweep.list, texts, strict=True)
+    ]
 
 
 def _reads(override: str) -> bool:

@@ -66,7 +66,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def print_help(self, file: Any = None) -> None:
         """As argparse asks for it."""
-        TextConsole().print(self._text, highlight=False)
+        TextConsole().print(self._text, markup=True, highlight=False)
 
     def error(self, message: str) -> NoReturn:
         """As argparse asks for it.

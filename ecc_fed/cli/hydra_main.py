@@ -13,7 +13,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 
 from ecc_fed.assembly.compose import compose_job, conf_dir, register_schema
-from ecc_fed.assembly.overrides import config_dirs_override, readable, unreadable, without_glob
+from ecc_fed.assembly.overrides import config_dirs_override, plain_sweep, readable, unreadable
 from ecc_fed.core.errors import ConfigError, UserError
 
 
@@ -25,8 +25,8 @@ class Carried(BaseException):
 
 
 def for_hydra(overrides: Sequence[str], folders: Sequence[str]) -> list[str]:
-    """The overrides in Hydra's grammar, globs as the choices that they stand for."""
-    return [without_glob(readable(override), (str(conf_dir()), *folders)) for override in overrides]
+    """The overrides in Hydra's grammar, choices and globs as the values that they stand for."""
+    return [plain_sweep(readable(override), (str(conf_dir()), *folders)) for override in overrides]
 
 
 def call_hydra(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from rich.console import Console
 
 from ecc_fed import __version__
-from ecc_fed.cli.console import TextConsole
+from ecc_fed.cli.console import TextConsole, take_any_letter
 from ecc_fed.cli.stopping import Stop, stopping
 from ecc_fed.cli.streams import lasting_output, to_nowhere
 from ecc_fed.core.errors import EccError, UserError
@@ -135,7 +135,7 @@ _HELP = """[bold]ecc-fed[/] {version}: end-cloud collaboration for e-commerce cu
 def _print_help(console: Console) -> None:
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  [cyan]{name:<{width}}[/]  {line}" for name, (_, line) in COMMANDS.items())
-    console.print(_HELP.format(version=__version__, commands=lines), highlight=False)
+    console.print(_HELP.format(version=__version__, commands=lines), markup=True, highlight=False)
 
 
 def quiet_libraries() -> None:
@@ -158,6 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     2 for the user's mistakes, 130 after Ctrl-C, 143 after SIGTERM, 129 after a closed terminal.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    take_any_letter()
     with lasting_output(stdout=given[:1] in _WORTH_MORE), stopping() as stop:
         return _main(given, stop)
 
@@ -186,7 +187,7 @@ def _main(given: list[str], stop: Stop) -> int:
         code = load()(rest)
         return code if stop.number is None else stop.exit_code
     except EccError as error:
-        console.print("[red]Error:[/]", end=" ")
+        console.print("Error:", end=" ", style="red")
         console.print(cut(str(error)), markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
     except SystemExit as ended:  # argparse after --help, Hydra after an error that it has printed
@@ -201,7 +202,7 @@ def _main(given: list[str], stop: Stop) -> int:
     except OSError as error:
         if error.errno not in _UNUSABLE_NAMES or error.filename is None:
             raise
-        console.print("[red]Error:[/]", end=" ")
+        console.print("Error:", end=" ", style="red")
         text = f"{cut(str(error.filename), 200)}: {error.strerror}. Give another path."
         console.print(text, markup=False, highlight=False, soft_wrap=True)
         return UserError.exit_code

@@ -62,6 +62,17 @@ def test_every_yaml_composes(path: object) -> None:
         ("evolution.reference=maybe", "evolution.reference=maybe is out of range: one of always, sampled, gated"),
         ("evolution.gate_relevance=-0.1", "evolution.gate_relevance=-0.1 is out of range: 0 to 1"),
         ("=3", "=3"),
+        ("arm=locl", r"There is no arm=locl\. Did you mean local\? Choices: aggregated .* retrieval\."),
+        ("experiment=quickstrat", r"There is no experiment=quickstrat\. Did you mean quickstart\?"),
+        ("amr=local", r"There is no setting amr\. Did you mean arm\?"),
+        ("corpus.path=x", r"There is no setting corpus\.path\. It is one of corpus=ecd or jddc or jsonl\."),
+        ("teacher.modle=x", r"Did you mean teacher\.model, of teacher=gemini or openai_compatible\?"),
+        ("seed=0,1", r"seed=0,1 stands for several values: -m makes a run of each.*\"seed='0,1'\""),
+        ("seed=range(0,3)", "stands for several values: -m makes a run of each"),
+        ("finetune.steps=[1", "finetune.steps=\\[1 cannot be read: .* As a text: \"finetune.steps='\\[1'\""),
+        ("end_model.path=[v2]", r"end_model.path=\[v2\] is no text\. As one: \"end_model.path='\[v2\]'\""),
+        ("种子=1", "种子 is no name of a setting"),
+        ("[/x]", r"^\[/x\] is no setting: give KEY=VALUE"),
         ("seed=-1", "seed=-1"),
         ("end_model.quantization=int3", "one of none, bf16, int8, nf4"),
     ],
@@ -124,6 +135,15 @@ def test_the_config_of_a_run_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert config.evolution.extra_queries == ("hi", "there")
     changed = load_config(tmp_path / "config.yaml", ["chat.steps=3"])
     assert (changed.chat.steps, replace(changed, chat=config.chat)) == (3, config)
+    changed = load_config(tmp_path / "config.yaml", ["gateway.cache_path=[v2]/own (1).sqlite", "decoding.sample=false"])
+    assert (changed.gateway.cache_path, changed.decoding.sample) == ("[v2]/own (1).sqlite", False)
+    for wrong, message in {
+        "seed=[": "cannot be read",
+        "seed=1,2": "several values",
+        "~seed": "KEY=VALUE alone",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            load_config(tmp_path / "config.yaml", [wrong])
 
 
 def test_an_older_runs_setting_that_has_moved_is_refused_by_its_new_name(tmp_path: Path) -> None:

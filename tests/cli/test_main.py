@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ecc_fed.cli.arguments import split_flags
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.main import COMMANDS, main
 from ecc_fed.cli.run import check_overrides
 from ecc_fed.core.errors import ConfigError
@@ -89,10 +89,16 @@ def test_a_path_that_no_file_system_takes_is_one_message(
     assert "Error: " in shown.err and "xxx" in shown.err and len(shown.err) < 1200
 
 
-def test_flags_and_overrides_are_told_apart() -> None:
-    flags, overrides, folders = split_flags(["-m", "seed=0,1", "--config-dir", ".", "arm=local"])
-    assert (flags, overrides) == (["-m", "--config-dir", "."], ["seed=0,1", "arm=local"])
-    assert folders == [str(Path.cwd())]
+def test_flags_and_words_are_told_apart_in_any_order() -> None:
+    parser = CommandParser("", config_dirs=True)
+    parser.add_argument("-m", action="store_true")
+    parser.add_argument("--out")
+    given = ["--out", "a=b", "seed=0,1", "-m", "--config-dir", ".", "arm=local", "-cd=..", "~arm", "--", "--out", "-m"]
+    found, words = parser.read(given)
+    assert (found.m, found.out) == (True, "a=b")
+    assert words == ["seed=0,1", "arm=local", "~arm", "--out", "-m"]
+    assert found.config_dirs == [str(Path.cwd()), str(Path.cwd().parent)]
+    assert parser.read(["--out=[v2]/x (1)"])[0].out == "[v2]/x (1)"
 
 
 def test_every_job_of_a_sweep_is_checked_before_any_starts() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ecc_fed.assembly.compose_many import Composer
-from ecc_fed.cli.arguments import split_flags
+from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.main import COMMANDS
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.runs.study import studies
@@ -62,7 +62,8 @@ def _settings(words: list[str]) -> tuple[list[str], tuple[str, ...]] | None:
     for before, word in zip(["", *rest], rest, strict=False):
         if before not in _WITH_VALUE and word not in _WITH_VALUE:
             kept.append(word)
-    _, settings, folders = split_flags(kept)
+    found, others = CommandParser("", config_dirs=True).parse_known_args(kept)
+    settings, folders = [word for word in others if not word.startswith("-")], found.config_dirs
     if command == "study":
         settings[0] = f"experiment={settings[0]}"
     return [setting for setting in settings if "=" in setting], tuple(folders)

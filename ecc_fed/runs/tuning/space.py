@@ -18,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from ecc_fed.assembly.overrides import readable, unreadable
+from ecc_fed.assembly.overrides import choice_texts, readable, unreadable
 from ecc_fed.core.errors import ConfigError
 
 _TAGS = {"int", "log"}
@@ -125,7 +125,7 @@ def _parameter(override: Override, text: str) -> Parameter:
         raise ConfigError(f"{text}: there is no tag {unknown[0]} here. Tags: {', '.join(sorted(_TAGS))}.")
     log = "log" in sweep.tags
     if isinstance(sweep, ChoiceSweep):
-        values = tuple(override.sweep_string_iterator())
+        values = tuple(choice_texts(override))
         if sweep.tags or len(set(values)) < len(values):
             raise ConfigError(f"{text}: a choice has no tags, and names each value once.")
         return Choice(key, values)
