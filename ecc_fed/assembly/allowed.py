@@ -80,13 +80,12 @@ def check_hydra_node(node: Mapping[str, Any], allowed: Sequence[str]) -> None:
         ConfigError: names what is refused.
     """
     for kind, basic in _BASIC.items():
-        target = node[kind].get("_target_")
-        unknown = sorted(set(node[kind]) - {"_target_", *_BASIC_SETTINGS[kind]})
-        if unknown:
-            raise no_plugin(kind, f"hydra.{kind}.{unknown[0]}")
-        if target != basic:
-            choice = node["runtime"]["choices"][f"hydra/{kind}"]
-            raise no_plugin(kind, f"hydra.{kind}._target_={target}" if choice == "basic" else f"hydra/{kind}={choice}")
+        choice = node["runtime"]["choices"][f"hydra/{kind}"]
+        if choice != "basic":
+            raise no_plugin(kind, f"hydra/{kind}={choice}")
+        for key, value in node[kind].items():
+            if (key == "_target_" and value != basic) or key not in ("_target_", *_BASIC_SETTINGS[kind]):
+                raise no_plugin(kind, f"hydra.{kind}.{key}={value}")
     for name, target in targets_in(node, "hydra"):
         if not isinstance(target, str) or not (target in _BASIC.values() or is_in(target, allowed)):
             package = str(target).partition(".")[0]

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 from hydra.errors import HydraException
 
 from ecc_fed.core.errors import ConfigError
@@ -44,7 +44,7 @@ _PART = re.compile(
       | (?P<word>(?:\\.|\$\{[^}]*\}|[^\[\](){},])+)""",
     re.VERBOSE | re.DOTALL,
 )
-_DICT_KEY = re.compile(r"[\w$./-]+\s*:\s*", re.ASCII)
+_DICT_KEY = re.compile(r"[\w$./-]+\s*:(?!//)\s*", re.ASCII)  # of an address there is none
 # A sign that no token of Hydra's grammar has; a quote inside a word.
 _FOREIGN = re.compile(r"""[^A-Za-z0-9_ \t/\\+.$%*@?|:=(){}\[\],'"-]|(?<=.)['"]""")
 _ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
@@ -117,7 +117,7 @@ def _for_shell(override: str) -> str:
 def plain_sweep(override: str, folders: Sequence[str]) -> str:
     """`choice(…)`, `sort(…)` and `glob(…)` as the values that they stand for, `a,b`; any other override as it is.
 
-    Hydra itself forgets the quotes of values in functions, and looks for the choices of a glob in its first folder.
+    Hydra itself forgets the quotes of what stands in functions, and looks for a glob's choices in its first folder.
 
     Args:
         override: in Hydra's grammar.
@@ -146,10 +146,7 @@ def choice_texts(override: Override) -> list[str]:
     """The values of a sweep over choices, as an override for each has them."""
     sweep = cast(ChoiceSweep, override.value())
     texts = override.sweep_string_iterator()
-    return [
-        quoted(each.text) if isinstance(each, QuotedString) else text
-        for each, text in zip(sweep.list, texts, strict=True)
-    ]
+    return [text if _reads(f"x={text}") else quoted(str(each)) for each, text in zip(sweep.list, texts, strict=True)]
 
 
 def _reads(override: str) -> bool:

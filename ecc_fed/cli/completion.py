@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 
 from ecc_fed.assembly.overrides import readable
 from ecc_fed.cli.hydra_main import call_hydra
@@ -45,7 +46,9 @@ def complete(arguments: Sequence[str], commands: Sequence[str]) -> int:
         print("\n".join(studies()))
     elif words[1] in _WITH_SETTINGS and not words[-1].startswith("-"):
         chosen = [f"experiment={words[2]}"] if words[1] == "study" else []
-        chosen += [readable(word) for word in words[2:-1] if "=" in word and not word.startswith("-")]
+        # What stands behind a flag may be its value.
+        settings = [word for before, word in pairwise(words[1:-1]) if "=" in word and "-" not in (before[:1], word[:1])]
+        chosen += map(readable, settings)
         os.environ["COMP_LINE"] = " ".join(["ecc-fed", *chosen, words[-1]])
         with contextlib.redirect_stderr(io.StringIO()):  # the line that is being typed is no place for errors
             call_hydra(["--shell-completion", *arguments])

@@ -245,13 +245,15 @@ def _own_folder(job: Job, config_dirs: Sequence[str], multirun: bool, elsewhere:
     in one second, each gets its own.
 
     Raises:
-        UserError: the folder is not empty.
+        UserError: the folder is not empty, or has a name that Hydra cannot bear.
     """
     key = _ELSEWHERE[multirun].partition("=")[0]
     wanted = hydra_setting(key, job.whole, job.overrides, config_dirs)
     if wanted is None:  # it depends on what Hydra sets later; the claim on the folder still holds
         return []
     root = Path(wanted)
+    if "${" in str(root.absolute()):
+        raise UserError(f"{root.absolute()}: Hydra takes ${{ in a folder's name for a setting. Choose one without it.")
     if any(override.lstrip("+").startswith(f"{key}=") for override in job.overrides):
         refuse_taken(RunDirectory(root.absolute()), elsewhere)
     else:
