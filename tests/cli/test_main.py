@@ -26,7 +26,8 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["rnu"], "There is no command rnu"),
+        (["rnu"], "There is no command rnu. Did you mean run? Commands: run, "),
+        (["study", "quickstart", "--ouut", "x"], "There is no flag --ouut here. Did you mean --out?"),
         (["run", "finetune.step=3"], "Did you mean finetune.steps?"),
         (["run", "finetune.learning_rate=-1"], "finetune.learning_rate=-1.0 is out of range"),
         (

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from ecc_fed.cli.chat import Chat
 from ecc_fed.cli.console import TextConsole
@@ -77,6 +78,15 @@ def test_a_hostile_shop_of_a_users_own_corpus() -> None:
     out = io.StringIO()
     TextConsole(file=out, width=600).print(_shop_table([Shop(HOSTILE, (), (), (), HOSTILE)]))
     assert _shown(out.getvalue()).count("店[red]r[/red][/x]") == 2
+
+
+def test_brackets_and_colons_are_text_in_every_line_and_table() -> None:
+    out = io.StringIO()
+    console = TextConsole(file=out, width=200)
+    table = Table("[/h]", title="[/t]")
+    table.add_row("[b]:ok:[/c]")
+    console.print("[/x] :smile: [red]a[/red]", table)
+    assert all(text in out.getvalue() for text in ("[/x] :smile: [red]a[/red]", "[/h]", "[/t]", "[b]:ok:[/c]"))
 
 
 def test_progress_of_a_hostile_name() -> None:
