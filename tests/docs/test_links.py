@@ -62,7 +62,7 @@ def _settings(words: list[str]) -> tuple[list[str], tuple[str, ...]] | None:
     for before, word in zip(["", *rest], rest, strict=False):
         if before not in _WITH_VALUE and word not in _WITH_VALUE:
             kept.append(word)
-    found, others = CommandParser("", config_dirs=True).parse_known_args(kept)
+    found, others = CommandParser("", config_dirs=True).parse_known_args([word for word in kept if word != "--help"])
     settings, folders = [word for word in others if not word.startswith("-")], found.config_dirs
     if command == "study":
         settings[0] = f"experiment={settings[0]}"
