@@ -12,6 +12,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ecc_fed.assembly.compose_many import Composer
+from ecc_fed.assembly.overrides import readable
 from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.main import COMMANDS
 from ecc_fed.core.errors import ConfigError
@@ -75,7 +76,7 @@ _composer = cache(Composer)
 
 def _each(settings: list[str]) -> Iterator[list[str]]:
     """As many runs of a sweep or a search as it takes for every value to be in one."""
-    parsed = OverridesParser.create().parse_overrides(settings)
+    parsed = OverridesParser.create().parse_overrides([readable(one) for one in settings])
     choices = [
         [f"{one.key_or_group}={value}" for value in one.sweep_string_iterator()] if one.is_sweep_override() else [text]
         for one, text in zip(parsed, settings, strict=True)
