@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
+from ecc_fed.assembly.overrides_text import split_overrides
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.run_directory import RunDirectory
 
@@ -19,9 +20,13 @@ SETTINGS = {"arm": "arm", "server-rounds": "evolution.server_rounds", "personal-
 
 
 def flower_overrides(run_config: Mapping[str, Any]) -> list[str]:
-    """Hydra overrides: those of `overrides`, separated by spaces, then those of `SETTINGS`, which win."""
+    """Hydra overrides: those of `overrides`, by `split_overrides`, then those of `SETTINGS`, which win.
+
+    Raises:
+        ConfigError: a quote or a bracket in `overrides` that is never closed.
+    """
     named = [f"{setting}={run_config[key]}" for key, setting in SETTINGS.items() if run_config.get(key)]
-    return [*str(run_config.get("overrides", "")).split(), *named]
+    return [*split_overrides(str(run_config.get("overrides", ""))), *named]
 
 
 # How another folder is chosen under Flower.

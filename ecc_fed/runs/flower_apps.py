@@ -6,6 +6,8 @@ Composed here, from the run config and the corpus; the only names that `pyprojec
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -18,9 +20,13 @@ from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Device
 from ecc_fed.federation.checkpoint import load_checkpoint, save_checkpoint
 from ecc_fed.federation.flower.client_app import client_app
+from ecc_fed.federation.flower.plain_errors import FLOWER_LOG, log_errors_plainly
 from ecc_fed.federation.flower.server_app import ServerFolder, server_app
 from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.runs.flower_end import write_flower_run
 from ecc_fed.runs.run_folder import new_run, resumed_run
+
+_log = logging.getLogger(FLOWER_LOG)
 
 
 @cache
@@ -36,6 +42,7 @@ def device_of(context: Context) -> tuple[Device, str]:
         ConfigError: the run config does not compose, or the node's config names no shop of the corpus.
         UserError: `run-dir` is the folder of another run.
     """
+    log_errors_plainly()
     run_config, node_config = (
         json.dumps(dict(each), sort_keys=True) for each in (context.run_config, context.node_config)
     )
@@ -69,9 +76,18 @@ def folder_of(context: Context) -> Iterator[ServerFolder]:
         if found != run_id:
             raise ConfigError(f"resume={run_id}: {directory.root} belongs to run {found}.")
         before = load_checkpoint(directory.server, run_id)
+        started, seconds_before = time.perf_counter(), 0.0 if before is None else before[1].seconds
+
+        def seconds() -> float:
+            return seconds_before + time.perf_counter() - started
+
+        _log.info("The run's folder: %s", directory.root)
         yield ServerFolder(
             None if before is None else before[0],
-            lambda checkpoint: save_checkpoint(directory.server, checkpoint, run_id),
+            lambda checkpoint: save_checkpoint(directory.server, checkpoint, run_id, seconds=seconds()),
+            lambda plan, shop_ids, result: write_flower_run(
+                directory, run_id, config_from_run_config(run_config), plan, shop_ids, result, seconds
+            ),
         )
 
 

@@ -24,7 +24,7 @@ from ecc_fed.federation.results import Checkpoint
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.runs.federation import run_federation
 from ecc_fed.runs.hosting import HostDevices, open_hosts
-from ecc_fed.runs.simulation import read_corpus
+from ecc_fed.runs.reading import read_corpus
 
 SERVICES = ("end_model", "judge", "teacher")
 

@@ -14,7 +14,7 @@ from ecc_fed.evolution.pool import POOL, PooledDevices
 from ecc_fed.hosts.actor import ActorHost
 from ecc_fed.hosts.ray_hosts import RayHosts
 from ecc_fed.runs.hosting import HostDevices
-from ecc_fed.runs.simulation import read_corpus
+from ecc_fed.runs.reading import read_corpus
 
 
 @pytest.fixture

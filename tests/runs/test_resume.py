@@ -91,7 +91,7 @@ def small_models(monkeypatch: pytest.MonkeyPatch, asked: Path) -> None:
 
     monkeypatch.setattr(build, "build_services", services)
     monkeypatch.setattr(build, "adapter_writer", lambda config: fakes.write_adapter)
-    monkeypatch.setattr("ecc_fed.runs.simulation.adapter_writer", lambda config: fakes.write_adapter)
+    monkeypatch.setattr("ecc_fed.runs.written.adapter_writer", lambda config: fakes.write_adapter)
 
 
 @functools.cache
@@ -248,7 +248,7 @@ def test_another_corpus_is_refused_before_anything_is_done(tmp_path: Path, monke
     def other(config: RunConfig) -> object:
         return original(replace(config, corpus={**config.corpus, "pairs_per_shop": 17}))
 
-    monkeypatch.setattr("ecc_fed.runs.simulation.build_corpus", other)
+    monkeypatch.setattr("ecc_fed.runs.reading.build_corpus", other)
     with pytest.raises(CorpusError, match="the corpus is not what it was when the run started"):
         go_on(tmp_path)
 

@@ -43,7 +43,7 @@ def test_the_same_queries_are_asked_about_in_any_batch(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(build, "build_services", services)
     monkeypatch.setattr(build, "adapter_writer", lambda config: fakes.write_adapter)
-    monkeypatch.setattr("ecc_fed.runs.simulation.adapter_writer", lambda config: fakes.write_adapter)
+    monkeypatch.setattr("ecc_fed.runs.written.adapter_writer", lambda config: fakes.write_adapter)
     alone, together = (lived(tmp_path / str(batch), batch) for batch in (1, 3))
     timeless = {"serve_seconds": 0.0, "train_seconds": 0.0}
     found = [

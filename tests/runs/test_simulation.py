@@ -44,7 +44,8 @@ from ecc_fed.reporting.summary import SCHEMA as SUMMARY_SCHEMA
 from ecc_fed.reporting.summary import summarise, write_summary
 from ecc_fed.runs import hosting, simulation
 from ecc_fed.runs.kept_hosts import HostsRecord
-from ecc_fed.runs.simulation import read_corpus, simulate
+from ecc_fed.runs.reading import read_corpus
+from ecc_fed.runs.simulation import simulate
 from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.probe import ProbeReport
 from tests.evolution import fakes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +21,15 @@ from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import EgressEntry
 from ecc_fed.core.run_directory import write_json
 from ecc_fed.federation.flower.one_by_one import OneByOne
+from ecc_fed.federation.flower.plain_errors import FLOWER_LOG, log_errors_plainly
 from ecc_fed.federation.plan import FederationPlan
-from ecc_fed.federation.results import Checkpoint, FederationError, as_json
+from ecc_fed.federation.results import Checkpoint, FederationError, FederationResult, ShopFailure, as_json
 from ecc_fed.federation.round_trip import Server
 from ecc_fed.federation.rounds import OnCheckpoint, run_rounds
 from ecc_fed.federation.wire import records
 from ecc_fed.federation.wire.checks import shown
 
-_log = logging.getLogger("flwr")  # what `flwr run --stream` shows
+_log = logging.getLogger(FLOWER_LOG)
 
 _POLL_SECONDS = 0.2
 # Between two lines about nodes that are awaited: where others have come meanwhile, and where none has.
@@ -114,12 +115,17 @@ def _shop_id(reply: Message) -> str:
     return shop_id
 
 
+# Called at the end with the plan, the run's shops in its order, and what the server saw.
+OnEnd = Callable[[FederationPlan, Sequence[str], FederationResult], None]
+
+
 @dataclass(frozen=True, slots=True)
 class ServerFolder:
-    """Where a run's server keeps its state: what it goes on from, and how it keeps what comes."""
+    """Where a run's server keeps its state: what it goes on from, how it keeps what comes, and what it leaves."""
 
     resume: Checkpoint | None
     keep: OnCheckpoint
+    finish: OnEnd
 
 
 # The server's folder, held for this run while the block lasts.
@@ -127,7 +133,7 @@ FolderOf = Callable[[Context], AbstractContextManager[ServerFolder]]
 
 
 def _keeps_nothing(context: Context) -> AbstractContextManager[ServerFolder]:
-    return nullcontext(ServerFolder(None, lambda checkpoint: None))
+    return nullcontext(ServerFolder(None, lambda checkpoint: None, lambda plan, shop_ids, result: None))
 
 
 def server_app(
@@ -143,6 +149,7 @@ def server_app(
 
     @app.main()
     def main(flowers: Grid, context: Context) -> None:
+        log_errors_plainly()
         grid = OneByOne(flowers)
         run_config = context.run_config
         plan = build(run_config)
@@ -151,13 +158,45 @@ def server_app(
         with folder_of(context) as folder:
             shops, asked = find_shops(grid, num_shops, timeout_seconds)
             server = Server(grid, shops, timeout_seconds)
-            found = run_rounds(server, plan, resume=folder.resume, on_checkpoint=folder.keep)
-        result = as_json(replace(found, base=replace(found.base, traffic=(*asked, *found.base.traffic))))
-        _log.info("Result: %s", json.dumps(result, ensure_ascii=False))
-        if result_path := run_config.get("result-path"):
-            write_json(Path(str(result_path)), result)
+
+            def reached(checkpoint: Checkpoint) -> None:
+                folder.keep(checkpoint)
+                _tell(checkpoint, plan.arm.server_rounds)
+
+            found = run_rounds(server, plan, resume=folder.resume, on_checkpoint=reached)
+            _tell_failures(found.final.failures)
+            found = replace(found, base=replace(found.base, traffic=(*asked, *found.base.traffic)))
+            result = as_json(found)
+            _log.info("Result: %s", json.dumps(result, ensure_ascii=False))
+            if result_path := run_config.get("result-path"):
+                write_json(Path(str(result_path)), result)
+            folder.finish(plan, list(shops.values()), found)
 
     return app
+
+
+def _tell(checkpoint: Checkpoint, server_rounds: int) -> None:
+    """A line for what was done last, and one for every shop that it went on without."""
+    if not checkpoint.rounds:
+        _log.info("The base was evaluated: %d shops.", len(checkpoint.base.shops))
+        _tell_failures(checkpoint.base.failures)
+        return
+    last = checkpoint.rounds[-1]
+    skipped = "" if last.skipped is None else f" Nothing was aggregated: {shown(last.skipped.reason)}"
+    _log.info(
+        "Round %d of %d: %d shops, %.1f seconds.%s",
+        last.server_round,
+        server_rounds,
+        len(last.shops),
+        last.seconds,
+        skipped,
+    )
+    _tell_failures(last.failures)
+
+
+def _tell_failures(failures: Sequence[ShopFailure]) -> None:
+    for failure in failures:
+        _log.warning("%s was %s: %s", failure.shop_id or "A stranger", failure.kind, shown(failure.reason))
 
 
 def _num_shops(run_config: Mapping[str, object]) -> int:
