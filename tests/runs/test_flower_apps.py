@@ -1,5 +1,6 @@
 """The apps that Flower loads by name, and the device that a node of its engines is given."""
 
+import json
 import pkgutil
 import tomllib
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
@@ -17,6 +19,7 @@ from ecc_fed.assembly import flower_device
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.run_claim import read_claim
 from ecc_fed.core.run_directory import RunDirectory, read_json
+from ecc_fed.core.seeding import derive_rng
 from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.federation.flower.server_app import ServerFolder, server_app
 from ecc_fed.federation.results import Checkpoint
@@ -100,7 +103,7 @@ def serve(root: Path, run_id: int, device: FakeDevice, stop_after: int | None = 
                 if checkpoint.state.server_round == stop_after:
                     raise Stopped
 
-            yield ServerFolder(folder.resume, keep)
+            yield ServerFolder(folder.resume, keep, lambda plan, shop_ids, result: None)
 
     hosts = InProcessHosts()
     hosts.open(["a", "b"], lambda _: device)
@@ -140,3 +143,23 @@ def test_a_node_takes_its_own_runs_folder_alone(tmp_path: Path, monkeypatch: pyt
         flower_device.device_from_run_config(elsewhere, {"shop-id": "shop_0001"}, "7")
     claim = read_claim(RunDirectory(tmp_path / "own"))
     assert claim is not None and claim.run_id == "7"
+
+
+@pytest.mark.parametrize("shop_id", ["shop_a", "shop_b"])
+def test_a_node_needs_no_file_but_its_own_shops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop_id: str) -> None:
+    built: list[Any] = []
+    monkeypatch.setattr(flower_device, "build_devices", lambda *given: built.append(given))
+    path = tmp_path / "dialogues.jsonl"
+    words = derive_rng(0, shop_id).integers(0, 26**4, (30, 8))
+    said = [" ".join(np.base_repr(word, 36) for word in dialogue) for dialogue in words]
+    lines = [
+        {"shop": shop_id, "turns": [{"role": "customer", "text": f"{x}?"}, {"role": "agent", "text": x}]} for x in said
+    ]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    overrides = f"corpus=jsonl corpus.path='{path}' partition=natural corpus.num_shops=1"
+    given = {"run-dir": str(tmp_path / "run"), "overrides": overrides}
+    flower_device.device_from_run_config(given, {"shop-id": shop_id}, "7")
+    with pytest.raises(ConfigError, match=f"shop-id=shop_c is none of this run's shops: {shop_id}"):
+        flower_device.device_from_run_config(given, {"shop-id": "shop_c"}, "7")
+    ((_, (shop,), truth, _, shop_ids, _),) = built
+    assert (shop.shop_id, set(truth), shop_ids) == (shop_id, {shop_id}, (shop_id,))

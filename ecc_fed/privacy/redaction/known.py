@@ -164,8 +164,7 @@ def _parts_of_address(draft: Draft, side: Skeleton, address: str) -> Iterator[Fo
         runs.append((start, stop))
         start = covered.find(1, stop)
     for start, stop in runs:
-        places = _places(side, start, stop)
-        yield Found("address", places, "" if len(places) == 1 else address)
+        yield Found("address", _places(side, start, stop), address)
 
 
 def _near(draft: Draft, side: Skeleton, before: int, after: int) -> bool:

@@ -51,7 +51,7 @@ def pattern_of(language: Language) -> re.Pattern[str]:
 
     Square brackets of all sorts may hold spaces; round ones, which mean other things too, may not.
     """
-    labels = "|".join(sorted(LABELS[language].values(), key=len, reverse=True))
+    labels = "|".join(LABELS[language].values())
     return re.compile(
         rf"[\[【［〔]\s*({labels})\s*(\d{{1,6}})\s*[\]】］〕]|[(（]({labels})(\d{{1,6}})[)）]", re.IGNORECASE
     )

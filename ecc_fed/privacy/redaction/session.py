@@ -24,7 +24,7 @@ class PlaceholderSession:
 
     @cached_property
     def _values(self) -> dict[str, str]:
-        return {each.placeholder: each.value for each in self.hidden if each.placeholder}
+        return {each.placeholder: each.value for each in self.hidden}
 
     def restore(self, text: str) -> Restored:
         """`text` with this customer's own values; other placeholders are left out."""
@@ -79,6 +79,6 @@ def _with_cuts(text: str, cuts: Sequence[tuple[int, int, str]]) -> str:
     """`text` with placeholders in the places of the cuts; where one character is in two, the first has it."""
     parts, done = [], 0
     for start, stop, placeholder in sorted(cuts):
-        parts += [text[done : max(start, done)], placeholder]
-        done = max(stop, done)
+        parts += [text[done:start], placeholder]
+        done = stop
     return "".join([*parts, text[done:]])

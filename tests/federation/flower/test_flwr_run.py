@@ -47,13 +47,13 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def process(arguments: list[str], home: Path) -> Iterator[None]:
+def process(arguments: list[str], home: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (home / f"{Path(arguments[0]).name}.log").open("ab") as log:
         child = subprocess.Popen(
             [str(PROGRAMS / arguments[0]), *arguments[1:]], env=environment(home), stdout=log, stderr=log
         )
         try:
-            yield
+            yield child
         finally:
             child.terminate()
             try:
@@ -63,12 +63,12 @@ def process(arguments: list[str], home: Path) -> Iterator[None]:
                 child.wait()
 
 
-def wait_for(what: str, home: Path, ready) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
+def wait_for(what: str, home: Path, ready, seconds: float = WAIT_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
             logs = "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(home.glob("*.log")))
-            pytest.fail(f"{what} did not come within {WAIT_SECONDS} seconds\n{logs}")
+            pytest.fail(f"{what} did not come within {seconds:g} seconds\n{logs}")
         time.sleep(0.2)
 
 
@@ -77,33 +77,44 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def submit(home: Path, port: int, plan: FederationPlan, *overrides: str) -> dict:
+def submit(home: Path, port: int, plan: FederationPlan, *options: str, overrides: str = "") -> dict:
     """`flwr run` on the toy app; returns what its ServerApp wrote."""
+    content = read_when_there(home, start(home, port, plan, *options, overrides=overrides))
+    # What a shop counts before an answer leaves is what the server counts when it has come, through Flower's own link.
+    wrote = traffic_bytes(tuple(entry for shop_id in ("a", "bb") for entry in read_sent(home / shop_id)))
+    assert wrote == {name: size for name, size in content["traffic_bytes"].items() if name.endswith("_up")}
+    return comparable(content)
+
+
+def read_when_there(home: Path, result_path: Path, seconds: float = WAIT_SECONDS) -> dict:
+    wait_for("the result", home, result_path.exists, seconds)
+    return json.loads(result_path.read_text(encoding="utf-8"))
+
+
+def start(home: Path, port: int, plan: FederationPlan, *options: str, overrides: str = "") -> Path:
+    """Returns where the result will be."""
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "here"\n[superlink.here]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
     )
     result_path = home / "result.json"
+    result_path.unlink(missing_ok=True)
     settings = {
         "arm": plan.arm.name,
+        "overrides": overrides,
         "state-dir": str(home),
         "result-path": str(result_path),
     }
     run_config = " ".join(f'{key}="{value}"' for key, value in settings.items())
     run_config += f" server-rounds={plan.arm.server_rounds} personal-rounds={plan.personal_rounds}"
     done = subprocess.run(
-        [str(PROGRAMS / "flwr"), "run", str(TOY_APP), "--run-config", run_config, *overrides],
+        [str(PROGRAMS / "flwr"), "run", str(TOY_APP), "--run-config", run_config, *options],
         env=environment(home),
         capture_output=True,
         text=True,
         timeout=WAIT_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    wait_for("the result", home, result_path.exists)
-    content = json.loads(result_path.read_text(encoding="utf-8"))
-    # What a shop counts before an answer leaves is what the server counts when it has come, through Flower's own link.
-    wrote = traffic_bytes(tuple(entry for shop_id in ("a", "bb") for entry in read_sent(home / shop_id)))
-    assert wrote == {name: size for name, size in content["traffic_bytes"].items() if name.endswith("_up")}
-    return comparable(content)
+    return result_path
 
 
 def comparable(content: dict) -> dict:
@@ -137,15 +148,55 @@ def test_flwr_run_simulates_what_our_own_engine_simulates(tmp_path):
         assert submit(tmp_path, port, plan, "--federation-config", "num-supernodes=2") == expected(plan)
 
 
-@pytest.mark.slow
-def test_supernodes_that_know_their_own_shop_alone_give_the_same(tmp_path):
+def supernode(shop_id: str, port: int) -> list[str]:
+    node = ["flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{port}"]
+    return [*node, "--port", str(free_ports(1)[0]), "--node-config", f'shop-id="{shop_id}"']
+
+
+@contextmanager
+def two_nodes(home: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A SuperLink with a SuperNode for each shop: its port, and the process of the second."""
     command, port = superlink()
     with ExitStack() as stack:
-        stack.enter_context(process(command, tmp_path))
-        wait_for("the SuperLink", tmp_path, lambda: listens(port))
-        for shop_id in ("a", "bb"):
-            node = ["flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{port}"]
-            node += ["--port", str(free_ports(1)[0]), "--node-config", f'shop-id="{shop_id}"']
-            stack.enter_context(process(node, tmp_path))
+        stack.enter_context(process(command, home))
+        wait_for("the SuperLink", home, lambda: listens(port))
+        nodes = [stack.enter_context(process(supernode(shop_id, port), home)) for shop_id in ("a", "bb")]
+        yield port, nodes[1]
+
+
+@pytest.mark.slow
+def test_supernodes_that_know_their_own_shop_alone_give_the_same(tmp_path):
+    with two_nodes(tmp_path) as (port, _):
         plan = aggregated(1)
         assert submit(tmp_path, port, plan) == expected(plan)
+
+
+@pytest.mark.slow
+def test_supernodes_hide_their_updates_from_the_server(tmp_path):
+    with two_nodes(tmp_path) as (port, _):
+        overrides = "secure_aggregation=secagg_plus secure_aggregation.min_shops=2"
+        found = submit(tmp_path, port, aggregated(1), overrides=overrides)
+    assert (found["failures"], found["skipped_rounds"]) == ([], [])
+    assert found["aggregate_sha256"] is not None
+    assert {shop["num_examples"] for shop in found["rounds"][0]["shops"].values()} == {None}
+    assert found["traffic_bytes"]["secure_aggregation_up"] > 0
+    assert "adapter_up" not in found["traffic_bytes"]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_without_a_supernode_that_died_and_the_next_has_it_again(tmp_path):
+    with two_nodes(tmp_path) as (port, second):
+        result_path = start(tmp_path, port, aggregated(3))
+        wait_for("the first round", tmp_path, (tmp_path / "bb.1.npz").exists)
+        second.kill()
+        # Flower gives a node up that was not heard of for a minute.
+        found = read_when_there(tmp_path, result_path, 2 * WAIT_SECONDS)
+        assert [each["server_round"] for each in found["rounds"]] == [1, 2, 3]
+        assert {failure["shop_id"] for failure in found["failures"]} == {"bb"}
+        assert found["failures"][-1]["phase"] == "final" and set(found["final"]) == {"a"}
+        assert set(found["rounds"][2]["shops"]) == {"a"}
+        for path in (*tmp_path.glob("*.npz"), *tmp_path.glob("*/sent.jsonl")):
+            path.unlink()
+        with process(supernode("bb", port), tmp_path):
+            again = submit(tmp_path, port, aggregated(1))
+    assert again == expected(aggregated(1))

@@ -66,6 +66,8 @@ def test_two_numbers_that_share_a_sign():
         ("送到北京市朝阳区人民路12号阳光花园3栋1201室", "送到[地址1]"),
         ("送到北京市 朝阳区，人民路１２号，阳光花园3栋1201室吧", "送到[地址1]吧"),
         ("朝阳区人民路12号", "[地址1]"),
+        ("北京市朝阳区的人民路12号阳光花园", "[地址1]"),
+        ("a13800001111@qq.com", "[邮箱1]"),
         ("就在阳光花园", "就在[地址1]"),
         ("北京市有货吗", "北京市有货吗"),
         ("货号1201", "货号1201"),
@@ -113,10 +115,26 @@ def test_equal_values_have_one_placeholder_and_others_another():
     assert taken(session) == [("phone", "13800001111"), ("phone", "13900002222")]
 
 
+def test_values_are_numbered_in_the_order_in_which_they_were_said():
+    assert taken(by_record("13900002222，不对，是13800001111")) == [("phone", "13900002222"), ("phone", "13800001111")]
+
+
 def test_a_name_within_the_address_is_a_part_of_it():
     record = OrderRecord(name="金桂", address="杭州市西湖区文一路8号金桂苑2栋301室")
     session = by_record("金桂，杭州市西湖区文一路8号金桂苑2栋301室", known=record)
     assert sent(session) == ["[姓名1]，[地址1]"]
+
+
+def test_a_short_address_is_found_as_a_whole():
+    record = OrderRecord(address="朝阳里")
+    assert sent(by_record("送朝阳里，不是朝阳", known=record)) == ["送[地址1]，不是朝阳"]
+    english = OrderRecord(address="12 A Street")
+    texts = sent(OrderRecordRedaction("en").redact(said("12 a day", "to 12 A Street"), english))
+    assert texts == ["12 a day", "to [address1]"]
+
+
+def test_a_name_of_one_sign_twice_is_found_behind_that_sign():
+    assert sent(by_record("王，王王收", known=OrderRecord(name="王王"))) == ["王，[姓名1]收"]
 
 
 def test_a_taken_value_does_not_hide_the_rest_of_an_address():

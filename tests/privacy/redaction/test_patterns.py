@@ -19,7 +19,7 @@ from .texts import by_patterns, sent, taken
         ("11010519491231002x", True),
         ("110105194912310021", False),
         ("440524188001010014", True),
-        ("110105194913310029", False),  # a thirteenth month
+        ("110105194913310021", False),  # a thirteenth month, and the check character of such a number
         ("11010519491231002", False),
         ("1101051949123１002X", False),
     ],
@@ -98,6 +98,17 @@ def test_one_wrong_digit_is_always_seen():
         ("电子发票的时候打王小伟那这样", "电子发票的时候打[姓名1]那这样"),
         ("王伟  : 13900002222", "[姓名1]  : [电话1]"),
         ("西安市莲湖区万科金色悦城", "[地址1]"),
+        ("邮箱wang.zhiqiang_1988.shop@qq.com", "邮箱[邮箱1]"),
+        ("我qq是12345", "我qq是[账号1]"),
+        ("寄给王伟吧", "寄给[姓名1]吧"),
+        ("转给李芳。", "转给[姓名1]。"),
+        ("windows1234567", "windows[数字1]"),
+        ("XY98765", "[快递单号1]"),
+        ("1 2 3 4 5 6 7", "[数字1]"),
+        ("订单123-456-789", "订单[订单号1]"),
+        ("SF1234567890123一直没动", "[快递单号1]一直没动"),
+        ("一13900002222", "一[电话1]"),
+        ("微信13900002222，电话13900002222", "微信[账号1]，电话[账号1]"),
     ],
 )
 def test_what_is_found_in_chinese(text, expected):
@@ -118,6 +129,7 @@ def test_what_is_found_in_chinese(text, expected):
             "deliver to [name1] at [address1]",
         ),
         ("email: a.b@c.co.uk", "email: [email1]"),
+        ("555 123 4567", "[phone1]"),
         ("Order #A-12345", "Order #[order1]"),
         ("my wechat is blue_fox9", "my wechat is [account1]"),
         ("I'm looking for 2 shirts, size 12, on 2024-01-02", "I'm looking for 2 shirts, size 12, on 2024-01-02"),
@@ -177,10 +189,17 @@ def test_what_is_nothing_private_stays(text):
         (["编号108878", "一直没货"], ["编号108878", "一直没货"]),
         (["99元", "199元呢", "299呢"], ["99元", "199元呢", "299呢"]),
         (["13900好的好的", "002222"], ["13900好的好的", "002222"]),
+        (["62220212345", "67890128"], ["[数字1]", "[数字2]"]),
+        (["1", "3900002222"], ["1", "[数字1]"]),
+        (["编号12", "345", "6789"], ["编号12", "345", "6789"]),
     ],
 )
 def test_numbers_that_are_split_over_turns(texts, expected):
     assert sent(by_patterns(*texts)) == expected
+
+
+def test_a_split_identity_card_comes_back_whole():
+    assert by_patterns("身份证110105", "19491231002X").restore("[身份证1]").text == "11010519491231002X"
 
 
 def test_the_other_sides_turns_do_not_part_a_number_and_do_not_join_one():
@@ -195,6 +214,8 @@ def test_a_name_that_was_announced_is_found_again_in_every_turn_and_over_two():
     assert sent(session) == ["My name is [name1]", "[name1] here", "it is [name1]", "[name1] again"]
     assert session.restore("Hi [name1]").text == "Hi John Smith"
     assert sent(by_patterns("我叫王伟", "王 伟在吗", "身高，伟大")) == ["我叫[姓名1]", "[姓名1]在吗", "身高，伟大"]
+    longer = by_patterns("我叫王伟，名字王伟明", "王伟明在吗")
+    assert sent(longer) == ["我叫[姓名1]，名字[姓名2]", "[姓名2]在吗"]
 
 
 def test_any_seven_digits_are_taken():

@@ -191,6 +191,12 @@ def test_what_a_customer_typed_is_given_back_as_typed(look_alike):
     assert session.restore("您的[电话1]").text == "您的13800001111"
 
 
+def test_what_is_typed_in_two_ways_comes_back_in_each():
+    session = by_patterns("[电话1]", "【电话1】", "[电话1]")
+    assert sent(session) == ["[原文1]", "[原文2]", "[原文1]"]
+    assert session.restore("[原文2]和[原文1]").text == "【电话1】和[电话1]"
+
+
 def test_a_value_inside_of_brackets_is_no_placeholder():
     session = by_record("[电话13800001111]")
     assert sent(session) == ["[电话[电话1]]"]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 from flwr.app import Context
 
@@ -16,7 +17,9 @@ from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.federation.flower.server_app import server_app
 from ecc_fed.federation.limits import ReplyLimits
 from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.privacy.secure_aggregation.settings import SecureAggregationSettings
 from tests.federation.fakes import SHAPES, FakeDevice
+from tests.federation.secure_aggregation.devices import MOST, SecureDevice
 
 
 class Writing(FakeDevice):
@@ -27,14 +30,22 @@ class Writing(FakeDevice):
         write_down(self._folder / shop_id, entries)
 
 
+class Masking(SecureDevice):
+    """It hides its updates, and has such a ledger too. A message is a process: its secrets lie in a folder."""
+
+    def leaving(self, shop_id: str, entries: Sequence[EgressEntry]) -> None:
+        write_down(self.folder / shop_id, entries)
+
+
 @cache
-def device(shop_ids: tuple[str, ...], folder: str) -> Device:
-    return Writing(shop_ids, folder)
+def device(shop_ids: tuple[str, ...], folder: str, secure: SecureAggregationSettings) -> Device:
+    return Masking(shop_ids, Path(folder), secure) if secure.enabled else Writing(shop_ids, folder)
 
 
 def device_of(context: Context) -> tuple[Device, str]:
     shop_id = shop_of(context.node_config, str(context.run_config["shops"]).split())
-    return device((shop_id,), str(context.run_config["state-dir"])), shop_id
+    secure = config_from_run_config(context.run_config).secure_aggregation
+    return device((shop_id,), str(context.run_config["state-dir"]), secure), shop_id
 
 
 client = client_app(device_of)
@@ -42,7 +53,8 @@ client = client_app(device_of)
 
 def plan_of(run_config: Mapping[str, object]) -> FederationPlan:
     plan = build_plan(config_from_run_config(run_config))
-    return replace(plan, limits=ReplyLimits(shapes=SHAPES))  # of the fake device's adapters, not of the config's
+    # Of the fake device's adapters and examples, not of the config's.
+    return replace(plan, limits=ReplyLimits(max_examples=MOST, shapes=SHAPES))
 
 
 server = server_app(plan_of)
