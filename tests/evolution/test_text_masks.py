@@ -66,6 +66,16 @@ def test_nothing_that_trains_holds_a_value(tmp_path: Path, warm: bool) -> None:
         assert not any(secret in texts(example) for secret in SECRETS)
 
 
+def test_a_name_that_the_customer_told_is_masked_in_the_reply_too() -> None:
+    """Nobody has a record of it, and nothing announces it there."""
+    plain = shop()
+    before = (Turn("customer", "我叫王志强"), Turn("agent", "嗯嗯"))
+    said = replace(plain.history[0], context=before, query="是王志强", reply="给王志强留着", customer=None)
+    (learned,) = masked(Experience((said,), ()), OrderRecordRedaction(), plain).natural
+    assert [turn.text for turn in learned.prompt] == ["我叫[姓名x]", "嗯嗯", "是[姓名x]"]
+    assert learned.reply == "给[姓名x]留着"
+
+
 def test_without_a_redactor_dialogues_are_learned_as_they_are(tmp_path: Path) -> None:
     examples = trained_on(tmp_path, services(verdict=False))
     assert examples and all(SAID in example.reply and SAID in example.prompt[-1].text for example in examples)

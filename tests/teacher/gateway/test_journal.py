@@ -12,7 +12,7 @@ from ecc_fed.core.run_directory import read_jsonl
 from ecc_fed.teacher.gateway.budget import Spending
 from ecc_fed.teacher.gateway.journal import CallJournal, counted, read_attempts, spending
 
-from ..fakes import ScriptedTeacher, failed, gateway, request
+from ..fakes import ScriptedTeacher, StarRedactor, failed, gateway, request
 
 QUESTIONS = [request(f"问题{number}{shop}", shop_id=shop) for number in range(3) for shop in ("a", "b")]
 
@@ -50,6 +50,16 @@ class Dies(ScriptedTeacher):
             self.alive = True
             raise SystemExit
         return super().complete(prompts, timeout_seconds)
+
+
+def test_what_is_noted_bears_the_redactions_name(tmp_path: Path) -> None:
+    """It becomes the ledger's, where a process ended before its shop was saved."""
+    cloud, ledger, _ = gateway(ScriptedTeacher(), redactor=StarRedactor())
+    begun(tmp_path, cloud.journal)
+    cloud.answer(QUESTIONS)
+    noted = [line for shop in ("a", "b") for line in read_attempts(tmp_path / shop / "open.jsonl")]
+    assert {entry.redaction for line in noted for entry in line.entries} == {"stars"}
+    assert {entry.redaction for entry in ledger.entries()} == {"stars"}
 
 
 def test_replies_that_were_back_behind_one_that_was_not_are_kept(tmp_path: Path) -> None:

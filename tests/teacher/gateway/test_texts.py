@@ -67,7 +67,7 @@ def test_they_are_there_before_anything_leaves(tmp_path: Path) -> None:
         seen.append({prompt.dialogue, prompt.few_shot.examples_text, prompt.few_shot.instruction} <= there)
 
     cloud, _ = kept(tmp_path, ScriptedTeacher(script))
-    cloud.answer([request("在吗"), request("发什么快递")])
+    cloud.answer([request("在吗"), request("发什么快递，几天能到，能不能换一家快递公司呢，谢谢您")])
     assert seen == [True, True]
 
 
