@@ -131,11 +131,27 @@ def _compose(overrides: Sequence[str], config_dirs: Sequence[str] = (), hydra: b
     register_schema()
     if config_dirs and any(override.lstrip("+").startswith("hydra.searchpath=") for override in overrides):
         raise ConfigError("hydra.searchpath: with --config-dir, give its folders as --config-dir too.")
+    for folder in config_dirs:
+        _check_own_names(Path(folder))
     search = [config_dirs_override(config_dirs)] if config_dirs else []
     GlobalHydra.instance().clear()
     with warnings.catch_warnings(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
         warnings.filterwarnings("error", message=_NO_FOLDER.pattern)  # Hydra only mentions it, and goes on without
         return compose("run", overrides=[*map(readable, overrides), *search], return_hydra_config=hydra)
+
+
+def _check_own_names(folder: Path) -> None:
+    """A user's YAML stands behind ours: one with the name of ours would never be read.
+
+    Raises:
+        ConfigError: names the first such file.
+    """
+    for path in sorted(conf_dir().glob("**/*.yaml")):
+        own = folder / path.relative_to(conf_dir())
+        if own.is_file() and not own.samefile(path):
+            raise ConfigError(
+                f"{own} has the name of a file of ecc_fed's own, which is read in its place. Give it another name."
+            )
 
 
 def compose_run(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> DictConfig:

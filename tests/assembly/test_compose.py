@@ -224,3 +224,14 @@ def test_a_run_of_a_study_with_a_view_is_opened_without_it(tmp_path: Path) -> No
     assert config.study.view is None and config.corpus["num_shops"] == 8
     with pytest.raises(ConfigError, match=r"study\.view\._target_=experiments\.late_shops"):
         to_run_config(compose_run(view))
+
+
+def test_a_users_yaml_that_ours_would_hide_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "arm" / "local.yaml"
+    own.parent.mkdir()
+    own.write_text("name: none\n")
+    with pytest.raises(ConfigError, match=r"arm/local\.yaml has the name of a file of ecc_fed's own"):
+        compose_run([], [str(tmp_path)])
+    own.rename(own.with_name("mine.yaml"))
+    assert compose_run(["arm=mine"], [str(tmp_path)]).arm.name == "none"
+    assert compose_run([], [str(conf_dir())]).arm.name == "local"
