@@ -7,14 +7,12 @@ shop order: between its turns a shop is on disk alone, and read ahead of the nex
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
-from importlib import import_module
 from itertools import islice
 
 from flwr.app import Context, Message, RecordDict
@@ -29,6 +27,7 @@ from ecc_fed.federation.wire import records
 from ecc_fed.hosts.batch_size import BatchedDevice, BatchSize, choose_batch_size
 from ecc_fed.hosts.batches import Batches
 from ecc_fed.hosts.caps import limit_gpu, limit_host
+from ecc_fed.hosts.importing import import_at_once
 from ecc_fed.hosts.jobs import DeviceFactory, Finished, Job, error_reply
 from ecc_fed.hosts.meeting import meeting_services
 from ecc_fed.hosts.memory import give_back_free_memory, is_out_of_memory, peak_gpu_bytes, peak_resident_bytes
@@ -106,14 +105,8 @@ class ShopHost:
         return self._device.adapter_shapes()
 
     def prepare(self, imports: Sequence[str]) -> None:
-        """Imports modules, which takes seconds for those of models."""
-        gc.disable()  # walking through thousands of new modules time and again takes a fifth of their import
-        try:
-            for name in imports:
-                import_module(name)
-        finally:
-            gc.freeze()
-            gc.enable()
+        """Imports modules before there is a device."""
+        import_at_once(imports)
 
     def run(self, jobs: Sequence[Job], finished: frozenset[str] = frozenset()) -> Iterator[Finished]:
         """The round's jobs of this host.

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecc_fed.federation.results import FederationError
 from ecc_fed.hosts import guardian
+from ecc_fed.hosts.waiting import RayDied
 
 _PREFIX = "ecc_fed-ray-"
 _LOCK = "lock"
@@ -50,7 +50,7 @@ def scratch() -> Iterator[Scratch]:
     """A new folder, with a process that guards it; what dead processes of ours left behind is removed first.
 
     Raises:
-        FederationError: no folder can be made, or only one with too long a path.
+        RayDied: no folder can be made, or only one with too long a path.
     """
     parent = scratch_parent()
     folder = parent / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(2)}"
@@ -60,7 +60,7 @@ def scratch() -> Iterator[Scratch]:
         lock = (folder / _LOCK).open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
     except OSError as error:
-        raise FederationError(
+        raise RayDied(
             f"Ray needs a folder for its sockets: {error}. Set RAY_TMPDIR to another place."
         ) from error
     made = Scratch(folder, f"{_MARK}={folder}")
@@ -84,7 +84,7 @@ def scratch_parent() -> Path:
     """Where Ray's folders go: RAY_TMPDIR, else TMPDIR unless it is too long, else /tmp.
 
     Raises:
-        FederationError: RAY_TMPDIR is too long.
+        RayDied: RAY_TMPDIR is too long.
     """
     most = _LONGEST_PATH - _RAY_ADDS - _LONGEST_NAME
     for name in ("RAY_TMPDIR", "TMPDIR"):
@@ -95,7 +95,7 @@ def scratch_parent() -> Path:
         if len(os.fsencode(parent)) <= most:
             return parent
         if name == "RAY_TMPDIR":
-            raise FederationError(
+            raise RayDied(
                 f"RAY_TMPDIR={given} is too long by {len(os.fsencode(parent)) - most} characters for the sockets "
                 "that Ray keeps there. Give a shorter one, or none."
             )

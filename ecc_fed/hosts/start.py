@@ -11,13 +11,13 @@ from pathlib import Path
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.federation.flower.internals import apply_telemetry_setting
-from ecc_fed.federation.results import FederationError
 from ecc_fed.hosts.ray_hosts import RayHosts
 from ecc_fed.hosts.ray_private import connecting
 from ecc_fed.hosts.scratch import scratch
 from ecc_fed.hosts.search_path import job_config
 from ecc_fed.hosts.settings import MEASURED, HostSettings
 from ecc_fed.hosts.signals import signals_later
+from ecc_fed.hosts.waiting import RayDied
 
 # Ray keeps messages between processes here; adapters are a few MB per shop and round.
 _OBJECT_STORE_BYTES = 512 * 2**20
@@ -52,7 +52,7 @@ def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = (), at
 
     Raises:
         ConfigError: no cluster answers at `ray_address`, or Ray has too few cores or GPUs.
-        FederationError: Ray does not start on this machine.
+        RayDied: Ray does not start on this machine.
     """
     quiet_engines()
     if settings.ray_address is None:
@@ -137,7 +137,7 @@ def _start(num_cpus: int, use_gpus: bool, folder: Path) -> None:
         except Exception as error:  # Ray raises Exception itself
             ray.shutdown()
             if attempt == _START_ATTEMPTS:
-                raise FederationError(
+                raise RayDied(
                     f"Ray does not start on this machine ({str(error).splitlines()[0]}). Most often it is busy with "
                     f"other work, or its memory or the disk under {folder.parent} is full."
                 ) from error

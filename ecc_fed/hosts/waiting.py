@@ -12,7 +12,7 @@ LOOK_SECONDS = 0.25
 
 
 class RayDied(FederationError):
-    """Ray's own processes ended, and the hosts with them."""
+    """Ray's own processes ended, and the hosts with them; or they never came up."""
 
 
 def require_ray() -> None:

@@ -38,7 +38,7 @@ def run_federation(
         plan: arm, aggregator and transforms.
         shop_ids: all shops of the run; their order is the order of every sum.
         device_factory: builds the device of the shops it is given, inside a host; picklable.
-        hosts: `ray_hosts(...)`, or `InProcessHosts()` for a run without Ray.
+        hosts: `run_hosts(...)`, or `InProcessHosts()` for a run without Ray.
         resume: goes on from this checkpoint instead of from the start.
         settings: what every host may use.
         kept: of a run that goes on, the batch sizes that its hosts had chosen at its start.

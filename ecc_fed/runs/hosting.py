@@ -19,25 +19,36 @@ from ecc_fed.core.truth import ShopTruth
 from ecc_fed.evolution.pool import PooledDevices
 from ecc_fed.federation.participation import Participation
 from ecc_fed.federation.plan import pools
+from ecc_fed.hosts.choosing import run_hosts
 from ecc_fed.hosts.jobs import Hosts
-from ecc_fed.hosts.start import ray_hosts
 
 # What takes a host seconds to import, before it loads its models.
 _MODEL_MODULES = ("torch", "transformers.modeling_utils")
-# Of this process's last run: open, and so locked, until the next one or the process's end.
+# Of this process's last run: open, and so locked, until the next one or the end of its hosts.
 _joined: IO[str] | None = None
 
 
 @contextmanager
 def open_hosts(config: RunConfig, at_least: int = 1) -> Iterator[Hosts]:
-    """The run's hosts on Ray, reusable for every run that agrees on `runtime.pool`.
+    """The run's hosts, reusable for every run that agrees on `runtime.pool`.
 
     `at_least` so many if their number is automatic, as a run that goes on takes as many as it started on.
     """
     if config.runtime.ray_address is None:
         check_local_models(config)
-    with ray_hosts(config.runtime, _MODEL_MODULES, at_least) as hosts:
-        yield hosts
+    try:
+        with run_hosts(config.runtime, _MODEL_MODULES, at_least) as hosts:
+            yield hosts
+    finally:
+        _leave()
+
+
+def _leave() -> None:
+    """After its last run this process has no shops any more, if it had any."""
+    global _joined
+    if _joined is not None:
+        _joined.close()
+        _joined = None
 
 
 @dataclass(frozen=True, slots=True)

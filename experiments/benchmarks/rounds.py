@@ -22,8 +22,9 @@ from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.federation.arms import Aggregated
 from ecc_fed.federation.results import Checkpoint
 from ecc_fed.hosts.reports import HostReport
+from ecc_fed.hosts.start import ray_hosts
 from ecc_fed.runs.federation import run_federation
-from ecc_fed.runs.hosting import HostDevices, open_hosts
+from ecc_fed.runs.hosting import HostDevices
 from ecc_fed.runs.reading import read_corpus
 
 SERVICES = ("end_model", "judge", "teacher")
@@ -44,8 +45,9 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
     ]
     config = to_run_config(compose_run([*settings, *overrides]))
     shops, truth, _ = read_corpus(config)
+    shop_ids = [shop.shop_id for shop in shops]
     measured: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory(prefix="ecc_fed-benchmark-") as folder, open_hosts(config) as hosts:
+    with tempfile.TemporaryDirectory(prefix="ecc_fed-benchmark-") as folder, ray_hosts(config.runtime) as hosts:
         before: list[HostReport] = []
 
         def ready(reports: tuple[HostReport, ...]) -> None:
@@ -71,8 +73,8 @@ def rounds(num_shops: int, steps: int, server_rounds: int, overrides: list[str])
 
         run_federation(
             replace(build_plan(config), arm=Aggregated(server_rounds, evaluates_base=False)),
-            [shop.shop_id for shop in shops],
-            HostDevices(config, shops, truth, RunDirectory(Path(folder)), new_run_id(), len(shops)),
+            shop_ids,
+            HostDevices(config, shops, truth, RunDirectory(Path(folder)), new_run_id(), tuple(shop_ids)),
             hosts,
             settings=config.runtime,
             on_open=ready,
