@@ -2,25 +2,40 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What a run needs, and with it what the tests need.
+PACKAGE := $(VENV)/.package
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+# torch without CUDA, gigabytes less: taken where there is no NVIDIA GPU and the package index at hand has CUDA's build.
+# Empty: whatever that index has.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .PHONY: demo test check claims docs mutants install help
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
-install: $(STAMP) ## Make .venv and install the package with its pinned dependencies
+install: $(PACKAGE) ## Make .venv and install the package with its pinned dependencies, without those of the tests
 
-$(STAMP): pyproject.toml constraints.txt
+$(PACKAGE): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ecc_fed needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 	@# torch first: what is already there draws in no second build of it.
-	$(PIP) torch
+	@if [ -n "$(TORCH_CPU_INDEX)" ] && [ ! -e /proc/driver/nvidia ] && ! command -v nvidia-smi >/dev/null \
+	    && $(PIP) --dry-run --report - torch | grep -q '"name": "nvidia-'; then \
+	  echo "No NVIDIA GPU here: torch comes from $(TORCH_CPU_INDEX), without CUDA."; \
+	  $(PIP) --no-deps --retries 1 --timeout 30 --index-url "$(TORCH_CPU_INDEX)" torch || { \
+	    echo "Name another index of torch without CUDA: make TORCH_CPU_INDEX=URL; or take CUDA's: make TORCH_CPU_INDEX=" >&2; \
+	    exit 1; }; \
+	else $(PIP) torch; fi
+	$(PIP) --editable .
+	@touch $(PACKAGE)
+
+$(STAMP): $(PACKAGE)
 	$(PIP) --editable '.[dev,gemini,gemini-legacy,privacy,quantization,chatglm3]'
 	@touch $(STAMP)
 
-demo: $(STAMP) ## Run the quickstart study on the embedded models and print its table
+demo: $(PACKAGE) ## Run the quickstart study on the embedded models and print its table
 	$(BIN)/ecc-fed study quickstart
 
 check: $(STAMP) ## Lint, format, types, rooms

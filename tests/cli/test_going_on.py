@@ -3,6 +3,7 @@ import pytest
 from ecc_fed.cli import main as cli
 from ecc_fed.cli.going_on import going_on
 from ecc_fed.core.errors import EccError
+from ecc_fed.hosts.standstill import HostStalled
 from ecc_fed.hosts.waiting import RayDied
 
 
@@ -14,6 +15,11 @@ from ecc_fed.hosts.waiting import RayDied
             RayDied("Ray is gone."),
             1,
             "Error: Ray is gone. What was finished is kept. Go on with: ecc-fed run --resume 'a b'\n",
+        ),
+        (
+            HostStalled("It hangs."),
+            1,
+            "Error: It hangs. What was finished is kept. Go on with: ecc-fed run --resume 'a b'\n",
         ),
         (EccError("Another reason."), 1, "Error: Another reason.\n"),
     ],

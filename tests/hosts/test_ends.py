@@ -25,9 +25,9 @@ ENDLESS = [
     "decoding.max_new_tokens=2",
     "evolution.server_rounds=1",
     "finetune.steps=1000000",
-    "runtime.hosts=1",
     "runtime.shops_per_batch=2",
 ]
+ON_RAY, IN_PROCESS = 2, 1  # hosts
 START_SECONDS, END_SECONDS = 120, 20
 
 
@@ -53,12 +53,13 @@ def descendants(process_id: int) -> list[int]:
 class Run:
     """`ecc-fed run` in a terminal of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hosts: int) -> None:
+        self._hosts = hosts
         self.temporary = Path(f"/tmp/t{os.getpid()}")
         self.temporary.mkdir()
         self.terminal, inside = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ecc_fed.cli.main", "run", *ENDLESS, f"hydra.run.dir={folder / 'run'}"],
+            [sys.executable, "-m", "ecc_fed.cli.main", "run", *ENDLESS, f"runtime.hosts={hosts}", f"hydra.run.dir={folder / 'run'}"],
             stdin=inside,
             stdout=inside,
             stderr=(folder / "stderr").open("w"),
@@ -76,7 +77,7 @@ class Run:
         # The line of the round comes with its first reply, so never here.
         wait_for(lambda: "evaluating (base)" in self.stderr(), START_SECONDS, f"no start: {self.stderr()}")
         self.processes = descendants(self.process.pid)
-        assert len(self.processes) > 5
+        assert (len(self.processes) > 5) == (self._hosts == ON_RAY)
 
     def stderr(self) -> str:
         return self._stderr.read_text()
@@ -103,9 +104,9 @@ class Run:
         subprocess.run(["rm", "-rf", self.temporary], check=True)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    run = Run(tmp_path)
+@pytest.fixture(params=[ON_RAY, IN_PROCESS])
+def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
+    run = Run(tmp_path, request.param)
     try:
         run.wait_until_at_work()
         yield run
@@ -128,6 +129,7 @@ def test_a_killed_main_process_takes_all_with_it(run: Run) -> None:
     assert run.ended() == (-9, [])
 
 
+@pytest.mark.parametrize("run", [ON_RAY], indirect=True)
 def test_a_dead_raylet_is_one_error(run: Run) -> None:
     os.kill(run.named("raylet"), signal.SIGKILL)
     code, lines = run.ended()

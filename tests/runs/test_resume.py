@@ -267,7 +267,8 @@ def test_a_damaged_shop_costs_that_shop_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_real_run_killed_by_the_system_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_a_real_run_killed_by_the_system_goes_on(tmp_path: Path, hosts: int) -> None:
     program = [sys.executable, "-m", "ecc_fed.cli.main", "run"]
     given = [
         "arm=aggregated",
@@ -277,6 +278,7 @@ def test_a_real_run_killed_by_the_system_goes_on(tmp_path: Path) -> None:
         "evolution.server_rounds=3",
         "finetune.steps=2",
         "decoding.max_new_tokens=8",
+        f"runtime.hosts={hosts}",
     ]
     subprocess.run([*program, *given, f"hydra.run.dir={tmp_path / 'whole'}"], check=True, capture_output=True)
     root = tmp_path / "killed"
