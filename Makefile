@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 # Empty: whatever that index has.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check claims docs mutants install help
+.PHONY: demo test check claims docs mutants install lock help
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -52,6 +52,12 @@ claims: $(STAMP) ## Rerun the cheap commands behind README's figures, and compar
 
 docs: $(STAMP) ## Build the pages of docs/ into site/
 	$(BIN)/mkdocs build --quiet
+
+lock: $(STAMP) ## After a change of constraints.txt: the SHA-256 of every file of a pinned package, in requirements.lock
+	$(BIN)/uv pip compile constraints.txt --no-deps --universal --python-version 3.11 --generate-hashes --quiet \
+	  --no-emit-package torch --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file $(VENV)/lock
+	{ grep '^#' requirements.lock; grep -v '^#' $(VENV)/lock; } >$(VENV)/whole.lock
+	mv $(VENV)/whole.lock requirements.lock
 
 # One change more closely: `.venv/bin/mutmut show NAME`; tried again after a test was mended: `.venv/bin/mutmut run NAME`.
 mutants: $(STAMP) ## Small wrong changes, one at a time: which do the tests miss? An hour on two cores
