@@ -25,6 +25,7 @@ def __getattr__(name: str) -> object:
     By name, so that whoever imports this package for its version does not depend on the rooms above.
     """
     if name in _API:
+        import_module("ecc_fed.core.platforms").check_platform()
         return getattr(import_module("ecc_fed.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -17,6 +17,7 @@ from ecc_fed.cli.stopping import Stop, stopping
 from ecc_fed.cli.streams import lasting_output, to_nowhere
 from ecc_fed.core.errors import EccError, UserError
 from ecc_fed.core.outside_text import cut
+from ecc_fed.core.platforms import check_platform
 
 # What a file system says of a path that it cannot look at, whatever asked for it.
 _UNUSABLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)
@@ -184,6 +185,7 @@ def _main(given: list[str], stop: Stop) -> int:
         return 2
     quiet_libraries()
     try:
+        check_platform()
         code = load()(rest)
         return code if stop.number is None else stop.exit_code
     except EccError as error:

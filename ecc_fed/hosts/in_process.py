@@ -69,5 +69,6 @@ def in_process_hosts() -> Iterator[InProcessHosts]:
     try:
         yield InProcessHosts()
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, limits)
+        if resource.getrlimit(resource.RLIMIT_DATA) != limits:
+            resource.setrlimit(resource.RLIMIT_DATA, limits)
         torch.set_num_threads(threads)

@@ -15,7 +15,8 @@ class HostSettings:
         ConfigError: a value out of range.
     """
 
-    # Each with one base for all its shops; 0: as many as Ray has GPUs for, or cores if the hosts take no GPU.
+    # Each with one base for all its shops; 0: as many as Ray has GPUs for, or cores if the hosts take no GPU. Where one
+    # is enough, it is this process.
     hosts: int = 0
     # Cores that a host reserves.
     threads_per_host: int = 1
@@ -29,10 +30,10 @@ class HostSettings:
     gpu_memory_gib: float | None = None
     # Hard cap for each host without a GPU (on Linux; elsewhere a plan); null plans with a share of what is free.
     host_memory_gib: float | None = None
-    # How often a host that died is replaced in one run; its shops' unfinished work is then done again.
+    # How often a host on Ray that died is replaced in one run; its shops' unfinished work is then done again.
     host_restarts: int = 3
     # A host whose work has not moved for so long (no step of training, no token, no call to the cloud done) is taken
-    # for dead; null waits for ever.
+    # for dead; null waits for ever. In this process it ends the run, which can go on.
     stall_seconds: float | None = 1800.0
 
     def __post_init__(self) -> None:
