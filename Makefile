@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # What a run needs, and with it what the tests need.
 PACKAGE := $(VENV)/.package
 STAMP := $(VENV)/.installed
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+# Python compiles what is imported, a small part of 300 MB.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt
 # torch without CUDA, gigabytes less: taken where there is no NVIDIA GPU and the package index at hand has CUDA's build.
 # Empty: whatever that index has.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
