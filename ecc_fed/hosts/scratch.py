@@ -60,9 +60,7 @@ def scratch() -> Iterator[Scratch]:
         lock = (folder / _LOCK).open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
     except OSError as error:
-        raise RayDied(
-            f"Ray needs a folder for its sockets: {error}. Set RAY_TMPDIR to another place."
-        ) from error
+        raise RayDied(f"Ray needs a folder for its sockets: {error}. Set RAY_TMPDIR to another place.") from error
     made = Scratch(folder, f"{_MARK}={folder}")
     with lock:
         guard = subprocess.Popen(

@@ -57,9 +57,10 @@ class Run:
         self._hosts = hosts
         self.temporary = Path(f"/tmp/t{os.getpid()}")
         self.temporary.mkdir()
+        given = [*ENDLESS, f"runtime.hosts={hosts}", f"hydra.run.dir={folder / 'run'}"]
         self.terminal, inside = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ecc_fed.cli.main", "run", *ENDLESS, f"runtime.hosts={hosts}", f"hydra.run.dir={folder / 'run'}"],
+            [sys.executable, "-m", "ecc_fed.cli.main", "run", *given],
             stdin=inside,
             stdout=inside,
             stderr=(folder / "stderr").open("w"),

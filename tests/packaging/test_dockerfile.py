@@ -50,5 +50,5 @@ def test_it_is_run_by_no_root_without_telemetry(instructions: list[tuple[str, li
     names = [name for name, _ in instructions]
     assert of(instructions, "USER") == [["ecc"]]
     assert names.index("USER") > max(place for place, name in enumerate(names) if name in ("RUN", "COPY"))
-    last = [words for name, words in instructions[names.index("USER") - 1 :] if name == "ENV"][0]
+    last = next(words for name, words in instructions[names.index("USER") - 1 :] if name == "ENV")
     assert {"FLWR_TELEMETRY_ENABLED=0", "RAY_USAGE_STATS_ENABLED=0", "HF_HUB_DISABLE_TELEMETRY=1"} <= set(last)
