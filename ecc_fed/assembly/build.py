@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from ecc_fed.assembly.evaluation_budget import kept_for_final
 from ecc_fed.assembly.federation import build_arm, build_masking, build_transforms
-from ecc_fed.assembly.language import why_withheld
+from ecc_fed.assembly.language import prompt_layout, system_text, why_withheld
 from ecc_fed.assembly.privacy import build_private_training, check_budgets
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import accepts, instantiate
@@ -92,14 +92,16 @@ def build_end_model(config: RunConfig) -> EndModel:
         ModelError: a base that cannot be opened, or cannot bear the adapter.
         ConfigError: what this machine or the base has no room for.
     """
+    system = system_text(config)
     key = {"engine": config.runtime.engine, **asdict(config.end_model), "adapter": config.adapter.settings()}
+    key["system"] = system
 
     def make() -> EndModel:
         from ecc_fed.end_model.engines.opening import open_engine  # with torch, which hosts alone need
 
         loads["base"] += 1
         settings = replace(config.end_model, path=base_path(config))
-        return open_engine(settings, config.adapter.settings(), config.runtime.engine)
+        return open_engine(settings, config.adapter.settings(), config.runtime.engine, system)
 
     model = _resident("end_model", key, make)
     positions = getattr(model, "positions", None)
@@ -208,6 +210,7 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher |
         settings,
         budget=settings.budget(budget_share),
         retry=settings.retry(derive_seed(config.seed, "gateway_retry")),
+        layout=prompt_layout(config),
     )
     return Cloud(teacher, gateway, ledger, redactor.name)
 

@@ -8,6 +8,7 @@ from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.completion import Language
 from ecc_fed.core.language import MIXED, OTHER
 from ecc_fed.core.protocols import Corpus
+from ecc_fed.teacher.wording import PromptLayout
 
 _NAMES = {MIXED: "in several languages", OTHER: "in a language that was not recognised"}
 
@@ -29,6 +30,16 @@ def with_language(config: RunConfig, spoken: str | None) -> RunConfig:
     prompts: Language = config.gateway.language or ("zh" if language in (None, MIXED, "zh") else "en")
     corpus = config.corpus if language is None else {**config.corpus, "language": language}
     return replace(config, corpus=corpus, gateway=replace(config.gateway, language=prompts))
+
+
+def prompt_layout(config: RunConfig) -> PromptLayout:
+    """The words around what goes to the cloud, in the prompts' language."""
+    return config.prompt.layout(config.gateway.language or "zh")
+
+
+def system_text(config: RunConfig) -> str | None:
+    """What the end model is told before every dialogue, in the prompts' language; None: nothing."""
+    return config.prompt.system_text(config.gateway.language or "zh")
 
 
 def why_withheld(config: RunConfig) -> str | None:

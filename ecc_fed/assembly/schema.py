@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from ecc_fed.core.completion import Language
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.ranges import require, require_one_of
 from ecc_fed.core.records import Decoding, FineTuneSettings
@@ -26,6 +27,7 @@ from ecc_fed.judging.final_score import Thresholds
 from ecc_fed.privacy.record_level import PrivacySettings
 from ecc_fed.privacy.secure_aggregation.settings import SecureAggregationSettings
 from ecc_fed.teacher.gateway.settings import GatewaySettings
+from ecc_fed.teacher.wording import LANGUAGES, Text, Wording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,23 @@ class JudgeSettings(Thresholds):
     relevance: Mapping[str, Any]
     # Of the dialogues that the two can score, such as [zh]; null: any.
     languages: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class PromptSettings(Wording):
+    """Our own words around dialogues: on their way to the cloud, and before the end model."""
+
+    # Said to the end model before every dialogue, served and learned; null: nothing.
+    system: Text | None = None
+
+    def __post_init__(self) -> None:
+        Wording.__post_init__(self)
+        for language in LANGUAGES:
+            self.system_text(language)
+
+    def system_text(self, language: Language) -> str | None:
+        """What the end model is told in one language; None: nothing."""
+        return self.words("system", language) or None
 
 
 Engine = Literal["peft", "shared"]
@@ -87,6 +106,7 @@ class RunConfig:
     decoding: Decoding
     teacher: Mapping[str, Any]
     gateway: GatewaySettings
+    prompt: PromptSettings = field(default_factory=PromptSettings)
     redaction: Mapping[str, Any]
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
     judge: JudgeSettings

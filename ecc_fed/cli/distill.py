@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ecc_fed.assembly.build import Cloud, build_cloud, build_corpus, keep_texts
 from ecc_fed.assembly.compose import compose_run, to_run_config, to_yaml
-from ecc_fed.assembly.language import spoken_in, with_language
+from ecc_fed.assembly.language import prompt_layout, spoken_in, with_language
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.cli.arguments import CommandParser
 from ecc_fed.cli.console import TextConsole
@@ -65,11 +65,11 @@ def main(arguments: list[str]) -> int:
         queries = plan_queries(shops, splits, config.evolution.teacher_examples)
     if not queries:
         raise UserError(f"The corpus has no pairs in {', '.join(splits)}: choose another --split.")
-    language = config.gateway.language or "zh"
-    which = identity(queries, cloud.teacher, language, cloud.redaction)
+    layout = prompt_layout(config)
+    which = identity(queries, cloud.teacher, layout, cloud.redaction)
     queries = queries[: found.limit]
     waiting = DataSet(folder, which).open_queries(queries)
-    expected = estimate(waiting, cloud.teacher, language)
+    expected = estimate(waiting, cloud.teacher, layout)
     _print_estimate(console, cloud, folder, len(queries), len(waiting), expected)
     if expected.most_usd > 0 and not found.yes and not _agreed(console, expected):
         console.print("Nothing was asked.", highlight=False)

@@ -7,9 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from ecc_fed.core.records import Outcome, Turn, short_digest
+from ecc_fed.core.records import Outcome, Role, Turn, short_digest
 
 Language = Literal["zh", "en"]
+
+
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    """What stands in a prompt before the words of either side, such as "Customer: "."""
+
+    customer: str
+    agent: str
+
+    def of(self, role: Role) -> str:
+        """Who says a turn."""
+        return self.customer if role == "customer" else self.agent
 
 
 def estimate_tokens(text: str) -> int:
@@ -20,13 +32,14 @@ def estimate_tokens(text: str) -> int:
 
 @dataclass(frozen=True)
 class FewShotPart:
-    """The fixed part of a shop's prompts: `head` + `examples_text` + `tail`."""
+    """The fixed part of a shop's prompts: `head` + `examples_text` + `tail`; `speakers` go on in the dialogue."""
 
     language: Language
     examples: tuple[tuple[str, str], ...]
     head: str
     examples_text: str
     tail: str
+    speakers: Speakers
 
     @cached_property
     def text(self) -> str:

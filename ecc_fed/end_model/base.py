@@ -25,6 +25,8 @@ class Base:
     path: str
     device: torch.device
     end_marks: EndMarks
+    # Said before every dialogue; None: nothing.
+    system: str | None = None
 
     @property
     def end_ids(self) -> frozenset[int]:
@@ -32,8 +34,8 @@ class Base:
         return self.end_marks.ids
 
 
-def load_base(path: str, quantization: str = "none", device: str = "auto") -> Base:
-    """Loads the base at `path`, frozen and in evaluation mode.
+def load_base(path: str, quantization: str = "none", device: str = "auto", system: str | None = None) -> Base:
+    """Loads the base at `path`, frozen and in evaluation mode; `system` is said before every dialogue.
 
     Raises:
         ModelError: nothing usable lies at `path`; the message names folder, lack and remedy.
@@ -44,10 +46,10 @@ def load_base(path: str, quantization: str = "none", device: str = "auto") -> Ba
     opened.require_weights()
     keep_weights(opened.model)
     with opened.refusing("its config.json, weights and tokenizer must belong together and be complete"):
-        return _base(opened)
+        return _base(opened, system)
 
 
-def _base(opened: OpenedModel) -> Base:
+def _base(opened: OpenedModel, system: str | None) -> Base:
     model, tokenizer = opened.model, opened.tokenizer
     if tokenizer.eos_token_id is None:
         raise opened.refusal("has a tokenizer without eos_token, which ends every reply", "set it in its config")
@@ -61,11 +63,11 @@ def _base(opened: OpenedModel) -> Base:
             "copy the tokenizer of this checkpoint",
         )
     try:
-        check_template(tokenizer)
+        check_template(tokenizer, system)
         turn = turn_of(tokenizer)
     except ModelError as error:
         raise ModelError(f"the end model {opened.path} cannot be talked to: {error}") from error
     declared = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     ids = declared if isinstance(declared, (list, tuple)) else [] if declared is None else [declared]
     marks = EndMarks(turn.end_ids | {int(index) for index in ids}, turn.end_sequence)
-    return Base(model, tokenizer, opened.path, opened.device, marks)
+    return Base(model, tokenizer, opened.path, opened.device, marks, system)

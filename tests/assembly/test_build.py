@@ -49,15 +49,19 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 def test_every_setting_of_the_end_model_reaches_its_engine(opened: list[tuple[Any, ...]]) -> None:
     base = ["quantization=bf16", "device=cpu", "max_prompt_tokens=99", "max_reply_tokens=77", "batch_tokens=55"]
     given = [f"end_model.{each}" for each in base]
-    config = to_run_config(compose_run([*given, "adapter=rslora", "adapter.rank=3", "runtime.engine=peft"]))
+    config = to_run_config(
+        compose_run([*given, "adapter=rslora", "adapter.rank=3", "runtime.engine=peft", "prompt.system='规矩'"])
+    )
     assert build_end_model(config) is build_end_model(config), "loaded once"
-    ((settings, adapter, engine),) = opened
+    ((settings, adapter, engine, system),) = opened
     assert (settings.path, settings.quantization, settings.device) == (str(EMBEDDED), "bf16", "cpu")
     assert (settings.max_prompt_tokens, settings.max_reply_tokens, settings.batch_tokens) == (99, 77, 55)
-    assert (adapter, engine) == (RsLora(3, 11.3137, 0.1), "peft")
+    assert (adapter, engine, system) == (RsLora(3, 11.3137, 0.1), "peft", "规矩")
 
 
-@pytest.mark.parametrize("change", ["end_model.max_prompt_tokens=99", "adapter.rank=3", "runtime.engine=peft"])
+@pytest.mark.parametrize(
+    "change", ["end_model.max_prompt_tokens=99", "adapter.rank=3", "runtime.engine=peft", "prompt.system=a"]
+)
 def test_another_end_model_is_opened_anew(change: str, opened: list[tuple[Any, ...]]) -> None:
     for given in ([], [change], [change]):
         build_end_model(to_run_config(compose_run(given)))

@@ -16,6 +16,7 @@ from ecc_fed.core.records import AdapterState, Example, LikelihoodRequest, Turn
 from ecc_fed.core.run_directory import RunDirectory
 from ecc_fed.end_model.adapters.files import load_adapter
 from ecc_fed.reporting.summary import write_summary
+from ecc_fed.runs.export import export
 from ecc_fed.runs.finished_run import end_state, open_run
 from tests.cli.test_cross import finish
 
@@ -241,3 +242,12 @@ def test_a_disk_that_is_full_leaves_nothing(
     assert main(["export", str(finished.root), "--shop", "shop_0000", "--to", form, "--out", str(out)]) == 2
     assert f"{out} cannot be written (No space left on device)" in said(capsys.readouterr().err)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_card_names_what_the_run_said_before_every_dialogue(finished: RunDirectory, tmp_path: Path) -> None:
+    text = 'Be brief. "{shop}" `x`'
+    told = open_run(finished.root, ['prompt.system=Be brief. "{{shop}}" `x`'])
+    card = (export(told, "shop_0000", "peft", tmp_path / "a") / "README.md").read_text(encoding="utf-8")
+    assert f"system = {json.dumps(text)}" in card
+    usual = export(open_run(finished.root), "shop_0000", "peft", tmp_path / "b") / "README.md"
+    assert "system = " not in usual.read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecc_fed.core.completion import FewShotPart, TeacherPrompt, estimate_tokens
+from ecc_fed.core.completion import FewShotPart, Speakers, TeacherPrompt, estimate_tokens
 from ecc_fed.core.records import Turn
 
 
@@ -35,7 +35,7 @@ def test_two_texts_apart_are_never_fewer_tokens_than_together(left: str, right: 
 
 
 def test_a_prompt_is_its_parts_in_bytes_tokens_and_digest() -> None:
-    part = FewShotPart("zh", (("问", "答"),), "头", "问：答", "tail")
+    part = FewShotPart("zh", (("问", "答"),), "头", "问：答", "tail", Speakers("顾客：", "客服："))
     prompt = TeacherPrompt(part, (Turn("customer", "在吗"),), "顾客：在吗 ok")
     assert part.text == "头问：答tail"
     assert prompt.text == "头问：答tail顾客：在吗 ok"

@@ -14,6 +14,7 @@ from ecc_fed.privacy.redaction import NoRedaction
 from ecc_fed.teacher.gateway.gateway import Gateway
 from ecc_fed.teacher.gateway.settings import GatewaySettings
 from ecc_fed.teacher.prompts import few_shot_part, prompt_after
+from ecc_fed.teacher.wording import TABLE_TWO
 
 EXAMPLES = (("发什么快递", "亲，默认发中通哦"), ("几天能到", "亲，一般三天到哦"))
 
@@ -21,7 +22,7 @@ EXAMPLES = (("发什么快递", "亲，默认发中通哦"), ("几天能到", "�
 def build_prompt(
     examples: Sequence[tuple[str, str]], turns: Sequence[Turn], language: Language = "zh"
 ) -> TeacherPrompt:
-    return prompt_after(few_shot_part(examples, language), turns)
+    return prompt_after(few_shot_part(examples, TABLE_TWO[language]), turns)
 
 
 def ok(text: str, input_tokens: int = 10, output_tokens: int = 5, latency_seconds: float = 0.5) -> Completion:

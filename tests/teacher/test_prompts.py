@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from ecc_fed.core.completion import estimate_tokens
 from ecc_fed.core.records import Turn
-from ecc_fed.teacher.prompts import TEMPLATES, few_shot_part, one_line
+from ecc_fed.teacher.prompts import few_shot_part, one_line
+from ecc_fed.teacher.wording import TABLE_TWO
 
 from .fakes import EXAMPLES, build_prompt
 
@@ -13,11 +14,11 @@ QUERY = (Turn("customer", "发货了吗"),)
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_prompt_is_table_two_with_the_dialogue_behind_it(language):
-    template = TEMPLATES[language]
-    customer, agent = template.speakers["customer"], template.speakers["agent"]
+    template = TABLE_TWO[language]
+    customer, agent = template.speakers.customer, template.speakers.agent
     dialogue = (Turn("customer", "在吗"), Turn("agent", "在的"), Turn("customer", "发货了吗"))
     expected = [
-        template.role,
+        template.instruction,
         template.examples_follow,
         f"{customer}发什么快递",
         f"{agent}亲，默认发中通哦",
@@ -34,7 +35,7 @@ def test_the_prompt_is_table_two_with_the_dialogue_behind_it(language):
 
 def test_without_examples_none_are_announced():
     prompt = build_prompt((), QUERY)
-    assert TEMPLATES["zh"].examples_follow not in prompt.text
+    assert TABLE_TWO["zh"].examples_follow not in prompt.text
     assert prompt.few_shot.examples_bytes == 0
 
 

@@ -19,6 +19,7 @@ def open_engine(
     settings: EndModelSettings,
     adapter: AdapterSettings,
     engine: Literal["shared", "peft"] = "shared",
+    system: str | None = None,
 ) -> EndModel:
     """Loads a base once and gives it to an engine.
 
@@ -28,12 +29,13 @@ def open_engine(
         engine: "shared" serves all adapters in one batch, and leaves bases and adapters that it does
             not support to "peft", which takes any, one job after another. That is logged, and stands
             in the engine's `fallback_reason`.
+        system: what is said to the model before every dialogue; None: nothing.
 
     Raises:
         ModelError: the base cannot be loaded, or cannot bear the adapter.
         ConfigError: a quantization or device that this machine lacks.
     """
-    base = load_base(settings.path, settings.quantization, settings.device)
+    base = load_base(settings.path, settings.quantization, settings.device, system)
     fallback_reason = None
     if engine == "shared":
         try:

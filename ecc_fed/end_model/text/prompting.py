@@ -3,6 +3,9 @@
 A customer may type anything, `<|user|>` and `<|end|>` too. So a chat template is rendered around
 placeholders, and what people wrote never becomes control, whatever it looks like. Models without a chat template get a
 declared plain format.
+
+A run may say something of its own before every dialogue, the system text: in the template's place for it, where it has
+one, else before the first customer's words.
 """
 
 from __future__ import annotations
@@ -35,16 +38,22 @@ class Prompt:
     ids: list[int]
 
 
-def encode_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> list[int]:
+def encode_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int, system: str | None = None) -> list[int]:
     """The ids that an agent's reply continues; as `fitting_prompt`."""
-    return fitting_prompt(tokenizer, turns, max_tokens).ids
+    return fitting_prompt(tokenizer, turns, max_tokens, system).ids
 
 
-def fitting_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> Prompt:
-    """The latest turns that fit, and the agent's opening.
+def fitting_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int, system: str | None = None) -> Prompt:
+    """The system text, the latest turns that fit, and the agent's opening.
 
     Successive turns of one role are merged (many templates insist on alternation). Whole oldest
     turns are dropped first; a last turn that is still too long loses its beginning.
+
+    Args:
+        tokenizer: the model's.
+        turns: what was said.
+        max_tokens: the longest prompt.
+        system: what is said before every dialogue, as text alone; None: nothing.
 
     Raises:
         ConfigError: `max_tokens` does not even hold the template around an empty turn.
@@ -52,11 +61,11 @@ def fitting_prompt(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> Pr
     """
     merged = _latest(tokenizer, _merge(tokenizer, turns), max_tokens)
     while True:
-        prompt = _prompt(tokenizer, merged)
+        prompt = _prompt(tokenizer, merged, system)
         if len(prompt.ids) <= max_tokens:
             return prompt
         if len(merged) == 1:
-            return _shortened(tokenizer, merged[0], max_tokens)
+            return _shortened(tokenizer, merged[0], max_tokens, system)
         merged = merged[1:]
 
 
@@ -91,14 +100,14 @@ def turn_of(tokenizer: Any) -> AgentTurn:
     return agent_turn(tokenizer, VARIABLES)
 
 
-def check_template(tokenizer: Any) -> None:
+def check_template(tokenizer: Any, system: str | None = None) -> None:
     """Refuses a tokenizer that cannot write usual dialogues, before any is given to it.
 
     Raises:
         ModelError: why its chat template is of no use.
     """
     for roles in _USUAL:
-        _prompt(tokenizer, [Turn(role, "在吗") for role in roles])
+        _prompt(tokenizer, [Turn(role, "在吗") for role in roles], system)
 
 
 def _behind(
@@ -117,27 +126,26 @@ def _by_parts(tokenizer: Any) -> bool:
     return "reply_opening" in tokenizer.init_kwargs
 
 
-def _prompt(tokenizer: Any, turns: Sequence[Turn]) -> Prompt:
-    parts = _parts(tokenizer, turns)
+def _prompt(tokenizer: Any, turns: Sequence[Turn], system: str | None) -> Prompt:
+    parts = _parts(tokenizer, turns, system)
     if not _by_parts(tokenizer):
         return Prompt(parts, encode_parts(tokenizer, parts))
     each = (encode_parts(tokenizer, [part] if place % 2 == 0 else ["", part]) for place, part in enumerate(parts))
     return Prompt(parts, [index for ids in each for index in ids])
 
 
-def _shortened(tokenizer: Any, turn: Turn, max_tokens: int) -> Prompt:
+def _shortened(tokenizer: Any, turn: Turn, max_tokens: int, system: str | None) -> Prompt:
     """A prompt of the end of one turn: as many of its last characters as fit."""
     fits, too_many = 1, len(turn.text)
-    best = _prompt(tokenizer, [Turn(turn.role, turn.text[-1:])])
+    best = _prompt(tokenizer, [Turn(turn.role, turn.text[-1:])], system)
     if len(best.ids) > max_tokens or not turn.text:
         alone = len(best.ids) - len(encode_text(tokenizer, turn.text[-1:]))
-        raise ConfigError(
-            f"a prompt limit of {max_tokens} tokens is too small: the model's chat template alone takes "
-            f"{alone}; raise max_prompt_tokens"
-        )
+        around = "the model's chat template alone takes" if system is None else "chat template and prompt.system take"
+        remedy = "raise max_prompt_tokens" + ("" if system is None else ", or shorten prompt.system")
+        raise ConfigError(f"a prompt limit of {max_tokens} tokens is too small: {around} {alone}; {remedy}")
     while fits + 1 < too_many:
         middle = (fits + too_many) // 2
-        prompt = _prompt(tokenizer, [Turn(turn.role, turn.text[-middle:])])
+        prompt = _prompt(tokenizer, [Turn(turn.role, turn.text[-middle:])], system)
         if len(prompt.ids) <= max_tokens:
             fits, best = middle, prompt
         else:
@@ -171,25 +179,52 @@ def _clean(tokenizer: Any, text: str) -> str:
     return text if tokenizer.chat_template else " ".join(text.splitlines())
 
 
-def _parts(tokenizer: Any, turns: Sequence[Turn]) -> list[str]:
-    """A chat's parts: the template's words and the turns' texts in turn."""
+def _parts(tokenizer: Any, turns: Sequence[Turn], system: str | None) -> list[str]:
+    """A chat's parts: the template's words and the turns' texts in turn, a system text first."""
     roles = tuple(turn.role for turn in turns)
-    rendered = _render(tokenizer, roles) if tokenizer.chat_template else _plain(tokenizer, roles)
+    texts = [turn.text for turn in turns]
+    placed = system is not None and _has_system(tokenizer)
+    rendered = _render(tokenizer, roles, placed) if tokenizer.chat_template else _plain(tokenizer, roles, placed)
     found = [place.index for place in take_apart(rendered)[1]]
+    shown = found[placed:]
     # A template may leave out leading agent turns, never the customer's last one.
-    if not found or found != list(range(found[0], len(roles))):
+    if not shown or shown != list(range(shown[0], len(roles) + placed)) or (placed and found[0] != 0):
         raise ModelError(
             "the model's chat template does not print every turn once and in order; "
             "give the tokenizer another chat_template, or remove it to use the plain format"
         )
-    return fill(rendered, [turn.text for turn in turns])
+    if system is not None and placed:
+        return fill(rendered, [system, *texts])
+    if system is not None:
+        first = next((index for index in shown if roles[index] == "customer"), shown[0])
+        texts[first] = f"{system}\n{texts[first]}"
+    return fill(rendered, texts)
 
 
-def _render(tokenizer: Any, roles: tuple[Role, ...]) -> str:
+def _has_system(tokenizer: Any) -> bool:
+    """Whether prompts have a place of its own for a system text.
+
+    Some templates refuse one, some print none, and some print it as if an agent had said it.
+    """
+    if not tokenizer.chat_template:
+        return True
+    texts: list[str | None] = []
+    for role in ("system", "assistant"):
+        chat = [{"role": role, "content": placeholder(0)}, {"role": "user", "content": placeholder(1)}]
+        try:
+            texts.append(TEMPLATES.render(tokenizer, chat, VARIABLES))
+        except TemplateRefusal:
+            texts.append(None)
+    text, as_agent = texts
+    return text is not None and text != as_agent and [place.index for place in take_apart(text)[1]] == [0, 1]
+
+
+def _render(tokenizer: Any, roles: tuple[Role, ...], system: bool) -> str:
     skip = 0
     while True:
         try:
-            return TEMPLATES.render(tokenizer, _chat(roles, skip), VARIABLES, partial(_next_ones, roles, skip))
+            chat = _chat(roles, skip, system)
+            return TEMPLATES.render(tokenizer, chat, VARIABLES, partial(_next_ones, roles, skip, system))
         except TemplateRefusal as error:
             # Some templates want the customer to speak first.
             if skip == 0 and roles[0] == "agent" and len(roles) > 1:
@@ -198,16 +233,18 @@ def _render(tokenizer: Any, roles: tuple[Role, ...]) -> str:
             raise TemplateRefusal(f"{error} (a dialogue of {', '.join(roles)})") from error
 
 
-def _chat(roles: tuple[Role, ...], skip: int) -> list[dict[str, str]]:
-    return [
-        {"role": _TEMPLATE_ROLES[role], "content": placeholder(index)}
+def _chat(roles: tuple[Role, ...], skip: int, system: bool) -> list[dict[str, str]]:
+    """The messages around placeholders, of which a system text has the first."""
+    before = [{"role": "system", "content": placeholder(0)}] if system else []
+    return before + [
+        {"role": _TEMPLATE_ROLES[role], "content": placeholder(index + system)}
         for index, role in enumerate(roles)
         if index >= skip
     ]
 
 
-def _next_ones(roles: tuple[Role, ...], skip: int) -> list[list[dict[str, str]]]:
-    return [_chat(each, skip) for each in _shapes(roles)]
+def _next_ones(roles: tuple[Role, ...], skip: int, system: bool) -> list[list[dict[str, str]]]:
+    return [_chat(each, skip, system) for each in _shapes(roles)]
 
 
 def _shapes(roles: tuple[Role, ...]) -> list[tuple[Role, ...]]:
@@ -217,8 +254,9 @@ def _shapes(roles: tuple[Role, ...]) -> list[tuple[Role, ...]]:
     return [tuple(turns[start:]) for start in range(longest)]
 
 
-def _plain(tokenizer: Any, roles: tuple[Role, ...]) -> str:
+def _plain(tokenizer: Any, roles: tuple[Role, ...], system: bool) -> str:
     bos = tokenizer.bos_token_id
     opening = tokenizer.bos_token if bos is not None and tokenizer.encode("")[:1] == [bos] else ""
-    lines = "".join(f"{PLAIN_LABELS[role]}{placeholder(index)}\n" for index, role in enumerate(roles))
-    return f"{opening}{lines}{PLAIN_LABELS['agent']}"
+    before = f"{placeholder(0)}\n" if system else ""
+    lines = "".join(f"{PLAIN_LABELS[role]}{placeholder(index + system)}\n" for index, role in enumerate(roles))
+    return f"{opening}{before}{lines}{PLAIN_LABELS['agent']}"

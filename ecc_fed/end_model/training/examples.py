@@ -22,8 +22,10 @@ class EncodedExample:
         return len(self.ids) - self.prompt_length
 
 
-def encode_example(tokenizer: Any, example: Example, max_prompt_tokens: int, max_reply_tokens: int) -> EncodedExample:
-    """Ids of one example, each part cut to its limit."""
-    prompt = fitting_prompt(tokenizer, example.prompt, max_prompt_tokens)
+def encode_example(
+    tokenizer: Any, example: Example, max_prompt_tokens: int, max_reply_tokens: int, system: str | None = None
+) -> EncodedExample:
+    """Ids of one example, each part cut to its limit, behind a system text."""
+    prompt = fitting_prompt(tokenizer, example.prompt, max_prompt_tokens, system)
     reply = encode_reply(tokenizer, example.reply, max_reply_tokens, prompt)
     return EncodedExample([*prompt.ids, *reply], len(prompt.ids))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ecc_fed import __version__
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.language import system_text, with_language
 from ecc_fed.core.outside_text import cut, visible
 from ecc_fed.core.run_directory import read_json
 from ecc_fed.end_model.adapters.names import WEIGHTS_FILE
@@ -30,6 +31,11 @@ _LOAD_MERGED = """from transformers import AutoModelForCausalLM, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained(".")
 model = AutoModelForCausalLM.from_pretrained(".")"""
 
+_SYSTEM = """
+# Before every dialogue: a message of the role system; of a chat template without one, the beginning of the first
+# customer's message, with a line break behind it.
+system = {text}"""
+
 
 def model_card(run: FinishedRun, taken: Taken, form: Form, base: str, hub: bool) -> str:
     """README.md of the exported folder.
@@ -48,6 +54,9 @@ def model_card(run: FinishedRun, taken: Taken, form: Form, base: str, hub: bool)
     load = _LOAD_MERGED
     if form == "peft":
         load = _LOAD_PEFT.format(base=json.dumps(base), where="" if hub else "  # relative to this folder")
+    system = system_text(with_language(run.config, run.info.language))
+    if system is not None:
+        load += _SYSTEM.format(text=json.dumps(system, ensure_ascii=False))
     return "\n".join(
         [
             *_front_matter(form, base if hub else None, embedded),

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from ecc_fed.core.completion import FewShotPart, Language, estimate_tokens
+from ecc_fed.core.completion import FewShotPart, estimate_tokens
 from ecc_fed.core.protocols import Teacher
 from ecc_fed.core.records import OrderRecord, Pair, Shop, Split, TeacherReply, TeacherRequest
 from ecc_fed.teacher.cost import cost_usd
 from ecc_fed.teacher.prompts import few_shot_part, prompt_after
+from ecc_fed.teacher.wording import TABLE_TWO, PromptLayout
 
 _Item = TypeVar("_Item")
 
@@ -101,21 +102,24 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def identity(queries: Iterable[Query], teacher: Teacher, language: Language, redaction: str) -> dict[str, Any]:
+def identity(queries: Iterable[Query], teacher: Teacher, layout: PromptLayout, redaction: str) -> dict[str, Any]:
     """What makes a data set this one: passes that differ in it must not be mixed."""
     corpus = hashlib.sha256()
     for query in queries:
         corpus.update(f"{query.pair.shop_id}\x1f{query.pair.pair_id}\x1f{query.digest}\n".encode("utf-8", "replace"))
+    # Sets that were begun before words could be set have no such line.
+    own = {} if layout == TABLE_TWO[layout.language] else {"prompt_sha256": _sha256(asdict(layout))}
     return {
         "model": teacher.model,
         "decoding": dict(sorted(teacher.decoding.items())),
-        "language": language,
+        "language": layout.language,
         "redaction": redaction,
         "corpus_sha256": corpus.hexdigest(),
+        **own,
     }
 
 
-def estimate(queries: Sequence[Query], teacher: Teacher, language: Language) -> Estimate:
+def estimate(queries: Sequence[Query], teacher: Teacher, layout: PromptLayout) -> Estimate:
     """What asking `queries` will use; prompts that repeat within a shop are asked once."""
     part: FewShotPart | None = None
     examples: tuple[tuple[str, str], ...] | None = None
@@ -124,7 +128,7 @@ def estimate(queries: Sequence[Query], teacher: Teacher, language: Language) -> 
     for query in distinct:
         if part is None or query.request.examples is not examples:
             examples = query.request.examples
-            part = few_shot_part(examples, language=language)
+            part = few_shot_part(examples, layout)
         input_tokens += prompt_after(part, query.request.turns).tokens
         output_tokens += min(estimate_tokens(query.pair.reply), teacher.max_output_tokens)
     return Estimate(

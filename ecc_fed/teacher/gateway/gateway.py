@@ -29,6 +29,7 @@ from ecc_fed.teacher.gateway.settings import UNLIMITED, GatewaySettings
 from ecc_fed.teacher.gateway.silence import Silence
 from ecc_fed.teacher.gateway.texts import KeptTexts
 from ecc_fed.teacher.prompts import few_shot_part, one_line, prompt_after
+from ecc_fed.teacher.wording import TABLE_TWO, PromptLayout
 
 # Sets of examples (about one per shop) whose redacted form is kept, so that it is made once.
 _REMEMBERED_SHOPS = 256
@@ -62,6 +63,7 @@ class Gateway:
         budget: upper limits.
         retry: when failed attempts are tried again.
         journal: of the shops' open calls: what was asked before, in work that is done again, is not asked twice.
+        layout: the words around the dialogues; None is the paper's Table II in the settings' language.
         sleep: waits for a number of seconds.
         clock: seconds, from any start.
     """
@@ -77,6 +79,7 @@ class Gateway:
         budget: Budget | None = None,
         retry: RetryPolicy | None = None,
         journal: CallJournal | None = None,
+        layout: PromptLayout | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,7 +89,7 @@ class Gateway:
         self._ledger = ledger
         self._redactor = redactor
         self._cache = settings.cache() if cache is None else cache
-        self._language = settings.language or "zh"
+        self._layout = TABLE_TWO[settings.language or "zh"] if layout is None else layout
         self.journal = CallJournal() if journal is None else journal
         # Keeps what leaves, word for word, where that is wished for.
         self.texts: KeptTexts | None = None
@@ -148,7 +151,7 @@ class Gateway:
 
     def _redacted_few_shot(self, examples: Examples, customers: Customers) -> tuple[FewShotPart, Others]:
         redacted, others = redacted_examples(self._redactor, examples, customers)
-        return few_shot_part(redacted, language=self._language), others
+        return few_shot_part(redacted, self._layout), others
 
     def _known(self, places: list[tuple[str, str]]) -> dict[tuple[str, str], CachedReply]:
         if self._cache is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ecc_fed.core.completion import Completion, Language, estimate_tokens
+from ecc_fed.core.completion import Completion, Speakers, estimate_tokens
 from ecc_fed.core.records import Outcome
 from ecc_fed.teacher.prompts import one_line
 from ecc_fed.teacher.providers.prices import Price
@@ -58,9 +58,9 @@ class Answer:
     fault: str = ""
 
 
-def completion_of(answer: Answer, price: Price, language: Language, max_output_tokens: int) -> Completion:
+def completion_of(answer: Answer, price: Price, speakers: Speakers, max_output_tokens: int) -> Completion:
     """The completion: "blocked", "malformed" (cut, empty, or far longer than `max_output_tokens`) or "ok"."""
-    text, cut = spoken(answer.text, language)
+    text, cut = spoken(answer.text, speakers)
     outcome: Outcome = "ok"
     detail = ""
     if answer.fault:

@@ -126,5 +126,5 @@ class GeminiTeacher:
         if isinstance(answer, Completion):
             completion = replace(answer, detail=without_key(answer.detail, self._key))
         else:
-            completion = completion_of(answer, self._price, prompt.few_shot.language, self.max_output_tokens)
+            completion = completion_of(answer, self._price, prompt.few_shot.speakers, self.max_output_tokens)
         return self._connection.wire.told(completion)

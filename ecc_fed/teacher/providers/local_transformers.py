@@ -97,8 +97,8 @@ class LocalTransformersTeacher:
                 answers = self._generate([encoded[i] for i in batch], [prompts[i] for i in batch])
                 beat()
                 for i, answer in zip(batch, answers, strict=True):
-                    language = prompts[i].few_shot.language
-                    completions[i] = completion_of(answer, Price(), language, self.max_output_tokens)
+                    speakers = prompts[i].few_shot.speakers
+                    completions[i] = completion_of(answer, Price(), speakers, self.max_output_tokens)
         return [completion for completion in completions if completion is not None]
 
     def _encode(self, prompt: TeacherPrompt) -> list[int]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 
-from ecc_fed.core.completion import Language
+from ecc_fed.core.completion import Speakers
 from ecc_fed.core.records import Role
-from ecc_fed.teacher.prompts import TEMPLATES
 
 _WORD = r"(?:\w+[:_])?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
 _OPEN = rf"<{_WORD}>|\[{_WORD}\]|◁{_WORD}▷|<\|begin_of_thought\|>|<\|START_THINKING\|>|<\|channel>thought"
@@ -41,14 +40,14 @@ _OTHER_NAMES: dict[Role, tuple[str, ...]] = {
 }
 
 
-def spoken(text: str, language: Language) -> tuple[str, str]:
+def spoken(text: str, speakers: Speakers) -> tuple[str, str]:
     """The reply alone, and what was cut from it ("thoughts", "turns", both or nothing).
 
-    A line that begins with a speaker's name begins another turn.
+    A line that begins with a speaker's name, of the prompt's or another usual one, begins another turn.
     """
     thoughtless = _without_thoughts(text)
-    said = _said(thoughtless, language)
-    alone = _first_turn(said, language)
+    said = _said(thoughtless, speakers)
+    alone = _first_turn(said, speakers)
     cut = [name for name, was in (("thoughts", thoughtless != text), ("turns", alone != said)) if was]
     return _unwrapped(alone), " and ".join(cut)
 
@@ -87,17 +86,17 @@ def _without_thoughts(text: str) -> str:
     return answer["said"] if answer is not None else kept if begun else text
 
 
-def _said(text: str, language: Language) -> str:
+def _said(text: str, speakers: Speakers) -> str:
     """The text from the agent's words on."""
     said = _CONTROLS_BEHIND.sub("", _CONTROLS_AHEAD.sub("", text, count=1)).strip()
     fenced = _FENCE.match(said)
-    return re.sub(rf"\A{_named('agent', language)}", "", (fenced["said"] if fenced else said).strip()).strip()
+    return re.sub(rf"\A{_named('agent', speakers)}", "", (fenced["said"] if fenced else said).strip()).strip()
 
 
-def _first_turn(said: str, language: Language) -> str:
+def _first_turn(said: str, speakers: Speakers) -> str:
     """What stands before another turn, by a line that begins with a name, by a name of the prompt, or by a mark."""
-    agent, customer = _named("agent", language), _named("customer", language)
-    own = "|".join(re.escape(name.strip(" ：:")) for name in TEMPLATES[language].speakers.values())
+    agent, customer = _named("agent", speakers), _named("customer", speakers)
+    own = "|".join(re.escape(name.strip(" ：:")) for name in (speakers.customer, speakers.agent))
     alone = re.split(rf"(?:\A|\n)\s*(?:{agent}|{customer})|\s(?:{own})[：:]", said, maxsplit=1)[0]
     return _CONTROL.split(alone, maxsplit=1)[0].strip()
 
@@ -111,8 +110,8 @@ def _unwrapped(text: str) -> str:
     return text
 
 
-def _named(role: Role, language: Language) -> str:
+def _named(role: Role, speakers: Speakers) -> str:
     """A pattern for a speaker's name, in bold or not, numbered or not, with either colon."""
-    own = TEMPLATES[language].speakers[role].strip(" ：:")
+    own = speakers.of(role).strip(" ：:")
     names = "|".join(map(re.escape, dict.fromkeys((own, *_OTHER_NAMES[role]))))
     return rf"[*_#]*(?i:{names})\d*[*_]*\s?[：:][*_]*"

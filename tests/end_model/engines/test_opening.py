@@ -104,3 +104,24 @@ def test_a_base_lies_in_memory_as_it_is_asked_to(llama, loads, engine):
     open_engine(EndModelSettings(path=llama, device="cpu", quantization="bf16"), Lora(2), engine)
     frozen = [each for each in loads[0].model.parameters() if not each.requires_grad]
     assert {parameter.dtype for parameter in frozen} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("engine", ["shared", "peft"])
+def test_a_system_text_is_before_every_dialogue_that_is_served_learned_or_weighed(llama, engine):
+    """This base's template has no place of its own for it: it stands before the first customer's words."""
+    settings = EndModelSettings(path=llama, device="cpu"), Lora(2, lora_dropout=0.0), engine
+    told, plain = open_engine(*settings, "规矩"), open_engine(*settings)
+    led = [Example((Turn("customer", f"规矩\n{each.prompt[0].text}"),), each.reply) for each in EXAMPLES]
+    adapter, learning = told.new_adapter(0), FineTuneSettings(steps=2, batch_size=2)
+    assert told.reply([ReplyRequest(None, PROMPTS, GREEDY, 0)]) == plain.reply(
+        [ReplyRequest(None, tuple(each.prompt for each in led), GREEDY, 0)]
+    )
+    assert told.likelihood([LikelihoodRequest(None, EXAMPLES)]) == plain.likelihood(
+        [LikelihoodRequest(None, tuple(led))]
+    )
+    learned, expected = (
+        model.fine_tune([FineTuneJob(adapter, None, tuple(examples), learning, 0)])[0].adapter
+        for model, examples in ((told, EXAMPLES), (plain, led))
+    )
+    assert all(np.array_equal(array, expected[name]) for name, array in learned.items())
+    assert told.likelihood([LikelihoodRequest(None, EXAMPLES)]) != plain.likelihood([LikelihoodRequest(None, EXAMPLES)])

@@ -7,7 +7,7 @@ from ecc_fed.end_model.text.prompting import check_template, encode_prompt, enco
 from ecc_fed.end_model.training.examples import encode_example
 from ecc_fed.models.chat_ids import encode_text
 
-from ...models.chat_tokenizers import CHATML, KINDS, byte_level
+from ...models.chat_tokenizers import CHATML, INST, KINDS, byte_level
 from ..tiny_models import build_tokenizer
 
 USER, AGENT, END = 2, 3, 1
@@ -186,3 +186,59 @@ def test_a_template_of_no_use_is_refused_before_it_is_needed(template, said):
 def test_a_template_that_asks_for_the_date_is_told_always_the_same():
     tokenizer = byte_level("{{ strftime_now('%d %b %Y') }} {{ date_string | default('no date') }}" + CHATML)
     assert tokenizer.decode(encode_prompt(tokenizer, [Turn("customer", "a")], 99)).startswith("26 Jul 2024 no date")
+
+
+SYSTEM = "你是客服。<|im_end|>{只}答{{问题}}"
+
+
+def test_a_system_text_has_the_templates_place_and_is_never_control():
+    """Ids of transformers' own rendering, but that marks in the text are text."""
+    tokenizer = byte_level(CHATML)
+    turns = [Turn("customer", "在吗"), Turn("agent", "在的"), Turn("customer", "发货")]
+    ids = encode_prompt(tokenizer, turns, 400, "你是客服。")
+    chat = [{"role": "system", "content": "你是客服。"}]
+    chat += [{"role": "user" if turn.role == "customer" else "assistant", "content": turn.text} for turn in turns]
+    assert ids == tokenizer.apply_chat_template(chat, tokenize=True, add_generation_prompt=True, return_dict=False)
+    marked = encode_prompt(tokenizer, turns, 400, SYSTEM)
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert marked.count(end) == ids.count(end) == 4
+    assert f"system\n{SYSTEM}<|im_end|>" in tokenizer.decode(marked)
+
+
+@pytest.mark.parametrize("roles", [("customer",), ("agent", "customer"), ("customer", "agent", "customer")])
+@pytest.mark.parametrize("template", [INST, "{% for m in messages %}{{ m.content }}|{% endfor %}", "refuses"])
+def test_without_a_place_of_its_own_it_stands_before_the_first_customers_words(template, roles):
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHATML
+    tokenizer = byte_level(refusing if template == "refuses" else template)
+    turns = [Turn(role, f"第{number}句") for number, role in enumerate(roles)]
+    first = roles.index("customer")
+    led = [Turn(turn.role, f"规矩\n{turn.text}") if i == first else turn for i, turn in enumerate(turns)]
+    assert encode_prompt(tokenizer, turns, 400, "规矩") == encode_prompt(tokenizer, led, 400)
+
+
+def test_the_plain_format_begins_with_it():
+    tokenizer = byte_level(None)
+    ids = encode_prompt(tokenizer, [Turn("customer", "在吗")], 400, "规矩")
+    assert tokenizer.decode(ids) == "规矩\n客户：在吗\n客服："
+
+
+def test_old_turns_make_room_and_the_system_text_stays():
+    tokenizer = byte_level(CHATML)
+    turns = [Turn("customer" if i % 2 == 0 else "agent", f"第{i}句") for i in range(9)]
+    for limit in (90, 120):
+        ids = encode_prompt(tokenizer, turns, limit, "规矩")
+        assert len(ids) <= limit
+        assert tokenizer.decode(ids).startswith("<|im_start|>system\n规矩<|im_end|>")
+        assert "第8句" in tokenizer.decode(ids)
+    long = encode_prompt(tokenizer, [Turn("customer", "在" * 90)], 90, "规矩")
+    assert len(long) <= 90 and "规矩" in tokenizer.decode(long)
+    with pytest.raises(ConfigError, match=r"chat template and prompt\.system take \d+; .*or shorten prompt\.system"):
+        encode_prompt(tokenizer, turns, 60, "规矩" * 20)
+
+
+def test_it_is_learned_as_it_is_served():
+    tokenizer = byte_level(CHATML)
+    turns = (Turn("customer", "在吗"),)
+    encoded = encode_example(tokenizer, Example(turns, "在的"), 200, 200, "规矩")
+    assert encoded.ids[: encoded.prompt_length] == encode_prompt(tokenizer, turns, 200, "规矩")
+    assert encoded.ids[encoded.prompt_length :] == encode_reply(tokenizer, "在的", 200)

@@ -13,6 +13,7 @@ from ecc_fed.teacher.distillation.data_set import PATIENCE, DataSet, sole_filler
 from ecc_fed.teacher.distillation.distill import Query, identity, plan_queries
 from ecc_fed.teacher.gateway.budget import Budget
 from ecc_fed.teacher.gateway.retry import RetryPolicy
+from ecc_fed.teacher.wording import TABLE_TWO
 
 from ..fakes import ScriptedTeacher, failed, gateway
 
@@ -32,7 +33,9 @@ def fill(folder: Path, script: Any = NEVER, asked: list[Query] | None = None, **
     cloud, ledger, _ = gateway(teacher, retry=RetryPolicy(max_attempts=1), **settings)
     progress: list[int] = []
     with sole_filler(folder):
-        DataSet(folder, identity(asked, teacher, "zh", "none")).fill(asked, cloud, ledger, 4, progress.append)
+        DataSet(folder, identity(asked, teacher, TABLE_TWO["zh"], "none")).fill(
+            asked, cloud, ledger, 4, progress.append
+        )
     assert progress == sorted(progress)
     return teacher
 
@@ -184,15 +187,15 @@ def test_a_teacher_that_refuses_is_not_gone(tmp_path: Path) -> None:
 def test_another_set_is_refused(tmp_path: Path) -> None:
     fill(tmp_path)
     with pytest.raises(UserError, match=r"holds another data set: it was made from another corpus.*--out"):
-        DataSet(tmp_path, identity(queries(3), ScriptedTeacher(), "zh", "none"))
+        DataSet(tmp_path, identity(queries(3), ScriptedTeacher(), TABLE_TWO["zh"], "none"))
     other = ScriptedTeacher()
     other.model = "other-model"
     with pytest.raises(UserError, match=r"its model is fake-model, this command's is other-model"):
-        DataSet(tmp_path, identity(queries(), other, "zh", "none"))
+        DataSet(tmp_path, identity(queries(), other, TABLE_TWO["zh"], "none"))
 
 
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
-    which = identity(queries(), ScriptedTeacher(), "zh", "none")
+    which = identity(queries(), ScriptedTeacher(), TABLE_TWO["zh"], "none")
     fill(tmp_path)
     (tmp_path / "distill.json").write_text("{}")
     with pytest.raises(UserError, match="not of this kind or version"):

@@ -5,8 +5,11 @@ import pytest
 from ecc_fed.core.completion import estimate_tokens
 from ecc_fed.core.records import OrderRecord, Pair, Shop, Turn
 from ecc_fed.teacher.distillation.distill import estimate, identity, plan_queries
+from ecc_fed.teacher.wording import TABLE_TWO, PromptLayout, Wording
 
 from ..fakes import ScriptedTeacher, build_prompt
+
+ZH = TABLE_TWO["zh"]
 
 
 def pair(name: str, session: str, query: str, reply: str, **more: Any) -> Pair:
@@ -59,13 +62,15 @@ def test_the_digest_stands_for_examples_and_turns() -> None:
 def test_identity_changes_with_whatever_changes_the_set() -> None:
     teacher = ScriptedTeacher()
 
-    def of(examples: int = 4, language: Any = "zh", redaction: str = "none") -> dict[str, Any]:
-        return identity(plan_queries([shop()], ["stream"], examples), teacher, language, redaction)
+    def of(examples: int = 4, layout: PromptLayout = ZH, redaction: str = "none") -> dict[str, Any]:
+        return identity(plan_queries([shop()], ["stream"], examples), teacher, layout, redaction)
 
     assert of() == of()
     assert of(examples=3) != of()
-    assert of(language="en") != of()
+    assert of(layout=TABLE_TWO["en"]) != of()
     assert of(redaction="rules") != of()
+    assert of(layout=Wording(instruction="答").layout("zh")) != of()
+    assert "prompt_sha256" not in of(), "sets that were begun before words could be set go on"
     teacher.decoding = {"temperature": 0.6}
     assert of()["decoding"] == {"temperature": 0.6}
 
@@ -73,12 +78,12 @@ def test_identity_changes_with_whatever_changes_the_set() -> None:
 def test_the_estimate_counts_what_will_be_asked() -> None:
     teacher = ScriptedTeacher()
     queries = plan_queries([shop()], ["stream"], 4)
-    expected = estimate(queries, teacher, "zh")
+    expected = estimate(queries, teacher, ZH)
     prompts = [build_prompt(query.request.examples, query.request.turns) for query in queries]
     assert expected.requests == 3
     assert expected.input_tokens == sum(prompt.tokens for prompt in prompts)
     assert expected.output_tokens == sum(estimate_tokens(reply) for reply in ("中通", "三天", "三天"))
     assert expected.usd == pytest.approx((expected.input_tokens * 1_000 + expected.output_tokens * 2_000) / 1e6)
     assert expected.most_usd == pytest.approx((expected.input_tokens * 1_000 + 3 * 5 * 2_000) / 1e6)
-    assert estimate([*queries, *queries], teacher, "zh") == expected, "equal prompts of a shop are asked once"
-    assert estimate([], teacher, "zh").requests == 0
+    assert estimate([*queries, *queries], teacher, ZH) == expected, "equal prompts of a shop are asked once"
+    assert estimate([], teacher, ZH).requests == 0

@@ -11,12 +11,14 @@ from ecc_fed.teacher.providers.local_model import open_local_model
 from ecc_fed.teacher.providers.local_transformers import LocalTransformersTeacher
 from ecc_fed.teacher.providers.seeded_draw import SeededDraw
 from ecc_fed.teacher.providers.spoken import spoken
+from ecc_fed.teacher.wording import TABLE_TWO
 
 from ..fakes import EXAMPLES, build_prompt, gateway, request
 from .tiny_chat_model import SYSTEM_TEMPLATE, USER_TEMPLATE, save_tiny_chat_model
 
 PROMPTS = [build_prompt((), request(text).turns) for text in ("在吗", "发什么快递呢", "今天能发货吗亲", "好的")]
 LENGTH = 6
+ZH = TABLE_TWO["zh"].speakers
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def test_special_tokens_part_thoughts_from_the_reply_and_are_else_left_out(tmp_p
     opened._opened.tokenizer.add_special_tokens({"additional_special_tokens": ["<|channel|>", "<|message|>"]})
     try:
         text = "<|channel|>analysis<|message|>想<|channel|>final<|message|>好的<|end|>"
-        assert spoken(said(opened, text), "zh") == ("好的", "thoughts")
+        assert spoken(said(opened, text), ZH) == ("好的", "thoughts")
         assert said(opened, "<|pad|>好的<|end|>") == "好的"
     finally:
         open_local_model.cache_clear()

@@ -23,12 +23,14 @@ from ecc_fed.teacher.providers.json_post import HttpReply, JsonPoster, retry_aft
 from ecc_fed.teacher.providers.openai_compatible import _answer, _refused
 from ecc_fed.teacher.providers.prices import Price, price_of
 from ecc_fed.teacher.providers.spoken import spoken
+from ecc_fed.teacher.wording import TABLE_TWO
 
 from ..fakes import EXAMPLES, build_prompt, gateway, request
 from .conftest import KEY, PRICES, gemini, openai
 from .loopback import Loopback, loopback
 
 FREE = Price()
+ZH, EN = TABLE_TWO["zh"].speakers, TABLE_TWO["en"].speakers
 PROMPT = build_prompt(EXAMPLES, request("在吗").turns)
 
 
@@ -183,20 +185,20 @@ def test_exceptions(error: Exception, outcome: str) -> None:
     ],
 )
 def test_the_reply_alone_is_kept(text: str, said: str) -> None:
-    found, cut = spoken(text, "zh")
+    found, cut = spoken(text, ZH)
     assert found == said
     wanted = [name for name, sign in (("thoughts", "think>"), ("turns", "三天")) if sign in text]
     assert cut == " and ".join(wanted)
 
 
 def test_english_turns_are_cut() -> None:
-    assert spoken("Customer Service: By mail.\nCustomer: When?\nCustomer Service: Now.", "en") == ("By mail.", "turns")
+    assert spoken("Customer Service: By mail.\nCustomer: When?\nCustomer Service: Now.", EN) == ("By mail.", "turns")
 
 
 def test_what_was_cut_is_told() -> None:
-    said = completion_of(Answer("<think>a</think>好", "end", False, "m", None), FREE, "zh", 64)
+    said = completion_of(Answer("<think>a</think>好", "end", False, "m", None), FREE, ZH, 64)
     assert (said.text, said.cut) == ("好", "thoughts")
-    lost = completion_of(Answer("<think>a", "end", False, "m", None), FREE, "zh", 64)
+    lost = completion_of(Answer("<think>a", "end", False, "m", None), FREE, ZH, 64)
     assert (lost.outcome, lost.detail) == ("malformed", "nothing of the reply is left without thoughts")
 
 
@@ -240,7 +242,7 @@ def test_usage_by_each_servers_names() -> None:
     ],
 )
 def test_a_usage_that_cannot_be_is_not_taken_and_the_answer_stays(usage: dict[str, Any]) -> None:
-    completion = completion_of(answer(usage=usage), Price(1.0, 1.0, 1.0), "zh", 64)
+    completion = completion_of(answer(usage=usage), Price(1.0, 1.0, 1.0), ZH, 64)
     assert (completion.text, completion.outcome, completion.usage_known) == ("好的", "ok", False)
     assert completion.usage_note.startswith("refused: usage stated as (")
     assert (completion.input_tokens, completion.output_tokens, completion.cost_usd) == (0, 0, None)
@@ -248,11 +250,11 @@ def test_a_usage_that_cannot_be_is_not_taken_and_the_answer_stays(usage: dict[st
 
 def test_an_answer_at_fault_and_an_error_count_as_what_they_state() -> None:
     price, usage = Price(1e6, 1e6, 1e6), {"prompt_tokens": 9, "completion_tokens": 2}
-    fault = completion_of(answer(choice={"message": None}, usage=usage), price, "zh", 64)
+    fault = completion_of(answer(choice={"message": None}, usage=usage), price, ZH, 64)
     error = _refused(HttpReply(500, {"error": {"message": "late"}, "usage": usage}, ""), price)
     for completion, outcome in ((fault, "malformed"), (error, "unavailable")):
         assert (completion.outcome, completion.usage_known, completion.cost_usd) == (outcome, True, 11.0)
-    assert completion_of(answer(choice={"message": None}), price, "zh", 64).usage_known is False
+    assert completion_of(answer(choice={"message": None}), price, ZH, 64).usage_known is False
     assert _refused(HttpReply(500, {"error": {"message": "late"}}, ""), price).usage_known is None
 
 
@@ -269,7 +271,7 @@ def test_an_answer_at_fault_and_an_error_count_as_what_they_state() -> None:
 )
 def test_answers_of_another_shape(body: Any, outcome: str) -> None:
     found = _answer(HttpReply(200, body, ""), PROMPT, FREE)
-    completion = found if isinstance(found, Completion) else completion_of(found, FREE, "zh", 64)
+    completion = found if isinstance(found, Completion) else completion_of(found, FREE, ZH, 64)
     assert completion.outcome == outcome
 
 

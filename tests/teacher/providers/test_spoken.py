@@ -6,7 +6,9 @@ from ecc_fed.core.completion import Completion
 from ecc_fed.teacher.providers.answers import Answer, completion_of
 from ecc_fed.teacher.providers.prices import Price
 from ecc_fed.teacher.providers.spoken import begins_thought, marks_thoughts, spoken
+from ecc_fed.teacher.wording import TABLE_TWO
 
+ZH = TABLE_TWO["zh"].speakers
 REPLY = "亲，这款有货的"
 THOUGHTS = "顾客问库存。\n\n客服：要礼貌"
 
@@ -28,10 +30,10 @@ THOUGHTS = "顾客问库存。\n\n客服：要礼貌"
     ],
 )
 def test_thoughts_are_cut_with_their_opening_or_without(opening: str, closing: str) -> None:
-    assert spoken(f"{opening}{THOUGHTS}{closing}\n\n{REPLY}", "zh") == (REPLY, "thoughts")
-    assert spoken(f"{THOUGHTS}{closing}\n\n{REPLY}", "zh") == (REPLY, "thoughts")
-    assert spoken(f"{opening}{THOUGHTS}", "zh") == ("", "thoughts")
-    assert spoken(f"{THOUGHTS}{closing}", "zh")[0] == ""
+    assert spoken(f"{opening}{THOUGHTS}{closing}\n\n{REPLY}", ZH) == (REPLY, "thoughts")
+    assert spoken(f"{THOUGHTS}{closing}\n\n{REPLY}", ZH) == (REPLY, "thoughts")
+    assert spoken(f"{opening}{THOUGHTS}", ZH) == ("", "thoughts")
+    assert spoken(f"{THOUGHTS}{closing}", ZH)[0] == ""
     assert marks_thoughts(f"{opening}{THOUGHTS}{closing}")
 
 
@@ -48,12 +50,12 @@ def test_thoughts_are_cut_with_their_opening_or_without(opening: str, closing: s
     ],
 )
 def test_of_channels_the_final_one_is_the_reply(text: str) -> None:
-    assert spoken(text, "zh") == (REPLY, "thoughts")
+    assert spoken(text, ZH) == (REPLY, "thoughts")
 
 
 @pytest.mark.parametrize("text", [f"<|channel|>analysis<|message|>{THOUGHTS}", f"analysis{THOUGHTS}"])
 def test_channels_without_a_final_one_hold_no_reply(text: str) -> None:
-    assert spoken(text, "zh") == ("", "thoughts")
+    assert spoken(text, ZH) == ("", "thoughts")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_channels_without_a_final_one_hold_no_reply(text: str) -> None:
     ],
 )
 def test_turns_behind_the_reply_are_cut(text: str) -> None:
-    assert spoken(text, "zh") == (REPLY, "turns")
+    assert spoken(text, ZH) == (REPLY, "turns")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_turns_behind_the_reply_are_cut(text: str) -> None:
     [f"```\n客服：{REPLY}\n```", f"“{REPLY}”", f"**客服**：{REPLY}", f"**客服：** {REPLY}", f"{REPLY}<|im_end|>"],
 )
 def test_what_wraps_a_reply_is_none_of_it(text: str) -> None:
-    assert spoken(text, "zh") == (REPLY, "")
+    assert spoken(text, ZH) == (REPLY, "")
 
 
 @pytest.mark.parametrize(
@@ -93,11 +95,11 @@ def test_what_wraps_a_reply_is_none_of_it(text: str) -> None:
     ],
 )
 def test_a_plain_reply_stays_as_it_is(text: str) -> None:
-    assert spoken(text, "zh") == (text, "")
+    assert spoken(text, ZH) == (text, "")
 
 
 def made(text: str, max_output_tokens: int) -> Completion:
-    return completion_of(Answer(text, "end", False, "m", None), Price(), "zh", max_output_tokens)
+    return completion_of(Answer(text, "end", False, "m", None), Price(), ZH, max_output_tokens)
 
 
 def test_a_reply_far_beyond_the_limit_is_refused_and_says_so() -> None:

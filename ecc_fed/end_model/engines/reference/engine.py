@@ -84,7 +84,7 @@ class PeftEngine:
         self.base, self.settings = base, settings
         self.limits = limits or TokenLimits()
         self.fallback_reason = fallback_reason
-        self.tokenizer = base.tokenizer
+        self.tokenizer, self.system = base.tokenizer, base.system
         # peft draws a first adapter from the global generator; it is overwritten before any use.
         bear = f"cannot bear a {settings.method} adapter"
         with refusing(_ROLE, base.path, bear, _ADAPTER_REMEDY), torch.random.fork_rng(devices=[]):
@@ -161,7 +161,10 @@ class PeftEngine:
         return [self._likelihood(request) for request in requests]
 
     def _reply(self, request: ReplyRequest) -> list[MeasuredReply]:
-        prompts = [encode_prompt(self.tokenizer, turns, self.limits.max_prompt_tokens) for turns in request.prompts]
+        prompts = [
+            encode_prompt(self.tokenizer, turns, self.limits.max_prompt_tokens, self.system)
+            for turns in request.prompts
+        ]
         rows = make_rows(prompts, request.decoding, request.seed)
         replies = [MeasuredReply("", 0.0)] * len(rows)
         with self._adapter(request.adapter, request.lora_alpha):
@@ -204,7 +207,8 @@ class PeftEngine:
         return results
 
     def _encode(self, example: Example) -> EncodedExample:
-        return encode_example(self.tokenizer, example, self.limits.max_prompt_tokens, self.limits.max_reply_tokens)
+        limits = self.limits
+        return encode_example(self.tokenizer, example, limits.max_prompt_tokens, limits.max_reply_tokens, self.system)
 
     @contextmanager
     def _adapter(self, state: AdapterState | None, lora_alpha: float | None = None) -> Iterator[None]:

@@ -71,6 +71,7 @@ class SharedEngine:
         self.settings = settings
         self.limits = limits or TokenLimits()
         self.tokenizer, self.end_marks, self.device = base.tokenizer, base.end_marks, base.device
+        self.system = base.system
         product_dtype = torch.bfloat16 if base_products == "bf16" else None
         self.packed_base = take_apart(base.model, base.device, product_dtype)
         self.banks = AdapterBanks(self.packed_base, settings)
@@ -100,7 +101,10 @@ class SharedEngine:
         )
         rows: list[tuple[Row, int, int, int]] = []  # row, bank row, request, prompt
         for number, request in enumerate(requests):
-            prompts = [encode_prompt(self.tokenizer, turns, self.limits.max_prompt_tokens) for turns in request.prompts]
+            prompts = [
+                encode_prompt(self.tokenizer, turns, self.limits.max_prompt_tokens, self.system)
+                for turns in request.prompts
+            ]
             for index, row in enumerate(make_rows(prompts, request.decoding, request.seed)):
                 rows.append((row, bank_rows[number], number, index))
         replies = [[MeasuredReply("", 0.0)] * len(request.prompts) for request in requests]
@@ -157,4 +161,5 @@ class SharedEngine:
         return results
 
     def _encode(self, example: Example) -> EncodedExample:
-        return encode_example(self.tokenizer, example, self.limits.max_prompt_tokens, self.limits.max_reply_tokens)
+        limits = self.limits
+        return encode_example(self.tokenizer, example, limits.max_prompt_tokens, limits.max_reply_tokens, self.system)
