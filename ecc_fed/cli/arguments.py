@@ -84,6 +84,18 @@ def shared_flags(found: argparse.Namespace) -> list[str]:
     return [*folders, *(part for package in found.allow for part in ("--allow", package))]
 
 
+def split_run(words: Sequence[str], usage: str) -> tuple[Path, list[str]]:
+    """The folder of one run among a command's words, and the others as overrides.
+
+    Raises:
+        UserError: none, or several; shows the `usage`.
+    """
+    folders = [word for word in words if "=" not in word or Path(word).is_dir()]
+    if len(folders) != 1:
+        raise UserError(f"Give the folder of one finished run: {usage}")
+    return Path(folders[0]), [word for word in words if word not in folders]
+
+
 def _packages(given: str) -> list[str]:
     names = given.split(",")
     for name in names:

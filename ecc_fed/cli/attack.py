@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.table import Table
 
-from ecc_fed.cli.arguments import CommandParser
+from ecc_fed.assembly.paths import paths_alone
+from ecc_fed.cli.arguments import CommandParser, split_run
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.progress import run_progress
-from ecc_fed.core.errors import UserError
 from ecc_fed.runs.attack import CANDIDATES, attack
 from ecc_fed.runs.finished_run import open_run
 
@@ -19,6 +17,7 @@ _HELP = """[bold]ecc-fed attack RUN[/] \\[--candidates N] \\[--shadows N]   what
   --candidates N   among so many a planted secret is ranked; {candidates:,} gives 13 bits at most, 256 are quick
   --shadows N      also LiRA, by N adapters for every shop that never saw it: 2 N are trained, as long as shops trained
   --allow PACKAGE  its config may name classes of this package
+  corpus.path=FILE and other settings named path: where a file of the run lies now
 
 Membership: can pairs that were learned be told from pairs of the same stream that were not? AUC, 0.5 is chance; and the
 share of members found where 1% of the others may be accused. Exposure: by how many bits a planted secret stands out
@@ -38,9 +37,9 @@ def main(arguments: list[str]) -> int:
     parser.add_number("--candidates", least=2, most=1_000_000, example=256, default=CANDIDATES)
     parser.add_number("--shadows", least=1, most=1000, example=4, default=0)
     found, rest = parser.read(arguments)
-    if len(rest) != 1:
-        raise UserError("Give the folder of one finished run: ecc-fed attack RUN")
-    run = open_run(Path(rest[0]), (), found.allow)
+    root, moved = split_run(rest, "ecc-fed attack RUN")
+    paths_alone(moved)
+    run = open_run(root, moved, found.allow)
     with run_progress("attack", TextConsole(stderr=True)) as on_progress:
         cost = attack(run, found.candidates, lambda done, of: on_progress("adapters", done, of), found.shadows)
     # The bootstrap's imports take seconds; no mistake waits for them.

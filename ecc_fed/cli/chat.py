@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from rich.console import Console
 
-from ecc_fed.cli.arguments import CommandParser
+from ecc_fed.cli.arguments import CommandParser, split_run
 from ecc_fed.cli.chat_replay import print_replay
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
@@ -47,14 +46,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--shop")
     parser.add_argument("--replay", action="store_true")
     found, rest = parser.read(arguments)
-    folders = [argument for argument in rest if "=" not in argument or Path(argument).is_dir()]
-    if len(folders) != 1:
-        raise UserError("Give the folder of one finished run: ecc-fed chat RUN --shop ID")
-    run = open_run(Path(folders[0]), [argument for argument in rest if argument not in folders], found.allow)
+    root, overrides = split_run(rest, "ecc-fed chat RUN --shop ID")
+    run = open_run(root, overrides, found.allow)
     shop_id = found.shop
     if shop_id is None or shop_id not in run.shop_ids:
         given = "Name a shop with --shop" if shop_id is None else f"There is no shop {shop_id}"
-        raise UserError(f"{given}. The shops of {folders[0]}: {list_shops(run)}.")
+        raise UserError(f"{given}. The shops of {root}: {list_shops(run)}.")
     console = TextConsole(soft_wrap=True, highlight=False)
     if found.replay:
         print_replay(_opened(run, shop_id), console)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ecc_fed.cli.arguments import CommandParser
+from ecc_fed.assembly.paths import paths_alone
+from ecc_fed.cli.arguments import CommandParser, split_run
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.cli.progress import run_progress
-from ecc_fed.core.errors import UserError
 from ecc_fed.runs.cross import MOST_SHOPS, cross_evaluate
 from ecc_fed.runs.finished_run import open_run
 
@@ -16,6 +14,7 @@ _HELP = """[bold]ecc-fed cross RUN[/] \\[--shops ID,ID…]   every shop's adapte
   RUN              the folder of a finished run whose shops trained
   --shops ID,ID…   these shops alone; a run of more than {most} shops must name them
   --allow PACKAGE  its config may name classes of this package
+  corpus.path=FILE and other settings named path: where a file of the run lies now
 
 What a shop has learned: does it hold elsewhere? Each device, as it was at the end of the run, replies to each shop's
 test questions. The cloud is asked nothing, so that facts and chrF are measured and no final score. In RUN/cross lie
@@ -30,9 +29,9 @@ def main(arguments: list[str]) -> int:
     parser = CommandParser(_HELP.format(most=MOST_SHOPS))
     parser.add_argument("--shops", default="")
     found, rest = parser.read(arguments)
-    if len(rest) != 1:
-        raise UserError("Give the folder of one finished run: ecc-fed cross RUN")
-    run = open_run(Path(rest[0]), (), found.allow)
+    root, moved = split_run(rest, "ecc-fed cross RUN")
+    paths_alone(moved)
+    run = open_run(root, moved, found.allow)
     shop_ids = [shop_id.strip() for shop_id in found.shops.split(",") if shop_id.strip()]
     with run_progress("cross", TextConsole(stderr=True)) as on_progress:
         cross_evaluate(run, shop_ids, lambda done, of: on_progress("asking", done, of))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast, get_args
 
-from ecc_fed.cli.arguments import CommandParser
+from ecc_fed.assembly.paths import paths_alone
+from ecc_fed.cli.arguments import CommandParser, split_run
 from ecc_fed.cli.console import TextConsole
 from ecc_fed.core.errors import UserError
 from ecc_fed.runs.export import export
@@ -21,6 +22,7 @@ _HELP = """[bold]ecc-fed export RUN --shop ID --to peft|merged[/] \\[--out DIR] 
                    llama.cpp's convert_hf_to_gguf.py makes GGUF of it. Of LoRA and its kin, on bases not quantized
   --out DIR        a new folder; by default RUN/exports/ID/peft or merged
   --allow PACKAGE  its config may name classes of this package
+  corpus.path=FILE and other settings named path: where a file of the run lies now
 
 Beside the files lies a model card, README.md: base, settings, what it learned from, its final figures, what it is not
 for. An adapter remembers dialogues: give it to nobody who may not read them. The base's path in adapter_config.json is
@@ -35,10 +37,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--to")
     parser.add_argument("--out", type=Path)
     found, rest = parser.read(arguments)
-    if len(rest) != 1:
-        raise UserError("Give the folder of one finished run: ecc-fed export RUN --shop ID --to peft")
+    root, moved = split_run(rest, "ecc-fed export RUN --shop ID --to peft")
+    paths_alone(moved)
     form = _form(found.to)
-    run = open_run(Path(rest[0]), (), found.allow)
+    run = open_run(root, moved, found.allow)
     if found.shop is None:
         raise UserError(f"Say whose adapter: --shop server, or one of {list_shops(run)}.")
     folder = export(run, found.shop, form, found.out)

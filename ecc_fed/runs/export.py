@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from ecc_fed.assembly.build import base_path
 from ecc_fed.assembly.federation import build_plan
+from ecc_fed.assembly.paths import check_there
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.whole_folder import new_folder
 from ecc_fed.end_model.adapters.files import save_adapter
@@ -37,7 +38,8 @@ def export(run: FinishedRun, shop_id: str, form: Form, out: Path | None = None) 
         The folder.
 
     Raises:
-        UserError: no such shop, nothing trained, what cannot be merged, or a folder that is taken or cannot be written.
+        UserError: no such shop, nothing trained, a base that is gone, what cannot be merged, or a folder that is taken
+            or cannot be written.
         EccError: corpus, base or states cannot be read.
     """
     check_shop(run, shop_id)
@@ -47,6 +49,7 @@ def export(run: FinishedRun, shop_id: str, form: Form, out: Path | None = None) 
     _refuse_taken(final)
     if form == "merged" and build_plan(run.config).arm.trains:
         _check_mergeable(run)
+    check_there(run.config, ("end_model",), run.directory.root)
     folder = local_folder(base_path(run.config), "end model")
     base = run.config.end_model.path if folder is None else os.path.relpath(folder.resolve(), final)
     taken = take(run, shop_id)

@@ -21,6 +21,7 @@ from ecc_fed.assembly.build import (
 from ecc_fed.assembly.compose import load_config
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.language import spoken_in, with_language
+from ecc_fed.assembly.paths import check_there
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import UserError
 from ecc_fed.core.finished import finished_directory
@@ -77,9 +78,11 @@ def trained_corpus(run: FinishedRun, shop_ids: Sequence[str], nothing: str) -> t
     """The run's config in its corpus' language, and the corpus, which still has these shops.
 
     Raises:
-        UserError: a shop is gone, or the arm trains no adapter: there is `nothing`, such as "nothing to attack".
+        UserError: a shop or a file is gone, or the arm trains no adapter: there is `nothing`, such as "nothing to
+            attack".
         CorpusError: it cannot be read.
     """
+    check_there(run.config, ("corpus", "end_model", "answering"), run.directory.root)
     corpus = build_corpus(run.config)
     if not build_plan(run.config).arm.trains:
         raise UserError(f"The arm {run.info.arm} trains no adapter: there is {nothing}.")
@@ -149,10 +152,11 @@ def open_review(run: FinishedRun, shop_id: str) -> Review:
     """One shop of the run, ready to talk.
 
     Raises:
-        UserError: the run's corpus has no such shop, or its chat began from another adapter.
+        UserError: a file is gone, the run's corpus has no such shop, or its chat began from another adapter.
         EccError: corpus, models or states cannot be read.
     """
     config = run.config
+    check_there(config, ("corpus", "end_model", "answering", "judge", "redaction", "teacher"), run.directory.root)
     corpus = build_corpus(config)
     config = with_language(config, spoken_in(corpus))
     if shop_id not in corpus.shop_ids():
