@@ -15,12 +15,13 @@ from ecc_fed import __version__
 from ecc_fed.cli.console import TextConsole, take_any_letter
 from ecc_fed.cli.stopping import Stop, stopping
 from ecc_fed.cli.streams import lasting_output, to_nowhere
+from ecc_fed.core.cpus import limit_threads
 from ecc_fed.core.errors import EccError, UserError
 from ecc_fed.core.outside_text import cut
 from ecc_fed.core.platforms import check_platform
 
 # What a file system says of a path that it cannot look at, whatever asked for it.
-_UNUSABLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)
+_UNUSABLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
 # A command's arguments -> its exit code.
 Command = Callable[[list[str]], int]
 
@@ -151,6 +152,7 @@ def quiet_libraries() -> None:
     }.items():
         os.environ.setdefault(name, value)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # names optional kernels it did not find
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # says where it keeps its cache where home is read-only
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -184,6 +186,7 @@ def _main(given: list[str], stop: Stop) -> int:
         console.print(cut(text), markup=False, highlight=False, soft_wrap=True)
         return 2
     quiet_libraries()
+    limit_threads()
     try:
         check_platform()
         code = load()(rest)

@@ -245,7 +245,7 @@ def _own_folder(job: Job, config_dirs: Sequence[str], multirun: bool, elsewhere:
     in one second, each gets its own.
 
     Raises:
-        UserError: the folder is not empty, or has a name that Hydra cannot bear.
+        UserError: the folder is not empty, cannot be made, or has a name that Hydra cannot bear.
     """
     key = _ELSEWHERE[multirun].partition("=")[0]
     wanted = hydra_setting(key, job.whole, job.overrides, config_dirs)
@@ -256,6 +256,12 @@ def _own_folder(job: Job, config_dirs: Sequence[str], multirun: bool, elsewhere:
         raise UserError(f"{root.absolute()}: Hydra takes ${{ in a folder's name for a setting. Choose one without it.")
     if any(override.lstrip("+").startswith(f"{key}=") for override in job.overrides):
         refuse_taken(RunDirectory(root.absolute()), elsewhere)
+        try:
+            root.mkdir(parents=True, exist_ok=True)  # Hydra would, and show a trace where it cannot
+        except OSError as error:
+            raise UserError(
+                f"{root} cannot be made ({error.strerror}): choose another folder with {elsewhere}"
+            ) from error
     else:
-        root = reserved(root)
+        root = reserved(root, elsewhere)
     return [f"{key}={literal(str(root))}"]

@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     check_beside(runs, found.jobs)
     view = build_view(runs[0].config)
     usual = Path("runs", "studies", f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    out = found.out or reserved(usual)
+    out = found.out or reserved(usual, "--out DIR")
     again = arguments if found.out else [*arguments, "--out", str(out)]
     command = f"ecc-fed study {shlex.join(again)}"
     progress, tell = partial(run_progress, console=console), partial(_tell, console=console)

@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     direction: Direction = "minimize" if found.minimize else "maximize"
     search = plan_search(metric, direction, overrides, found.config_dirs, found.allow)
     usual = Path("runs", "tune", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    out = found.out or reserved(usual)
+    out = found.out or reserved(usual, "--out DIR")
     console = TextConsole(stderr=True)
     again = arguments if found.out else [*arguments, "--out", str(out)]
     with going_on(f"ecc-fed tune {shlex.join(again)}"):

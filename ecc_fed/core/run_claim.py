@@ -65,10 +65,10 @@ def read_claim(directory: RunDirectory) -> Claim | None:
     return decode(Claim, found, str(directory.claim))
 
 
-def reserved(wanted: Path) -> Path:
+def reserved(wanted: Path, elsewhere: str) -> Path:
     """`wanted`, or the first of `wanted_2`, `wanted_3`... that is not there, made by this very call.
 
-    Runs that start in the same second so get a folder each.
+    Runs that start in the same second so get a folder each. `elsewhere` says how another is chosen.
 
     Raises:
         RunDirectoryError: no folder can be made there.
@@ -81,9 +81,13 @@ def reserved(wanted: Path) -> Path:
         except FileExistsError as error:
             if path.parent.is_dir():
                 continue
-            raise RunDirectoryError(f"cannot make {path}: {error.strerror}") from error
+            raise RunDirectoryError(
+                f"cannot make {path}: {error.strerror}; choose another folder with {elsewhere}"
+            ) from error
         except OSError as error:
-            raise RunDirectoryError(f"cannot make {path}: {error.strerror}") from error
+            raise RunDirectoryError(
+                f"cannot make {path}: {error.strerror}; choose another folder with {elsewhere}"
+            ) from error
         return path
     raise AssertionError("there is always a next number")
 

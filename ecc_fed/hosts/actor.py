@@ -13,12 +13,15 @@ from ecc_fed.federation.results import FederationError
 from ecc_fed.hosts.batch_size import BatchSize
 from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.jobs import DeviceFactory, Job
+from ecc_fed.hosts.ray_private import started_here
 from ecc_fed.hosts.reports import NOTHING_USED, HostReport, HostRestarted
 from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.waiting import first_ready, require_ray, result_of
 from ecc_fed.hosts.watch import Watch
 
 _PLACEMENT_SECONDS = 120
+# On a Ray of our own nobody else holds cores: what takes so long is a machine that is busy otherwise.
+START_SECONDS = 600
 
 
 # Beside its work, an actor says how far it is.
@@ -125,15 +128,16 @@ class ActorHost:
 
     def _wait_for_room(self) -> None:
         """Other work on the same Ray may hold the cores or GPUs that this host needs."""
-        deadline = time.monotonic() + _PLACEMENT_SECONDS
+        seconds = START_SECONDS if started_here() else _PLACEMENT_SECONDS
+        deadline = time.monotonic() + seconds
         while not first_ready([self._placed]):
             if time.monotonic() < deadline:
                 continue
             self.close()
             raise FederationError(
-                f"{self._name} found no room on Ray in {_PLACEMENT_SECONDS} seconds. It needs "
+                f"{self._name} found no room on Ray in {seconds} seconds. It needs "
                 f"{self._resources['num_cpus']} CPUs and {self._resources['num_gpus']:g} GPUs: end other work there, "
-                "or lower runtime.hosts."
+                "which holds them or keeps the machine too busy to start a process, or lower runtime.hosts."
             )
 
     def start(self, jobs: Sequence[Job], unfinished: frozenset[str], server_round: int) -> Any:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import secrets
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 # Without one of them Ray does nothing more; it has others that a run can do without.
 _VITAL = ("gcs_server", "raylet")
+_TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 def ended_service() -> str | None:
@@ -24,6 +28,32 @@ def ended_service() -> str | None:
     if node is None:
         return None
     return next((kind for kind, _ in node.dead_processes() if kind in _VITAL), None)
+
+
+def started_here() -> bool:
+    """Whether this process started the Ray that it is connected to."""
+    import ray
+
+    return ray._private.worker._global_node is not None
+
+
+def give_token() -> None:
+    """A Ray that is started here asks its processes for a token, which Ray would keep in ~/.ray.
+
+    Where home cannot be written, or is not there, the token comes by the environment. What the user has set stands.
+    """
+    if any(os.environ.get(name) for name in _TOKEN_VARIABLES):
+        return
+    try:
+        folder = Path.home() / ".ray"
+        if (folder / "auth_token").is_file():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK)
+    except (OSError, RuntimeError):
+        usable = False
+    if not usable:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _takes_signals() -> ctypes.c_bool:

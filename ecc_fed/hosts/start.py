@@ -9,10 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
+from ecc_fed.core.cpus import limit_threads, usable_cpus
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.proxies import spare_loopback
 from ecc_fed.federation.flower.internals import apply_telemetry_setting
+from ecc_fed.hosts.actor import START_SECONDS
 from ecc_fed.hosts.ray_hosts import RayHosts
-from ecc_fed.hosts.ray_private import connecting
+from ecc_fed.hosts.ray_private import connecting, give_token
 from ecc_fed.hosts.scratch import scratch
 from ecc_fed.hosts.search_path import job_config
 from ecc_fed.hosts.settings import MEASURED, HostSettings
@@ -55,9 +58,13 @@ def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = (), at
         RayDied: Ray does not start on this machine.
     """
     quiet_engines()
+    spare_loopback()
+    limit_threads()
     if settings.ray_address is None:
         # Makes Ray take 127.0.0.1 for its own address; read when Ray is imported.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # Ray would end a process that a busy machine lets come up no sooner, and start another.
+        os.environ.setdefault("RAY_worker_register_timeout_seconds", str(START_SECONDS))
     import ray
 
     with nullcontext() if ray.is_initialized() else _connected(settings, at_least):
@@ -79,6 +86,7 @@ def _connected(settings: HostSettings, at_least: int) -> Iterator[None]:
     with ExitStack() as ours:
         try:
             if settings.ray_address is None:
+                give_token()
                 own = ours.enter_context(scratch())
                 with connecting(), own.marking():
                     _start((settings.hosts or at_least) * settings.threads_per_host, settings.use_gpu, own.folder)
@@ -125,7 +133,7 @@ def _start(num_cpus: int, use_gpus: bool, folder: Path) -> None:
             ray.init(
                 job_config=job_config(),
                 address="local",  # without it Ray would join whatever cluster last ran on this machine
-                num_cpus=max(num_cpus, os.cpu_count() or 1),
+                num_cpus=max(num_cpus, usable_cpus()),  # Ray itself would count the machine's
                 num_gpus=None if use_gpus else 0,  # None: as many as it finds
                 include_dashboard=False,
                 log_to_driver=False,

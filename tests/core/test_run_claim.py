@@ -97,7 +97,8 @@ def test_a_run_that_is_stopped_before_anything_was_done_can_go_on(tmp_path: Path
 def test_four_runs_of_one_second_get_four_folders(tmp_path: Path) -> None:
     found: list[Path] = []
     threads = [
-        threading.Thread(target=lambda: found.append(reserved(tmp_path / "d" / "10-00-00_local"))) for _ in range(4)
+        threading.Thread(target=lambda: found.append(reserved(tmp_path / "d" / "10-00-00_local", "--out DIR")))
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -106,7 +107,7 @@ def test_four_runs_of_one_second_get_four_folders(tmp_path: Path) -> None:
     assert sorted(path.name for path in found) == [f"10-00-00_local{suffix}" for suffix in ("", "_2", "_3", "_4")]
     (tmp_path / "file").touch()
     with pytest.raises(RunDirectoryError, match="cannot make"):
-        reserved(tmp_path / "file" / "x")
+        reserved(tmp_path / "file" / "x", "--out DIR")
 
 
 def test_a_process_with_a_shop_accepts_its_own_run_alone(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_ray_that_is_busy_with_other_work_is_an_error_and_no_endless_wait(host
     import ray
 
     run_federation(local(0), SHOPS, build_fake, hosts)  # both hosts hold a core
-    monkeypatch.setattr("ecc_fed.hosts.actor._PLACEMENT_SECONDS", 1)
+    monkeypatch.setattr("ecc_fed.hosts.actor.START_SECONDS", 1)
     all_cores = int(ray.cluster_resources()["CPU"])
     with pytest.raises(FederationError, match=rf"found no room on Ray in 1 seconds. It needs {all_cores} CPUs"):
         RayHosts(1, num_cpus=all_cores).open(["a"], build_fake)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from ecc_fed.core.completion import Completion, TeacherPrompt
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.proxies import spare_loopback
 from ecc_fed.teacher.prompts import PROBE_PROMPT
 from ecc_fed.teacher.providers.access import checked_url, read_key, without_key
 from ecc_fed.teacher.providers.answers import completion_of, failed
@@ -101,6 +102,7 @@ class GeminiTeacher:
         )
         address = None if base_url is None else checked_url(base_url)
         self._key = "" if replay else read_key(api_key_env)
+        spare_loopback()  # the SDKs read the environment
         self._connection: Connection | None = None if replay else _SDKS[sdk](self._key, address, self._generation)
 
     def complete(self, prompts: Sequence[TeacherPrompt], timeout_seconds: float) -> list[Completion]:

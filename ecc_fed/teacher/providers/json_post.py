@@ -6,12 +6,15 @@ import http.client
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.proxies import is_loopback
 from ecc_fed.teacher.providers.wire import WireMeter
 
 # A reply is a few kilobytes; what never ends must not fill the memory.
@@ -30,6 +33,23 @@ class HttpReply:
     retry_after_seconds: float | None = None
 
 
+def _proxies(url: str) -> dict[str, str]:
+    """The proxies, by scheme, that the way to an address may take; ALL_PROXY stands for those that are not named."""
+    if is_loopback(url):
+        return {}
+    named = urllib.request.getproxies()
+    parts = urllib.parse.urlsplit(url)
+    proxy = named.get(parts.scheme) or named.get("all")
+    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+        return {}
+    if urllib.parse.urlsplit(proxy).scheme not in ("", "http", "https"):
+        raise ConfigError(
+            f"The way to {url} goes by a proxy that is none for http ({proxy.partition('://')[0]}), which this teacher "
+            f"cannot take. Set {parts.scheme.upper()}_PROXY to an http proxy, or list {parts.hostname} in NO_PROXY"
+        )
+    return {parts.scheme: proxy}
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Another address has no claim to the prompt and the key."""
 
@@ -38,13 +58,19 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class JsonPoster:
-    """Posts to one address. Proxies are taken from the environment, as everywhere."""
+    """Posts to one address: directly on this machine, else by the proxies of the environment, NO_PROXY honoured.
+
+    Raises:
+        ConfigError: it would go by a proxy of another kind than http.
+    """
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url
         self._key = key
         self.wire = WireMeter()
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        proxies = _proxies(url)
+        self._proxied = bool(proxies)
+        self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler(proxies))
 
     def __call__(self, fields: Mapping[str, Any], timeout_seconds: float) -> HttpReply:
         """The server's reply, errors of HTTP included.
@@ -71,8 +97,9 @@ class JsonPoster:
         except urllib.error.URLError as error:
             if isinstance(error.reason, TimeoutError):
                 raise error.reason from error
+            by = " by the proxy of the environment" if self._proxied else ""
             raise ConnectionError(
-                f"{self._url}: {error.reason}; is the server running, and teacher.base_url right?"
+                f"{self._url}{by}: {error.reason}; is the server running, and teacher.base_url right?"
             ) from error
         text = content.decode("utf-8")
         return HttpReply(200, json.loads(text), text)
