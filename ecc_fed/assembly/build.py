@@ -92,9 +92,8 @@ def build_end_model(config: RunConfig) -> EndModel:
         ModelError: a base that cannot be opened, or cannot bear the adapter.
         ConfigError: what this machine or the base has no room for.
     """
-    system = system_text(config)
     key = {"engine": config.runtime.engine, **asdict(config.end_model), "adapter": config.adapter.settings()}
-    key["system"] = system
+    key["system"] = system = system_text(config)
 
     def make() -> EndModel:
         from ecc_fed.end_model.engines.opening import open_engine  # with torch, which hosts alone need
@@ -199,9 +198,7 @@ def build_cloud(config: RunConfig, budget_share: float = 1.0, teacher: Teacher |
         ModelError: a local teacher that cannot be opened.
     """
     teacher = build_teacher(config) if teacher is None else teacher
-    redactor = build_redactor(config)
-    ledger = MemoryLedger()
-    settings = config.gateway
+    redactor, ledger, settings = build_redactor(config), MemoryLedger(), config.gateway
     check_prices(settings, teacher)
     gateway = Gateway(
         teacher,
