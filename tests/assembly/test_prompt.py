@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,12 +73,9 @@ def test_the_cloud_is_told_in_the_runs_own_words() -> None:
     assert build_cloud(config).gateway._layout == prompt_layout(config)
 
 
-@pytest.mark.parametrize("text", ["你是客服", 'Say "hi" (a)', "it's {{a}}", "back\\\\slash，"])
-def test_a_text_that_hydra_cannot_read_is_told_with_the_quotation_marks_it_needs(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"The override prompt\.system=.* cannot be read: .* quotation marks") as told:
-        _config(f"prompt.system={text}")
-    (override,) = shlex.split(str(told.value).rpartition("for the shell, as ")[2])
-    assert system_text(_config(override)) == text.replace("{{", "{").replace("}}", "}")
+@pytest.mark.parametrize("text", ["你是客服", "Be kind: always.", "it's one sentence"])
+def test_a_text_may_be_typed_as_it_is(text: str) -> None:
+    assert system_text(_config(f"prompt.system={text}")) == text
 
 
 @pytest.mark.parametrize(
