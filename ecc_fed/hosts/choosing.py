@@ -6,20 +6,20 @@ GPU, and another host where one dies. The results are the same.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from ecc_fed.core.aggregation import Shapes
+from ecc_fed.core.cpus import usable_cpus
 from ecc_fed.hosts.batch_size import BatchSize
 from ecc_fed.hosts.importing import import_at_once
 from ecc_fed.hosts.in_process import in_process_hosts
 from ecc_fed.hosts.jobs import DeviceFactory, Finished, Hosts, Job
 from ecc_fed.hosts.reports import HostReport
 from ecc_fed.hosts.settings import MEASURED, HostSettings
-from ecc_fed.hosts.start import quiet_engines, ray_hosts
+from ecc_fed.hosts.start import prepare_process, ray_hosts
 
 
 @contextmanager
@@ -28,12 +28,12 @@ def run_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = (), at
 
     Ray is started at once where the settings ask for what it alone gives, else by the first run that needs it.
     """
-    quiet_engines()
+    prepare_process()
     if _ask_for_ray(settings):
         with ray_hosts(settings, imports, at_least) as hosts:
             yield hosts
         return
-    count = settings.hosts or max(at_least, (os.cpu_count() or 1) // settings.threads_per_host)
+    count = settings.hosts or max(at_least, usable_cpus() // settings.threads_per_host)
     with ExitStack() as opened:
         yield HostsAsNeeded(
             count,

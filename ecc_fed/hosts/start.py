@@ -40,6 +40,13 @@ def quiet_engines() -> None:
         logging.getLogger("flwr").setLevel(logging.WARNING)
 
 
+def prepare_process() -> None:
+    """Before anything is loaded that hosts stand on: quiet engines, loopback without a proxy, threads as CPUs."""
+    quiet_engines()
+    spare_loopback()
+    limit_threads()
+
+
 @contextmanager
 def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = (), at_least: int = 1) -> Iterator[RayHosts]:
     """Hosts on Ray, for as many runs as the block makes; they end with it, on a signal too.
@@ -57,9 +64,7 @@ def ray_hosts(settings: HostSettings = MEASURED, imports: Sequence[str] = (), at
         ConfigError: no cluster answers at `ray_address`, or Ray has too few cores or GPUs.
         RayDied: Ray does not start on this machine.
     """
-    quiet_engines()
-    spare_loopback()
-    limit_threads()
+    prepare_process()
     if settings.ray_address is None:
         # Makes Ray take 127.0.0.1 for its own address; read when Ray is imported.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

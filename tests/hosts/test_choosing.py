@@ -43,7 +43,7 @@ def places(monkeypatch: pytest.MonkeyPatch) -> Places:
     monkeypatch.setattr(choosing, "in_process_hosts", places.hosts("here"))
     monkeypatch.setattr(choosing, "ray_hosts", places.hosts("Ray"))
     monkeypatch.setattr(choosing, "_sees_gpu", lambda: False)
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr(choosing, "usable_cpus", lambda: 4)
     monkeypatch.setitem(sys.modules, "ray", None)
     return places
 
