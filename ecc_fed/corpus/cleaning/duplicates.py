@@ -1,6 +1,6 @@
 """Sessions that are there twice: by number, by text, as the beginning of another one, or nearly.
 
-    same_id         a session number that was seen before (a file joined twice, lines out of order)
+    same_id         a session number that was seen before (a file joined twice)
     duplicate       the same turns as an earlier session, up to trailing turns that no agent answered
     part_of_other   the beginning of another session (a chat logged while it went on)
     near_duplicate  almost the same text as an earlier session: numbers and punctuation do not count

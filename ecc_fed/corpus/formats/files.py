@@ -32,6 +32,7 @@ from ecc_fed.core.truth import ShopTruth
 from ecc_fed.corpus.cleaning.duplicates import DuplicateFinder
 from ecc_fed.corpus.cleaning.notices import NoticeRules
 from ecc_fed.corpus.cleaning.sessions import clean_session
+from ecc_fed.corpus.formats.order import BY_HASH, NameOrder
 from ecc_fed.corpus.formats.reading import RawSession, ReadLog, check_file
 from ecc_fed.corpus.pairs import PairLimits, checked_shop, collect_pairs, split_bounds
 from ecc_fed.corpus.report import CorpusReport, LengthStats, ShopCount, SplitCount, StepCount
@@ -189,8 +190,10 @@ class FileCorpus(ABC):
         turns = num_sessions = 0
         dropped_turns: Counter[str] = Counter()
         dropped: Counter[str] = Counter()
-        for raw in type(self).reader(log):
+        names = NameOrder()
+        for raw in self.sessions(log):
             num_sessions += 1
+            names.add(raw.session_id)
             turns += len(raw.texts)
             agent_first, texts = clean_session(raw.by_agent, raw.texts, notices, dropped_turns, log.edits)
             if len(texts) < 2 + agent_first:
@@ -213,7 +216,7 @@ class FileCorpus(ABC):
         report = CorpusReport(
             path=str(log.path),
             format=self.format,
-            order=self.order,
+            order=BY_HASH if names.by_hash else self.order,
             lines=StepCount(log.lines, log.lines - sum(log.dropped.values()), dict(log.dropped)),
             broken_lines=tuple(log.broken_lines),
             turns=StepCount(turns, turns - sum(dropped_turns.values()), dict(dropped_turns)),
@@ -223,6 +226,10 @@ class FileCorpus(ABC):
             notes=tuple(f"{count} {what}" for what, count in log.notes.items()),
         )
         return kept, report
+
+    def sessions(self, log: ReadLog) -> Iterator[RawSession]:
+        """What the format's reader makes of the file; a format with settings of its own overrides this."""
+        return type(self).reader(log)
 
     def load_from(self, sessions: SessionStore, report: CorpusReport) -> tuple[list[Shop], CorpusReport]:
         """Shops and whole report from what `read` gave, for callers that read once and partition more than once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from ecc_fed.corpus.report import BrokenLine
 PROBE_LINES = 1000  # a foreign file is refused after this many lines, not after hours
 KEPT_BROKEN_LINES = 20
 MAX_LINE_BYTES = 4 << 20
+# Of the bytes of a text; what it has of them is cleaned away, and a binary file has more.
+_MOST_CONTROLS = 0.05
+_CONTROLS = bytes([*range(9), 11, *range(14, 32)])
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -23,6 +27,8 @@ _COMPRESSED = {
     b"BZh": "bzip2",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
+_TABLES = {b"PAR1": "Parquet", b"ARROW1": "Arrow"}
+_COMMON_HAN = re.compile("[的是我你不了在有这好]")
 
 
 class RawSession(NamedTuple):
@@ -48,7 +54,14 @@ class ReadLog:
     notes: Counter[str] = field(default_factory=Counter)
     broken_lines: list[BrokenLine] = field(default_factory=list)
     undecodable: int = 0
+    undecoded: bytes = b""
     sample: str = ""
+
+    def cannot_decode(self, number: int, line: bytes, error: UnicodeDecodeError) -> None:
+        """Counts a line that is not UTF-8."""
+        self.undecodable += 1
+        self.undecoded = self.undecoded or line[:10_000]
+        self.broken(number, f"not UTF-8 (byte {error.start + 1} of the line)")
 
     def broken(self, number: int, reason: str) -> None:
         """Counts a broken line and keeps the first few."""
@@ -69,10 +82,7 @@ class ReadLog:
         if 2 * broken <= filled:
             return
         if 2 * self.undecodable > broken:
-            raise CorpusError(
-                f"corpus file {self.path} is not UTF-8: {self.undecodable} of its first {self.lines} lines cannot be "
-                f"decoded. Convert it first, as with `iconv -f GB18030 -t UTF-8 {self.path.name} > utf8.txt`."
-            )
+            raise not_utf8(self.path, f"{self.undecodable} of its first {self.lines} lines", self.undecoded)
         first = self.broken_lines[0]
         other = _looks_like(self.sample)
         hint = f" It looks like {other.upper()}: use corpus={other}." if other not in (None, self.format) else ""
@@ -81,6 +91,16 @@ class ReadLog:
             f"lines are broken, the first being line {first.number} ({first.reason}). "
             f"Expected {self.expected}.{hint}"
         )
+
+
+def not_utf8(path: Path, what: str, sample: bytes) -> CorpusError:
+    """The error for a text in another encoding, which is told from what `sample` would say in it."""
+    convert = f"Convert it first, as with `iconv -f {{}} -t UTF-8 {path.name} > utf8.txt`"
+    # Text in Chinese has one of its ten commonest characters in no time; text in Latin letters gives rare ones.
+    chinese = _COMMON_HAN.search(sample.decode("gb18030", errors="ignore")) is not None
+    remedy = convert.format("GB18030" if chinese else "WINDOWS-1252")
+    other = "" if chinese else " (or with GB18030, where it is Chinese)"
+    return CorpusError(f"corpus file {path} is not UTF-8: {what} cannot be decoded. {remedy}{other}.")
 
 
 def _looks_like(line: str) -> str | None:
@@ -106,10 +126,15 @@ def check_file(path: Path, expected: str) -> None:
     Raises:
         CorpusError: no such file, a directory, not readable, compressed or binary.
     """
-    _open(path, expected).close()
+    open_text(path, expected).close()
 
 
-def _open(path: Path, expected: str) -> BinaryIO:
+def open_text(path: Path, expected: str) -> BinaryIO:
+    """The file at its beginning, once that has been looked at.
+
+    Raises:
+        CorpusError: no such file, a directory, not readable, compressed, binary, or in UTF-16.
+    """
     remedy = f"Set corpus.path to a file of this kind: {expected}."
     if path.is_dir():
         raise CorpusError(f"corpus path {path} is a directory, not a file. {remedy}")
@@ -126,18 +151,27 @@ def _open(path: Path, expected: str) -> BinaryIO:
     problem = None
     if not head:
         problem = f"is empty. {remedy}"
-    elif head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    elif head[:2] in (b"\xff\xfe", b"\xfe\xff") or _every_other_is_nul(head):
         problem = f"is UTF-16. Convert it to UTF-8 first, as with `iconv -f UTF-16 -t UTF-8 {path.name} > utf8.txt`."
     else:
         packed = next((kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)), None)
         if packed is not None:
             problem = f"is compressed ({packed}). Unpack it first. {remedy}"
-        elif b"\x00" in head:
+        table = next((kind for magic, kind in _TABLES.items() if head.startswith(magic)), None)
+        if table is not None:
+            problem = f"is a table of {table}. Read its folder with corpus=hf corpus.path={path.parent}."
+        elif packed is None and len(head.translate(None, _CONTROLS)) < (1 - _MOST_CONTROLS) * len(head):
             problem = f"is a binary file. {remedy}"
     if problem is not None:
         file.close()
         raise CorpusError(f"corpus file {path} {problem}")
     return file
+
+
+def _every_other_is_nul(head: bytes) -> bool:
+    """True for UTF-16 without a mark, where the text is of Latin letters."""
+    fewer, more = sorted((head[0::2].count(0), head[1::2].count(0)))
+    return more > 0.4 * len(head) and fewer < 0.1 * len(head)
 
 
 def read_lines(log: ReadLog) -> Iterator[tuple[int, str]]:
@@ -148,7 +182,7 @@ def read_lines(log: ReadLog) -> Iterator[tuple[int, str]]:
     Raises:
         CorpusError: no such file, a directory, not readable, compressed, binary, or of another format.
     """
-    with _open(log.path, log.expected) as file:
+    with open_text(log.path, log.expected) as file:
         for raw in iter(partial(file.readline, MAX_LINE_BYTES), b""):
             log.lines += 1
             number = log.lines
@@ -160,8 +194,7 @@ def read_lines(log: ReadLog) -> Iterator[tuple[int, str]]:
             try:
                 line = raw.decode()
             except UnicodeDecodeError as error:
-                log.undecodable += 1
-                log.broken(number, f"not UTF-8 (byte {error.start + 1} of the line)")
+                log.cannot_decode(number, raw, error)
                 continue
             if number == 1:
                 line = line.removeprefix("\ufeff")

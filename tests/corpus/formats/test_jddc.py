@@ -34,3 +34,50 @@ def test_broken_lines_are_counted_with_number_and_reason(tmp_path):
         (16, "repeated is 'x', not 0 or 1"),
         (17, "8 columns instead of 7"),
     ]
+
+
+def row(session: str, agent: int, text: str) -> str:
+    return f"{session}\tu\t{agent}\t0\t1\tnan\t{text}\n"
+
+
+def test_sessions_that_an_agent_had_at_once_are_put_together(tmp_path):
+    turns = [
+        ("a", 0, "一"),
+        ("b", 0, "二"),
+        ("a", 1, "三"),
+        ("c", 0, "四"),
+        ("b", 1, "五"),
+        ("c", 1, "六"),
+        ("a", 0, "七"),
+    ]
+    sessions, log = sessions_of(read_jddc, written(tmp_path, "".join(row(*turn) for turn in turns)), "jddc")
+    assert [(s.session_id, s.line_number, s.texts) for s in sessions] == [
+        ("a", 1, ["一", "三", "七"]),
+        ("b", 2, ["二", "五"]),
+        ("c", 4, ["四", "六"]),
+    ]
+    assert [s.by_agent for s in sessions] == [[False, True, False], [False, True], [False, True]]
+    assert [count for note, count in log.notes.items() if "put together" in note] == [3]
+    assert [count for note, count in log.notes.items() if "came back" in note] == [3], "once for every session"
+
+
+def test_put_together_is_what_stands_together(tmp_path):
+    lines = jddc_text(40, turns=3).splitlines(keepends=True)
+    by_time = sorted(range(len(lines)), key=lambda i: (i % 6, i // 6))
+    mixed, _ = sessions_of(read_jddc, written(tmp_path, "".join(lines[i] for i in by_time)), "jddc")
+    plain, _ = sessions_of(read_jddc, written(tmp_path, "".join(lines), "plain.txt"), "jddc")
+    assert [(s.session_id, s.by_agent, s.texts) for s in mixed] == [(s.session_id, s.by_agent, s.texts) for s in plain]
+
+
+def test_a_file_joined_to_itself_holds_its_sessions_once(tmp_path):
+    text = jddc_text(5, turns=2)
+    sessions, log = sessions_of(read_jddc, written(tmp_path, text + text), "jddc")
+    plain, _ = sessions_of(read_jddc, written(tmp_path, text, "plain.txt"), "jddc")
+    assert sessions == plain
+    assert log.dropped == {"repeated_line": 20}
+
+
+def test_a_sign_that_is_no_character_stays_out_and_the_file_is_text(tmp_path):
+    text = jddc_text(5).replace("颜色", "颜\x00色") + row("z", 0, "有\x00货吗") + row("z", 1, "有的")
+    sessions, log = sessions_of(read_jddc, written(tmp_path, text), "jddc")
+    assert len(sessions) == 6 and not log.dropped

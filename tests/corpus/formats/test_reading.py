@@ -99,3 +99,30 @@ def test_only_the_first_broken_lines_are_kept_and_all_are_counted(tmp_path):
     _, log = sessions_of(read_jddc, written(tmp_path, content), "jddc")
     assert log.dropped["broken"] == 50
     assert len(log.broken_lines) == reading.KEPT_BROKEN_LINES
+
+
+def test_text_with_a_few_nul_signs_is_text_and_a_binary_file_is_none(tmp_path):
+    text = TEXTS["jddc"].replace("坚果", "坚\x00果")
+    assert "\x00" in text
+    sessions, log = sessions_of(read_jddc, written(tmp_path, text), "jddc")
+    assert len(sessions) == 30 and not log.dropped
+    assert "is a binary file" in refused(written(tmp_path, bytes(range(256)) * 40))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("hello\tthere\n" * 50, "is UTF-16. Convert it to UTF-8 first"),
+        ("1\t在吗 有货的\t有的\n" * 50, "as with `iconv -f GB18030"),
+        ("1\tdéjà reçu\toù ça\n" * 50, "as with `iconv -f WINDOWS-1252"),
+    ],
+)
+def test_the_remedy_names_the_encoding(tmp_path, content, said):
+    encoding = {"UTF-16": "utf-16-le", "GB18030": "gb18030"}.get(
+        said.split()[-1] if "iconv" in said else "UTF-16", "cp1252"
+    )
+    assert said in refused(written(tmp_path, content.encode(encoding)))
+
+
+def test_a_table_of_another_library_is_named(tmp_path):
+    assert "is a table of Parquet. Read its folder with corpus=hf" in refused(written(tmp_path, b"PAR1" + b"x" * 99))
