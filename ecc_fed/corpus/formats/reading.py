@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ecc_fed.core.errors import CorpusError
+from ecc_fed.corpus.formats.columns import is_record
 from ecc_fed.corpus.report import BrokenLine
 
 PROBE_LINES = 1000  # a foreign file is refused after this many lines, not after hours
 KEPT_BROKEN_LINES = 20
 MAX_LINE_BYTES = 4 << 20
+_SAMPLE_BYTES = 10_000
 # Of the bytes of a text; what it has of them is cleaned away, and a binary file has more.
 _MOST_CONTROLS = 0.05
 _CONTROLS = bytes([*range(9), 11, *range(14, 32)])
@@ -60,7 +62,7 @@ class ReadLog:
     def cannot_decode(self, number: int, line: bytes, error: UnicodeDecodeError) -> None:
         """Counts a line that is not UTF-8."""
         self.undecodable += 1
-        self.undecoded = self.undecoded or line[:10_000]
+        self.undecoded += line[: max(0, _SAMPLE_BYTES - len(self.undecoded))]
         self.broken(number, f"not UTF-8 (byte {error.start + 1} of the line)")
 
     def broken(self, number: int, reason: str) -> None:
@@ -84,7 +86,7 @@ class ReadLog:
         if 2 * self.undecodable > broken:
             raise not_utf8(self.path, f"{self.undecodable} of its first {self.lines} lines", self.undecoded)
         first = self.broken_lines[0]
-        other = _looks_like(self.sample)
+        other = looks_like(self.sample)
         hint = f" It looks like {other.upper()}: use corpus={other}." if other not in (None, self.format) else ""
         raise CorpusError(
             f"corpus file {self.path} is not in the {self.format.upper()} format: {broken} of its first {filled} "
@@ -103,9 +105,11 @@ def not_utf8(path: Path, what: str, sample: bytes) -> CorpusError:
     return CorpusError(f"corpus file {path} is not UTF-8: {what} cannot be decoded. {remedy}{other}.")
 
 
-def _looks_like(line: str) -> str | None:
+def looks_like(line: str) -> str | None:
     """The format that one line fits, if any."""
     columns = line.split("\t")
+    if line.lstrip()[:2] in ("[", "[{"):
+        return "jsonl"
     if columns[0] in ("0", "1") and len(columns) >= 3:
         return "ecd"
     if len(columns) == 7 and columns[2] in ("0", "1"):
@@ -115,9 +119,8 @@ def _looks_like(line: str) -> str | None:
             record = json.loads(line)
         except ValueError:
             return None
-        if isinstance(record, dict) and record.keys() & {"turns", "conversations"}:
-            return "jsonl"
-    return None
+        return "jsonl" if isinstance(record, dict) else None
+    return "csv" if is_record(line.split("\t" if "\t" in line else ",")) else None
 
 
 def check_file(path: Path, expected: str) -> None:
