@@ -2,7 +2,7 @@
 
 Characters: full-width Latin letters, digits and signs become half-width (Chinese ，。！？：； stay),
 control and zero-width characters go, runs of white-space become one space, runs of one punctuation
-mark become one, HTML entities and tags go. Links become [链接], emoji and emoji codes [表情].
+mark become one, HTML entities and tags go, marks between messages (`__eou__`) become spaces. Links become [链接], emoji and emoji codes [表情].
 Turns: notices are cut (`notices.py`), a text said twice in one breath is kept once, consecutive turns of one
 speaker are joined by a space, empty turns are dropped.
 
@@ -45,10 +45,15 @@ def _class_of(codes: list[int]) -> str:
 
 _REWRITE = re.compile(f"[{_class_of(list(_TABLE))}]")
 _EMOJI_CHARACTER = "\U0001f000-\U0001faff"
-_EMOJI = re.compile(rf"#E-[a-z]*\d+|/:(?:\d{{3}}|\^[^\s\^]\^)|[{_EMOJI_CHARACTER}]")
+# A code may have lost its number on the way ("好的#E"); "#EMS" is a word.
+_EMOJI = re.compile(
+    rf"#E(?:-[a-z]*\d+|-(?![A-Za-z\d])|(?![A-Za-z\d\-]))|/:(?:\d{{3}}|\^[^\s\^]\^)|[{_EMOJI_CHARACTER}]"
+)
 _EMOJI_HINT = re.compile(f"[{_EMOJI_CHARACTER}]")
 _EMOJI_RUN = re.compile(r"\[表情\](?: ?\[表情\])+")
 _LINK = re.compile(r"(?:https?://|www\.)[A-Za-z0-9\-._~:/?#@!$&'*+;=%]+")
+# Marks of other corpora between messages, where a column that is one turn holds several.
+_SEPARATOR = re.compile(r" ?(?:__eo[ut]__|\[SEP\]) ?")
 _ENTITIES = {"nbsp": " ", "lt": "<", "gt": ">", "amp": "&", "quot": '"', "#39": "'", "apos": "'"}
 _ENTITY = re.compile(rf"&(?:amp;)*({'|'.join(_ENTITIES)});")  # "&amp;lt;" was escaped twice
 _TAG_SIGNS = re.compile("([<>\n])")
@@ -98,11 +103,14 @@ def clean_characters(text: str, edits: Counter[str]) -> str:
         text, found = _LINK.subn(LINK, text)
         if found:
             edits["link"] += found
-    if "#E-" in text or "/:" in text or _EMOJI_HINT.search(text) is not None:
+    if "#E" in text or "/:" in text or _EMOJI_HINT.search(text) is not None:
         text, found = _EMOJI.subn(EMOJI, text)
         if found:
             edits["emoji"] += found
             text = _EMOJI_RUN.sub(EMOJI, text)
+    if "__eo" in text or "[SEP]" in text:
+        text, found = _SEPARATOR.subn(" ", text)
+        edits["separator"] += found
     if _MARK_TWICE.search(text) is not None:
         text = _MARK_RUN.sub(r"\1", text)
     if "  " in text:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.language import language_of
+from ecc_fed.core.language import MIXED, language_of
 from ecc_fed.core.protocols import Partition
 from ecc_fed.core.records import Assignment, Pair, Shop
 from ecc_fed.core.seeding import derive_rng, derive_seed
@@ -40,6 +40,10 @@ from ecc_fed.corpus.store import SessionStore, SessionWriter
 
 Reader = Callable[[ReadLog], Iterator[RawSession]]
 _LANGUAGE_SESSIONS = 1000
+_SEVERAL = (
+    "The dialogues are in several languages, while prompts are worded in one and some judges read one: set "
+    "corpus.language=CODE to have them taken as of one, or keep one language's dialogues in the file"
+)
 _LANGUAGE_NAME = re.compile(r"[a-z]{2,8}")
 
 
@@ -225,6 +229,8 @@ class FileCorpus(ABC):
             language=self.language or _language(kept),
             notes=tuple(f"{count} {what}" for what, count in log.notes.items()),
         )
+        if report.language == MIXED:
+            report = replace(report, notes=(*report.notes, _SEVERAL))
         return kept, report
 
     def sessions(self, log: ReadLog) -> Iterator[RawSession]:

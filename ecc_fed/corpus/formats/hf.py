@@ -87,8 +87,8 @@ class HfCorpus(RecordCorpus):
 
     def _failed(self, error: Exception) -> CorpusError:
         said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        kind = "folder" if Path(self.path).expanduser().is_dir() else "id of the hub (there is no such folder)"
+        kind = "a folder" if Path(self.path).expanduser().is_dir() else "an id of the hub (there is no such folder)"
         return CorpusError(
-            f"data set {self.path}, a {kind}, cannot be read with corpus.split={self.split}: {said[:300]}. Check the "
+            f"data set {self.path}, {kind}, cannot be read with corpus.split={self.split}: {said[:300]}. Check the "
             "path, corpus.split and corpus.name; a data set of the hub needs the network."
         )

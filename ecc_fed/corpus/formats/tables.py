@@ -62,7 +62,9 @@ def check_header(header: list[str], log: ReadLog, columns: Columns) -> None:
     found = columns.find(header)
     for field, column in columns.given.items():
         if field not in found:
-            raise CorpusError(f"corpus.columns.{field}={column}: {log.path} has no such column. Its columns: {listed}.")
+            raise CorpusError(
+                f"corpus file {log.path} has no column {column!r} for corpus.columns.{field}. Its columns: {listed}."
+            )
     if is_record(header, columns):
         return
     other = looks_like(log.sample)

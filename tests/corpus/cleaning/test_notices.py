@@ -4,6 +4,7 @@ import pytest
 
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.corpus.cleaning.notices import NoticeRules
+from ecc_fed.corpus.cleaning.sessions import clean_characters
 
 RULES = NoticeRules()
 
@@ -22,6 +23,9 @@ AGENT_NOTICES = {
         "您好，请问您的问题是否解决了呢?",
         "请问还有可以为您服务的吗?",
         "我也很高兴能帮您这么好的人解决问题",
+        "亲爱的商家，以后您的包裹问题可以在商家后台—右上角图标找到我们哦，感谢您的支持，祝您生意兴隆!",
+        "预祝您和家人平平安安，心情愉快，感谢您一直以来的支持!",
+        "亲亲，感谢您对本店的支持",
     ],
     "evaluation_request": [
         "还辛苦您给小妹打个评价呢~",
@@ -30,6 +34,8 @@ AGENT_NOTICES = {
         "有个小请求可以吗?",
         "您可以给个评价吗",
         "麻烦您在聊天框右边的“+”",
+        "嗯嗯，还请给个评价(左边为不满意)，如果您还有问题可以随时提问哦，我一直都在",
+        "里面的“满意度”对我的服务做出评价哦，妹子在此也祝您天天开心，事事顺利",
     ],
     "robot_notice": ["您好，我是智能客服小助手，很高兴为您服务", "您好，9号客服小草莓为您服务!"],
     "transfer_notice": [
@@ -52,6 +58,8 @@ def test_notices_of_agents_go_under_their_name(name, text):
     "text",
     [
         "帮您查询一下这个商品评价很高哦，肯定也是您挑选过的",
+        "商品评价要在收货后7天内写，逾期不能追评，不满意可以退",
+        "以后您的包裹改发中通",
         "可以的 亲 下单后帮您备注",
         "您好，点击“订单”后，选择一下您需要咨询的订单哦",
         "请点击对话框右下角的“订单”后选择订单",
@@ -120,6 +128,14 @@ def test_what_leads_into_a_notice_goes_with_it():
 )
 def test_order_cards_go(text, rest):
     assert RULES.cut_cards(text, Counter()).strip() == rest
+
+
+@pytest.mark.parametrize("emoji", ["#E", "#E-s12", "#E-"])
+def test_an_emoji_ends_a_message(emoji):
+    edits = Counter()
+    text = clean_characters(f"明天发货{emoji}请问还有其他还可以帮到您的吗?{emoji}", edits)
+    assert RULES.cut(text, True, edits) == "明天发货[表情]"
+    assert edits == {"emoji": 2, "closing": 1}
 
 
 def test_own_rules_match_whole_messages_of_anyone():

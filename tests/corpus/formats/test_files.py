@@ -379,6 +379,9 @@ def test_a_file_tells_its_language_from_all_its_parts_and_a_declared_one_wins(tm
     assert corpus(chinese).spoken == corpus(chinese).read()[1].language == "zh"
     assert corpus(english).spoken == "en"
     assert corpus([*chinese, *english]).spoken == "mixed"
+    (said,) = [note for note in corpus([*chinese, *english]).read()[1].notes if "several languages" in note]
+    assert "set corpus.language=CODE" in said
+    assert not any("several languages" in note for note in corpus(chinese).read()[1].notes)
     assert corpus(chinese, language="ja").spoken == "ja"
     with pytest.raises(CorpusError, match=r"corpus\.language is 'Chinese'; give an ISO code"):
         corpus(chinese, language="Chinese").shop_ids()
