@@ -1,8 +1,9 @@
 """From a session as the file tells it to one that a model can read, and a count of every change.
 
-Characters: full-width Latin letters, digits and signs become half-width (Chinese ，。！？：； stay),
-control and zero-width characters go, runs of white-space become one space, runs of one punctuation
-mark become one, HTML entities and tags go, marks between messages (`__eou__`) become spaces. Links become [链接], emoji and emoji codes [表情].
+Characters: full-width Latin letters, digits and signs become half-width (Chinese ，。！？：； stay), control and
+zero-width characters go, runs of white-space become one space, runs of one punctuation mark become one, HTML
+entities and tags go, marks between messages (`__eou__`) become a space. Links become [链接], emoji and emoji
+codes [表情].
 Turns: notices are cut (`notices.py`), a text said twice in one breath is kept once, consecutive turns of one
 speaker are joined by a space, empty turns are dropped.
 

@@ -174,7 +174,8 @@ def open_text(path: Path, expected: str) -> BinaryIO:
 def _every_other_is_nul(head: bytes) -> bool:
     """True for UTF-16 without a mark, where the text is of Latin letters."""
     fewer, more = sorted((head[0::2].count(0), head[1::2].count(0)))
-    return more > 0.4 * len(head) and fewer < 0.1 * len(head)
+    has_others = any(sign in _CONTROLS for sign in head.replace(b"\x00", b""))
+    return more > 0.4 * len(head) and fewer < 0.1 * len(head) and not has_others
 
 
 def read_lines(log: ReadLog) -> Iterator[tuple[int, str]]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ecc_fed.core.errors import CorpusError
 from ecc_fed.core.records import Session, Turn
 from ecc_fed.corpus.partition import topics
+from ecc_fed.corpus.partition.auto import AutoPartition
 from ecc_fed.corpus.partition.iid import IidPartition
 from ecc_fed.corpus.partition.natural import NaturalPartition
 from ecc_fed.corpus.partition.quantity import QuantityPartition
@@ -169,3 +170,21 @@ def test_too_few_natural_shops_are_refused():
     sessions = [session(i, "甲" if i else "乙") for i in range(20)]
     with pytest.raises(CorpusError, match=r"only 1 of the corpus's 2 shops have partition.min_sessions=5"):
         NaturalPartition().assign(sessions, 2, 0)
+
+
+def test_the_corpuss_own_shops_are_taken_where_it_names_two():
+    named = [session(i, ("甲店", "乙店", "丙店")[i % 3]) for i in range(30)]
+    found = AutoPartition().assign(named, 3, 0)
+    own = NaturalPartition().assign(named, 3, 0)
+    assert (found.shop_of, found.descriptions) == (own.shop_of, own.descriptions)
+    assert "partition=natural" in found.notes[-1]
+    with pytest.raises(CorpusError, match=r"only 3 of the corpus's 3 shops .* Ask for fewer shops"):
+        AutoPartition().assign(named, 4, 0)
+
+
+@pytest.mark.parametrize(("shop", "why"), [(None, "names no shops"), ("甲店", "names one shop alone")])
+def test_topics_make_the_shops_where_it_does_not(shop, why):
+    sessions = [session(i, shop) for i in range(120)]
+    found = AutoPartition(num_topics=4).assign(sessions, 5, 7)
+    assert found.shop_of == TopicPartition(num_topics=4).assign(sessions, 5, 7).shop_of
+    assert found.notes[-1] == f"The corpus {why}: shops are made by topic (partition=topic)"
