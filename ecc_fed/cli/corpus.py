@@ -22,6 +22,8 @@ _HELP = """[bold]ecc-fed corpus[/] \\[--json] \\[--pairs N] \\[overrides]   how 
   ecc-fed corpus corpus=jddc corpus.path=FILE               a corpus in its published format
   ecc-fed corpus corpus=ecd corpus.path=FILE partition=iid corpus.num_shops=8
   ecc-fed corpus corpus=jsonl corpus.path=FILE --pairs 5    with example pairs of the first shop
+  ecc-fed corpus corpus=csv corpus.path=FILE corpus.columns.query=NAME corpus.columns.reply=NAME
+  ecc-fed corpus corpus=hf corpus.path=FOLDER               a data set; twcs, bitext, abcd and csconv are other corpora
   --config-dir DIR                                          a folder of your own YAML
   --allow PACKAGE                                           it may name classes of this package
   --json                                                    the same numbers for other tools

@@ -147,7 +147,54 @@ def jsonl_lines(lines: int, rng: random.Random) -> Iterator[str]:
         yield json.dumps({"shop": f"店铺{rng.randrange(50)}", "turns": turns}, ensure_ascii=False) + "\n"
 
 
-GENERATORS = {"ecd": ecd_lines, "jddc": jddc_lines, "jsonl": jsonl_lines}
+def jddc_by_time_lines(lines: int, rng: random.Random) -> Iterator[str]:
+    """The same sessions in a log by time: eight go on beside each other."""
+    sessions: list[list[str]] = [[] for _ in range(8)]
+    source = jddc_lines(lines, rng)
+    following = next(source)
+    while True:
+        for lane in sessions:
+            if not lane and following:
+                name = following.partition("\t")[0]
+                while following and following.startswith(name):
+                    lane.append(following)
+                    following = next(source, "")
+        if not any(sessions):
+            return
+        yield from [lane.pop(0) for lane in sessions if lane]
+
+
+def json_lines(lines: int, rng: random.Random) -> Iterator[str]:
+    """One JSON document: a list of sessions, one on every line of it but the last, which closes the list."""
+    for i, line in enumerate(jsonl_lines(lines, rng)):
+        yield f"{',' if i else '['}{line}"
+    yield "]\n"
+
+
+def csv_lines(lines: int, rng: random.Random) -> Iterator[str]:
+    """A question with its answer in every row, below a header."""
+    yield "query,reply,shop\n"
+    for _ in range(lines - 1):
+        yield f'"{_customer(rng)}, {_customer(rng)}",{_agent(rng)},店铺{rng.randrange(50)}\n'
+
+
+def csv_turns_lines(lines: int, rng: random.Random) -> Iterator[str]:
+    """A turn a row, sessions one after another."""
+    yield "session,role,text\n"
+    for line in jddc_lines(lines - 1, rng):
+        columns = line.rstrip("\n").split("\t")
+        yield f'{columns[0]},{("customer", "agent")[int(columns[2])]},"{columns[6]}"\n'
+
+
+GENERATORS = {
+    "ecd": ecd_lines,
+    "jddc": jddc_lines,
+    "jddc_by_time": jddc_by_time_lines,
+    "jsonl": jsonl_lines,
+    "json": json_lines,
+    "csv": csv_lines,
+    "csv_turns": csv_turns_lines,
+}
 
 
 def measure(path: str, kind: str, num_shops: int, max_pairs: int) -> dict[str, object]:
@@ -155,9 +202,11 @@ def measure(path: str, kind: str, num_shops: int, max_pairs: int) -> dict[str, o
     from ecc_fed.corpus.formats.ecd import EcdCorpus
     from ecc_fed.corpus.formats.jddc import JddcCorpus
     from ecc_fed.corpus.formats.jsonl import JsonlCorpus
+    from ecc_fed.corpus.formats.tables import TableCorpus
     from ecc_fed.corpus.partition.topic import TopicPartition
 
-    corpus = {"ecd": EcdCorpus, "jddc": JddcCorpus, "jsonl": JsonlCorpus}[kind](
+    own = "csv" if kind.startswith("csv") else kind.partition("_")[0]
+    corpus = {"ecd": EcdCorpus, "jddc": JddcCorpus, "jsonl": JsonlCorpus, "json": JsonlCorpus, "csv": TableCorpus}[own](
         path=path,
         partition=TopicPartition(),
         num_shops=num_shops,
