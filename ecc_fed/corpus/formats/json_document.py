@@ -19,7 +19,7 @@ _CHUNK = 1 << 20
 _MAX_RECORD = 64 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
-# What a number, true, false or null at the end of the text that is there may go on with.
+# What a number at the end of the text that is there may go on with.
 _UNENDED = re.compile(r"[\w+.-]*\Z")
 
 
@@ -61,7 +61,7 @@ class _Text:
                 if isinstance(error, RecursionError) or len(self._held) - self.at > _MAX_RECORD or not self._more():
                     raise _Broken from error
                 continue
-            if _UNENDED.match(self._held, end) and end == len(self._held) and self._more():
+            if _UNENDED.match(self._held, end) and self._more():
                 continue
             self.at = end
             return value

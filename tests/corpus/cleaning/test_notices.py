@@ -136,6 +136,8 @@ def test_an_emoji_ends_a_message(emoji):
     text = clean_characters(f"明天发货{emoji}请问还有其他还可以帮到您的吗?{emoji}", edits)
     assert RULES.cut(text, True, edits) == "明天发货[表情]"
     assert edits == {"emoji": 2, "closing": 1}
+    assert RULES.cut("转人工[表情]", False, Counter()) == ""
+    assert RULES.cut("好的[表情]", True, Counter()) == "好的[表情]"
 
 
 def test_own_rules_match_whole_messages_of_anyone():

@@ -165,6 +165,15 @@ def test_one_document_and_lines_hold_the_same(tmp_path, text, chunk, monkeypatch
     assert log.lines - sum(log.dropped.values()) == 40
 
 
+@pytest.mark.parametrize("chunk", range(1, 12))
+def test_what_is_no_record_in_a_document_is_one_broken_record(tmp_path, chunk, monkeypatch):
+    monkeypatch.setattr("ecc_fed.corpus.formats.json_document._CHUNK", chunk)
+    records = [{"prompt": "在吗", "response": "在的"}, {"prompt": "有吗", "response": "有的"}]
+    text = json.dumps({"version": 1234567.5, "data": records}, indent=1)
+    sessions, log = sessions_of(read_jsonl, written(tmp_path, text), "jsonl")
+    assert (len(sessions), log.lines, log.dropped) == (2, 3, {"broken": 1})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
