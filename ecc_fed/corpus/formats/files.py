@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.language import MIXED, language_of
 from ecc_fed.core.protocols import Partition
 from ecc_fed.core.records import Assignment, Pair, Shop
 from ecc_fed.core.seeding import derive_rng, derive_seed
@@ -34,16 +33,12 @@ from ecc_fed.corpus.cleaning.notices import NoticeRules
 from ecc_fed.corpus.cleaning.sessions import clean_session
 from ecc_fed.corpus.formats.order import BY_HASH, NameOrder
 from ecc_fed.corpus.formats.reading import RawSession, ReadLog, check_file
+from ecc_fed.corpus.formats.told_language import notes_on, told_language
 from ecc_fed.corpus.pairs import PairLimits, checked_shop, collect_pairs, split_bounds
 from ecc_fed.corpus.report import CorpusReport, LengthStats, ShopCount, SplitCount, StepCount
 from ecc_fed.corpus.store import SessionStore, SessionWriter
 
 Reader = Callable[[ReadLog], Iterator[RawSession]]
-_LANGUAGE_SESSIONS = 1000
-_SEVERAL = (
-    "The dialogues are in several languages, while prompts are worded in one and some judges read one: set "
-    "corpus.language=CODE to have them taken as of one, or keep one language's dialogues in the file"
-)
 _LANGUAGE_NAME = re.compile(r"[a-z]{2,8}")
 
 
@@ -217,6 +212,7 @@ class FileCorpus(ABC):
                 f"corpus file {log.path} holds no usable dialogue ({why}). A dialogue needs a customer turn that "
                 "an agent answers."
             )
+        language = self.language or told_language(kept)
         report = CorpusReport(
             path=str(log.path),
             format=self.format,
@@ -226,11 +222,9 @@ class FileCorpus(ABC):
             turns=StepCount(turns, turns - sum(dropped_turns.values()), dict(dropped_turns)),
             edits=dict(log.edits),
             sessions=StepCount(num_sessions, len(kept), dict(dropped)),
-            language=self.language or _language(kept),
-            notes=tuple(f"{count} {what}" for what, count in log.notes.items()),
+            language=language,
+            notes=(*(f"{count} {what}" for what, count in log.notes.items()), *notes_on(language)),
         )
-        if report.language == MIXED:
-            report = replace(report, notes=(*report.notes, _SEVERAL))
         return kept, report
 
     def sessions(self, log: ReadLog) -> Iterator[RawSession]:
@@ -348,12 +342,6 @@ class FileCorpus(ABC):
 def _printable(name: str) -> str:
     """A name of the user's, without the control characters that separate fields in the store."""
     return name if name.isprintable() else "".join(c for c in name if c.isprintable()).strip()
-
-
-def _language(sessions: SessionStore) -> str | None:
-    """Told from some hundred sessions, spread evenly over the file: a file may change its language midway."""
-    rows = np.unique(np.linspace(0, len(sessions) - 1, min(len(sessions), _LANGUAGE_SESSIONS)).round().astype(int))
-    return language_of(sessions.text(int(row)) for row in rows)
 
 
 def _split_count(pairs: tuple[Pair, ...]) -> SplitCount:

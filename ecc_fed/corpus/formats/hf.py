@@ -20,6 +20,17 @@ from ecc_fed.corpus.formats.tables import check_header
 _SAVED = ("dataset_dict.json", "state.json")
 
 
+def _library() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise CorpusError(
+            "corpus=hf needs the `datasets` library, which is not installed: pip install 'ecc-fed[datasets]'. "
+            "JSON lines and CSV are read without it, by corpus=jsonl and corpus=csv."
+        ) from error
+    return datasets
+
+
 @dataclass(frozen=True, kw_only=True)
 class HfCorpus(RecordCorpus):
     """Shops from a data set. Arguments: see `RecordCorpus`; `path` is a folder or an id such as OWNER/NAME.
@@ -34,6 +45,20 @@ class HfCorpus(RecordCorpus):
 
     split: str = "train"
     name: str | None = None
+
+    @classmethod
+    def check_path(cls, path: str) -> None:
+        """Refuses a file, and anything where the library is not installed.
+
+        Raises:
+            CorpusError: says what to give instead.
+        """
+        _library()
+        if Path(path).expanduser().is_file():
+            raise CorpusError(
+                f"corpus.path={path} is a file; corpus=hf reads folders. Set {Path(path).expanduser().parent}, or read "
+                "it with corpus=jsonl or corpus=csv."
+            )
 
     def records(self, log: ReadLog, columns: Columns) -> Iterator[tuple[int, Any]]:
         """See `RecordCorpus`."""
@@ -56,16 +81,8 @@ class HfCorpus(RecordCorpus):
         log.refuse_foreign()
 
     def _rows(self, log: ReadLog) -> Iterator[dict[str, Any]]:
-        try:
-            import datasets
-        except ImportError as error:
-            raise CorpusError(
-                "corpus=hf needs the `datasets` library, which is not installed: pip install 'ecc-fed[datasets]'. "
-                "JSON lines and CSV are read without it, by corpus=jsonl and corpus=csv."
-            ) from error
-        folder = log.path
-        if folder.is_file():
-            raise CorpusError(f"corpus.path={folder} is a file; corpus=hf reads folders. Set {folder.parent}.")
+        datasets, folder = _library(), log.path
+        self.check_path(self.path)
         try:
             if any((folder / name).is_file() for name in _SAVED):
                 found = datasets.load_from_disk(str(folder))

@@ -96,6 +96,10 @@ def test_a_file_or_an_empty_folder_is_refused(datasets, tmp_path):
     (tmp_path / "own.jsonl").write_text(json.dumps(rows(1)[0]))
     with pytest.raises(CorpusError, match="is a file; corpus=hf reads folders"):
         corpus_of(tmp_path / "own.jsonl").read()
+    with pytest.raises(CorpusError, match="is a file"):
+        HfCorpus.check_path(str(tmp_path / "own.jsonl"))
+    HfCorpus.check_path(str(tmp_path))
+    HfCorpus.check_path("owner/name")
     (tmp_path / "empty").mkdir()
     with pytest.raises(CorpusError, match="a folder, cannot be read"):
         corpus_of(tmp_path / "empty").read()
