@@ -1,8 +1,28 @@
 """Whether a reply states its facts: string matching with the traps closed, no judge involved."""
 
+import re
 from collections.abc import Sequence
+from string import ascii_lowercase, ascii_uppercase
 
 from ecc_fed.core.truth import Fact
+
+# ASCII letters only, so that no text becomes longer or shorter.
+_FOLDED = str.maketrans(ascii_uppercase, ascii_lowercase)
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+_WORDS = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
+    f"eighteen|nineteen|{_TENS}|hundred"
+)
+_BEGINS_IN_NUMBER = re.compile(rf"\$?[0-9]|(?:{_WORDS})\b")
+_ENDS_IN_NUMBER = re.compile(r"[0-9]%?\Z")
+# What makes the English number behind it another one: "twenty five days", "2 to 3 days", "$5-$10".
+_MORE_BEFORE = re.compile(
+    rf"(?:(?<![a-z])(?:(?:{_TENS}|hundred and|hundred) |(?:{_WORDS}) ?(?:-|–|to|or) ?)|\$?[0-9]%? ?(?:-|–|to|or) ?)\Z"
+)
+_MORE_BEHIND = re.compile(r" ?(?:-|–|to|or) ?\$?[0-9]|,[0-9]{3}(?![0-9])")
+_THOUSANDS_BEFORE = re.compile(r"[0-9],\Z")
+_THREE_DIGITS = re.compile(r"[0-9]{3}(?![0-9])")
+_REACH = 16
 
 
 def _inside_longer_token(text: str, start: int, end: int) -> bool:
@@ -13,19 +33,38 @@ def _inside_longer_token(text: str, start: int, end: int) -> bool:
         return True
     if last.isdigit() and (after.isdigit() or (after == "." and text[end + 1 : end + 2].isdigit())):
         return True
-    latin = str.isascii
-    if first.isalpha() and latin(first) and before.isalpha() and latin(before):
+    # "blue" of "sky-blue" is another color, "five days" of "thirty-five days" another time.
+    if _is_latin(first) and (_is_latin(before) or (before == "-" and _is_latin(text[start - 2 : start - 1]))):
         return True
-    return bool(last.isalpha() and latin(last) and after.isalpha() and latin(after))
+    return _is_latin(last) and (_is_latin(after) or (after == "-" and _is_latin(text[end + 1 : end + 2])))
+
+
+def _inside_longer_amount(text: str, start: int, end: int) -> bool:
+    """True where an English number in [start, end) is one end of a range, or a piece of a larger number."""
+    form = text[start:end]
+    if _BEGINS_IN_NUMBER.match(form):
+        before = text[max(0, start - _REACH) : start]
+        if _MORE_BEFORE.search(before) or (_THOUSANDS_BEFORE.search(before) and _THREE_DIGITS.match(form)):
+            return True
+    return bool(_ENDS_IN_NUMBER.search(form) and _MORE_BEHIND.match(text, end))
+
+
+def _is_latin(character: str) -> bool:
+    return character.isascii() and character.isalpha()
 
 
 def find_form(text: str, form: str) -> list[tuple[int, int]]:
-    """Every span of `form` in `text` that is not a piece of a longer number or Latin word."""
+    """Every span of `form` in `text` that is not a piece of a longer number or Latin word.
+
+    Latin letters count as equal in either case: a sentence may begin with the form.
+    """
+    text, form = text.translate(_FOLDED), form.translate(_FOLDED)
+    english = any(character in ascii_lowercase + "$%" for character in form)
     spans = []
     start = text.find(form)
     while start >= 0:
         end = start + len(form)
-        if not _inside_longer_token(text, start, end):
+        if not (_inside_longer_token(text, start, end) or (english and _inside_longer_amount(text, start, end))):
             spans.append((start, end))
         start = text.find(form, start + 1)
     return spans

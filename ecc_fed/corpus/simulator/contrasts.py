@@ -9,13 +9,15 @@ from ecc_fed.corpus.simulator.copying import alphabet
 from ecc_fed.corpus.simulator.customer import draw_customer
 from ecc_fed.corpus.simulator.dialogue import decorate, topic_slots, word_query
 from ecc_fed.corpus.simulator.pack import load_pack
-from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack, Pool
+from ecc_fed.corpus.simulator.pack_records import SPOKEN, Intent, LanguagePack, Pool
 from ecc_fed.corpus.simulator.surface import choose, fill
 from ecc_fed.corpus.simulator.world import Drift, FactSlot, SimulatedShop, Voice, World, build_world, draw_voice
 
 INVENTED_SHARE = 0.4  # contrasts about an invented value, so that encoders learn more than the public lexicon
 CONTRASTS_PER_WORLD = 400
 TYPO_RATE = 0.1
+# A vowel becomes a vowel, a consonant a consonant, so that an invented name can be read.
+_LETTERS = ("aeiou", "bcdfghjklmnpqrstvwxyz", "AEIOU", "BCDFGHJKLMNPQRSTVWXYZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class _Contrasts:
     def _two_values(self, slot: FactSlot, rng: Random) -> tuple[str, str]:
         """The fact's value and another one, both invented for a share of the public contrasts."""
         intent = slot.intent
-        value = rng.choice(slot.value_at(0))
+        value = rng.choice(slot.value_at(0)[:SPOKEN])
         if self._invents(intent, rng):
             value = self._invent(intent, value, rng)
             return value, self._invent(intent, value, rng)
@@ -156,7 +158,7 @@ class _Contrasts:
         values = intent.values(self._pool)
         if intent.states_product:
             values = tuple((name,) for category in self._pack.categories for name in category.products(self._pool))
-        return value, rng.choice(rng.choice([other for other in values if other != accepted]))
+        return value, rng.choice(rng.choice([other for other in values if other != accepted])[:SPOKEN])
 
     def _invents(self, intent: Intent, rng: Random) -> bool:
         return not self._held_out and not intent.states_product and rng.random() < INVENTED_SHARE
@@ -164,12 +166,17 @@ class _Contrasts:
     def _invent(self, intent: Intent, value: str, rng: Random) -> str:
         """`value` with some characters changed into others of their kind, never a private value."""
         private = {form for other in intent.private for form in other}
+        # Where words have letters, those of a unit ("days") stay: the digits make it another value.
+        spelled = bool(self._pack.between_words) and not any(c.isdigit() for c in value)
         while True:
-            at = {i for i, c in enumerate(value) if c.isdigit() or not c.isascii()}
+            at = {i for i, c in enumerate(value) if c.isdigit() or not c.isascii() or (spelled and c.isalpha())}
             changed = {i for i in at if rng.random() < 0.6} or {rng.choice(sorted(at))}
-            text = "".join(
-                c if i not in changed else str(rng.randrange(1, 10)) if c.isdigit() else rng.choice(self._characters)
-                for i, c in enumerate(value)
-            )
+            text = "".join(self._another(c, rng) if i in changed else c for i, c in enumerate(value))
             if text != value and text not in private:
                 return text
+
+    def _another(self, character: str, rng: Random) -> str:
+        if character.isdigit():
+            return str(rng.randrange(1, 10))
+        kind = next((letters for letters in _LETTERS if character in letters), None)
+        return rng.choice(self._characters if kind is None else kind)

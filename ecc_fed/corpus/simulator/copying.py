@@ -7,9 +7,11 @@ from ecc_fed.core.records import Turn
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.corpus.simulator.customer import draw_customer
 from ecc_fed.corpus.simulator.described import DescribedSession
-from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack
+from ecc_fed.corpus.simulator.pack_records import SPOKEN, Intent, LanguagePack
 from ecc_fed.corpus.simulator.surface import choose, expand, fill, split_literals
 from ecc_fed.corpus.simulator.world import draw_voice
+
+_MARKS = "，。、！？ ,.!?-"
 
 
 def lexicon(pack: LanguagePack) -> list[str]:
@@ -18,13 +20,13 @@ def lexicon(pack: LanguagePack) -> list[str]:
     words |= {name for category in pack.categories for name in (*category.public, *category.private)}
     words |= {*pack.voice["addresses"], *pack.voice["particles"], *pack.voice["openers"], *pack.voice["tails"]}
     words |= {*pack.shop_names[0], *pack.shop_names[1]}
-    return sorted(words - {""})
+    return sorted({word.strip() for word in words} - {""})
 
 
 def reply_fragments(pack: LanguagePack) -> list[str]:
     """The wording of every reply form between its slots, held-out forms too."""
     forms = [form for i in pack.intents for form in (*i.reply, *i.reply_held_out, *i.assistant)]
-    pieces = {piece.strip("，。、！？ ") for form in forms for text in expand(form) for piece in split_literals(text)}
+    pieces = {piece.strip(_MARKS) for form in forms for text in expand(form) for piece in split_literals(text)}
     return sorted(pieces - {""})
 
 
@@ -64,13 +66,13 @@ class CopyTasks:
             number += 1
 
     def _text(self, rng: Random) -> str:
-        kind = rng.randrange(10)
+        kind, apart = rng.randrange(10), self._pack.between_words
         if kind < 3:
             words = [rng.choice(self._words) for _ in range(rng.randint(1, 4))]
-            return rng.choice(("", "，", " ")).join(words)
+            return rng.choice((apart, self._pack.customer["joiner"], " ")).join(words)
         if kind < 5:
             words = [rng.choice(self._words if rng.random() < 0.5 else self._fragments) for _ in range(3)]
-            return "".join(words)
+            return apart.join(words)
         if kind < 6:
             return "".join(self._next_character(rng) for _ in range(rng.randint(2, 8)))
         if kind < 8:
@@ -103,7 +105,7 @@ class CopyTasks:
 
     def _note(self, intent: Intent, rng: Random, particle: str = "") -> tuple[str, dict[str, str]]:
         values = intent.public + intent.private
-        value, other = (rng.choice(v) for v in rng.sample(values, 2))
+        value, other = (rng.choice(v[:SPOKEN]) for v in rng.sample(values, 2))
         slots = {"value": value, "other": other, "p": particle, "product": rng.choice(self._products)}
         slots["number"] = str(rng.randrange(100_000, 1_000_000))
         return fill(choose(rng.choice(intent.reply), rng), slots), slots

@@ -67,7 +67,7 @@ def draw_customer(pack: LanguagePack, rng: Random) -> Customer:
         },
     )
     return Customer(
-        name=surname + rng.choice(identity["given_names"]),
+        name=fill(identity["name"], {"surname": surname, "given": rng.choice(identity["given_names"])}),
         surname=surname,
         phone=_digits(identity["phone"], rng),
         address=address,

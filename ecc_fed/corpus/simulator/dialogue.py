@@ -147,7 +147,7 @@ class DialogueWriter:
 
     def _voiced(self, cores: Sequence[str]) -> str:
         if self._assistant:
-            return "".join(cores)
+            return self._pack.between_words.join(cores)
         return self._shop.voice.speak(self._pack.customer["joiner"].join(cores), self._rng, self._pack)
 
     def _service_exchange(self, place: str, customer: Customer) -> Exchange:

@@ -130,6 +130,7 @@ def _build(tables: dict[str, Any]) -> LanguagePack:
     names = tables["shop_names"]
     return LanguagePack(
         language=tables["language"],
+        between_words=tables["between_words"],
         intents=tuple(_intent(table, products) for table in tables["intent"]),
         categories=categories,
         shop_names=(tuple(names["first"]), tuple(names["last"])),

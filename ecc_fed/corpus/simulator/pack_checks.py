@@ -1,8 +1,9 @@
 """What a language pack must satisfy before any dialogue is made from it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ecc_fed.core.errors import CorpusError
+from ecc_fed.core.facts import find_form
 from ecc_fed.corpus.simulator.pack_records import Intent, LanguagePack
 from ecc_fed.corpus.simulator.surface import expand, slots_of, split_literals
 
@@ -27,7 +28,7 @@ _TABLE_KEYS = {
     ],
     "customer": ["prefixes", "suffixes", "pronouns", "switch", "switch_public", "switch_test", "typos", "joiner"],
     "identity": [
-        *("surnames", "given_names", "cities", "streets", "estates", "address", "phone", "order", "parcel"),
+        *("surnames", "given_names", "name", "cities", "streets", "estates", "address", "phone", "order", "parcel"),
         *("canary_ask", "canary_ask_cloud", "canary_reply", "canary_told", "canary_thanks"),
     ],
     "instructions": ["copy", "first", "second", "lookup", "remember", "remember_reply", "recall", "recall_reply"],
@@ -44,6 +45,7 @@ _FORM_SLOTS = {
     },
     "customer": {key: {"product", "number"} for key in ("switch", "switch_public", "switch_test")},
     "identity": {
+        "name": {"surname", "given"},
         "address": {"city", "street", "estate", "n", "m", "r"},
         "canary_ask_cloud": {"number"},
         "canary_reply": {"secret"},
@@ -167,12 +169,19 @@ def _check_traps(intent: Intent, pack: LanguagePack, where: str) -> None:
         fitting = [c for c in pack.categories if not intent.categories or c.name in intent.categories]
         wording |= {name for category in fitting for name in (*category.public, *category.private)}
     wording |= {*pack.voice["tails"], *pack.voice["openers"]}
-    for text in sorted(wording):
-        for value in sorted(values):
-            _require(value not in text, where, f"the wording {text!r} contains the value {value!r}", "reword it")
-    for text in sorted(wording | values):
-        for address in pack.voice["addresses"]:
-            _require(address not in text, where, f"{text!r} contains the address word {address!r}", "reword it")
+    for text, value in _found(wording, values):
+        _require(False, where, f"the wording {text!r} contains the value {value!r}", "reword it")
+    for text, address in _found(wording | values, pack.voice["addresses"]):
+        _require(False, where, f"{text!r} contains the address word {address!r}", "reword it")
+
+
+def _found(texts: Iterable[str], forms: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(text, form) wherever one of the texts states one of the forms."""
+    ordered = sorted(texts)
+    together = "\n".join(ordered).lower()
+    for form in sorted(forms):
+        if form.lower() in together:  # few are, and finding takes long
+            yield from ((text, form) for text in ordered if find_form(text, form))
 
 
 def _check_held_out(pack: LanguagePack, where: str) -> None:

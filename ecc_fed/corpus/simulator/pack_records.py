@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 Pool = Literal["public", "private"]
 Scope = Literal["shop", "product", "platform", "none"]
-# Surface forms of one value; the first is the one most shops use.
+# Surface forms of one value; the first is the one most shops use, and those behind the second nobody says: they are what
+# else counts as the value in a reply.
 Value = tuple[str, ...]
 Forms = tuple[str, ...]
+SPOKEN = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +88,13 @@ class Wording:
 
 @dataclass(frozen=True, eq=False)
 class LanguagePack:
-    """Everything the simulator says in one language."""
+    """Everything the simulator says in one language.
+
+    `between_words` is what the language writes between two words: a blank, or nothing.
+    """
 
     language: str
+    between_words: str
     intents: tuple[Intent, ...]
     categories: tuple[Category, ...]
     shop_names: tuple[Forms, Forms]
@@ -126,7 +132,7 @@ class LanguagePack:
         """A name of its own for every number below `name_capacity`."""
         first, last = self.shop_names
         lap, at = divmod(number, len(first))
-        return first[at] + last[(lap + at) % len(last)]
+        return first[at] + self.between_words + last[(lap + at) % len(last)]
 
     @property
     def name_capacity(self) -> int:

@@ -49,7 +49,8 @@ class Voice:
             text = fill(voice["opener_alone"], {"core": text, "opener": opener})
         if rng.random() < self.tail_share:
             text = fill(voice["tail_join"], {"core": text, "tail": rng.choice(voice["tails"])})
-        return text + self.ending
+        # Not `capitalize`, which lowers the letters behind.
+        return (text[:1].upper() + text[1:] if voice.get("capitals") else text) + self.ending
 
 
 @dataclass(frozen=True, slots=True)
