@@ -1,10 +1,11 @@
-"""The language of a run's dialogues, and what follows from it: the prompts' words, and whether the judge can read."""
+"""The language of a run's dialogues, and what follows from it: the prompts' words, and who can read or speak it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.assembly.targets import locate
 from ecc_fed.core.completion import Language
 from ecc_fed.core.language import MIXED, OTHER
 from ecc_fed.core.protocols import Corpus
@@ -50,8 +51,28 @@ def why_withheld(config: RunConfig) -> str | None:
     reads, language = config.judge.languages, config.corpus.get("language")
     if reads is None or language is None or language in reads:
         return None
+    english = ", judge=minilm for English" if language == "en" else ""
     return (
         f"The judge reads {', '.join(reads)}, and the dialogues are {_NAMES.get(language, language)}: every score is "
-        "withheld, and the cloud is asked for none. Set judge=lexical or judge=e5, which read any language, or "
+        f"withheld, and the cloud is asked for none. Set judge=lexical or judge=e5, which read any language{english}, or "
         "corpus.language=CODE if it was told wrongly."
+    )
+
+
+def why_unspoken(config: RunConfig) -> str | None:
+    """Why the shops' replies will be of no use, with the remedy; None where the end model speaks the dialogues' language.
+
+    Only the embedded model is known to speak one language alone, and only where it is asked. `config` is from
+    `with_language`.
+    """
+    language = config.corpus.get("language")
+    if config.end_model.path != "embedded" or language in (None, MIXED, "zh"):
+        return None
+    if not getattr(locate(config.answering, "answering"), "asks_model", True):
+        return None
+    preset = "end_model=smollm2_135m or " if language == "en" else ""
+    return (
+        f"The embedded end model speaks Chinese alone, and the dialogues are {_NAMES.get(language, language)}: its replies "
+        f"will be of no use. Set {preset}end_model.path=FOLDER, any Hugging Face causal LM that speaks it; arms retrieval "
+        "and cloud need none."
     )

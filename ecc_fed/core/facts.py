@@ -1,12 +1,12 @@
 """Whether a reply states its facts: string matching with the traps closed, no judge involved."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from string import ascii_lowercase, ascii_uppercase
 
 from ecc_fed.core.truth import Fact
 
-# ASCII letters only, so that no text becomes longer or shorter.
+# Where lowering all letters would make a text longer.
 _FOLDED = str.maketrans(ascii_uppercase, ascii_lowercase)
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 _WORDS = (
@@ -23,6 +23,7 @@ _MORE_BEHIND = re.compile(r" ?(?:-|–|to|or) ?\$?[0-9]|,[0-9]{3}(?![0-9])")
 _THOUSANDS_BEFORE = re.compile(r"[0-9],\Z")
 _THREE_DIGITS = re.compile(r"[0-9]{3}(?![0-9])")
 _REACH = 16
+_ENGLISH = re.compile(r"[a-z$%]")
 
 
 def _inside_longer_token(text: str, start: int, end: int) -> bool:
@@ -42,11 +43,18 @@ def _inside_longer_token(text: str, start: int, end: int) -> bool:
 def _inside_longer_amount(text: str, start: int, end: int) -> bool:
     """True where an English number in [start, end) is one end of a range, or a piece of a larger number."""
     form = text[start:end]
+    if not _ENGLISH.search(form):
+        return False
     if _BEGINS_IN_NUMBER.match(form):
         before = text[max(0, start - _REACH) : start]
         if _MORE_BEFORE.search(before) or (_THOUSANDS_BEFORE.search(before) and _THREE_DIGITS.match(form)):
             return True
     return bool(_ENDS_IN_NUMBER.search(form) and _MORE_BEHIND.match(text, end))
+
+
+def _fold(text: str) -> str:
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text.translate(_FOLDED)
 
 
 def _is_latin(character: str) -> bool:
@@ -58,13 +66,12 @@ def find_form(text: str, form: str) -> list[tuple[int, int]]:
 
     Latin letters count as equal in either case: a sentence may begin with the form.
     """
-    text, form = text.translate(_FOLDED), form.translate(_FOLDED)
-    english = any(character in ascii_lowercase + "$%" for character in form)
+    text, form = _fold(text), _fold(form)
     spans = []
     start = text.find(form)
     while start >= 0:
         end = start + len(form)
-        if not (_inside_longer_token(text, start, end) or (english and _inside_longer_amount(text, start, end))):
+        if not (_inside_longer_token(text, start, end) or _inside_longer_amount(text, start, end)):
             spans.append((start, end))
         start = text.find(form, start + 1)
     return spans
@@ -72,18 +79,20 @@ def find_form(text: str, form: str) -> list[tuple[int, int]]:
 
 def competing_values(reply: str, fact: Fact) -> list[str]:
     """The competing forms that `reply` states outside every span of an accepted form."""
+    return list(_competing(reply, fact))
+
+
+def _competing(reply: str, fact: Fact) -> Iterator[str]:
     accepted = [span for form in fact.accepted for span in find_form(reply, form)]
-    stated = []
     for form in fact.competing:
         spans = find_form(reply, form)
         if any(not any(a <= start and end <= b for a, b in accepted) for start, end in spans):
-            stated.append(form)
-    return stated
+            yield form
 
 
 def states_fact(reply: str, fact: Fact) -> bool:
     """True if `reply` states `fact` in an accepted form and no competing value of it."""
-    return any(find_form(reply, form) for form in fact.accepted) and not competing_values(reply, fact)
+    return any(find_form(reply, form) for form in fact.accepted) and not any(_competing(reply, fact))
 
 
 def states_all(reply: str, facts: Sequence[Fact]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 
 from ecc_fed.assembly.build import read_warm_start
 from ecc_fed.assembly.evaluation_budget import check_evaluation_budget
 from ecc_fed.assembly.federation import build_plan
-from ecc_fed.assembly.language import with_language
+from ecc_fed.assembly.language import why_unspoken, with_language
 from ecc_fed.assembly.probe import probe_teacher, without
 from ecc_fed.assembly.public_queries import with_queries
 from ecc_fed.assembly.schema import RunConfig
@@ -30,6 +31,8 @@ from ecc_fed.runs.progress import OnProgress, Stages
 from ecc_fed.runs.reading import read_corpus
 from ecc_fed.runs.written import Ran, write_run
 from ecc_fed.teacher.gateway.budget import total
+
+_LOG = logging.getLogger(__name__)
 
 
 def simulate(
@@ -60,6 +63,8 @@ def simulate(
     shop_ids = [shop.shop_id for shop in shops]
     spoken = None if reading is None else reading.language
     config, left = with_language(config, spoken), with_language(left, spoken)
+    if (mute := why_unspoken(config)) is not None:
+        _LOG.warning("%s", mute)
     check_evaluation_budget(config, shops)
     read_warm_start(config, shops)  # a bad file is refused before any model is loaded
     plan = with_queries(build_plan(config), config)

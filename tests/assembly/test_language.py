@@ -9,7 +9,7 @@ import pytest
 from ecc_fed.assembly.build import build_corpus
 from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.evaluation_budget import check_evaluation_budget, kept_for_final
-from ecc_fed.assembly.language import spoken_in, why_withheld, with_language
+from ecc_fed.assembly.language import spoken_in, why_unspoken, why_withheld, with_language
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.records import Pair, Shop
 from ecc_fed.runs.study import plan_study
@@ -103,3 +103,36 @@ def test_a_blind_judge_needs_no_budget_for_evaluations() -> None:
     check_evaluation_budget(blind, [shop])
     assert kept_for_final(blind, [shop]) == 0
     assert kept_for_final(with_language(_config(*given), "en"), [shop]) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "mute"),
+    [
+        (["corpus.language=en"], True),
+        (["corpus.language=en", "arm=base_with_examples"], True),
+        (["corpus.language=en", "arm=retrieval"], False),
+        (["corpus.language=en", "arm=cloud"], False),
+        (["corpus.language=en", "end_model=smollm2_135m"], False),
+        (["corpus.language=en", "end_model.path=folder"], False),
+        (["corpus.language=zh"], False),
+        ([], False),
+    ],
+)
+def test_a_model_that_does_not_speak_the_dialogues_is_told_of(overrides: list[str], mute: bool) -> None:
+    why = why_unspoken(with_language(_config(*overrides), None))
+    assert (why is not None) == mute
+    if why is not None:
+        assert "\n" not in why and "end_model=smollm2_135m or end_model.path=FOLDER" in why
+
+
+def test_the_simulators_english_shops_need_a_judge_that_reads_english() -> None:
+    why = why_withheld(with_language(_config("corpus.language=en"), None))
+    assert why is not None and "judge=lexical or judge=e5" in why and "judge=minilm for English" in why
+    assert with_language(_config("corpus.language=en"), None).gateway.language == "en"
+    for judge in ("lexical", "e5", "minilm"):
+        assert why_withheld(with_language(_config("corpus.language=en", f"judge={judge}"), None)) is None
+
+
+def test_only_english_has_the_preset() -> None:
+    why = why_unspoken(with_language(_config("corpus=jsonl", "corpus.path=x"), "ru"))
+    assert why is not None and "smollm2" not in why and "end_model.path=FOLDER" in why

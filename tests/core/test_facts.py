@@ -88,6 +88,53 @@ def test_only_latin_letters_lengthen_a_latin_word(text, form, starts):
     assert find_form(text, form) == [(start, start + len(form)) for start in starts]
 
 
+@pytest.mark.parametrize(
+    ("text", "form", "stated"),
+    [
+        ("Two days at most", "two days", True),
+        ("it is 65.99 DOLLARS", "65.99 dollars", True),
+        ("within two days.", "two days", True),
+        ("thirty-five days", "five days", False),
+        ("twenty five days", "five days", False),
+        ("a hundred and five days", "five days", False),
+        ("1-2 days", "2 days", False),
+        ("1 to 2 days", "2 days", False),
+        ("one or two days", "two days", False),
+        ("one or two days", "one or two days", True),
+        ("8 to 10 pm", "10 pm", False),
+        ("8 am to 10 pm", "8 am to 10 pm", True),
+        ("a $5-$10 voucher", "$5", False),
+        ("a $5-$10 voucher", "$10", False),
+        ("it costs $5.", "$5", True),
+        ("it costs $5.50", "$5", False),
+        ("it costs $1,299", "$1", False),
+        ("for $39, 20 are left", "$39", True),
+        ("1,120 cm wide", "120 cm", False),
+        ("8-12% off", "12% off", False),
+        ("sky-blue", "blue", False),
+        ("a cotton-linen mix", "cotton", False),
+        ("navy!", "Navy", True),
+        ("this afternoon", "noon", False),
+        ("on October 18", "October 1", False),
+        ("on October 8th", "October 8", True),
+    ],
+)
+def test_english_values_are_whole_amounts_in_any_case(text, form, stated):
+    assert bool(find_form(text, form)) is stated
+
+
+def test_a_letter_that_lengthens_when_lowered_moves_no_span():
+    assert find_form("İ ships with PARCELWAY", "Parcelway") == [(13, 22)]
+
+
+def test_two_days_are_48_hours_and_not_48_days():
+    fact_ = fact(["48 hours", "two days", "2 days"], ["24 hours", "one day", "72 hours", "three days"])
+    for reply in ("We ship within 48 hours.", "Two days at most!", "It takes 2 days"):
+        assert states_fact(reply, fact_)
+    for reply in ("48 days", "two to three days", "Two days, or three days", "thirty-two days", "1-2 days"):
+        assert not states_fact(reply, fact_), reply
+
+
 def test_a_value_competes_wherever_it_stands_outside_an_accepted_span():
     size = fact(["12.5"], ["5", "2.5", "25"])
     assert competing_values("12.5", size) == []

@@ -20,7 +20,7 @@ from ecc_fed.core.protocols import TextEncoder
 from ecc_fed.core.ranges import require_number
 from ecc_fed.core.records import Array
 from ecc_fed.core.seeding import derive_rng
-from ecc_fed.teacher.simulated.encoding import CharacterEncoder
+from ecc_fed.teacher.simulated.encoding import CharacterEncoder, WordEncoder
 
 WITHOUT_EXAMPLES: dict[Language, str] = {
     "zh": "抱歉，这个问题我暂时不能确定，请稍等，核实之后马上回复您。",
@@ -54,7 +54,7 @@ class RetrievalTeacher:
     most recent of its answers is given: where a fact changed, the news wins.
 
     Args:
-        encoder: `TextEncoder` of the texts; None is `CharacterEncoder()`.
+        encoder: `TextEncoder` of the texts; None is `CharacterEncoder()`, and `WordEncoder()` for English prompts.
         meaning: `TextEncoder` m(.) with rows of unit norm; None goes by e(.) alone.
         meaning_weight: weight of m(.), 0 to 10.
         context_weight: share of q', 0 to 1.
@@ -97,7 +97,10 @@ class RetrievalTeacher:
         require_number("teacher.input_usd_per_million_tokens", input_usd_per_million_tokens, 0)
         require_number("teacher.output_usd_per_million_tokens", output_usd_per_million_tokens, 0)
         require_number("teacher.max_output_tokens", max_output_tokens, 1)
-        self._encoder = CharacterEncoder() if encoder is None else encoder
+        self._encoders: dict[Language, TextEncoder] = {
+            "zh": CharacterEncoder() if encoder is None else encoder,
+            "en": WordEncoder() if encoder is None else encoder,
+        }
         self._meaning = meaning
         self._meaning_weight = meaning_weight if meaning is not None else 0.0
         self._context_weight = context_weight
@@ -109,11 +112,11 @@ class RetrievalTeacher:
         self.output_usd_per_million_tokens = output_usd_per_million_tokens
         self.max_output_tokens = max_output_tokens
         self._seed = seed
-        self._vectors: dict[str, Array] = {}
-        self._meanings: dict[str, Array] = {}
+        self._vectors: dict[tuple[Language, str], Array] = {}
+        self._meanings: dict[tuple[Language, str], Array] = {}
         self._lock = threading.Lock()
         # Two encoders of one class may hold different weights: what one makes of a text tells them apart.
-        encoders = [self._encoder] if meaning is None else [self._encoder, meaning]
+        encoders = [*self._encoders.values(), *([] if meaning is None else [meaning])]
         said = "你好，请问发什么快递？"
         probe = np.concatenate([np.round(each.encode([said])[0], 3) for each in encoders]) + np.float32(0)
         self.decoding: Mapping[str, str | int | float] = {
@@ -138,36 +141,35 @@ class RetrievalTeacher:
     def _remember(self, prompts: Sequence[TeacherPrompt]) -> None:
         """Encodes every text of the batch that is new, in one go."""
         parts = {id(prompt.few_shot): prompt.few_shot for prompt in prompts}.values()
-        texts = dict.fromkeys(text for part in parts for example in part.examples for text in example)
-        texts |= dict.fromkeys(text for prompt in prompts for text in _readings(prompt))
+        texts = dict.fromkeys((part.language, text) for part in parts for example in part.examples for text in example)
+        texts |= dict.fromkeys((prompt.few_shot.language, text) for prompt in prompts for text in _readings(prompt))
         width = next(iter(self._vectors.values())).nbytes if self._vectors else 0
         if width * len(self._vectors) > _REMEMBERED_BYTES:
             self._vectors = {text: vector for text, vector in self._vectors.items() if text in texts}
             self._meanings = {text: vector for text, vector in self._meanings.items() if text in texts}
-        new = [text for text in texts if text not in self._vectors]
-        if new:
-            self._vectors.update(zip(new, self._encoder.encode(new), strict=True))
-            if self._meaning is not None:
-                self._meanings.update(zip(new, self._meaning.encode(new), strict=True))
+        for language, encoder in self._encoders.items():
+            new = [key for key in texts if key[0] == language and key not in self._vectors]
+            if new:
+                self._vectors.update(zip(new, encoder.encode([text for _, text in new]), strict=True))
+                if self._meaning is not None:
+                    self._meanings.update(zip(new, self._meaning.encode([text for _, text in new]), strict=True))
 
     def _learn(self, part: FewShotPart) -> _Learnt | None:
         if not part.examples:
             return None
-        questions, answers = (
-            np.stack([self._vectors[text] for text in side]) for side in zip(*part.examples, strict=True)
-        )
+        asked, answered = ([(part.language, text) for text in side] for side in zip(*part.examples, strict=True))
+        questions, answers = (np.stack([self._vectors[key] for key in side]) for side in (asked, answered))
         weights = rarity((questions != 0) | (answers != 0))
-        questions = self._joined(questions * weights, [question for question, _ in part.examples])
-        answers = self._joined(answers * weights, [answer for _, answer in part.examples])
+        questions = self._joined(questions * weights, asked)
+        answers = self._joined(answers * weights, answered)
         return _Learnt(weights, questions, questions + np.float32(self._answer_weight) * answers)
 
     def _answer(self, prompt: TeacherPrompt, learnt: _Learnt | None) -> str:
         examples = prompt.few_shot.examples
         if learnt is None:
             return WITHOUT_EXAMPLES[prompt.few_shot.language]
-        alone, together = (
-            self._joined((self._vectors[text] * learnt.weights)[None], [text])[0] for text in _readings(prompt)
-        )
+        read = [(prompt.few_shot.language, text) for text in _readings(prompt)]
+        alone, together = (self._joined((self._vectors[key] * learnt.weights)[None], [key])[0] for key in read)
         query = (1 - self._context_weight) * alone + self._context_weight * together
         # (examples, dimensions) @ (dimensions,): one prompt at a time, so that no neighbour moves the rounding.
         best = _last_above(learnt.known @ query, None)
@@ -180,7 +182,7 @@ class RetrievalTeacher:
         wrong = [answer for _, answer in examples if answer != right]
         return wrong[int(rng.integers(len(wrong)))] if wrong else WITHOUT_EXAMPLES[prompt.few_shot.language]
 
-    def _joined(self, weighted: Array, texts: Sequence[str]) -> Array:
+    def _joined(self, weighted: Array, texts: Sequence[tuple[Language, str]]) -> Array:
         """(texts, dimensions of e and m): a product of two such rows is c(a, b)."""
         rows = _unit(weighted)
         if self._meaning is None:

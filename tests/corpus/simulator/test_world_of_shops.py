@@ -1,6 +1,7 @@
 """What the simulated corpus promises: seeded, split in time, facts stated, leaks and drift known."""
 
 import hashlib
+from collections import Counter
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -8,20 +9,20 @@ from typing import Any
 import pytest
 
 from ecc_fed.core.errors import CorpusError
-from ecc_fed.core.facts import states_all, states_fact
+from ecc_fed.core.facts import find_form, states_all, states_fact
 from ecc_fed.core.records import OrderRecord, Pair, Shop
 from ecc_fed.core.seeding import derive_seed
 from ecc_fed.core.truth import Fact, ShopTruth, Truth
 from ecc_fed.corpus.simulator import SimulatorCorpus
 from ecc_fed.corpus.simulator.described import DescribedSession
 from ecc_fed.corpus.simulator.dialogue import DialogueWriter
-from ecc_fed.corpus.simulator.pack import load_pack
+from ecc_fed.corpus.simulator.pack import known_languages, load_pack
 from ecc_fed.corpus.simulator.world import World
 
 
-@pytest.fixture(scope="module")
-def corpus() -> SimulatorCorpus:
-    return SimulatorCorpus(drift=0.3)
+@pytest.fixture(scope="module", params=known_languages())
+def corpus(request: pytest.FixtureRequest) -> SimulatorCorpus:
+    return SimulatorCorpus(drift=0.3, language=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +106,21 @@ def test_every_factual_reply_states_its_facts(shops: list[Shop], truth: ShopTrut
 
 
 def test_the_same_reply_with_another_value_is_wrong(shops: list[Shop], truth: ShopTruth) -> None:
+    told: Counter[tuple[str, str]] = Counter()
     for pair in every_pair(shops[:2]):
         for fact in truth[pair.pair_id].facts:
-            said = max((form for form in fact.accepted if form in pair.reply), key=len)
+            told[pair.shop_id, fact.key] += 1
+            if told[pair.shop_id, fact.key] > 3:
+                continue  # some facts have hundreds of competing forms
+            spans = [span for form in fact.accepted for span in find_form(pair.reply, form)]
+            said = max((pair.reply[start:end] for start, end in spans), key=len)
             for wrong in fact.competing:
                 assert not states_fact(pair.reply.replace(said, wrong), fact), (pair.reply, said, wrong)
                 assert not states_fact(f"{pair.reply}，{wrong}", fact), "naming both values is no answer"
 
 
-def test_style_intents_state_no_fact(shops: list[Shop], truth: ShopTruth) -> None:
-    style = {intent.name for intent in load_pack("zh").with_scope("none")}
+def test_style_intents_state_no_fact(corpus: SimulatorCorpus, shops: list[Shop], truth: ShopTruth) -> None:
+    style = {intent.name for intent in load_pack(corpus.language).with_scope("none")}
     for pair in every_pair(shops):
         assert bool(truth[pair.pair_id].facts) == (truth[pair.pair_id].intent not in style)
 
@@ -157,7 +163,9 @@ def test_platform_share_is_kept(corpus: SimulatorCorpus, share: float) -> None:
     assert scope_share(truth_of(replace(corpus, num_shops=3, platform_share=share))) == pytest.approx(share, abs=0.02)
 
 
-def test_platform_rules_hold_in_every_shop_and_shop_facts_differ(shops: list[Shop], truth: ShopTruth) -> None:
+def test_platform_rules_hold_in_every_shop_and_shop_facts_differ(
+    corpus: SimulatorCorpus, shops: list[Shop], truth: ShopTruth
+) -> None:
     def stated(shop: Shop, scope: str) -> dict[str, tuple[str, ...]]:
         facts = [fact for pair in shop.test for fact in truth[pair.pair_id].facts]
         return {fact.key: fact.accepted for fact in facts if fact.scope == scope}
@@ -165,7 +173,7 @@ def test_platform_rules_hold_in_every_shop_and_shop_facts_differ(shops: list[Sho
     for other in shops[1:]:
         common = stated(shops[0], "platform").items() & stated(other, "platform").items()
         assert {key for key, _ in common} == stated(shops[0], "platform").keys() & stated(other, "platform").keys()
-    couriers = [slot.timeline[0] for shop in SimulatorCorpus().world().shops for slot in shop.slots[:1]]
+    couriers = [slot.timeline[0] for shop in replace(corpus, drift=0.1).world().shops for slot in shop.slots[:1]]
     assert len(set(couriers)) == len(couriers)
     assert len({shop.description for shop in shops}) == len(shops)
 
@@ -248,7 +256,7 @@ def test_nobody_is_told_an_old_value_from_the_day_on_that_it_changed(
                     value = new if pair.position >= day else old
                     told["new" if value is new else "old"] += 1
                     assert fact.accepted == value, (pair.pair_id, fact.key)
-                    assert any(form in pair.reply for form in value)
+                    assert any(find_form(pair.reply, form) for form in value)
     assert min(told.values()) > 10
 
 
@@ -381,22 +389,24 @@ def test_follow_ups_depend_on_context(shops: list[Shop], truth: ShopTruth) -> No
     assert all(pair.context and truth[pair.pair_id].facts for pair in switched + elliptic)
 
 
-def test_typos_come_at_the_rate_asked_for() -> None:
-    pack = load_pack("zh")
-    clean = SimulatorCorpus(num_shops=2, typo_rate=0.0).shops()
-    slips = SimulatorCorpus(num_shops=2, typo_rate=1.0)
+@pytest.mark.parametrize(
+    ("language", "words"), [("zh", ("神马", "什莫", "快第", "肿么")), ("en", ("shiping", "couriar", "delivary", "mutch"))]
+)
+def test_typos_come_at_the_rate_asked_for(language: str, words: tuple[str, ...]) -> None:
+    clean = SimulatorCorpus(num_shops=2, typo_rate=0.0, language=language).shops()
+    slips = SimulatorCorpus(num_shops=2, typo_rate=1.0, language=language)
     typed, truth = slips.shops(), truth_of(slips)
-    words = ("神马", "什莫", "快第", "肿么")
-    assert pack.customer["typos"]["快递"]
+    assert set(words) <= {slip for each in load_pack(language).customer["typos"].values() for slip in each}
     assert not any(word in pair.query for pair in every_pair(clean) for word in words)
     assert any(word in pair.query for pair in every_pair(typed) for word in words)
     assert any(about.facts for about in truth.values())
 
 
-def test_replies_are_short_and_seldom_repeat(shops: list[Shop], truth: ShopTruth) -> None:
+def test_replies_are_short_and_seldom_repeat(corpus: SimulatorCorpus, shops: list[Shop], truth: ShopTruth) -> None:
+    shortest, longest = {"zh": (6, 30), "en": (20, 90)}[corpus.language]
     for shop in shops:
         replies = [pair.reply for pair in training(shop) if truth[pair.pair_id].facts]
-        assert 6 < sum(map(len, replies)) / len(replies) < 30
+        assert shortest < sum(map(len, replies)) / len(replies) < longest
         assert len(set(replies)) > 0.5 * len(replies)
 
 
@@ -426,7 +436,7 @@ def test_facts_recur_in_training_in_several_forms(shops: list[Shop], truth: Shop
         ({"canary_place": "context"}, r"canary_place=context: choose one of reply, query, pseudo_label, everywhere"),
         ({"typo_rate": float("nan")}, r"typo_rate=nan"),
         ({"customers_without_record": 1.01}, r"customers_without_record=1\.01 is no share"),
-        ({"language": "tlh"}, r"language='tlh' has no pack; choose one of: zh"),
+        ({"language": "tlh"}, r"language='tlh' has no pack; choose one of: en, zh"),
         ({"num_shops": 5000}, r"num_shops=5000.*can keep only 1200 shops distinct"),
     ],
 )
