@@ -54,13 +54,13 @@ def why_withheld(config: RunConfig) -> str | None:
     english = ", judge=minilm for English" if language == "en" else ""
     return (
         f"The judge reads {', '.join(reads)}, and the dialogues are {_NAMES.get(language, language)}: every score is "
-        f"withheld, and the cloud is asked for none. Set judge=lexical or judge=e5, which read any language{english}, or "
-        "corpus.language=CODE if it was told wrongly."
+        "withheld, and the cloud is asked for none. Set judge=lexical or judge=e5, which read any language"
+        f"{english}, or corpus.language=CODE if it was told wrongly."
     )
 
 
 def why_unspoken(config: RunConfig) -> str | None:
-    """Why the shops' replies will be of no use, with the remedy; None where the end model speaks the dialogues' language.
+    """Why the shops' replies will be of no use, with the remedy; None where the end model may speak the language.
 
     Only the embedded model is known to speak one language alone, and only where it is asked. `config` is from
     `with_language`.
@@ -72,7 +72,7 @@ def why_unspoken(config: RunConfig) -> str | None:
         return None
     preset = "end_model=smollm2_135m or " if language == "en" else ""
     return (
-        f"The embedded end model speaks Chinese alone, and the dialogues are {_NAMES.get(language, language)}: its replies "
-        f"will be of no use. Set {preset}end_model.path=FOLDER, any Hugging Face causal LM that speaks it; arms retrieval "
-        "and cloud need none."
+        f"The embedded end model speaks Chinese alone, and the dialogues are {_NAMES.get(language, language)}: its "
+        f"replies will be of no use. Set {preset}end_model.path=FOLDER, any Hugging Face causal LM that speaks it; "
+        "arms retrieval and cloud need none."
     )

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 Pool = Literal["public", "private"]
 Scope = Literal["shop", "product", "platform", "none"]
-# Surface forms of one value; the first is the one most shops use, and those behind the second nobody says: they are what
-# else counts as the value in a reply.
+# Surface forms of one value; the first is the one most shops use. Those behind the second nobody says: they count as
+# the value in a reply as well.
 Value = tuple[str, ...]
 Forms = tuple[str, ...]
 SPOKEN = 2

@@ -45,7 +45,7 @@ class CharacterEncoder:
 
 
 class WordEncoder:
-    """Counts of words and of the trigrams within them, hashed to `dimensions` buckets, of unit L2 norm (a `TextEncoder`).
+    """Counts of words and of trigrams within them, hashed to `dimensions` buckets, of unit L2 norm (a `TextEncoder`).
 
     For languages that write words apart: there, characters alone are too few to tell one question from another. The
     trigrams let "shipping" be near to "shipped", and to a slip of the pen.

@@ -91,9 +91,7 @@ def test_the_assistant_covers_every_intent_and_chats(pack: LanguagePack, dialogu
     assert sum(len(session.turns) > 2 for session in dialogues) > 0.5 * len(dialogues)
 
 
-def test_the_assistant_knows_no_fact_and_speaks_politely(
-    pack: LanguagePack, dialogues: list[DescribedSession]
-) -> None:
+def test_the_assistant_knows_no_fact_and_speaks_politely(pack: LanguagePack, dialogues: list[DescribedSession]) -> None:
     replies = [turn.text for session in dialogues for turn in session.turns if turn.role == "agent"]
     assert not any(session.facts and any(session.facts) for session in dialogues)
     shortest, longest = {"zh": (15, 50), "en": (45, 150)}[pack.language]

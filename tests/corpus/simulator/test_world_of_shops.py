@@ -390,7 +390,8 @@ def test_follow_ups_depend_on_context(shops: list[Shop], truth: ShopTruth) -> No
 
 
 @pytest.mark.parametrize(
-    ("language", "words"), [("zh", ("神马", "什莫", "快第", "肿么")), ("en", ("shiping", "couriar", "delivary", "mutch"))]
+    ("language", "words"),
+    [("zh", ("神马", "什莫", "快第", "肿么")), ("en", ("shiping", "couriar", "delivary", "mutch"))],
 )
 def test_typos_come_at_the_rate_asked_for(language: str, words: tuple[str, ...]) -> None:
     clean = SimulatorCorpus(num_shops=2, typo_rate=0.0, language=language).shops()

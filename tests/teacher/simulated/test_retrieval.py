@@ -6,7 +6,10 @@ import pytest
 
 from ecc_fed.core.completion import estimate_tokens
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.facts import states_all
 from ecc_fed.core.records import Turn
+from ecc_fed.corpus.simulator import SimulatorCorpus
+from ecc_fed.teacher.prompts import few_shot_part, prompt_after
 from ecc_fed.teacher.simulated.encoding import CharacterEncoder
 from ecc_fed.teacher.simulated.retrieval import WITHOUT_EXAMPLES, RetrievalTeacher, rarity
 
@@ -32,6 +35,23 @@ def ask(teacher, *texts, examples=SHOP, language="zh"):
 )
 def test_the_nearest_example_answers(query, answer):
     assert ask(RetrievalTeacher(), query).text == SHOP[answer][1]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_it_states_most_facts_of_simulated_shops_in_either_language(language):
+    """By words in common alone; a meaning encoder is not asked."""
+    corpus = SimulatorCorpus(language=language, num_shops=2, platform_share=0.4, unseen_share=0.0, drift=0.0)
+    right = []
+    for shop_id in corpus.shop_ids():
+        shop, truth = corpus.shop(shop_id), corpus.truth(shop_id)
+        examples = [(pair.query, pair.reply) for pair in (*shop.history, *shop.stream)]
+        asked = [pair for pair in shop.test if truth[pair.pair_id].facts]
+        part = few_shot_part(examples, language)
+        answers = RetrievalTeacher().complete([prompt_after(part, pair.prompt) for pair in asked], 60.0)
+        right += [
+            states_all(answer.text, truth[pair.pair_id].facts) for pair, answer in zip(asked, answers, strict=True)
+        ]
+    assert 0.6 < sum(right) / len(right) < 0.85
 
 
 class LookUp:
