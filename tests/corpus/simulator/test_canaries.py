@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
 from ecc_fed.core.records import Turn
 from ecc_fed.corpus.simulator import SimulatorCorpus
+from ecc_fed.corpus.simulator.pack import known_languages
 from ecc_fed.teacher.simulated.retrieval import RetrievalTeacher
 from tests.teacher.fakes import build_prompt
 
@@ -11,9 +14,14 @@ PLAIN = SimulatorCorpus(num_shops=2, pairs_per_shop=20, test_pairs_per_shop=6, s
 PLANTED = replace(PLAIN, canaries=(1, 4))
 
 
-def test_a_secret_is_said_as_often_as_asked_and_the_rest_stays_as_it_was() -> None:
-    for shop_id in PLAIN.shop_ids():
-        plain, planted, truth = PLAIN.shop(shop_id), PLANTED.shop(shop_id), PLANTED.truth(shop_id)
+every_language = pytest.mark.parametrize("language", known_languages())
+
+
+@every_language
+def test_a_secret_is_said_as_often_as_asked_and_the_rest_stays_as_it_was(language: str) -> None:
+    without, corpus = replace(PLAIN, language=language), replace(PLANTED, language=language)
+    for shop_id in corpus.shop_ids():
+        plain, planted, truth = without.shop(shop_id), corpus.shop(shop_id), corpus.truth(shop_id)
         own, rest = planted.history[:5], planted.history[5:]
         assert (rest, planted.stream, planted.test) == (plain.history, plain.stream, plain.test)
         canaries = [truth[pair.pair_id].canary for pair in own]
@@ -77,12 +85,13 @@ def test_everywhere_gives_every_place_its_own_and_the_reply_what_it_had() -> Non
     assert corpus.shop("shop_0000").history[:5] == PLANTED.shop("shop_0000").history[:5]
 
 
-def test_the_simulated_cloud_tells_each_the_secret_that_was_asked_for() -> None:
-    corpus = replace(PLANTED, canary_place="everywhere")
+@every_language
+def test_the_simulated_cloud_tells_each_the_secret_that_was_asked_for(language: str) -> None:
+    corpus = replace(PLANTED, canary_place="everywhere", language=language)
     shop, truth = corpus.shop("shop_0000"), corpus.truth("shop_0000")
     examples = [(pair.query, pair.reply) for pair in shop.history]
     asked = [(pair, canary) for pair in shop.stream if (canary := truth[pair.pair_id].canary) is not None]
     assert len(asked) == 5
     for pair, canary in asked:
-        prompt = build_prompt(examples, [Turn("customer", pair.query)])
+        prompt = build_prompt(examples, [Turn("customer", pair.query)], language=language)
         assert canary.secret in (RetrievalTeacher().complete([prompt], 1.0)[0].text or "")

@@ -210,7 +210,12 @@ def test_a_broken_pack_is_refused(tmp_path: Path, file: str, old: str, new: str,
             r"the value 'Parcelway'; reword",
         ),
         ("shop.toml", "we [use|go with] {value}{p}", "we use {value}, Boss{p}", r"contains the address word 'boss'"),
-        ("shop.toml", '"whose van is it"', '"which carrier"', r"question 'which carrier' of 'courier' is a training"),
+        (
+            "shop.toml",
+            '"whose courier is it"',
+            '"which carrier"',
+            r"question 'which carrier' of 'courier' is a training",
+        ),
         (
             "product.toml",
             "it is all {value}, very",
