@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 
 from rich.console import Console
@@ -22,6 +23,8 @@ from ecc_fed.core.platforms import check_platform
 
 # What a file system says of a path that it cannot look at, whatever asked for it.
 _UNUSABLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
+# They warn whoever calls them; what a user has to know is told in our words.
+_LIBRARIES = ("flwr", "peft", "ray", "torch", "transformers")
 # A command's arguments -> its exit code.
 Command = Callable[[list[str]], int]
 
@@ -152,6 +155,9 @@ def quiet_libraries() -> None:
     }.items():
         os.environ.setdefault(name, value)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # names optional kernels it did not find
+    if not sys.warnoptions:
+        for library in _LIBRARIES:
+            warnings.filterwarnings("ignore", module=rf"{library}\.")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # says where it keeps its cache where home is read-only
 
 

@@ -1,11 +1,12 @@
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from ecc_fed.cli.arguments import CommandParser
-from ecc_fed.cli.main import COMMANDS, main
+from ecc_fed.cli.main import COMMANDS, main, quiet_libraries
 from ecc_fed.cli.run import check_overrides
 from ecc_fed.core.errors import ConfigError
 
@@ -139,3 +140,18 @@ def test_a_users_own_corpus_is_one_class_and_one_yaml(
     assert main(["corpus", "--config-dir", str(tmp_path), "--allow", "mine", "corpus=mine", "--pairs", "1"]) == 0
     assert "hello" in capsys.readouterr().out
     sys.modules.pop("mine", None)
+
+
+def test_libraries_warn_nobody_who_did_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    def heard(module: str) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.resetwarnings()
+            quiet_libraries()
+            warnings.warn_explicit("old", FutureWarning, "file.py", 1, module=module)
+        return [str(each.message) for each in caught]
+
+    monkeypatch.setattr("sys.warnoptions", [])
+    assert heard("transformers.modeling_utils") == []
+    assert heard("my_transformers.own") == ["old"]
+    monkeypatch.setattr("sys.warnoptions", ["default"])
+    assert heard("transformers.modeling_utils") == ["old"]
