@@ -13,6 +13,7 @@ from ecc_fed.end_model.engines.replies import EndMarks
 from ecc_fed.end_model.quantization import keep_weights, loading_arguments
 from ecc_fed.end_model.text.prompting import check_template, turn_of
 from ecc_fed.models.device import choose_device
+from ecc_fed.models.gguf.cache import require_sha256
 from ecc_fed.models.opening import OpenedModel, open_model
 
 
@@ -34,14 +35,21 @@ class Base:
         return self.end_marks.ids
 
 
-def load_base(path: str, quantization: str = "none", device: str = "auto", system: str | None = None) -> Base:
+def load_base(
+    path: str,
+    quantization: str = "none",
+    device: str = "auto",
+    system: str | None = None,
+    sha256: str | None = None,
+) -> Base:
     """Loads the base at `path`, frozen and in evaluation mode; `system` is said before every dialogue.
 
     Raises:
-        ModelError: nothing usable lies at `path`; the message names folder, lack and remedy.
+        ModelError: nothing usable lies at `path`, or a file of another SHA-256; names it, the lack and the remedy.
         ConfigError: an unknown quantization or device, or one that this machine lacks.
     """
     target = choose_device(device, "end model")
+    require_sha256(path, sha256, "end model")
     opened = open_model(path, AutoModelForCausalLM, "end model", target, **loading_arguments(quantization, target))
     opened.require_weights()
     keep_weights(opened.model)

@@ -21,7 +21,7 @@ _TOKENIZER = (
 )
 _ADAPTER = "adapter_config.json"
 # How the notes begin that git-lfs leaves in a clone, and what they stay below.
-_POINTER = b"version https://git-lfs"
+POINTER = b"version https://git-lfs"
 _POINTER_BYTES = 1024
 _REASON_CHARACTERS = 300
 _SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja"]
@@ -50,25 +50,47 @@ def own_code(role: str, folder: Path) -> ModelError:
     )
 
 
+def is_gguf_path(path: str) -> bool:
+    """Whether a model's path names a file, where a folder or a hub id could stand."""
+    return bool(path.strip()) and Path(path).expanduser().is_file()
+
+
+def openable(path: str, role: str) -> str:
+    """A model's path as transformers and peft open it: of a GGUF file, the folder that it became.
+
+    Raises:
+        ModelError: a file that cannot be converted.
+    """
+    return str(local_folder(path, role)) if is_gguf_path(path) else path
+
+
 def local_folder(path: str, role: str) -> Path | None:
     """The folder on this machine that `path` names; None where it is a hub id.
 
+    That of a GGUF file is what it was converted to, now or before.
+
     Raises:
-        ModelError: it is neither.
+        ModelError: it is neither, or a file that cannot be converted.
     """
     folder = Path(path).expanduser()
     if path.strip() and folder.is_dir():
         return folder
+    if is_gguf_path(path):
+        from ecc_fed.models.gguf.cache import converted_folder  # which refuses by this module
+
+        return converted_folder(folder, role)
+    if path.lower().endswith(".gguf"):
+        raise refusal(role, repr(path), "is no file", "give a GGUF file that is there")
     if folder.exists() or path.startswith((".", "/", "~")) or path.count("/") > 1 or not path.strip():
         raise refusal(role, repr(path), "is no folder", "give an existing one, or a hub id such as `name/model`")
     return None
 
 
 def find_folder(path: str, role: str) -> Path:
-    """The local folder of a model: `path` itself, or the hub's files for that id (cached, else fetched).
+    """The local folder of a model: `path` itself, what that file became, or the hub's files (cached, else fetched).
 
     Args:
-        path: a folder, or a hub id such as `name/model`.
+        path: a folder, a GGUF file, or a hub id such as `name/model`.
         role: what the model is for, such as "end model"; for messages.
 
     Raises:
@@ -123,7 +145,9 @@ def check_folder(folder: Path, role: str) -> None:
             "give the base's folder, or merge the adapter into the base (merge_and_unload) and save that",
         )
     if not (folder / "config.json").is_file():
-        raise refusal(role, folder, "has no config.json", "give a model folder, as save_pretrained writes it")
+        file = next(iter(sorted(folder.glob("*.gguf"))), None)
+        remedy = "give a model folder, as save_pretrained writes it" if file is None else f"give the file, {file}"
+        raise refusal(role, folder, "has no config.json", remedy)
     if not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
         raise refusal(
             role,
@@ -195,7 +219,7 @@ def check_tokenizer(folder: Path, role: str) -> None:
 def _refuse_pointers(folder: Path, role: str) -> None:
     """Refuses a clone in which git-lfs left notes in the place of files."""
     for file in sorted(folder.iterdir()):
-        if file.is_file() and file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(_POINTER):
+        if file.is_file() and file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(POINTER):
             raise refusal(
                 role,
                 folder,

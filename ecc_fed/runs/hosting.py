@@ -9,7 +9,7 @@ from typing import IO
 
 from ecc_fed.assembly.build import build_devices
 from ecc_fed.assembly.federation import build_arm
-from ecc_fed.assembly.local_models import check_local_models
+from ecc_fed.assembly.local_models import check_local_models, convert_local_models
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.protocols import Device
 from ecc_fed.core.records import Shop
@@ -36,6 +36,7 @@ def open_hosts(config: RunConfig, at_least: int = 1) -> Iterator[Hosts]:
     """
     if config.runtime.ray_address is None:
         check_local_models(config)
+        convert_local_models(config)
     try:
         with run_hosts(config.runtime, _MODEL_MODULES, at_least) as hosts:
             yield hosts

@@ -35,13 +35,15 @@ from ecc_fed.end_model.adapters.names import (
 from ecc_fed.end_model.adapters.prefix import PrefixTuning, PTuningV2
 from ecc_fed.end_model.adapters.settings import AdapterSettings
 from ecc_fed.end_model.adapters.tensors import of_rank
+from ecc_fed.models.folder import openable
 
 
 def save_adapter(directory: Path, state: AdapterState, settings: AdapterSettings, base_path: str) -> None:
     """Writes `directory` as peft would, so that peft (LoRA: vLLM too) opens it; each file is whole or absent."""
     directory = Path(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    config = settings.stored_words(state) | {"base_model_name_or_path": base_path, "inference_mode": True}
+    base = openable(base_path, "end model")
+    config = settings.stored_words(state) | {"base_model_name_or_path": base, "inference_mode": True}
     files = settings.stored_tensors(state)
     aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", suffix=".partial", dir=directory.parent))
     try:

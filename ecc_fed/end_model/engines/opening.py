@@ -35,7 +35,7 @@ def open_engine(
         ModelError: the base cannot be loaded, or cannot bear the adapter.
         ConfigError: a quantization or device that this machine lacks.
     """
-    base = load_base(settings.path, settings.quantization, settings.device, system)
+    base = load_base(settings.path, settings.quantization, settings.device, system, settings.sha256)
     fallback_reason = None
     if engine == "shared":
         try:

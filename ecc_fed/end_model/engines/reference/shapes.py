@@ -11,21 +11,22 @@ from ecc_fed.end_model.adapters.settings import AdapterSettings
 from ecc_fed.end_model.engines.reference.engine import state_name
 from ecc_fed.end_model.engines.reference.peft_words import peft_config
 from ecc_fed.end_model.engines.reference.trial import require_linear
-from ecc_fed.models.folder import refusal
+from ecc_fed.models.folder import openable, refusal
 
 
 def adapter_shapes(path: str, settings: AdapterSettings) -> Shapes:
     """Names and shapes of a fresh adapter, those of both engines' `new_adapter`.
 
     Args:
-        path: the base's folder or hub id; nothing but its config.json is read.
+        path: the base's folder, GGUF file or hub id; nothing but its config.json is read, once a file is converted.
         settings: the adapter's method and sizes.
 
     Raises:
         ModelError: the config cannot be read, or the base cannot bear the adapter.
     """
+    folder = openable(path, "end model")
     try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with torch.device("meta"):
             base = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
             model = get_peft_model(base, peft_config(settings))
