@@ -33,7 +33,7 @@ class EndModelSettings(TokenLimits):
 
     def __post_init__(self) -> None:
         TokenLimits.__post_init__(self)
-        hexadecimal = self.sha256 is None or re.fullmatch("[0-9a-fA-F]{64}", self.sha256) is not None
-        require(hexadecimal, "end_model.sha256", self.sha256, "64 hexadecimal digits, or null")
+        hexadecimal = self.sha256 is None or re.fullmatch("[0-9a-f]{64}", self.sha256) is not None
+        require(hexadecimal, "end_model.sha256", self.sha256, "64 hexadecimal digits in small letters, or null")
         require_one_of("end_model.quantization", self.quantization, get_args(Quantization))
         require_one_of("end_model.device", self.device, get_args(Device))

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from ecc_fed.assembly.compose import compose_run, to_run_config
-from ecc_fed.assembly.local_models import check_local_models
+from ecc_fed.assembly.local_models import check_local_models, convert_local_models
 from ecc_fed.core.errors import ModelError
+from ecc_fed.models.gguf.cache import cache_root
+from tests.models.gguf.tiny_gguf import TinyFile
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
@@ -50,3 +52,35 @@ def test_what_comes_with_the_package_and_hub_ids_pass(tmp_path: Path, monkeypatc
 def test_a_broken_folder_is_named_with_its_role(broken: Path, role: str, overrides: list[str]) -> None:
     with pytest.raises(ModelError, match=rf"^the {role} {broken} has a git-lfs pointer in the place of model.safe"):
         check(*[each.replace("FOLDER", str(broken)) for each in overrides])
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    TinyFile("qwen2").write(tmp_path / "tiny.gguf")
+    return tmp_path / "tiny.gguf"
+
+
+@pytest.mark.parametrize(
+    ("role", "overrides"),
+    [
+        ("end model", ["end_model=smollm2_135m", "end_model.path=FILE"]),
+        ("teacher model", ["teacher=local_transformers", "teacher.path=FILE"]),
+    ],
+)
+def test_a_gguf_file_is_looked_at_and_then_converted(file: Path, role: str, overrides: list[str]) -> None:
+    given = [each.replace("FILE", str(file)) for each in overrides]
+    check(*given)
+    assert not cache_root().exists()
+    convert_local_models(to_run_config(compose_run(given)))
+    assert [path for path in cache_root().iterdir() if (path / "config.json").is_file()]
+    file.write_bytes(file.read_bytes()[:-99])
+    with pytest.raises(ModelError, match=rf"^the {role} {file} is cut off: "):
+        check(*given)
+
+
+def test_the_sha256_is_looked_at_before_hosts_start(file: Path) -> None:
+    given = [f"end_model.path={file}", f"end_model.sha256={'f' * 64}"]
+    with pytest.raises(ModelError, match=rf"^the end model {file} has the SHA-256 .* and not f+: "):
+        check(*given)
+    check(*given, "end_model.path=only/elsewhere")

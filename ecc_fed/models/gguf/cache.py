@@ -58,7 +58,7 @@ def require_sha256(path: str, wanted: str | None, role: str) -> None:
 
     Args:
         path: the model's.
-        wanted: the file's SHA-256 in hexadecimal digits; None: any model.
+        wanted: the file's SHA-256 in hexadecimal digits, small letters; None: any model.
         role: what the model is for, such as "end model"; for messages.
 
     Raises:
@@ -70,8 +70,8 @@ def require_sha256(path: str, wanted: str | None, role: str) -> None:
     if not is_gguf_path(path):
         raise refusal(role, repr(path), "is no GGUF file, and its SHA-256 is asked for", remedy)
     found = file_sha256(Path(path).expanduser())
-    if found != wanted.lower():
-        raise refusal(role, path, f"has the SHA-256 {found} and not {wanted.lower()}", remedy)
+    if found != wanted:
+        raise refusal(role, path, f"has the SHA-256 {found} and not {wanted}", remedy)
 
 
 def converted_folder(file: Path, role: str) -> Path:
