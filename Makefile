@@ -33,7 +33,7 @@ $(PACKAGE): pyproject.toml constraints.txt
 	@touch $(PACKAGE)
 
 $(STAMP): $(PACKAGE)
-	$(PIP) --editable '.[dev,gemini,gemini-legacy,privacy,quantization,chatglm3]'
+	$(PIP) --editable '.[dev,gemini,gemini-legacy,privacy,quantization,chatglm3,gguf]'
 	@touch $(STAMP)
 
 demo: $(PACKAGE) ## Run the quickstart study on the embedded models and print its table

@@ -98,14 +98,16 @@ def _config(place: str, header: Header, tokenizer: Any, role: str) -> Any:
 
 def _model(place: str, header: Header, config: Any, role: str) -> Any:
     """A plain model with the file's weights: the one that transformers reads refuses to be saved."""
-    unpacking: Any = transformers.GgufConfig
+    # A release that could leave the weights in their blocks must not; older ones never do.
+    packing: Any = getattr(transformers, "GgufConfig", None)
+    unpacked = {} if packing is None else {"quantization_config": packing(dequantize=True)}
     with redirect_stderr(io.StringIO()):  # a progress bar that knows no switch
         read, info = AutoModelForCausalLM.from_pretrained(
             place,
             gguf_file=_NAME,
             config=copy.deepcopy(config),
             dtype=torch.bfloat16,
-            quantization_config=unpacking(dequantize=True),
+            **unpacked,
             local_files_only=True,
             output_loading_info=True,
         )

@@ -60,4 +60,4 @@ FAMILIES: Mapping[str, Family] = {
     ),
 }
 # How llama.cpp names the ways in which a byte-level vocabulary splits texts, of those that are rebuilt exactly.
-SPLITS = frozenset({"gpt-2", "llama-bpe", "llama3", "llama-v3", "qwen2", "deepseek-r1-qwen", "smollm"})
+SPLITS = frozenset({"gpt-2", "llama-bpe", "llama3", "llama-v3", "qwen2", "smollm"})

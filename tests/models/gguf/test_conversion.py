@@ -45,7 +45,9 @@ def test_a_head_of_its_own_stays_one(cache: Path, tmp_path: Path, tied: bool) ->
     assert json.loads((folder / "config.json").read_text())["tie_word_embeddings"] is tied
 
 
-@pytest.mark.parametrize(("family", "split"), [("qwen2", "qwen2"), ("llama", "smollm"), ("llama", "gpt-2")])
+@pytest.mark.parametrize(
+    ("family", "split"), [("qwen2", "qwen2"), ("llama", "qwen2"), ("llama", "smollm"), ("llama", "gpt-2")]
+)
 def test_texts_become_the_same_ids(cache: Path, tmp_path: Path, family: str, split: str) -> None:
     TinyFile(family, split=split).write(tmp_path / "tiny.gguf")
     own, found = build_tokenizer(split), converted(tmp_path / "tiny.gguf")[2]
@@ -56,6 +58,18 @@ def test_texts_become_the_same_ids(cache: Path, tmp_path: Path, family: str, spl
     told = {"add_generation_prompt": True, "return_dict": False}
     assert found.apply_chat_template(chat, **told) == own.apply_chat_template(chat, **told)
     assert found.special_tokens_map.items() >= {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}.items()
+
+
+def test_llama_3_takes_a_whole_piece_before_its_merges(cache: Path, tmp_path: Path) -> None:
+    """Its vocabulary has pieces that no merges lead to: here `hello`, of which `hel` and `lo` are told."""
+    found = {}
+    for split in ("gpt-2", "llama-bpe"):
+        file = TinyFile("llama", settings={"tokenizer.ggml.pre": split, "general.name": split})
+        pieces = build_tokenizer().convert_ids_to_tokens(range(len(build_tokenizer())))
+        file.settings["tokenizer.ggml.tokens"] = ["hello", *pieces[1:]]
+        file.write(tmp_path / "tiny.gguf")
+        found[split] = converted(tmp_path / "tiny.gguf")[2].tokenize("hello")
+    assert found == {"gpt-2": ["hel", "l", "o"], "llama-bpe": ["hello"]}
 
 
 def test_rules_differ_where_the_tests_look() -> None:

@@ -12,6 +12,7 @@ from ecc_fed.teacher.providers.local_transformers import LocalTransformersTeache
 from ecc_fed.teacher.providers.seeded_draw import SeededDraw
 from ecc_fed.teacher.providers.spoken import spoken
 from ecc_fed.teacher.wording import TABLE_TWO
+from tests.models.gguf.tiny_gguf import TinyFile, build_tokenizer
 
 from ..fakes import EXAMPLES, build_prompt, gateway, request
 from .tiny_chat_model import SYSTEM_TEMPLATE, USER_TEMPLATE, save_tiny_chat_model
@@ -52,6 +53,16 @@ def reference(folder: Path, prompt: Any) -> str:
             break
         new.append(token)
     return str(opened.tokenizer.decode(new, skip_special_tokens=True))
+
+
+def test_a_gguf_file_answers_as_the_model_it_was_written_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = TinyFile("llama", "Q8_0").write(tmp_path / "tiny.gguf")
+    source.save_pretrained(tmp_path / "source")
+    build_tokenizer().save_pretrained(tmp_path / "source")
+    expected = [reference(tmp_path / "source", prompt) for prompt in PROMPTS]
+    assert drawn(teacher(tmp_path / "tiny.gguf", dtype="float32"), PROMPTS) == expected
+    assert all(expected)
 
 
 def test_greedy_equals_the_plain_loop(folder: Path) -> None:
