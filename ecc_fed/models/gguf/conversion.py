@@ -98,11 +98,12 @@ def _config(place: str, header: Header, tokenizer: Any, role: str) -> Any:
 
 def _model(place: str, header: Header, config: Any, role: str) -> Any:
     """A plain model with the file's weights: the one that transformers reads refuses to be saved."""
+    causal: Any = AutoModelForCausalLM
     # A release that could leave the weights in their blocks must not; older ones never do.
     packing: Any = getattr(transformers, "GgufConfig", None)
     unpacked = {} if packing is None else {"quantization_config": packing(dequantize=True)}
     with redirect_stderr(io.StringIO()):  # a progress bar that knows no switch
-        read, info = AutoModelForCausalLM.from_pretrained(
+        read, info = causal.from_pretrained(
             place,
             gguf_file=_NAME,
             config=copy.deepcopy(config),
@@ -114,9 +115,8 @@ def _model(place: str, header: Header, config: Any, role: str) -> Any:
     for kind, keys in info.items():
         if keys:
             raise refusal(role, header.file, f"lacks weights, or has others ({kind}: {min(map(str, keys))})", AGAIN)
-    make: Any = AutoModelForCausalLM
     with torch.device("meta"):
-        plain = make.from_config(config)
+        plain = causal.from_config(config)
     # Takes the tensors over, and no copy of them.
     plain.load_state_dict(read.state_dict(), assign=True)
     plain.tie_weights()
