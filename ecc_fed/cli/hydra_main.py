@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -43,12 +44,17 @@ def call_hydra(
     # Not as its --config-dir, which is one, and stands before the shipped YAML where composing has it behind.
     search = [config_dirs_override(folders)] if folders else []
     usual, sys.argv = sys.argv, ["ecc-fed", *arguments, *search]
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(job or _no_run)()
     except Carried as carried:
         raise carried.error from None
     finally:
         sys.argv = usual
+        if job is None:  # what it prints, it logs, as the last act of a process
+            root.handlers[:] = handlers
+            root.setLevel(level)
 
 
 def _no_run(composed: DictConfig) -> None:

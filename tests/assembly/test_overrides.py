@@ -122,7 +122,7 @@ def test_typed_values_reach_a_run() -> None:
     given += ["evolution.extra_queries=[能便宜点吗？,what's new?]", "hydra.run.dir=结果 (1)/${seed}"]
     job, whole = compose_job(given)
     config = to_run_config(job)
-    assert config.corpus["path"] == "[v2]/own (1).jsonl" and config.end_model.path == "模型 #1/a=b"
+    assert config.corpus["path"] == str(Path.cwd() / "[v2]/own (1).jsonl") and config.end_model.path == "模型 #1/a=b"
     assert config.evolution.extra_queries == ("能便宜点吗？", "what's new?")
     assert whole.hydra.run.dir == "结果 (1)/0"
     _, whole = compose_job([f"hydra.run.dir={literal('a${seed}')}"])

@@ -1,5 +1,7 @@
 """Overrides in one text: what a shell would have done to them."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,7 +56,7 @@ def test_hydra_reads_what_is_left() -> None:
     text = "corpus=jsonl corpus.path='店 [一] \"a\".jsonl' 'seed=3' \"arm=local\""
     config = config_from_run_config({"overrides": text})
     assert (config.corpus["path"], config.seed, config.arm["_target_"].rpartition(".")[2]) == (
-        '店 [一] "a".jsonl',
+        str(Path.cwd() / '店 [一] "a".jsonl'),
         3,
         "Local",
     )

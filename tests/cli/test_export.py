@@ -246,7 +246,7 @@ def test_a_disk_that_is_full_leaves_nothing(
 
 def test_the_card_names_what_the_run_said_before_every_dialogue(finished: RunDirectory, tmp_path: Path) -> None:
     text = 'Be brief. "{shop}" `x`'
-    told = open_run(finished.root, ['prompt.system=Be brief. "{{shop}}" `x`'])
+    told = open_run(finished.root, ["prompt.system='Be brief. \"{{shop}}\" `x`'"])
     card = (export(told, "shop_0000", "peft", tmp_path / "a") / "README.md").read_text(encoding="utf-8")
     assert f"system = {json.dumps(text)}" in card
     usual = export(open_run(finished.root), "shop_0000", "peft", tmp_path / "b") / "README.md"

@@ -42,7 +42,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
         (["-m", "seed=0,1", "arm=[a"], ("arm=[a cannot be read",)),
         (["-m", "seed=0,1", "arm=none,locl"], ("There is no arm=locl. Did you mean local?",)),
         (["-m", "seed=0,1", "finetune.stepps=1"], ("Did you mean finetune.steps?",)),
-        (["corpus=jsonl", "corpus.path=数据/没有 (1).jsonl"], ("corpus file 数据/没有 (1).jsonl does not exist",)),
+        (["corpus=jsonl", "corpus.path=数据/没有 (1).jsonl"], ("corpus file ", "/数据/没有 (1).jsonl does not exist")),
         (["corpus=jsonl", "corpus.path=[v2]"], ("is no text. A text in brackets is quoted", "corpus.path=\"'[…]'\"")),
         (["hydra.run.dir=[a]"], ("hydra.run.dir=[a] is no text. As one: \"hydra.run.dir='[a]'\"",)),
         (["--experimental-rerun=config.pickle"], ("There is no flag --experimental-rerun here.",)),

@@ -35,7 +35,7 @@ def test_a_project_of_any_name(name: str, made: list[int], tmp_path: Path, monke
     given = ["corpus=mine", "--config-dir", "配置 #1", "partition=natural", "corpus.path=[v2]/own (1).jsonl"]
     assert main(["run", *given, "hydra.run.dir=结果 (1)/a=b", "seed=0"]) == 0
     config = OmegaConf.load(tmp_path / name / "结果 (1)" / "a=b" / ".hydra" / "config.yaml")
-    assert (config.corpus.path, config.corpus.language) == ("[v2]/own (1).jsonl", "zh")
+    assert (config.corpus.path, config.corpus.language) == (str(tmp_path / name / "[v2]/own (1).jsonl"), "zh")
     assert main(["run", *given, "seed=3"]) == 0, "in the usual folder"
     both = "corpus.path=[v2]/own (1).jsonl,数据/对话=2.jsonl"
     assert main(["run", "-m", *given, both, "hydra.sweep.dir=扫 [1]", "seed=0"]) == 0
@@ -43,7 +43,7 @@ def test_a_project_of_any_name(name: str, made: list[int], tmp_path: Path, monke
         OmegaConf.load(tmp_path / name / "扫 [1]" / job / ".hydra" / "config.yaml").corpus.path
         for job in ("0_local", "1_local")
     ]
-    assert paths == ["[v2]/own (1).jsonl", "数据/对话=2.jsonl"]
+    assert paths == [str(tmp_path / name / path) for path in ("[v2]/own (1).jsonl", "数据/对话=2.jsonl")]
     assert main(["run", "--resume", str(tmp_path / name / "结果 (1)" / "a=b"), *given, "seed=0"]) == 0
     assert made == [0, 3, 0, 0, 0]
     assert {path.name for path in (tmp_path / name).iterdir()} == {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import ray
 
 from ecc_fed.hosts import start
 
@@ -18,7 +19,8 @@ def test_a_ray_of_our_own_has_the_cores_that_this_process_may_use(
 ) -> None:
     """In a container these are fewer than the machine's; who asks for more hosts gets them."""
     given: list[dict[str, Any]] = []
-    monkeypatch.setattr(ray, "init", lambda **settings: given.append(settings))
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=lambda **settings: given.append(settings)))
+    monkeypatch.setattr(start, "job_config", lambda: None)
     monkeypatch.setattr(start, "usable_cpus", lambda: usable)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     start._start(asked, False, tmp_path)

@@ -71,7 +71,7 @@ def test_what_one_device_cannot_be_is_refused_by_name() -> None:
 
     with pytest.raises(ConfigError, match=r"adapter\.ranks gives shops ranks of their own, and arm centralized"):
         build_plan(config("adapter.ranks=[2,8]"))
-    with pytest.raises(ConfigError, match=r"warm_start\.path=x starts every shop by itself, and arm centralized"):
+    with pytest.raises(ConfigError, match=r"warm_start\.path=.*/x starts every shop by itself, and arm centralized"):
         build_plan(config("evolution.warm_start.path=x"))
     with pytest.raises(ConfigError, match="arm centralized learns from all shops' dialogues on one device"):
         check_apart(config())

@@ -7,7 +7,8 @@ from ecc_fed.reporting.report import report
 from tests.reporting.browser import axe, chromium, in_browser
 from tests.reporting.conftest import write_run
 
-WIDTHS, SCHEMES = (1400, 800, 390), ("light", "dark")
+# Colours do not depend on the width: every width, and both schemes, in three looks at each page.
+LOOKS = ((1400, "light"), (800, "dark"), (390, "dark"))
 # What is folded away would not be looked at; and where the shade that tells of a scrolled table lies behind a text, or
 # the first column that stays before it, axe knows no contrast.
 PREPARE = """
@@ -56,8 +57,7 @@ def examine(page, folder, width, scheme):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 @pytest.mark.parametrize("name", ["run", "study", "sweep"])
 def test_nothing_is_found(pages, tmp_path, name, width, scheme):
     found = examine(pages[name], tmp_path, width, scheme)

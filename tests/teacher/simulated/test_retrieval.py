@@ -12,6 +12,7 @@ from ecc_fed.corpus.simulator import SimulatorCorpus
 from ecc_fed.teacher.prompts import few_shot_part, prompt_after
 from ecc_fed.teacher.simulated.encoding import CharacterEncoder
 from ecc_fed.teacher.simulated.retrieval import WITHOUT_EXAMPLES, RetrievalTeacher, rarity
+from ecc_fed.teacher.wording import TABLE_TWO
 
 from ..fakes import build_prompt, gateway, request
 
@@ -46,7 +47,7 @@ def test_it_states_most_facts_of_simulated_shops_in_either_language(language):
         shop, truth = corpus.shop(shop_id), corpus.truth(shop_id)
         examples = [(pair.query, pair.reply) for pair in (*shop.history, *shop.stream)]
         asked = [pair for pair in shop.test if truth[pair.pair_id].facts]
-        part = few_shot_part(examples, language)
+        part = few_shot_part(examples, TABLE_TWO[language])
         answers = RetrievalTeacher().complete([prompt_after(part, pair.prompt) for pair in asked], 60.0)
         right += [
             states_all(answer.text, truth[pair.pair_id].facts) for pair, answer in zip(asked, answers, strict=True)
