@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -16,6 +17,8 @@ from ecc_fed.reporting.plots.svg import COLOURS, colour, percent
 from ecc_fed.reporting.study import Group
 
 EFFECT_COLOURS: Mapping[Effect, str] = {"helped": "#009e73", "hurt": "#d55e00", "undecided": "#8a8f98"}
+# Characters of a title over a third of a figure's width.
+_TITLE_WIDTH = 34
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -54,6 +57,11 @@ def whisker(
         axes.plot(xs, ys, color=shade, linewidth=1.4, alpha=0.6)
     place = ([x], [estimate.mean]) if upright else ([estimate.mean], [x])
     axes.plot(*place, marker, color=shade, markersize=5.5, label=label or None)
+
+
+def panel_title(axes: Axes, *lines: str) -> None:
+    """The title of one of three panels side by side, in as many lines as its width asks for."""
+    axes.set_title("\n".join(part for line in lines for part in textwrap.wrap(line, _TITLE_WIDTH)), fontsize=9)
 
 
 def panels(number: int, columns: int, height: float, *, width: float = 10.0) -> tuple[Figure, list[Axes]]:

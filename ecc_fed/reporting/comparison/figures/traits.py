@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from ecc_fed.reporting.comparison.figures.marks import EFFECT_COLOURS, in_unit, panels, plain_numbers, whisker
+from ecc_fed.reporting.comparison.figures.marks import (
+    EFFECT_COLOURS,
+    in_unit,
+    panel_title,
+    panels,
+    plain_numbers,
+    whisker,
+)
 from ecc_fed.reporting.comparison.traits import Association
 from ecc_fed.reporting.plots.svg import render
 
@@ -25,16 +32,18 @@ def scatter(found: Sequence[Association], number: int) -> str | None:
             axes.axhline(0, color="#8a8f98", linewidth=1)
             for point in one.points:
                 whisker(axes, point.value, point.difference.estimate, EFFECT_COLOURS[point.difference.effect])
-            rho = "" if one.correlation is None else f", rank correlation {one.correlation.mean:.2f}"
-            axes.set_title(f"{one.label}{rho}", fontsize=9)
+            rho = [] if one.correlation is None else [f"rank correlation {one.correlation.mean:.2f}"]
+            panel_title(axes, one.label, *rho)
             in_unit(axes.yaxis, measure)
             axes.margins(x=0.08)
-        if trait.logarithmic:
+        values = sorted({point.value for one in shown for point in one.points})
+        few = len(values) <= 6
+        # Within a power of ten there may be no tick with a number.
+        if trait.logarithmic and (few or values[-1] >= 10 * values[0]):
             drawn[0].set_xscale("log")
             plain_numbers(drawn[0].xaxis)
-            ticks = sorted({point.value for one in shown for point in one.points})
-            if len(ticks) <= 6:
-                drawn[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            if few:
+                drawn[0].set_xticks(values, [f"{value:g}" for value in values])
                 drawn[0].minorticks_off()
         figure.supxlabel(trait.label, fontsize=10)
         figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecc_fed.reporting.comparison.differences import EFFECTS, Verdict
-from ecc_fed.reporting.comparison.figures.marks import EFFECT_COLOURS, in_unit, panels, whisker
+from ecc_fed.reporting.comparison.figures.marks import EFFECT_COLOURS, in_unit, panel_title, panels, whisker
 from ecc_fed.reporting.plots.svg import legend_below, render
 
 _MAX_LABELLED = 30
@@ -35,7 +35,7 @@ def forest(verdicts: Sequence[Verdict], name: str, against: str) -> str | None:
         figure, found = panels(len(shown), columns, 1.1 + 0.17 * min(most, _MAX_LABELLED))
         for axes, verdict in zip(found, shown, strict=True):
             _draw(axes, verdict)
-            axes.set_title(verdict.group.method_label, fontsize=10)
+            panel_title(axes, verdict.group.method_label)
             axes.set_ylim(most + 0.6, -0.8)
             axes.set_yticks([])
             axes.grid(axis="y", visible=False)
