@@ -133,12 +133,13 @@ def killed(root: Path, at: int, *overrides: str, of: str = "") -> int:
         def counted(name: str):
             def move(self: Path, target: Path) -> Path:
                 nonlocal renames
-                if Path(target).name.endswith(of):
-                    with counting:  # shops rename in threads of their own
-                        renames += 1
-                        if renames == at:
-                            os._exit(9)
-                return originals[name](self, target)
+                if not Path(target).name.endswith(of):
+                    return originals[name](self, target)
+                with counting:  # shops rename in threads of their own: what was counted before the last is done
+                    renames += 1
+                    if renames == at:
+                        os._exit(9)
+                    return originals[name](self, target)
 
             return move
 
