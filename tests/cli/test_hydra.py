@@ -2,6 +2,7 @@
 
 import copy
 import io
+import logging
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,10 @@ def test_what_hydra_prints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    before = list(root.handlers), root.level
     assert main(["run", *arguments]) == 0
+    assert (root.handlers, root.level) == before, "what runs in this process next is logged as it was"
     text = shown(capsys)
     assert all(part in text for part in said), text
     assert not list(tmp_path.iterdir())

@@ -77,7 +77,10 @@ def test_a_folder_that_was_changed_is_made_anew(file: Path, conversions: list[Pa
     found(file)
     (folder / "source.json").write_text("[]")
     found(file)
-    assert len(conversions) == 4
+    source = json.loads((folder / "source.json").read_text())
+    (folder / "source.json").write_text(json.dumps({**source, "sha256": source["sha256"][::-1]}))
+    found(file)
+    assert len(conversions) == 5
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
 
 
