@@ -249,14 +249,26 @@ def test_others_replies_stand_once_for_all_parts_of_a_sweep_in_which_they_are_th
     for rank in (2, 4):
         root = make_run(f"r{rank}", "local", others=True, config=f"adapter:\n  rank: {rank}\n")
     labels = [row.label for row in arm_rows(load_study([tmp_path]))]
-    assert labels == ["local (rank=2)", "local (rank=4)", "the teacher's own reply", "the human agent's reply"]
+    assert labels == [
+        "local (rank=2)",
+        "local (rank=4)",
+        "the simulated teacher's own reply",
+        "the human agent's reply",
+    ]
     rows = read_rows(root / "samples.jsonl", SampleRow)
     other = [replace(row, reply="not that") if row.phase == "teacher" else row for row in rows]
     write_rows(root / "samples.jsonl", other)
     labels = [row.label for row in arm_rows(load_study([tmp_path]))]
     assert labels[2:] == [
-        "the teacher's own reply (rank=2)", "the teacher's own reply (rank=4)", "the human agent's reply",
+        "the simulated teacher's own reply (rank=2)",
+        "the simulated teacher's own reply (rank=4)",
+        "the human agent's reply",
     ]  # fmt: skip
+
+
+def test_a_cloud_is_called_a_teacher_alone(make_run, tmp_path):
+    make_run("local", "local", others=True, teacher="GeminiTeacher")
+    assert [row.label for row in arm_rows(load_study([tmp_path]))][1] == "the teacher's own reply"
 
 
 def test_the_teacher_and_the_human_agent_are_rows_of_every_table(make_run, tmp_path):
@@ -265,14 +277,14 @@ def test_the_teacher_and_the_human_agent_are_rows_of_every_table(make_run, tmp_p
     study = load_study([tmp_path])
     rows = arm_rows(study)
     assert [row.label for row in rows] == [
-        "none", "retrieval", "local", "the teacher's own reply", "the human agent's reply",
+        "none", "retrieval", "local", "the simulated teacher's own reply", "the human agent's reply",
     ]  # fmt: skip
     teacher, human = (cells(row) for row in rows[-2:])
     assert teacher["Final score"] == human["chrF"] == "–" and human["Final score"].startswith("0.650")
     assert teacher["Shop facts right"].startswith("100.0%") and teacher["Cloud calls"] == "–"
     assert markdown_table(rows).count("\n") == 2 + 5
     _, text = check(report([tmp_path]))
-    assert "the teacher's own reply" in text and "the human agent's reply" in text
+    assert "the simulated teacher's own reply" in text and "the human agent's reply" in text
     assert "local − retrieval" in text
     phases = {(row["arm"], row["phase"]) for row in csv.DictReader(io.StringIO(csv_table(study)))}
     assert phases == {(arm, of) for arm in ("none", "retrieval", "local") for of in PHASES}
@@ -284,7 +296,7 @@ def test_a_single_run_shows_others_replies_behind_its_own(make_run):
     rows = arm_rows(load_study([make_run("run", others=True)]))
     (table,) = terminal_tables(rows, 200)
     assert [str(column.header) for column in table.columns] == [
-        "95% interval", "before", "after (local)", "paired difference", "the teacher's own reply",
+        "95% interval", "before", "after (local)", "paired difference", "the simulated teacher's own reply",
         "the human agent's reply",
     ]  # fmt: skip
     assert {len(list(column.cells)) for column in table.columns} == {len(list(table.columns[0].cells))}

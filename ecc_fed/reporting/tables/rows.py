@@ -94,7 +94,8 @@ def flows(group: Group) -> dict[str, float]:
 def other_rows(study: Study) -> list[ArmRow]:
     """The teacher's and the human agent's rows: of each part of the sweep in which they differ, from its first arm."""
     nothing, rows = Costs(None, None, None, None), []
-    for phase, label in OTHERS.items():
+    for phase, name in OTHERS.items():
+        label = name.replace("the teacher", "the simulated teacher") if study.simulated_cloud else name
         told: dict[str, Group] = {}
         for part in study.variants:
             group = next((group for group in part.groups if phase in group.others), None)
