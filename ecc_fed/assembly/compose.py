@@ -21,7 +21,6 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-import ecc_fed
 from ecc_fed.assembly.allowed import check_hydra_node, check_targets, no_plugin
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.nodes import node_of, record_of
@@ -32,19 +31,13 @@ from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.plain_yaml import check_plain
 from ecc_fed.core.secrets import check_secrets
+from ecc_fed.core.shipped import conf_dir
 
 _NO_FOLDER = re.compile(r"provider=hydra\.searchpath in \S+, path=(.*) is not available")
 # As Hydra says of a sweep where one run is to be made.
 _SWEPT = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'(?: 1\. To use it| requires --multirun)")
 _NO_TEXT = re.compile(r"Error merging override (.*) Cannot convert '(?:list|dict)' to string")
 _NO_CHOICE = re.compile(r"Could not find '([^']+)/([^/']*)'")
-
-
-def conf_dir() -> Path:
-    """Where the shipped YAML lies: inside the installed package, or beside it in a source tree."""
-    package = Path(ecc_fed.__file__).parent
-    inside, beside = package / "conf", package.parent / "conf"
-    return inside if inside.is_dir() else beside
 
 
 @functools.cache

@@ -15,8 +15,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from ecc_fed.assembly.compose import compose_run, conf_dir
+from ecc_fed.assembly.compose import compose_run
 from ecc_fed.assembly.overrides import readable
+from ecc_fed.core.shipped import conf_dir
 
 
 class Composer:

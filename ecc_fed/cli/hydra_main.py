@@ -13,9 +13,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 
-from ecc_fed.assembly.compose import compose_job, conf_dir, register_schema
+from ecc_fed.assembly.compose import compose_job, register_schema
 from ecc_fed.assembly.overrides import config_dirs_override, plain_sweep, readable, unreadable
 from ecc_fed.core.errors import ConfigError, UserError
+from ecc_fed.core.shipped import conf_dir
 
 
 class Carried(BaseException):

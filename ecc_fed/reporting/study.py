@@ -24,6 +24,7 @@ from ecc_fed.reporting.judge_worth import JudgeWorth, judge_worth
 from ecc_fed.reporting.measures import Comparison, compare, estimate_all
 from ecc_fed.reporting.run import Run, load_run
 from ecc_fed.reporting.sweep import (
+    bare_value,
     is_of_the_server,
     is_of_the_world,
     settings_of,
@@ -47,12 +48,17 @@ def settings_text(settings: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{name}={value}" for name, value in settings)
 
 
+def _told(variant: Sequence[tuple[str, str]]) -> str:
+    return settings_text([setting for setting in variant if setting[1] != "null"])
+
+
 @dataclass(frozen=True)
 class Group:
     """The runs of one arm and one setting of the sweep, by seed.
 
     `variant` has short names and `names` the full ones of the same settings; `usual` are those of them that most
-    groups of the study share.
+    groups of the study share. `drawn_by` is the variant with classes in the place of choices: random draws of the
+    report have depended on it since before there were names for people.
     """
 
     arm: str
@@ -60,11 +66,12 @@ class Group:
     runs: tuple[Run, ...]
     names: tuple[str, ...] = ()
     usual: frozenset[tuple[str, str]] = frozenset()
+    drawn_by: tuple[tuple[str, str], ...] = ()
 
     @property
     def variant_label(self) -> str:
         """Such as "platform_share=0.5"; empty where nothing was swept, or nothing of it is set."""
-        return settings_text([setting for setting in self.variant if setting[1] != "null"])
+        return _told(self.variant)
 
     def settings(self, wanted: Callable[[str], bool]) -> tuple[tuple[str, str], ...]:
         """Of the variant, the settings whose full name is wanted."""
@@ -98,6 +105,12 @@ class Group:
         return f"{self.arm} ({self.variant_label})" if self.variant_label else self.arm
 
     @property
+    def key(self) -> str:
+        """What the report's draws for the group start from."""
+        told = _told(self.drawn_by)
+        return f"{self.arm} ({told})" if told else self.arm
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds of the group's runs, ascending."""
         return tuple(run.seed for run in self.runs)
@@ -114,19 +127,19 @@ class Group:
     @cached_property
     def base(self) -> dict[str, Estimate | None]:
         """Every measure before evolution, over the queries of all seeds."""
-        return estimate_all(seeded(self.rows("base")), derive_seed(0, "report", self.label, "base"))
+        return estimate_all(seeded(self.rows("base")), derive_seed(0, "report", self.key, "base"))
 
     @cached_property
     def final(self) -> dict[str, Estimate | None]:
         """Every measure after evolution, over the queries of all seeds."""
-        return estimate_all(seeded(self.rows("final")), derive_seed(0, "report", self.label, "final"))
+        return estimate_all(seeded(self.rows("final")), derive_seed(0, "report", self.key, "final"))
 
     @cached_property
     def others(self) -> dict[Phase, dict[str, Estimate | None]]:
         """Every measure of the teacher's and the human agent's replies; nothing of those whom no run tells of."""
         found = {phase: seeded(self.rows(phase)) for phase in OTHERS}
         return {
-            phase: estimate_all(rows, derive_seed(0, "report", self.variant_label, phase))
+            phase: estimate_all(rows, derive_seed(0, "report", _told(self.drawn_by), phase))
             for phase, rows in found.items()
             if rows
         }
@@ -135,7 +148,7 @@ class Group:
     def judge_worth(self) -> JudgeWorth:
         """What the judge is worth on the dialogues of all seeds."""
         own, human, other = (seeded(self.rows(phase)) for phase in ("final", "human", "other"))
-        return judge_worth(own, human, other, derive_seed(0, "report", self.label, "judge"))
+        return judge_worth(own, human, other, derive_seed(0, "report", self.key, "judge"))
 
     @property
     def drawn(self) -> str:
@@ -144,11 +157,11 @@ class Group:
 
     def gain(self) -> Comparison:
         """Final minus base over the same queries."""
-        return compare(self.rows("final"), self.rows("base"), derive_seed(0, "report", self.label, "gain"))
+        return compare(self.rows("final"), self.rows("base"), derive_seed(0, "report", self.key, "gain"))
 
     def against(self, other: "Group") -> Comparison:
         """This group's final minus the other's over the same queries."""
-        seed = derive_seed(0, "report", self.label, "against", other.label)
+        seed = derive_seed(0, "report", self.key, "against", other.key)
         return compare(self.rows("final"), other.rows("final"), seed)
 
 
@@ -265,18 +278,28 @@ def load_study(directories: Sequence[Path]) -> Study:
     settings = [settings_of(run) for run in runs]
     swept = swept_settings(runs, settings)
     short = short_names(swept)
-    found: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, Run]] = {}
+    found: dict[tuple[str, tuple[str, ...]], dict[int, Run]] = {}
     for run, setting in zip(runs, settings, strict=True):
-        variant = tuple((short[name], shown_value(name, setting.get(name, "null"))) for name in swept)
-        seeds = found.setdefault((run.arm, variant), {})
+        seeds = found.setdefault((run.arm, tuple(setting.get(name, "null") for name in swept)), {})
         if run.seed in seeds:
             former = seeds[run.seed].directory.root
             notes.append(f"{former} is left out: {run.directory.root} has the same arm, seed and settings.")
         seeds[run.seed] = run
-    usual = _usual([variant for _, variant in found])
+
+    def named(values: Sequence[str], say: Callable[[str, str], str]) -> tuple[tuple[str, str], ...]:
+        return tuple((short[name], say(name, value)) for name, value in zip(swept, values, strict=True))
+
+    usual = _usual([named(values, shown_value) for _, values in found])
     groups = [
-        Group(arm, variant, tuple(seeds[seed] for seed in sorted(seeds)), tuple(swept), usual)
-        for (arm, variant), seeds in found.items()
+        Group(
+            arm,
+            named(values, shown_value),
+            tuple(seeds[seed] for seed in sorted(seeds)),
+            tuple(swept),
+            usual,
+            named(values, bare_value),
+        )
+        for (arm, values), seeds in found.items()
     ]
     ordered = tuple(sorted(groups, key=_sort_key))
     return Study(ordered, (*notes, *_missing_shops(ordered), *_unlike_phases(ordered)), tuple(failed.values()))

@@ -8,6 +8,7 @@ import yaml
 from ecc_fed.core.errors import RunDirectoryError
 from ecc_fed.core.plain_yaml import check_plain
 from ecc_fed.core.secrets import without_secrets
+from ecc_fed.core.shipped import choice_name
 from ecc_fed.reporting.run import Run
 
 # Config groups that say where and by which plan, not what.
@@ -106,6 +107,11 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def shown_value(name: str, value: str) -> str:
-    """A setting's value for a label: of a class its name, without its module."""
+def bare_value(name: str, value: str) -> str:
+    """A setting's value, of a class its name without its module."""
     return value.rpartition(".")[2] if name.endswith(_CLASS) else value
+
+
+def shown_value(name: str, value: str) -> str:
+    """A setting's value for a label: of a class the choice that names it, such as "ffa_lora", as people type it."""
+    return choice_name(value) if name.endswith(_CLASS) else value

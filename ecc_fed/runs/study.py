@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ecc_fed.assembly.build import build_tracker
-from ecc_fed.assembly.compose import conf_dir, to_run_config, to_yaml
+from ecc_fed.assembly.compose import to_run_config, to_yaml
 from ecc_fed.assembly.compose_many import Composer
 from ecc_fed.assembly.federation import build_plan
 from ecc_fed.assembly.local_models import check_local_models
@@ -20,6 +20,7 @@ from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.failed_run import FailedRun, failed_in
 from ecc_fed.core.folder_lock import taken
 from ecc_fed.core.run_claim import read_claim, refuse_taken
+from ecc_fed.core.shipped import conf_dir
 from ecc_fed.runs.attempts import ELSEWHERE, HostsBetweenRuns, PlannedRun, ShowProgress, attempt
 from ecc_fed.runs.conclusion import conclude
 from ecc_fed.runs.kept_hosts import kept_hosts

@@ -108,7 +108,7 @@ def by_round(group: Group, of: Counts) -> dict[int, Estimate]:
                 right += [1.0] * hits + [0.0] * (asked - hits)
                 shops += [(seed, row.shop_id)] * asked
         if right:
-            draws = derive_seed(0, "drift", group.label, server_round)
+            draws = derive_seed(0, "drift", group.key, server_round)
             values = np.array(right)[:, None]
             estimate = bootstrap_ratios(values, np.ones_like(values), Units(shops, range(len(shops))), draws)[0]
             if estimate is not None:
@@ -131,7 +131,7 @@ def counted(rows: Sequence[SampleRow]) -> tuple[np.ndarray, np.ndarray]:
 def at_the_end(group: Group) -> list[Estimate | None]:
     """Every outcome over the test replies."""
     found = seeded(group.rows("final"))
-    seed = derive_seed(0, "drift", group.label, "end")
+    seed = derive_seed(0, "drift", group.key, "end")
     return bootstrap_ratios(*counted([row for _, row in found]), units_of(found), seed)
 
 
@@ -139,7 +139,7 @@ def against(group: Group, other: Group) -> list[Estimate | None]:
     """Every outcome, paired by question: the arm minus the other."""
     own, theirs = group.rows("final"), other.rows("final")
     both = {key: own[key] for key in paired_keys(own, theirs)}
-    seed = derive_seed(0, "drift", group.label, other.label)
+    seed = derive_seed(0, "drift", group.key, other.key)
     left, right = counted(list(both.values())), counted([theirs[key] for key in both])
     return bootstrap_ratio_differences(left, right, units_of(seeded(both)), seed)
 

@@ -9,10 +9,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from ecc_fed.assembly.build import build_cloud
-from ecc_fed.assembly.compose import compose_run, conf_dir, load_config, to_run_config, to_yaml
+from ecc_fed.assembly.compose import compose_run, load_config, to_run_config, to_yaml
 from ecc_fed.assembly.language import prompt_layout, system_text, with_language
 from ecc_fed.assembly.schema import PromptSettings, RunConfig
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.shipped import conf_dir
 from ecc_fed.teacher.wording import LANGUAGES, TABLE_TWO
 
 OWN = str(Path(__file__).parents[1] / "own_parts" / "conf")

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
-from ecc_fed.assembly.compose import compose_run, conf_dir
+from ecc_fed.assembly.compose import compose_run
 from ecc_fed.assembly.targets import check_arguments, instantiate, locate
 from ecc_fed.core.errors import ConfigError
+from ecc_fed.core.shipped import conf_dir
 
 FILES = sorted(conf_dir().glob("*/*.yaml"))
 

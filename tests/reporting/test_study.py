@@ -188,10 +188,24 @@ def method(name):
     return f"strategy:\n  _target_: package.{name.lower()}.{name}\n{own}"
 
 
-def test_methods_are_named_by_their_class(make_run, tmp_path):
-    for name in ("Zeta", "Alpha"):
+def test_methods_are_named_as_people_type_them(make_run, tmp_path):
+    for name in ("ffa_lora.FfaLora", "krum.MultiKrum", "fedavg.FedAvg"):
+        own = f"  {name[:3]}_own: 1\n  bound:\n    _target_: package.Bound\n"
+        config = f"strategy:\n  _target_: ecc_fed.federation.aggregation.{name}\n{own}"
+        make_run(name, "aggregated", queries=2, config=config)
+    study = load_study([tmp_path])
+    # Two choices name MultiKrum, so that it has its own name.
+    assert labels(study) == [f"aggregated (strategy={name})" for name in ("fedavg", "ffa_lora", "multi_krum")]
+    # Draws start from what they started from before choices had names.
+    assert [group.key for group in study.groups] == [
+        f"aggregated (strategy={name})" for name in ("FedAvg", "FfaLora", "MultiKrum")
+    ]
+
+
+def test_a_class_of_ones_own_is_spelled_like_a_choice(make_run, tmp_path):
+    for name in ("ZetaMean", "Alpha"):
         make_run(name, "aggregated", queries=2, config=method(name))
-    assert labels(load_study([tmp_path])) == ["aggregated (strategy=Alpha)", "aggregated (strategy=Zeta)"]
+    assert labels(load_study([tmp_path])) == ["aggregated (strategy=alpha)", "aggregated (strategy=zeta_mean)"]
 
 
 def test_an_arm_without_a_server_is_the_baseline_of_every_method_in_its_world(make_run, tmp_path):
@@ -201,12 +215,12 @@ def test_an_arm_without_a_server_is_the_baseline_of_every_method_in_its_world(ma
         make_run(f"local{share}", "local", queries=2, platform_share=share, config=method("Default"))
     study = load_study([tmp_path])
     groups = {group.label: group for group in study.groups}
-    beta = groups["aggregated (platform_share=0.5, strategy=Beta)"]
-    assert study.baseline("local", beta) is groups["local (platform_share=0.5, strategy=Default)"]
+    beta = groups["aggregated (platform_share=0.5, strategy=beta)"]
+    assert study.baseline("local", beta) is groups["local (platform_share=0.5, strategy=default)"]
     assert beta.world == (("platform_share", "0.5"),)
-    assert (beta.method, beta.method_label) == ((("strategy", "Beta"),), "aggregated (strategy=Beta)")
+    assert (beta.method, beta.method_label) == ((("strategy", "beta"),), "aggregated (strategy=beta)")
     # What a server makes of its strategy is no baseline of another strategy.
-    assert study.baseline("aggregated", groups["local (platform_share=0.5, strategy=Default)"]) is None
+    assert study.baseline("aggregated", groups["local (platform_share=0.5, strategy=default)"]) is None
 
 
 def test_other_settings_must_agree_with_the_baseline(make_run, tmp_path):

@@ -91,7 +91,7 @@ def verdicts(study: Study, world: World, baseline: str) -> list[Verdict]:
     for group in world.groups:
         other = study.baseline(baseline, group)
         if other is not None and other.label in world.finals:
-            seed = derive_seed(0, "report", "comparison", group.label, other.label)
+            seed = derive_seed(0, "report", "comparison", group.key, other.key)
             found += _against(world, group, other, world.finals[other.label], seed)
     return found
 
@@ -103,7 +103,7 @@ def gains(world: World) -> list[Verdict]:
         for group in world.groups
         if group.evolves
         for verdict in _against(
-            world, group, group, group.rows("base"), derive_seed(0, "report", "gain", "by shop", group.label)
+            world, group, group, group.rows("base"), derive_seed(0, "report", "gain", "by shop", group.key)
         )
     ]
 

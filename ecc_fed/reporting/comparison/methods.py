@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecc_fed.core.rows import AggregationRow
+from ecc_fed.core.shipped import choice_name
 from ecc_fed.core.statistics import weighted_mean
 from ecc_fed.reporting.run import Run
 from ecc_fed.reporting.study import Group, Study
@@ -58,16 +59,16 @@ class MethodFigures:
 
 
 def method_name(run: Run) -> str:
-    """The strategy's class, and of one that wraps another the other's too; empty where the config does not tell."""
+    """The strategy, and of one that wraps another the other too; empty where the config does not tell."""
     config = read_config(run)
-    return _class_names(config.get("strategy") if isinstance(config, dict) else None)
+    return _names(config.get("strategy") if isinstance(config, dict) else None)
 
 
-def _class_names(node: object) -> str:
+def _names(node: object) -> str:
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         return ""
-    name = str(node["_target_"]).rpartition(".")[2]
-    inner = _class_names(node.get("mean"))
+    name = choice_name(str(node["_target_"]))
+    inner = _names(node.get("mean"))
     return f"{name} of {inner}" if inner else name
 
 

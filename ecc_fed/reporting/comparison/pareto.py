@@ -73,7 +73,7 @@ def places(world: World, measure: Measure) -> list[Place]:
     for group in world.groups:
         rows = world.finals[group.label]
         above, below = (np.nan_to_num(part[:, [column]]) for part in fractions(list(rows.values())))
-        seed = derive_seed(0, "report", group.label, "quality", measure.name)
+        seed = derive_seed(0, "report", group.key, "quality", measure.name)
         quality = bootstrap_ratios(above, below, units_of(seeded(rows)), seed)[0]
         if quality is not None:
             costs = {cost.name: weighted_mean([cost.of(run) for run in group.runs]) for cost in COSTS}

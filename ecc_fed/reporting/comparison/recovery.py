@@ -62,7 +62,7 @@ def _rounds(group: Group) -> list[RoundFigures]:
     result = []
     for server_round in sorted({row.server_round for _, row in rows}):
         here = [(seed, row) for seed, row in rows if row.server_round == server_round]
-        seed = derive_seed(0, "report", group.label, "rounds", server_round)
+        seed = derive_seed(0, "report", group.key, "rounds", server_round)
         right, changed, content, labels = _of_queries(here, seed)
         result.append(RoundFigures(group, server_round, right, changed, content if anyone_told else None, labels))
     return result
@@ -121,7 +121,7 @@ def _drift(group: Group) -> list[DriftFigures]:
         if not here:
             continue
         above = np.array([(fact.right, bool(fact.competing_stated) and not fact.right) for *_, fact in here], float)
-        seed = derive_seed(0, "report", group.label, "drift", days_label(days))
+        seed = derive_seed(0, "report", group.key, "drift", days_label(days))
         units = units_of([(run_seed, row) for run_seed, row, _ in here])
         right, outdated = bootstrap_ratios(above, np.ones_like(above), units, seed)
         if right is not None and outdated is not None:

@@ -101,7 +101,7 @@ def _value(group: Group, measure: Measure) -> Estimate | None:
     if not known:
         return None
     above, below = _columns(known, measure)
-    seed = derive_seed(0, "report", group.label, "sentence")
+    seed = derive_seed(0, "report", group.key, "sentence")
     return bootstrap_ratios(above, below, units_of(seeded(known)), seed)[0]
 
 

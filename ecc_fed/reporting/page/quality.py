@@ -99,7 +99,7 @@ def correlations(study: Study) -> PageTable | None:
     for group in study.groups:
         before, after = seeded(group.rows("base")), seeded(group.rows("final"))
         found = [
-            judge_fact_correlation(queries, derive_seed(0, "report", group.label, "correlation", name))
+            judge_fact_correlation(queries, derive_seed(0, "report", group.key, "correlation", name))
             for name, queries in (("before", before), ("after", after), ("both", before + after))
         ]
         if any(of is not None for of in found):

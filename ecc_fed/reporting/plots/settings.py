@@ -67,7 +67,7 @@ def _number(text: str) -> float | None:
 def _figures(group: Group) -> dict[str, Estimate | None]:
     """Title -> what the group reached."""
     found = {BY_NAME[name].label: group.final[name] for name in _MEASURES}
-    seed = derive_seed(0, "report", group.label, "escalation")
+    seed = derive_seed(0, "report", group.key, "escalation")
     return found | {_ESCALATED: escalation(group.runs, last=True, seed=seed)}
 
 

@@ -111,7 +111,7 @@ def arm_rows(study: Study) -> list[ArmRow]:
     """The table's rows, in the study's order; below them the teacher's and the human agent's."""
     rows = []
     for group in study.groups:
-        seed = derive_seed(0, "report", group.label, "escalation")
+        seed = derive_seed(0, "report", group.key, "escalation")
         rows.append(
             ArmRow(
                 group=group,

@@ -10,7 +10,12 @@ from ecc_fed.reporting.comparison.findings import find
 from ecc_fed.reporting.comparison.tables import methods_table
 from ecc_fed.reporting.study import load_study
 
-WRAPPED = "strategy:\n  _target_: p.FedAdam\n  mean:\n    _target_: p.FedAvg\n"
+WRAPPED = """
+strategy:
+  _target_: ecc_fed.federation.aggregation.server_optimizers.FedAdam
+  mean:
+    _target_: ecc_fed.federation.aggregation.fedavg.FedAvg
+"""
 
 
 def aggregating(*rows):
@@ -27,7 +32,7 @@ def test_figures_by_method(known_run, tmp_path):
     known_run("local", 0, {"a": [1]})
     findings = find(load_study([tmp_path]))
     adam, flora = findings.methods
-    assert (adam.method, flora.method) == ("FedAdam of FedAvg", "Flora")
+    assert (adam.method, flora.method) == ("fedadam of fedavg", "flora")
     # A round that reports no error takes no part in its mean.
     assert adam.errors == {1: pytest.approx(0.3), 2: pytest.approx(0.3)}
     assert (adam.rank, adam.ranks, adam.bytes_up, adam.bytes_down) == (7.0, (2, 8), 200.0, 50.0)
