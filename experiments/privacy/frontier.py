@@ -14,7 +14,7 @@ from ecc_fed.reporting.comparison.figures.marks import MARKERS
 from ecc_fed.reporting.measures import BY_NAME
 from ecc_fed.reporting.plots.svg import COLOURS, as_file, legend_below, render
 from experiments.privacy.attacked import Attacked
-from experiments.privacy.threats import best_exposure, best_membership, defence_of, method_of
+from experiments.privacy.threats import best_exposure, best_membership
 
 WORTH = "final_score"
 _LEAKS: Sequence[tuple[str, Callable[[Attacked, AttackTarget], AttackFigure | None]]] = (
@@ -28,8 +28,8 @@ def frontier(found: Sequence[Attacked]) -> str | None:
     targets = [target for target in TARGETS if target != "base" and any(best_membership(one, target) for one in found)]
     if not targets:
         return None
-    defences = list(dict.fromkeys(map(defence_of, found)))
-    methods = list(dict.fromkeys(map(method_of, found)))
+    defences = list(dict.fromkeys(one.defence for one in found))
+    methods = list(dict.fromkeys(one.method for one in found))
 
     def draw() -> Figure:
         figure = Figure(figsize=(10, 0.8 + 3.4 * len(targets)), layout="constrained")
@@ -37,10 +37,10 @@ def frontier(found: Sequence[Attacked]) -> str | None:
         for line, target in zip(panels, targets, strict=True):
             for axes, (label, leak) in zip(line, _LEAKS, strict=True):
                 for one in found:
-                    figure_of, worth = leak(one, target), one.group.final[WORTH]
+                    figure_of, worth = leak(one, target), one.worth[WORTH]
                     if figure_of is not None and worth is not None:
-                        place = 1 + defences.index(defence_of(one))
-                        mark = MARKERS[methods.index(method_of(one)) % len(MARKERS)]
+                        place = 1 + defences.index(one.defence)
+                        mark = MARKERS[methods.index(one.method) % len(MARKERS)]
                         _point(axes, figure_of.estimate, worth, COLOURS[place % len(COLOURS)], mark)
                 axes.set_xlabel(label)
                 axes.set_title(TARGETS[target])

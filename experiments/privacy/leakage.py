@@ -2,18 +2,21 @@
 
     ecc-fed study privacy --allow experiments --out runs/privacy
 
-A run that was attacked before is not attacked again. Seeds count together; intervals draw shops, then dialogues.
+A run that was attacked before is not attacked again. Seeds count together; intervals draw shops, then dialogues. What
+parts of the study found, each run with some of its variants, is joined by
+
+    python -m experiments.privacy.leakage PART/leakage.csv PART/leakage.csv --output FOLDER
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+import argparse
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecc_fed.core.errors import UserError
+from ecc_fed.core.errors import EccError, UserError
 from ecc_fed.core.ranges import require_number
 from ecc_fed.core.rows import AttackTarget
 from ecc_fed.core.run_directory import write_text
@@ -22,11 +25,10 @@ from ecc_fed.reporting.formatting import MISSING, bytes_text, estimate_text, val
 from ecc_fed.reporting.measures import BY_NAME
 from ecc_fed.reporting.study import load_study
 from experiments.paper.table6 import markdown
-from experiments.privacy.attacked import Attacked, attacked
+from experiments.privacy.attacked import UNDEFENDED, WORTH, Attacked, attacked
+from experiments.privacy.findings_file import as_csv, read_found
 from experiments.privacy.frontier import frontier
 from experiments.privacy.threats import threat_table
-
-_WORTH = ("final_score", "fact_accuracy", "platform_fact_accuracy", "perplexity")
 
 
 def leak_table(found: Sequence[Attacked], target: AttackTarget) -> str:
@@ -39,30 +41,30 @@ def leak_table(found: Sequence[Attacked], target: AttackTarget) -> str:
             continue
         bits = [each.figure("exposure", target, kind) for kind in kinds]
         rows.append([
-            f"`{each.group.label}`",
-            MISSING if each.epsilon is None else f"{each.epsilon:.2f}",
+            f"`{each.method}`",
+            each.defence,
+            MISSING if each.costs.epsilon is None else f"{each.costs.epsilon:.2f}",
             shown(ratio),
             value_text(ratio.found, "share"),
             *(MISSING if one is None else shown(one) for one in bits),
         ])  # fmt: skip
-    head = ["Arm", "Epsilon", "Membership, AUC", "Found at 1% false", *(f"Exposure, bits: {kind}" for kind in kinds)]
-    return markdown(head, rows) if rows else ""
+    head = ["Arm", "Defence", "Epsilon", "Membership, AUC", "Found at 1% false"]
+    return markdown([*head, *(f"Exposure, bits: {kind}" for kind in kinds)], rows) if rows else ""
 
 
 def worth_table(found: Sequence[Attacked]) -> str:
     """A row an arm and defence: what the replies are worth, and what it took."""
     rows = []
     for each in found:
-        final = each.group.final
-        seconds = [run.info.runtime.wall_seconds for run in each.group.runs]
-        up = [sum(row.bytes_up or 0 for row in run.info.aggregation) for run in each.group.runs]
+        up = each.costs.adapters_up
         rows.append([
-            f"`{each.group.label}`",
-            *(estimate_text(final[name], BY_NAME[name]) for name in _WORTH),
-            f"{sum(seconds) / len(seconds):.0f}",
-            bytes_text(sum(up) / len(up)) if any(up) else MISSING,
+            f"`{each.method}`",
+            each.defence,
+            *(estimate_text(each.worth[name], BY_NAME[name]) for name in WORTH),
+            f"{each.costs.seconds:.0f}",
+            bytes_text(up) if up else MISSING,
         ])  # fmt: skip
-    head = ["Arm", *(BY_NAME[name].label for name in _WORTH), "Seconds", "Adapters up"]
+    head = ["Arm", "Defence", *(BY_NAME[name].label for name in WORTH), "Seconds", "Adapters up"]
     return markdown(head, rows)
 
 
@@ -74,26 +76,6 @@ def page(found: Sequence[Attacked]) -> str:
         if table:
             parts += [f"## {name}\n", table]
     return "\n".join([*parts, "## What it is still worth\n", worth_table(found)])
-
-
-def _lines(found: Sequence[Attacked]) -> Iterator[list[object]]:
-    yield [
-        "arm",
-        "attack",
-        "target",
-        "kind",
-        "mean",
-        "ci95_low",
-        "ci95_high",
-        "tpr_at_1_percent_fpr",
-        "members",
-        "others",
-    ]
-    for each in found:
-        for one in each.figures:
-            bounds = [one.estimate.mean, one.estimate.low, one.estimate.high, one.found]
-            numbers = ["" if value is None else f"{value:.6g}" for value in bounds]
-            yield [each.group.label, one.attack, one.target, one.kind, *numbers, one.members, one.others]
 
 
 @dataclass(frozen=True)
@@ -120,10 +102,55 @@ class Leakage:
         if not groups:
             raise UserError(f"{directory} holds no run whose shops trained: there is nothing to attack.")
         found = [attacked(group, self.candidates) for group in groups]
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows(_lines(found))
-        texts = {"leakage.md": page(found), "leakage.csv": out.getvalue(), "frontier.svg": frontier(found)}
-        paths = [output / name for name, text in texts.items() if text is not None]
-        for path in paths:
-            write_text(path, str(texts[path.name]))
-        return paths
+        return write_page(found, output)
+
+
+def write_page(found: Sequence[Attacked], output: Path) -> list[Path]:
+    """Writes `leakage.md`, `leakage.csv` and `frontier.svg`; returns their paths.
+
+    Raises:
+        RunDirectoryError: a file cannot be written.
+    """
+    methods = list(dict.fromkeys(one.method for one in found))
+    # What is undefended comes first, the defences in the order in which they were found.
+    found = sorted(found, key=lambda one: (methods.index(one.method), one.defence != UNDEFENDED))
+    texts = {"leakage.md": page(found), "leakage.csv": as_csv(found), "frontier.svg": frontier(found)}
+    paths = [output / name for name, text in texts.items() if text is not None]
+    for path in paths:
+        write_text(path, str(texts[path.name]))
+    return paths
+
+
+def joined(paths: Sequence[Path]) -> list[Attacked]:
+    """What parts of one study found, in the order of the parts.
+
+    Raises:
+        UserError: a part cannot be read, or two tell of the same arm and defence.
+    """
+    found: dict[tuple[str, str], Attacked] = {}
+    for path in paths:
+        for one in read_found(path):
+            if (one.method, one.defence) in found:
+                twice = f"{one.method}, {one.defence}, as a part before it does"
+                raise UserError(f"{path} tells of {twice}. Leave one of them out.")
+            found[one.method, one.defence] = one
+    return list(found.values())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Joins the parts; returns 2 for files that are none."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.privacy.leakage", description=__doc__)
+    parser.add_argument("parts", type=Path, nargs="+", help="leakage.csv of a study's parts, each of other variants")
+    parser.add_argument("--output", type=Path, required=True, help="the folder for the page, the table and the figure")
+    given = parser.parse_args(arguments)
+    try:
+        for path in write_page(joined(given.parts), given.output):
+            print(path)
+    except EccError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

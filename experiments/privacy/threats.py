@@ -7,21 +7,17 @@ from dataclasses import dataclass
 
 from ecc_fed.core.rows import AttackTarget
 from ecc_fed.reporting.attacks import AttackFigure, shown
-from ecc_fed.reporting.counts import TRAFFIC_KEYS, traffic
 from ecc_fed.reporting.formatting import MISSING, bytes_text
-from ecc_fed.reporting.study import settings_text
-from ecc_fed.reporting.sweep import is_of_the_server
 from experiments.paper.table6 import markdown
 from experiments.privacy.attacked import Attacked
 
 LEAKS = "**leaks**"
-_WORDS_UP = TRAFFIC_KEYS["cloud_teacher", "up"]
 
 
 @dataclass(frozen=True)
 class Party:
-    """Who is curious, whose adapter it holds, and which bytes brought it there (a column of
-    `AggregationRow`; empty: none did)."""
+    """Who is curious, whose adapter it holds, and which bytes brought it there (a field of `Costs`; empty: none
+    did)."""
 
     name: str
     target: AttackTarget
@@ -29,21 +25,10 @@ class Party:
 
 
 PARTIES = (
-    Party("Aggregator, curious", "device", "bytes_up"),
-    Party("Aggregator under SecAgg+, or another shop", "other_shop", "bytes_down"),
+    Party("Aggregator, curious", "device", "adapters_up"),
+    Party("Aggregator under SecAgg+, or another shop", "other_shop", "adapters_down"),
     Party("Who takes the device", "device"),
 )
-
-
-def defence_of(one: Attacked) -> str:
-    """What the shops did about it; plain where nothing."""
-    return settings_text(one.group.settings(lambda name: not is_of_the_server(name))) or "as it is"
-
-
-def method_of(one: Attacked) -> str:
-    """The arm and the way to aggregate."""
-    server = one.group.settings(is_of_the_server) if one.group.aggregates else ()
-    return f"{one.group.arm} ({settings_text(server)})" if server else one.group.arm
 
 
 def best_membership(one: Attacked, target: AttackTarget) -> AttackFigure | None:
@@ -94,15 +79,15 @@ def cloud_cell(one: Attacked) -> str:
 
 def threat_table(found: Sequence[Attacked]) -> str:
     """A row a party and way to aggregate, a column a defence."""
-    defences = list(dict.fromkeys(map(defence_of, found)))
+    defences = list(dict.fromkeys(one.defence for one in found))
     by_method: dict[str, dict[str, Attacked]] = {}
     for one in found:
-        by_method.setdefault(method_of(one), {})[defence_of(one)] = one
+        by_method.setdefault(one.method, {})[one.defence] = one
     rows = []
     for method, of in by_method.items():
         told = [cloud_cell(of[defence]) if defence in of else MISSING for defence in defences]
         if set(told) != {MISSING}:
-            rows.append(["The cloud", f"`{method}`", _sent(of), *told])
+            rows.append(["The cloud", f"`{method}`", _mean_bytes(of, "words_up"), *told])
         for party in PARTIES:
             cells = [cell(of[defence], party.target) if defence in of else MISSING for defence in defences]
             saw = _saw(of, party)
@@ -113,17 +98,10 @@ def threat_table(found: Sequence[Attacked]) -> str:
 
 
 def _saw(of: Mapping[str, Attacked], party: Party) -> str:
-    """Bytes of a run's adapters, a mean over seeds and defences; what is taken with the device needs none."""
-    if not party.bytes_key:
-        return "one adapter"
-    runs = [run for one in of.values() for run in one.group.runs]
-    rounds = [[getattr(row, party.bytes_key) for row in run.info.aggregation] for run in runs]
-    told = [float(sum(row)) for row in rounds if row and None not in row]
+    """Bytes of a run's adapters, a mean over defences; what is taken with the device needs none."""
+    return _mean_bytes(of, party.bytes_key) if party.bytes_key else "one adapter"
+
+
+def _mean_bytes(of: Mapping[str, Attacked], key: str) -> str:
+    told = [value for one in of.values() if (value := getattr(one.costs, key)) is not None]
     return bytes_text(sum(told) / len(told)) if told else MISSING
-
-
-def _sent(of: Mapping[str, Attacked]) -> str:
-    """Bytes of a run's words to the cloud while serving, a mean over seeds and defences."""
-    runs = [traffic(run) for one in of.values() for run in one.group.runs]
-    told = [run[_WORDS_UP] or 0 for run in runs]
-    return bytes_text(sum(told) / len(told))

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from ecc_fed.core.errors import ConfigError, UserError
-from experiments.privacy.leakage import Leakage
+from ecc_fed.core.statistics import Estimate
+from ecc_fed.reporting.attacks import AttackFigure
+from experiments.privacy.attacked import WORTH, Attacked, Costs
+from experiments.privacy.findings_file import as_csv, read_found
+from experiments.privacy.leakage import Leakage, joined, main, write_page
 from tests.cli.test_cross import finish
 
 PLANTED = ["corpus.canaries=[8]", "evolution.reference=sampled", "evolution.reference_rate=0", "finetune.steps=20"]
@@ -33,11 +37,16 @@ def test_every_run_is_attacked_once_and_stands_beside_what_it_is_worth(tmp_path:
     assert re.search(r"\| [\d.]+ .B \| \*\*leaks\*\*; \d+ of \d+ values \|", cloud), cloud
     assert "## Bare base (control)" in text and "0.500 [0.500, 0.500]" in text
     tables = text[text.index("## Bare base") :]
-    assert tables.count("| `local` |") == 3 and tables.count("| `aggregated` |") == 4, "local sends nobody anything"
+    rows = [tables.count(f"| `{arm}` | as it is |") for arm in ("local", "aggregated")]
+    assert rows == [3, 4], "local sends nobody anything"
     assert "| `none` |" not in text
     assert "8x in the reply" in text and " of 4 " in text
-    head = "arm,attack,target,kind,mean,ci95_low,ci95_high,tpr_at_1_percent_fpr,members,others"
-    assert table.read_text().splitlines()[0] == head
+    found = read_found(table)
+    assert [(one.method, one.defence) for one in found] == [("local", "as it is"), ("aggregated", "as it is")]
+    # The page of what was read is that of what was found; the figure's points differ in the seventh digit.
+    again = write_page(found, tmp_path / "again")
+    assert [path.read_text() for path in again[:2]] == [path.read_text() for path in (page, table)]
+    assert again[2].read_text().count("<path") == figure.read_text().count("<path")
     before = [(run.attacks / "rows.jsonl").stat().st_mtime_ns for run in runs]
     Leakage(candidates=16).write(tmp_path / "runs", tmp_path)
     assert [(run.attacks / "rows.jsonl").stat().st_mtime_ns for run in runs] == before
@@ -49,3 +58,52 @@ def test_nothing_to_attack_and_a_bad_number_are_said(tmp_path: Path) -> None:
         Leakage(16).write(tmp_path / "runs", tmp_path)
     with pytest.raises(ConfigError, match=r"study\.view\.candidates=1"):
         Leakage(1)
+
+
+def told(method: str, defence: str, bits: float) -> Attacked:
+    estimate = Estimate(bits, bits - 1, bits + 1, 20, 2, 20)
+    figure = AttackFigure("exposure", "device", "1x in the reply", estimate, 20, 0, most=9)
+    ratio = AttackFigure("membership_ratio", "device", "", Estimate(0.6, None, None, 20, 2, 20), 10, 10, found=0.02)
+    worth = dict.fromkeys(WORTH) | {"final_score": Estimate(0.5, 0.4, 0.6, 8, 2, 8)}
+    return Attacked(method, defence, [ratio, figure], worth, Costs(9))
+
+
+def test_parts_of_a_study_are_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    parts[0].write_text(as_csv([told("local", "epsilon=8", 1), told("aggregated (strategy=fedavg)", "epsilon=8", 2)]))
+    parts[1].write_text(as_csv([told("local", "as it is", 9)]))
+    assert [(one.method, one.defence) for one in joined(parts)][2] == ("local", "as it is")
+    arguments = [*map(str, parts), "--output", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    page = (tmp_path / "out" / "leakage.md").read_text()
+    table = [line.split(" | ")[:2] for line in page[page.index("## Shop's") :].splitlines() if line.startswith("| `")]
+    assert table[:3] == [
+        ["| `local`", "as it is"],
+        ["| `local`", "epsilon=8"],
+        ["| `aggregated (strategy=fedavg)`", "epsilon=8"],
+    ]
+    assert capsys.readouterr().out.splitlines() == [
+        str(tmp_path / "out" / name) for name in ("leakage.md", "leakage.csv", "frontier.svg")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("a,b\n1,2\n", "is no table of what leaks"),
+        ("broken", "is broken: could not convert string to float"),
+        ("twice", "tells of local, as it is, as a part before it does"),
+    ],
+)
+def test_a_part_that_is_none_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, message: str
+) -> None:
+    good, part = tmp_path / "good.csv", tmp_path / "part.csv"
+    good.write_text(as_csv([told("local", "as it is", 9)]))
+    if text is not None:
+        whole = good.read_text()
+        part.write_text({"broken": whole.replace("0.6", "six"), "twice": whole}.get(text, text))
+    assert main([str(good), str(part), "--output", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
