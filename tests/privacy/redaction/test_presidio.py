@@ -98,3 +98,27 @@ def test_settings_out_of_range_are_refused(stand_in: None) -> None:
 def test_where_presidio_finds_nothing_it_is_order_record(stand_in: None) -> None:
     texts = said("王志强，[电话1]，单号SF123456789012", "我叫李芳", "李芳在吗，北京市朝阳区人民路12号")
     assert PresidioRedaction(min_score=1).redact(texts, RECORD) == OrderRecordRedaction().redact(texts, RECORD)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("my ssn 856-45-6789 ok", "id_card", "856-45-6789"),
+        ("itin 912-70-1234", "id_card", "912-70-1234"),
+        ("passport 912803456", "id_card", "912803456"),
+        ("license H12234567", "id_card", "H12234567"),
+        ("nhs 401-023-2137", "id_card", "401-023-2137"),
+        ("nino AB123456C", "id_card", "AB123456C"),
+        ("iban GB29NWBK60161331926819", "bank_card", "GB29NWBK60161331926819"),
+        ("card 4111 1111 1111 1111", "bank_card", "4111 1111 1111 1111"),
+        ("account 945456787654", "bank_card", "945456787654"),
+        ("btc 16Yeky6GMjeNkAiNcBY7ZhrLoMSgg1BoyZ", "account", "16Yeky6GMjeNkAiNcBY7ZhrLoMSgg1BoyZ"),
+        ("ip 192.168.12.7", "number", "192.168.12.7"),
+        ("mac 00:1B:44:11:3A:B7", "number", "00:1B:44:11:3A:B7"),
+        ("call +44 20 7946 0958", "phone", "+44 20 7946 0958"),
+    ],
+)
+def test_every_recogniser_of_english_countries_is_asked(text: str, kind: str, value: str) -> None:
+    pytest.importorskip("presidio_analyzer", reason="needs pip install 'ecc-fed[presidio]'")
+    found = PresidioRedaction("en", patterns=False, min_score=0.05).redact(said(text), None)
+    assert taken(found) == [(kind, value)]
