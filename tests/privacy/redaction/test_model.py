@@ -158,6 +158,17 @@ def test_the_order_record_comes_first_the_model_then_and_patterns_last(classifie
     assert sent(ModelRedaction(str(classifier)).redact(texts, RECORD))[1] == "单号[订单号1]，[姓名2]再见"
 
 
+def test_what_the_model_calls_it_counts_where_patterns_say_otherwise(classifier: Path) -> None:
+    redaction = ModelRedaction(str(classifier), labels={"private_phone": "account"})
+    assert taken(redaction.redact(said("打13800001111"), None)) == [("account", "13800001111")]
+    assert taken(redaction.redact(said("打13900002222"), None)) == [("phone", "13900002222")]
+
+
+def test_a_span_without_a_letter_or_digit_is_no_value(tmp_path: Path) -> None:
+    folder = save_classifier(tmp_path, {"，": "B-name", "王": "B-name"})
+    assert taken(ModelRedaction(str(folder), patterns=False).redact(said("好，王。"), None)) == [("name", "王")]
+
+
 def test_a_span_over_what_is_taken_keeps_its_sides(classifier: Path) -> None:
     session = ModelRedaction(str(classifier), patterns=False).redact(said("王[电话1]芳", "①王芳㎏"), None)
     assert sent(session) == ["[姓名1][原文1][姓名2]", "①[姓名3]㎏"]

@@ -57,7 +57,7 @@ def test_what_is_less_sure_is_left_alone(presidio: str) -> None:
 
 
 def test_a_value_on_a_seam_of_a_long_turn_is_found_whole(presidio: str) -> None:
-    for place in range(1770, 1800, 5):
+    for place in (*range(1770, 1800, 5), *range(2035, 2050, 5)):
         text = "好" * place + "foo.bar@qq.com" + "好" * 500
         assert taken(PresidioRedaction(patterns=False).redact(said(text), None)) == [("email", "foo.bar@qq.com")]
 
@@ -98,6 +98,11 @@ def test_settings_out_of_range_are_refused(stand_in: None) -> None:
 def test_where_presidio_finds_nothing_it_is_order_record(stand_in: None) -> None:
     texts = said("王志强，[电话1]，单号SF123456789012", "我叫李芳", "李芳在吗，北京市朝阳区人民路12号")
     assert PresidioRedaction(min_score=1).redact(texts, RECORD) == OrderRecordRedaction().redact(texts, RECORD)
+
+
+def test_a_domain_that_is_none_makes_no_mail(presidio: str) -> None:
+    found = PresidioRedaction("en", patterns=False).redact(said("a.b@c.example and a.b@qq.com"), None)
+    assert taken(found) == [("email", "a.b@qq.com")]
 
 
 @pytest.mark.parametrize(
