@@ -55,10 +55,9 @@ def plan_file(path: str, outtype: Outtype, folder: Path) -> Plan:
         architecture = architecture_of(config, path)
         with torch.device("meta"):
             empty: Any = AutoModelForCausalLM.from_config(config)
+        vocabulary = vocabulary_of(tokenizer, empty.get_input_embeddings().weight.shape[0], path)
+        turn = turn_of(tokenizer)
     shapes = {name: tuple(weight.shape) for name, weight in empty.named_parameters()}
-    rows = empty.get_input_embeddings().weight.shape[0]
-    vocabulary = vocabulary_of(tokenizer, rows, path)
-    turn = turn_of(tokenizer)
     if turn.end_sequence:
         raise inexpressible(path, f"its chats' turns end with {turn.closing!r}, which is no token")
     tensors = places(shapes, architecture, outtype, path)

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 
 from ecc_fed.assembly.build import EMBEDDED
 from ecc_fed.core.records import Turn
 from ecc_fed.end_model.text.prompting import encode_prompt
 from tests.end_model.exported import TEXTS, Exported, byte_tokenizer, export, piece_tokenizer, save_base
+from tests.models.chat_tokenizers import CHATML
 
 xllamacpp = pytest.importorskip("xllamacpp", reason="llama.cpp is run by `pip install xllamacpp`")
 
@@ -133,3 +135,17 @@ def test_a_base_without_a_template_is_talked_to_in_the_plain_format(tmp_path: Pa
             said = [{"role": "system", "content": system}] * (system is not None) + chat
             shown = server.ask("/apply-template", messages=said)["prompt"]
             assert server.encode(shown) == encode_prompt(tokenizer, turns, 256, system)
+
+
+def test_bos_comes_once(tmp_path: Path) -> None:
+    """Where the template prints it and texts begin with it too."""
+    tokenizer = piece_tokenizer("replaced")
+    tokenizer._tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos>:0 $A:0", special_tokens=[("<bos>", tokenizer.bos_token_id)]
+    )
+    tokenizer.chat_template = "{{ bos_token }}" + CHATML
+    done = export(save_base(tmp_path / "base", "gemma3", tokenizer), tmp_path)
+    with served(done) as server:
+        assert server.encode("hello") == tokenizer.encode("hello")
+        answer = server.ask("/v1/chat/completions", messages=[{"role": "user", "content": "hello"}], max_tokens=1)
+        assert answer["usage"]["prompt_tokens"] == len(encode_prompt(tokenizer, [Turn("customer", "hello")], 99))
