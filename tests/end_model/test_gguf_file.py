@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ecc_fed.assembly.build import EMBEDDED
 from ecc_fed.core.errors import ModelError
 from ecc_fed.end_model.base import load_base
-from ecc_fed.end_model.gguf_file import plan_file
+from ecc_fed.end_model.gguf_file import plan_file, write
 from ecc_fed.models.folder import find_folder
 from ecc_fed.models.gguf.families import FAMILIES
 from ecc_fed.models.gguf.header import read_header
@@ -219,6 +219,14 @@ def test_a_weight_that_f16_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"embed_tokens.weight has the weight 70000, and f16 ends .*--outtype bf16"):
         export(base, tmp_path, "f16")
     export(base, tmp_path, "bf16")
+
+
+def test_weights_that_the_config_does_not_describe_are_refused(tmp_path: Path) -> None:
+    llama, qwen = (save_base(tmp_path / family, family) for family in ("llama", "qwen2"))
+    plan = plan_file(str(qwen), "f32", tmp_path)
+    with pytest.raises(ModelError, match="merged, it has other weights than its config says: export it with --to peft"):
+        write(plan, load_base(str(llama), device="cpu"), "a shop", tmp_path / "model.gguf")
+    assert not (tmp_path / "model.gguf").exists()
 
 
 def test_a_chat_that_ends_turns_without_a_token_is_refused(tmp_path: Path) -> None:
