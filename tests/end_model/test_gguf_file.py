@@ -1,10 +1,12 @@
 """A written file against the merged model, by readers that are not the writer: transformers' and the project's own."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -251,6 +253,17 @@ def test_a_disk_without_room_is_told_before_anything_is_merged(tmp_path: Path, m
     monkeypatch.setattr(shutil, "disk_usage", lambda root: free)
     with pytest.raises(OSError, match=r"it takes 0\.00 GiB, and 0\.00 GiB are free"):
         plan_file(str(base), "f16", tmp_path / "not" / "there")
+
+
+def test_a_disk_that_takes_a_part_of_a_tensor_is_a_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(self: Any, array: Any) -> None:
+        raise OSError(f"{array.size} requested and 3 written")
+
+    base = save_base(tmp_path / "base", "qwen2")
+    monkeypatch.setattr(gguf.GGUFWriter, "write_tensor_data", short)
+    with pytest.raises(OSError, match=r"the disk took a part of a tensor: \d+ requested and 3 written") as found:
+        export(base, tmp_path)
+    assert found.value.errno == errno.ENOSPC
 
 
 def test_more_ends_than_a_file_names_are_refused(tmp_path: Path) -> None:

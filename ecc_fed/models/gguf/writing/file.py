@@ -130,6 +130,11 @@ def write_file(
         writer.write_ti_data_to_file()
         for array in _arrays(model, architecture, needed, path):
             writer.write_tensor_data(array)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # numpy counts what a full disk took, and says no more.
+        raise OSError(errno.ENOSPC, f"the disk took a part of a tensor: {error}") from error
     finally:
         writer.close()
 
