@@ -66,7 +66,7 @@ def architecture_of(config: Any, path: str) -> Architecture:
         raise inexpressible(path, f"it is of the family {config.model_type}, and those written are {', '.join(names)}")
     for attribute, wanted in _TAKEN_FOR_GRANTED[name].items():
         found = getattr(config, attribute, wanted)
-        if found != wanted:
+        if (found or None) != (wanted or None):  # some configs leave out what they do without
             raise inexpressible(path, f"its {attribute} is {found}, and a file of {name} stands for {wanted}")
     heads, key_heads = config.num_attention_heads, config.num_key_value_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
