@@ -48,13 +48,14 @@ def plan_file(path: str, outtype: Outtype, folder: Path) -> Plan:
         OSError: there is no room for the file.
     """
     require_package(path)
+    causal: Any = AutoModelForCausalLM
     where = find_folder(path, _ROLE)
     with refusing(_ROLE, where, "cannot be read", "export it with --to peft"), quiet():
         config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
         tokenizer: Any = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)
         architecture = architecture_of(config, path)
         with torch.device("meta"):
-            empty: Any = AutoModelForCausalLM.from_config(config)
+            empty = causal.from_config(config)
         vocabulary = vocabulary_of(tokenizer, empty.get_input_embeddings().weight.shape[0], path)
         turn = turn_of(tokenizer)
     shapes = {name: tuple(weight.shape) for name, weight in empty.named_parameters()}

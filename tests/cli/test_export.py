@@ -28,8 +28,9 @@ REPLY = "亲，抱枕59.9元呀"
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    # Shops of two scales, which goes with a strategy that mixes them.
-    more = ["arm=aggregated", "strategy=hetlora", "adapter.lora_alphas=[16,64]", "runtime.engine=peft"]
+    # Shops of two ranks and scales, which goes with a strategy that mixes them.
+    more = ["arm=aggregated", "strategy=hetlora", "adapter.ranks=[4,8]", "adapter.lora_alphas=[16,64]"]
+    more.append("runtime.engine=peft")
     directory = finish(tmp_path_factory.mktemp("export") / "run", *more)
     write_summary(directory.root)
     return directory
@@ -121,7 +122,7 @@ def test_the_merged_folder_is_a_plain_model_that_answers_as_base_and_adapter(
 
 
 @pytest.mark.parametrize(("outtype", "atol"), [("f32", 1e-5), (None, 0.1)])
-def test_the_gguf_file_is_the_merged_model_of_each_scale(
+def test_the_gguf_file_is_the_merged_model_of_each_rank_and_scale(
     outtype: str | None, atol: float, finished: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for shop_id, lora_alpha in (("shop_0000", 16.0), ("shop_0001", 64.0)):

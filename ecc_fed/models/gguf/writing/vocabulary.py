@@ -54,8 +54,11 @@ def vocabulary_of(tokenizer: Any, rows: int, path: str) -> Vocabulary:
         ModelError: its texts would become other ids by what a file can say; tells why.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    spec = {"model": {"type": type(tokenizer).__name__}} if backend is None else json.loads(backend.to_str())
-    model = spec["model"]
+    # One in Python has no parts to look at.
+    spec: dict[str, Any] = {"model": {"type": type(tokenizer).__name__}}
+    if backend is not None:
+        spec = json.loads(backend.to_str())
+    model: dict[str, Any] = spec["model"]
     if model["type"] != "BPE" or model["dropout"] or model["continuing_subword_prefix"] or model["end_of_word_suffix"]:
         raise inexpressible(path, f"its tokenizer ({model['type']}) is none of plain byte pair encoding")
     for token in spec["added_tokens"]:
@@ -63,15 +66,19 @@ def vocabulary_of(tokenizer: Any, rows: int, path: str) -> Vocabulary:
             raise inexpressible(path, f"its token {token['content']!r} takes blanks beside it, or is no part of a word")
     tokens = _tokens(tokenizer, rows)
     types = _types(tokenizer, tokens, model["byte_fallback"])
-    merges = [tuple(pair.split(" ", 1)) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
-    common = {"ids": _special_ids(tokenizer), "adds": _adds(tokenizer, path)}
+    merges = [_pair(merge) for merge in model["merges"]]
+    ids, adds = _special_ids(tokenizer), _adds(tokenizer, path)
     if not model["byte_fallback"]:
-        rule = split_rule(spec, path)
         joined = [" ".join(pair) for pair in merges]
-        return Vocabulary("gpt2", rule, tokens, types, joined, None, None, **common)
+        return Vocabulary("gpt2", split_rule(spec, path), tokens, types, joined, None, None, ids, adds)
     added = {int(token["id"]) for token in spec["added_tokens"]}
     pieces = sentence_pieces(spec, tokens, merges, added, path)
-    return Vocabulary("llama", "default", pieces.tokens, types, None, pieces.scores, pieces.space_prefix, **common)
+    return Vocabulary("llama", "default", pieces.tokens, types, None, pieces.scores, pieces.space_prefix, ids, adds)
+
+
+def _pair(merge: Any) -> tuple[str, str]:
+    left, right = merge.split(" ") if isinstance(merge, str) else merge
+    return str(left), str(right)
 
 
 def _tokens(tokenizer: Any, rows: int) -> list[str]:
