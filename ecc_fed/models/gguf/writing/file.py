@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import torch
 
 from ecc_fed.models.gguf.writing.architecture import Architecture, Outtype
@@ -125,7 +125,7 @@ def write_file(
         _add_vocabulary(writer, vocabulary, template)
         for place in needed:
             # The type of the array counts for nothing where the file's is given.
-            writer.add_tensor_info(place.name, place.shape, numpy.dtype("f4"), place.bytes, kinds[place.kind])
+            writer.add_tensor_info(place.name, place.shape, np.dtype("f4"), place.bytes, kinds[place.kind])
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
