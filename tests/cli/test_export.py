@@ -121,7 +121,7 @@ def test_the_merged_folder_is_a_plain_model_that_answers_as_base_and_adapter(
     assert alone.nll_nats == pytest.approx(beside_it.nll_nats, rel=1e-4)
 
 
-@pytest.mark.parametrize(("outtype", "atol"), [("f32", 1e-5), (None, 0.1)])
+@pytest.mark.parametrize(("outtype", "atol"), [("f32", 1e-5), (None, 0.02)])
 def test_the_gguf_file_is_the_merged_model_of_each_rank_and_scale(
     outtype: str | None, atol: float, finished: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,7 +135,7 @@ def test_the_gguf_file_is_the_merged_model_of_each_rank_and_scale(
         found = logits(AutoModelForCausalLM.from_pretrained(out, gguf_file=name, dtype=torch.float32))
         expected = own_logits(finished, ends_with(finished, shop_id), lora_alpha)
         torch.testing.assert_close(found, expected, rtol=0, atol=atol)
-        assert (found - own_logits(finished, None, None)).abs().max() > 1, "the adapter does something"
+        assert (found - own_logits(finished, None, None)).abs().max() > 0.3, "the adapter does something"
         card = (out / "README.md").read_text(encoding="utf-8")
         assert f"llama-server -m {name}" in card and "library_name: gguf" in card and "from_pretrained" not in card
         assert f"{shop_id} of a run of ecc_fed".encode() in (out / name).read_bytes()[:2000]
