@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 import torch
 from peft import PeftModel
@@ -26,8 +28,9 @@ REPLY = "亲，抱枕59.9元呀"
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    # Shops of two scales, which goes with a strategy that mixes them.
-    more = ["arm=aggregated", "strategy=hetlora", "adapter.lora_alphas=[16,64]", "runtime.engine=peft"]
+    # Shops of two ranks and scales, which goes with a strategy that mixes them.
+    more = ["arm=aggregated", "strategy=hetlora", "adapter.ranks=[4,8]", "adapter.lora_alphas=[16,64]"]
+    more.append("runtime.engine=peft")
     directory = finish(tmp_path_factory.mktemp("export") / "run", *more)
     write_summary(directory.root)
     return directory
@@ -118,6 +121,75 @@ def test_the_merged_folder_is_a_plain_model_that_answers_as_base_and_adapter(
     assert alone.nll_nats == pytest.approx(beside_it.nll_nats, rel=1e-4)
 
 
+@pytest.mark.parametrize(("outtype", "atol"), [("f32", 1e-5), (None, 0.02)])
+def test_the_gguf_file_is_the_merged_model_of_each_rank_and_scale(
+    outtype: str | None, atol: float, finished: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for shop_id, lora_alpha in (("shop_0000", 16.0), ("shop_0001", 64.0)):
+        out = tmp_path / "new" / shop_id
+        more = [] if outtype is None else ["--outtype", outtype]
+        assert main(["export", str(finished.root), f"--shop={shop_id}", "--to=gguf", f"--out={out}", *more]) == 0
+        assert f"Exported: {out}" in capsys.readouterr().out
+        name = f"model-{outtype or 'f16'}.gguf"
+        assert sorted(path.name for path in out.iterdir()) == ["README.md", name]
+        found = logits(AutoModelForCausalLM.from_pretrained(out, gguf_file=name, dtype=torch.float32))
+        expected = own_logits(finished, ends_with(finished, shop_id), lora_alpha)
+        torch.testing.assert_close(found, expected, rtol=0, atol=atol)
+        assert (found - own_logits(finished, None, None)).abs().max() > 0.3, "the adapter does something"
+        card = (out / "README.md").read_text(encoding="utf-8")
+        assert f"llama-server -m {name}" in card and "library_name: gguf" in card and "from_pretrained" not in card
+        assert f"{shop_id} of a run of ecc_fed".encode() in (out / name).read_bytes()[:2000]
+
+
+def test_a_base_that_a_gguf_file_cannot_hold_is_refused_before_anything_is_written(
+    finished: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(finished.root.rglob("*"))
+    base = tmp_path / "base"
+    shutil.copytree(EMBEDDED, base)
+    config = json.loads((base / "config.json").read_text())
+    for changes, reason in (
+        ({"model_type": "olmo2"}, "it is of the family olmo2, and those written are llama, qwen2, qwen3, gemma3_text"),
+        ({"mlp_bias": True}, "its mlp_bias is True, and a file of llama stands for False"),
+    ):
+        (base / "config.json").write_text(json.dumps({**config, **changes}))
+        run = [str(finished.root), f"end_model.path={base}", "--shop", "shop_0000", "--to", "gguf"]
+        assert main(["export", *run, "--out", str(tmp_path / "out")]) == 2
+        shown = said(capsys.readouterr().err)
+        assert f"{base} cannot be written as GGUF: {reason}: export it with --to merged" in shown
+        assert shown.count("Error:") == 1
+    shutil.rmtree(base)
+    assert main(["export", *run, "--out", str(tmp_path / "out")]) == 2
+    assert "end_model.path" in said(capsys.readouterr().err)
+    assert not list(tmp_path.iterdir()) and sorted(finished.root.rglob("*")) == before
+
+
+def test_a_disk_that_fills_while_a_gguf_file_is_written_leaves_nothing(
+    finished: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = []
+    tensor = gguf.GGUFWriter.write_tensor_data
+
+    def full(self: Any, *given: Any) -> None:
+        tensor(self, *given)
+        written.append(self.fout[0].tell())
+        if len(written) == 3:
+            raise OSError(28, os.strerror(28))
+
+    out = tmp_path / "new" / "out"
+    run = ["export", str(finished.root), "--shop", "shop_0000", "--to", "gguf", "--out", str(out)]
+    with monkeypatch.context() as patched:
+        patched.setattr(gguf.GGUFWriter, "write_tensor_data", full)
+        assert main(run) == 2
+    assert f"{out} cannot be written (No space left on device)" in said(capsys.readouterr().err)
+    assert written[-1] > 100_000 and not list(tmp_path.iterdir())
+    free = shutil.disk_usage(tmp_path)._replace(free=2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
+    assert main(run) == 2
+    assert "(it takes 0.00 GiB, and 0.00 GiB are free), and nothing was left there" in said(capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_card_says_what_it_is_and_no_file_says_where_the_machine_keeps_things(
     finished: RunDirectory, tmp_path: Path
 ) -> None:
@@ -163,6 +235,8 @@ def test_a_prefix_goes_to_peft_alone(tmp_path: Path, capsys: pytest.CaptureFixtu
     run = [str(directory.root), "--shop", "shop_0000"]
     assert main(["export", *run, "--to", "merged"]) == 2
     assert "A prefix_tuning adapter cannot be merged" in said(capsys.readouterr().err)
+    assert main(["export", *run, "--to", "gguf"]) == 2
+    assert "A prefix_tuning adapter cannot be merged" in said(capsys.readouterr().err)
     assert main(["export", *run, "--to", "peft", "--out", str(tmp_path / "prefix")]) == 0
     expected = own_logits(directory, ends_with(directory, "shop_0000"), None)
     torch.testing.assert_close(logits(with_peft(tmp_path / "prefix")), expected, rtol=0, atol=1e-5)
@@ -186,7 +260,12 @@ def test_a_quantized_base_is_not_merged_into(finished: RunDirectory, capsys: pyt
         (["--to", "peft"], "Say whose adapter: --shop server, or one of shop_0000, shop_0001."),
         (["--shop", "shop_0000"], "Say in which form: --to peft"),
         (["--shop", "shop_0000", "--to", "onnx"], "--to onnx is unknown: --to peft"),
-        (["--shop", "shop_0000", "--to", "gguf"], "llama.cpp's convert_hf_to_gguf.py"),
+        (["--shop", "shop_0000", "--to", "gguf", "--outtype", "q4_0"], "--outtype q4_0 is unknown: f16, bf16, f32."),
+        (
+            ["--shop", "shop_0000", "--to", "peft", "--outtype", "f32"],
+            "--outtype is for --to gguf, and this is --to peft",
+        ),
+        (["--shop", "shop_0000", "--to", "gguf", "--out", "TAKEN"], "is there and not empty. Remove it"),
         (["--shop", "shop_0000", "--to", "peft", "--out", "TAKEN"], "is there and not empty. Remove it"),
         (["--shop", "shop_0000", "--to", "merged", "--out", "TAKEN/a"], "taken/a is a file. Give another folder"),
         (
@@ -218,7 +297,7 @@ def test_what_is_no_finished_run_or_trained_nothing_has_nothing_to_export(
     assert "holds no finished run" in capsys.readouterr().err
     directory = finish(tmp_path / "none", "arm=none", "corpus.num_shops=1")
     for shop_id in ("shop_0000", "server"):
-        for form in ("peft", "merged"):
+        for form in ("peft", "merged", "gguf"):
             assert main(["export", str(directory.root), "--shop", shop_id, "--to", form]) == 2
             assert "The arm none trains no adapter: there is nothing to export" in said(capsys.readouterr().err)
     local = finish(tmp_path / "local", "arm=local", "corpus.num_shops=1")
@@ -226,7 +305,7 @@ def test_what_is_no_finished_run_or_trained_nothing_has_nothing_to_export(
     assert "has no adapter (arm local). Take a shop's: shop_0000." in said(capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("form", ["peft", "merged"])
+@pytest.mark.parametrize("form", ["peft", "merged", "gguf"])
 def test_a_disk_that_is_full_leaves_nothing(
     form: str,
     finished: RunDirectory,

@@ -23,6 +23,18 @@ from ecc_fed.models.chat_template import TEMPLATES, TemplateRefusal, fill, place
 from ecc_fed.models.turn_end import AgentTurn, agent_turn
 
 PLAIN_LABELS = {"customer": "客户：", "agent": "客服："}
+# The plain format as a chat template, for programs that take templates only; bos is theirs to put before it.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] }}"
+    "{% else %}{{ '"
+    + PLAIN_LABELS["agent"]
+    + "' if message['role'] == 'assistant' else '"
+    + PLAIN_LABELS["customer"]
+    + "' }}"
+    r"{{ message['content'] | replace('\n', ' ') }}{% endif %}"
+    r"{{ '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '" + PLAIN_LABELS["agent"] + "' }}{% endif %}"
+)
 _TEMPLATE_ROLES = {"customer": "user", "agent": "assistant"}
 _OTHER: dict[Role, Role] = {"customer": "agent", "agent": "customer"}
 VARIABLES = {"enable_thinking": False}

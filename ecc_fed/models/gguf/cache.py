@@ -23,7 +23,7 @@ from ecc_fed.models.gguf.support import check_file
 
 _LOG = logging.getLogger(__name__)
 # Raised when the same file becomes another folder than before.
-_FORM = 1
+_FORM = 2
 _SOURCE = "source.json"
 _BYTES_PER_WEIGHT = 2  # bf16
 _SMALL_FILES_BYTES = 64 * 2**20

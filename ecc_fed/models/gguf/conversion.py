@@ -1,13 +1,15 @@
 """From a GGUF file to a Hugging Face folder: weights in bf16, config, tokenizer and chat template.
 
 transformers reads the file. What it would not carry over is put right here: ids of the control tokens in the config,
-sizes of heads that a file names and its reader skips, and how a vocabulary splits texts.
+sizes of heads that a file names and its reader skips, how a vocabulary splits texts, and whether a blank
+comes before them.
 """
 
 from __future__ import annotations
 
 import copy
 import io
+import json
 import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
 
 from ecc_fed.models.folder import refusal
@@ -26,6 +28,7 @@ from ecc_fed.models.opening import quiet, refusing
 _NAME = "model.gguf"
 # What a tokenizer remembers of where it was read, and is no part of it.
 _PLACE = ("vocab_file", "merges_file", "name_or_path", "is_local", "local_files_only", "gguf_file")
+_BLANK = "\u2581"  # SentencePiece's
 _LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")
 
 
@@ -60,7 +63,33 @@ def _tokenizer(place: str, header: Header) -> Any:
         tokenizer.init_kwargs.pop(name, None)
     if header.settings["tokenizer.ggml.model"] == "gpt2":
         _split(tokenizer.backend_tokenizer, header.settings["tokenizer.ggml.pre"])
+    else:
+        tokenizer._tokenizer = _with_blanks(tokenizer.backend_tokenizer, header)
     return tokenizer
+
+
+def _with_blanks(backend: Any, header: Header) -> Any:
+    """Pieces of characters with blanks where the file wants them, and without tokens that the file does not have.
+
+    transformers puts a blank before the first word alone, whatever the file says, and adds tokens of its own.
+    """
+    spec: dict[str, Any] = json.loads(backend.to_str())
+    prefix = header.settings.get("tokenizer.ggml.add_space_prefix", header.architecture != "gemma3")
+    here, there = ({"String": sign} for sign in (" ", _BLANK))
+    steps = [{"type": "Prepend", "prepend": _BLANK}] * prefix + [
+        {"type": "Replace", "pattern": here, "content": _BLANK}
+    ]
+    back: list[dict[str, Any]] = [{"type": "Replace", "pattern": there, "content": " "}]
+    back += [{"type": "ByteFallback"}, {"type": "Fuse"}]
+    back += [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] * prefix
+    spec |= {"pre_tokenizer": None, "normalizer": {"type": "Sequence", "normalizers": steps} if prefix else steps[0]}
+    spec["decoder"] = {"type": "Sequence", "decoders": back}
+    spec["added_tokens"] = [
+        token for token in spec["added_tokens"] if token["id"] < header.settings["tokenizer.ggml.tokens"]
+    ]
+    if spec["model"]["unk_token"] not in spec["model"]["vocab"]:
+        spec["model"]["unk_token"] = None
+    return Tokenizer.from_str(json.dumps(spec))
 
 
 def _split(backend: Any, rule: str) -> None:

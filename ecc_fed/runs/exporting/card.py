@@ -17,7 +17,8 @@ from ecc_fed.reporting.measures import MEASURES
 from ecc_fed.runs.exporting.taken import Taken
 from ecc_fed.runs.finished_run import FinishedRun
 
-Form = Literal["peft", "merged"]
+Form = Literal["peft", "merged", "gguf"]
+_LIBRARIES: dict[Form, str] = {"peft": "peft", "merged": "transformers", "gguf": "gguf"}
 _EMBEDDED = "embedded"
 
 _LOAD_PEFT = """from peft import PeftModel
@@ -30,6 +31,7 @@ _LOAD_MERGED = """from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(".")
 model = AutoModelForCausalLM.from_pretrained(".")"""
+_LOAD_GGUF = """llama-server -m {file} --port 8080"""
 
 _SYSTEM = """
 # Before every dialogue: a message of the role system; of a chat template without one, the beginning of the first
@@ -37,7 +39,7 @@ _SYSTEM = """
 system = {text}"""
 
 
-def model_card(run: FinishedRun, taken: Taken, form: Form, base: str, hub: bool) -> str:
+def model_card(run: FinishedRun, taken: Taken, form: Form, base: str, hub: bool, file: str = "") -> str:
     """README.md of the exported folder.
 
     Args:
@@ -46,12 +48,13 @@ def model_card(run: FinishedRun, taken: Taken, form: Form, base: str, hub: bool)
         form: how it is exported.
         base: its hub id, or its folder's path relative to the exported folder.
         hub: which of the two.
+        file: of the form gguf, its name in the folder.
     """
     whose = "the server's last aggregate" if taken.shop_id is None else f"shop {_text(taken.shop_id)}"
     embedded = run.config.end_model.path == _EMBEDDED
     what = "Adapter" if form == "peft" else "Base with the adapter merged in"
     rows = [f"| {name} | {_text(value)} |" for name, value in _facts(run, taken, base)]
-    load = _LOAD_MERGED
+    load = _LOAD_MERGED if form == "merged" else _LOAD_GGUF.format(file=file)
     if form == "peft":
         load = _LOAD_PEFT.format(base=json.dumps(base), where="" if hub else "  # relative to this folder")
     system = system_text(with_language(run.config, run.info.language))
@@ -70,9 +73,9 @@ def model_card(run: FinishedRun, taken: Taken, form: Form, base: str, hub: bool)
             *rows,
             "",
             "## Loading",
-            "Run in this folder. Prompts are turns: `tokenizer.apply_chat_template`.",
+            *_loading(form),
             "",
-            "```python",
+            "```" if form == "gguf" else "```python",
             load,
             "```",
             *_own_files(taken, form),
@@ -95,6 +98,16 @@ def model_card(run: FinishedRun, taken: Taken, form: Form, base: str, hub: bool)
     )
 
 
+def _loading(form: Form) -> list[str]:
+    if form != "gguf":
+        return ["Run in this folder. Prompts are turns: `tokenizer.apply_chat_template`."]
+    return [
+        "Run in this folder, with llama.cpp; then any client of OpenAI's interface talks to "
+        "`http://127.0.0.1:8080/v1`, and a browser to `http://127.0.0.1:8080`. Prompts are turns, and the file has "
+        "their template. llama.cpp takes a control token for one whoever wrote it, a customer too.",
+    ]
+
+
 def _text(value: object) -> str:
     """On one line, and no part of a table or of Markdown, whatever a shop is called."""
     shown = " ".join(cut(visible(str(value)), 200).split())
@@ -102,7 +115,7 @@ def _text(value: object) -> str:
 
 
 def _front_matter(form: Form, hub_id: str | None, embedded: bool) -> list[str]:
-    lines = ["---", f"library_name: {'peft' if form == 'peft' else 'transformers'}", "pipeline_tag: text-generation"]
+    lines = ["---", f"library_name: {_LIBRARIES[form]}", "pipeline_tag: text-generation"]
     if hub_id is not None:
         lines.append(f"base_model: {json.dumps(hub_id)}")
     if embedded:
