@@ -19,6 +19,8 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 from ecc_fed.core.errors import ConfigError, EccError, ModelError
 from ecc_fed.core.records import Turn
 from ecc_fed.privacy.redaction import token_classifier
+from ecc_fed.privacy.redaction.draft import Draft, Place
+from ecc_fed.privacy.redaction.engines import EngineRedaction
 from ecc_fed.privacy.redaction.labels import CLASSES, Tag, read_tags, tag_of
 from ecc_fed.privacy.redaction.model import ModelRedaction
 from ecc_fed.privacy.redaction.placeholders import LABELS
@@ -317,3 +319,20 @@ def test_the_same_text_is_read_once(classifier: Path, monkeypatch: pytest.Monkey
     redaction.redact(said("在吗", "在吗", "好"), None)
     redaction.redact(said("好"), None)
     assert asked == ["在吗", "好"]
+    # What the record took is blank to it, and all else as it was said.
+    redaction.redact(said("ＡＢ王志强，好"), RECORD)
+    assert asked[2:] == ["ＡＢ   ，好"]
+
+
+class WholeTurns(EngineRedaction):
+    """An engine that takes all there is, blanks and marks included."""
+
+    name = "whole turns"
+
+    def _places(self, draft: Draft, turn: int) -> list[tuple[str, Place]]:
+        return [("name", Place(turn, 0, len(draft.plain[turn])))]
+
+
+def test_blanks_at_the_ends_of_a_place_stay_where_they_are() -> None:
+    session = WholeTurns("zh", False, 0.5).redact(said("  王芳 ", "，。", "李芳 "), None)
+    assert sent(session) == ["  [姓名1] ", "，。", "[姓名2] "]
