@@ -32,7 +32,7 @@ from ecc_fed.end_model.engines.sampling import Row, make_rows
 from ecc_fed.end_model.engines.shared.adapter_banks import AdapterBanks, read_results
 from ecc_fed.end_model.engines.shared.generation import generate_batch
 from ecc_fed.end_model.engines.shared.likelihood import label_losses
-from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_supported
+from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_parts, check_supported
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
 from ecc_fed.end_model.engines.shared.training import train_batch
 from ecc_fed.end_model.limits import TokenLimits
@@ -52,8 +52,8 @@ class SharedEngine:
     weights away and is of no use afterwards, unless the base is not supported.
 
     Raises:
-        UnsupportedBase: a base of another family than Llama, Qwen2, Qwen3 or GLM, or an adapter that
-            is more than low-rank pairs.
+        UnsupportedBase: a base of another family than those of `families`, one with parts that are computed
+            nowhere here, or an adapter that is more than low-rank pairs.
         ConfigError: unknown `base_products`.
     """
 
@@ -67,9 +67,11 @@ class SharedEngine:
             raise ConfigError(f"base_products={base_products!r} is unknown; take same or bf16")
         if not isinstance(settings, Lora) or not settings.pairs_alone:
             raise UnsupportedBase(f"a {settings.method} adapter is more than pairs of low-rank matrices")
-        check_supported(base.model.config, settings.target_modules)
-        self.settings = settings
         self.limits = limits or TokenLimits()
+        planned = self.limits.max_prompt_tokens + self.limits.max_reply_tokens
+        check_supported(base.model.config, settings.target_modules, planned)
+        check_parts(base.model)
+        self.settings, self.path = settings, base.path
         self.tokenizer, self.end_marks, self.device = base.tokenizer, base.end_marks, base.device
         self.system = base.system
         product_dtype = torch.bfloat16 if base_products == "bf16" else None
@@ -107,6 +109,7 @@ class SharedEngine:
             ]
             for index, row in enumerate(make_rows(prompts, request.decoding, request.seed)):
                 rows.append((row, bank_rows[number], number, index))
+        self._require_positions(max((row.total_tokens for row, *_ in rows), default=0))
         replies = [[MeasuredReply("", 0.0)] * len(request.prompts) for request in requests]
         for batch in split_by_length([row.total_tokens for row, *_ in rows], self.limits.batch_tokens):
             chosen = sorted((rows[index] for index in batch), key=lambda entry: entry[1:])
@@ -159,6 +162,14 @@ class SharedEngine:
                 each = tuple(nll.tolist())
                 results[number][index] = Likelihood(float(nll.sum()), example.label_tokens, characters, each)
         return results
+
+    def _require_positions(self, tokens: int) -> None:
+        positions = self.packed_base.positions
+        if positions is not None and tokens > positions:
+            raise ConfigError(
+                f"the end model {self.path} has rotary frequencies for {positions} positions, and a prompt with its "
+                f"longest reply takes {tokens}: lower end_model.max_prompt_tokens or decoding.max_new_tokens"
+            )
 
     def _encode(self, example: Example) -> EncodedExample:
         limits = self.limits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from ecc_fed.end_model.engines.replies import Drawn, EndMarks, draw_replies
 from ecc_fed.end_model.engines.sampling import Row
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
-from ecc_fed.end_model.engines.shared.attention import rotate
+from ecc_fed.end_model.engines.shared.attention import Angles, rotate
 from ecc_fed.end_model.engines.shared.forward import forward_packed, run_layers
 from ecc_fed.end_model.engines.shared.groups import Groups
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
@@ -44,7 +44,8 @@ class _PackedBatch:
         self.values = [torch.zeros_like(keys) for keys in self.keys]
         self.lengths = torch.tensor([len(prompt) for prompt in self.prompts], device=base.device)
         self.longest = max(len(prompt) for prompt in self.prompts)
-        self.angles = base.angles(room)
+        self.angles = {rope: base.angles(room, rope) for rope in base.rotary}
+        self.windows = {layer.window for layer in base.layers}
         self.places = torch.arange(room, device=base.device)
         self._regroup()
 
@@ -58,19 +59,24 @@ class _PackedBatch:
             self.values[layer][bucket.sequences, :, : bucket.length] = values.transpose(1, 2)
 
         hidden = forward_packed(self.base, packed, self.adapters, sink=fill)
-        return self.base.head.product(hidden)
+        return self.base.logits(hidden)
 
     def next(self, tokens: Tensor) -> Tensor:
-        x = self.base.embedding[tokens].to(self.base.dtype)
+        x = self.base.embed(tokens)
         self.longest += 1
         every = torch.arange(len(tokens), device=tokens.device)
-        cos, sin = (part[self.lengths][:, None, None] for part in self.angles)
-        unseen = (self.places[: self.longest] > self.lengths[:, None])[:, None, None]
-        hidden = run_layers(
-            self.base, x, self.adapters, self.groups, lambda i, qkv: self._attend(i, qkv, every, cos, sin, unseen)
-        )
+        turns: dict[str | None, Angles | None] = {None: None}
+        for rope, (cos, sin) in self.angles.items():
+            turns[rope] = cos[self.lengths][:, None, None], sin[self.lengths][:, None, None]
+        unseen = unseen_places(self.places[: self.longest], self.lengths, self.windows)
+
+        def attend(index: int, qkv: Tensor) -> Tensor:
+            layer = self.base.layers[index]
+            return self._attend(index, qkv, every, turns[layer.rope], unseen[layer.window])
+
+        hidden = run_layers(self.base, x, self.adapters, self.groups, attend)
         self.lengths = self.lengths + 1
-        return self.base.head.product(hidden)
+        return self.base.logits(hidden)
 
     def keep(self, index: Tensor) -> None:
         self.keys = [keys[index] for keys in self.keys]
@@ -83,18 +89,31 @@ class _PackedBatch:
         rows = sorted(set(self.bank_rows))
         self.groups = Groups(rows, [self.bank_rows.count(row) for row in rows], self.base.device)
 
-    def _attend(self, layer: int, qkv: Tensor, every: Tensor, cos: Tensor, sin: Tensor, unseen: Tensor) -> Tensor:
+    def _attend(self, layer: int, qkv: Tensor, every: Tensor, angles: Angles | None, unseen: Tensor) -> Tensor:
         """One new query a row against its cache; `unseen` (rows, 1, 1, longest) hides what lies behind."""
         base = self.base
         rotated = base.heads + base.kv_heads
         x = qkv.view(len(qkv), 1, rotated + base.kv_heads, base.head_dim)
-        rotate(x[:, :, :rotated], cos, sin, base.interleaved)
+        if angles is not None:
+            rotate(x[:, :, :rotated], *angles, base.interleaved)
         keys, values = self.keys[layer], self.values[layer]
         keys[every, :, self.lengths] = x[:, 0, base.heads : rotated]
         values[every, :, self.lengths] = x[:, 0, rotated:]
         # Heads that share keys are rows of one product: (rows, kv heads, queries, head_dim).
         q = x[:, 0, : base.heads].reshape(len(x), base.kv_heads, -1, base.head_dim)
-        scores = (q @ keys[:, :, : self.longest].transpose(-1, -2)).mul_(base.head_dim**-0.5)
+        scores = (q @ keys[:, :, : self.longest].transpose(-1, -2)).mul_(base.score_scale or base.head_dim**-0.5)
         weights = scores.masked_fill_(unseen, float("-inf")).softmax(-1)
         out: Tensor = weights @ values[:, :, : self.longest]
         return out.reshape(len(x), -1)
+
+
+def unseen_places(places: Tensor, lengths: Tensor, windows: Collection[int | None]) -> dict[int | None, Tensor]:
+    """For every window, which places (P,) of the cache the token at position `lengths` (rows,) does not see.
+
+    Each is (rows, 1, 1, P): what lies behind the token, and what lies before its window.
+    """
+    behind = places > lengths[:, None]
+    unseen = {
+        window: behind if window is None else behind | (places <= lengths[:, None] - window) for window in windows
+    }
+    return {window: hidden[:, None, None] for window, hidden in unseen.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -44,6 +45,24 @@ class _SwiGlu(torch.autograd.Function):
         return dpacked
 
 
+class _GeGlu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor) -> Tensor:
+        gate, up = packed.chunk(2, -1)
+        ctx.save_for_backward(packed)
+        return torch.nn.functional.gelu(gate, approximate="tanh").mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
+        (packed,) = ctx.saved_tensors
+        gate, up = packed.chunk(2, -1)
+        dpacked = torch.empty_like(packed)
+        dgate, dup = dpacked.chunk(2, -1)
+        torch.mul(dy, torch.nn.functional.gelu(gate, approximate="tanh"), out=dup)
+        dgate.copy_(torch.ops.aten.gelu_backward(dy * up, gate, approximate="tanh"))
+        return dpacked
+
+
 class _TakeRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
@@ -71,6 +90,17 @@ def swiglu(packed: Tensor) -> Tensor:
     function: Any = _SwiGlu.apply
     y: Tensor = function(packed)
     return y
+
+
+def geglu(packed: Tensor) -> Tensor:
+    """gelu(gate) * up, gelu by its tanh form, for packed [gate | up] (N, 2 F) -> (N, F)."""
+    function: Any = _GeGlu.apply
+    y: Tensor = function(packed)
+    return y
+
+
+# By transformers' name of the gate's activation.
+GATED: Mapping[str, Callable[[Tensor], Tensor]] = {"silu": swiglu, "gelu_pytorch_tanh": geglu}
 
 
 def take_rows(x: Tensor, index: Tensor) -> Tensor:
