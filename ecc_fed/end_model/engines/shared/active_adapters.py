@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout, StackSpan, StackViews, stack_views
 from ecc_fed.end_model.engines.shared.dropout import Dropout
-from ecc_fed.end_model.engines.shared.groups import Groups
+from ecc_fed.end_model.engines.shared.row_products import RowProducts
 
 
 class ActiveAdapters:
@@ -27,6 +28,7 @@ class ActiveAdapters:
         gradients: Tensor | None = None,
         dropout: Dropout | None = None,
     ) -> None:
+        self._layout, self._flat = layout, flat
         self.spans = layout.spans
         self.weights = [[stack_views(flat, span, layout.rank) for span in spans] for spans in layout.spans]
         self.gradients = (
@@ -38,6 +40,10 @@ class ActiveAdapters:
         self.dropout = dropout
         self.rank = layout.rank
 
+    def served_in(self, dtype: torch.dtype) -> ActiveAdapters:
+        """The same adapters in another dtype, not for training."""
+        return ActiveAdapters(self._layout, self._flat.to(dtype), self.scale)
+
 
 @dataclass(slots=True)
 class StackAdapters:
@@ -46,7 +52,7 @@ class StackAdapters:
     span: StackSpan
     weights: StackViews
     gradients: StackViews | None
-    groups: Groups
+    groups: RowProducts
     scale: Tensor  # (N, 1)
     rank: int
     masks: Sequence[Tensor] | None  # for every projection (N, d_in) int8; 1 / (1 - p) is part of the scale
@@ -54,7 +60,7 @@ class StackAdapters:
 
 
 def stack_adapters(
-    adapters: ActiveAdapters | None, layer: int, index: int, groups: Groups, scale: Tensor | None, training: bool
+    adapters: ActiveAdapters | None, layer: int, index: int, groups: RowProducts, scale: Tensor | None, training: bool
 ) -> StackAdapters | None:
     """What one stack's product needs; draws its dropout masks."""
     if adapters is None or scale is None:

@@ -7,7 +7,9 @@ draw other masks, and here a shop's masks are its own whoever shares the batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 
@@ -27,11 +29,17 @@ from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.adapters.settings import AdapterSettings
 from ecc_fed.end_model.adapters.tensors import fresh_adapter
 from ecc_fed.end_model.base import Base
-from ecc_fed.end_model.engines.batching import split_by_length
+from ecc_fed.end_model.engines.batching import split_by_length, split_by_rows
+from ecc_fed.end_model.engines.replies import Drawn, EndMarks
 from ecc_fed.end_model.engines.sampling import Row, make_rows
+from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.adapter_banks import AdapterBanks, read_results
+from ecc_fed.end_model.engines.shared.captured_replies import CapturedReplies
+from ecc_fed.end_model.engines.shared.captured_step import GraphCapture, as_it_is
+from ecc_fed.end_model.engines.shared.dense_base import reading_base
 from ecc_fed.end_model.engines.shared.generation import generate_batch
 from ecc_fed.end_model.engines.shared.likelihood import label_losses
+from ecc_fed.end_model.engines.shared.reply_plan import plan_replies
 from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_parts, check_supported
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
 from ecc_fed.end_model.engines.shared.training import train_batch
@@ -41,6 +49,10 @@ from ecc_fed.end_model.text.prompting import encode_prompt
 from ecc_fed.end_model.training.examples import EncodedExample, encode_example
 from ecc_fed.end_model.training.jobs import check_job
 from ecc_fed.models.chat_ids import encode_text
+
+_LOG = logging.getLogger(__name__)
+# Rows, the bank row of each (ascending), and what ends a reply -> what every row draws.
+Generate = Callable[[Sequence[Row], Sequence[int], EndMarks], list[Drawn]]
 
 
 class SharedEngine:
@@ -76,8 +88,16 @@ class SharedEngine:
         self.system = base.system
         product_dtype = torch.bfloat16 if base_products == "bf16" else None
         self.packed_base = take_apart(base.model, base.device, product_dtype)
+        self.reply_plan = plan_replies(self.packed_base, planned, self.limits.batch_tokens)
+        if self.reply_plan is not None:
+            _LOG.info("%s: %s", base.path, self.reply_plan.reason)
         self.banks = AdapterBanks(self.packed_base, settings)
         self.shapes = self.banks.layout(settings.rank).shapes()
+
+    @property
+    def reply_way(self) -> str | None:
+        """How replies are made and why so, for the run's record; None: batch by batch, each step as it comes."""
+        return None if self.reply_plan is None else self.reply_plan.reason
 
     def new_adapter(self, seed: int) -> AdapterState:
         """A fresh adapter from `seed` alone; B = 0 leaves the base's output unchanged."""
@@ -111,13 +131,32 @@ class SharedEngine:
                 rows.append((row, bank_rows[number], number, index))
         self._require_positions(max((row.total_tokens for row, *_ in rows), default=0))
         replies = [[MeasuredReply("", 0.0)] * len(request.prompts) for request in requests]
-        for batch in split_by_length([row.total_tokens for row, *_ in rows], self.limits.batch_tokens):
+        costs = [row.total_tokens for row, *_ in rows]
+        for batch, generate in self._reply_batches(adapters, costs):
             chosen = sorted((rows[index] for index in batch), key=lambda entry: entry[1:])
             own, banks = [row for row, *_ in chosen], [bank for _, bank, *_ in chosen]
-            generated = generate_batch(self.packed_base, adapters, own, banks, self.end_marks)
-            for (_, _, number, index), drawn in zip(chosen, generated, strict=True):
+            for (_, _, number, index), drawn in zip(chosen, generate(own, banks, self.end_marks), strict=True):
                 replies[number][index] = MeasuredReply(decode_reply(self.tokenizer, drawn.ids), drawn.margin)
         return replies
+
+    def _reply_batches(
+        self, adapters: ActiveAdapters | None, costs: Sequence[int]
+    ) -> Iterator[tuple[list[int], Generate]]:
+        """Which rows, of so many tokens each, are served together, and how."""
+        plan, base = self.reply_plan, self.packed_base
+        if not costs:
+            return
+        if plan is None:
+            for batch in split_by_length(costs, self.limits.batch_tokens):
+                yield batch, partial(generate_batch, base, adapters)
+            return
+        batches = split_by_rows(costs, plan.rows_at_once(max(costs)))
+        reading = reading_base(base, plan.dtype, plan.dense)
+        own = None if adapters is None else adapters.served_in(plan.dtype)
+        capture = GraphCapture() if self.device.type == "cuda" else as_it_is
+        served = CapturedReplies(reading, own, len(batches[0]), max(costs), capture, self.limits.batch_tokens)
+        for batch in batches:
+            yield batch, served.generate
 
     def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:
         """One result for every job, all jobs a step at a time over the shared base.

@@ -12,17 +12,19 @@ from torch import Tensor
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        inverse = x.pow(2).mean(-1, keepdim=True).add_(epsilon).rsqrt_()
+        wide = x.to(weight.dtype)  # rows in bf16 are normed in the precision of the weights
+        inverse = wide.pow(2).mean(-1, keepdim=True).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight, inverse)
-        return (x * inverse).mul_(weight)
+        return (wide * inverse).mul_(weight).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, inverse = ctx.saved_tensors
+        dtype, x = x.dtype, x.to(weight.dtype)
         dx = dy * weight
         # d/dx of x r with r = (mean x^2 + eps)^-1/2: r (g - x r^2 mean(g x)).
         projection = (dx * x).mean(-1, keepdim=True).mul_(inverse.square())
-        return dx.addcmul_(x, projection, value=-1).mul_(inverse), None, None
+        return dx.addcmul_(x, projection, value=-1).mul_(inverse).to(dtype), None, None
 
 
 class _SwiGlu(torch.autograd.Function):
