@@ -37,7 +37,8 @@ class GraphCapture:
                 step()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # Other threads may go on with work of their own on the GPU, as a teacher on this machine does.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             logits = step()
 
         def replay() -> Tensor:
