@@ -8,8 +8,7 @@ draw other masks, and here a shop's masks are its own whoever shares the batch.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 
@@ -29,16 +28,11 @@ from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.adapters.settings import AdapterSettings
 from ecc_fed.end_model.adapters.tensors import fresh_adapter
 from ecc_fed.end_model.base import Base
-from ecc_fed.end_model.engines.batching import split_by_length, split_by_rows
-from ecc_fed.end_model.engines.replies import Drawn, EndMarks
+from ecc_fed.end_model.engines.batching import split_by_length
 from ecc_fed.end_model.engines.sampling import Row, make_rows
-from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.adapter_banks import AdapterBanks, read_results
-from ecc_fed.end_model.engines.shared.captured_replies import CapturedReplies
-from ecc_fed.end_model.engines.shared.captured_step import GraphCapture, as_it_is
-from ecc_fed.end_model.engines.shared.dense_base import reading_base
-from ecc_fed.end_model.engines.shared.generation import generate_batch
 from ecc_fed.end_model.engines.shared.likelihood import label_losses
+from ecc_fed.end_model.engines.shared.reply_batches import reply_batches
 from ecc_fed.end_model.engines.shared.reply_plan import plan_replies
 from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_parts, check_supported
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
@@ -51,8 +45,6 @@ from ecc_fed.end_model.training.jobs import check_job
 from ecc_fed.models.chat_ids import encode_text
 
 _LOG = logging.getLogger(__name__)
-# Rows, the bank row of each (ascending), and what ends a reply -> what every row draws.
-Generate = Callable[[Sequence[Row], Sequence[int], EndMarks], list[Drawn]]
 
 
 class SharedEngine:
@@ -132,31 +124,14 @@ class SharedEngine:
         self._require_positions(max((row.total_tokens for row, *_ in rows), default=0))
         replies = [[MeasuredReply("", 0.0)] * len(request.prompts) for request in requests]
         costs = [row.total_tokens for row, *_ in rows]
-        for batch, generate in self._reply_batches(adapters, costs):
+        for batch, generate in reply_batches(
+            self.packed_base, self.reply_plan, adapters, costs, self.limits.batch_tokens
+        ):
             chosen = sorted((rows[index] for index in batch), key=lambda entry: entry[1:])
             own, banks = [row for row, *_ in chosen], [bank for _, bank, *_ in chosen]
             for (_, _, number, index), drawn in zip(chosen, generate(own, banks, self.end_marks), strict=True):
                 replies[number][index] = MeasuredReply(decode_reply(self.tokenizer, drawn.ids), drawn.margin)
         return replies
-
-    def _reply_batches(
-        self, adapters: ActiveAdapters | None, costs: Sequence[int]
-    ) -> Iterator[tuple[list[int], Generate]]:
-        """Which rows, of so many tokens each, are served together, and how."""
-        plan, base = self.reply_plan, self.packed_base
-        if not costs:
-            return
-        if plan is None:
-            for batch in split_by_length(costs, self.limits.batch_tokens):
-                yield batch, partial(generate_batch, base, adapters)
-            return
-        batches = split_by_rows(costs, plan.rows_at_once(max(costs)))
-        reading = reading_base(base, plan.dtype, plan.dense)
-        own = None if adapters is None else adapters.served_in(plan.dtype)
-        capture = GraphCapture() if self.device.type == "cuda" else as_it_is
-        served = CapturedReplies(reading, own, len(batches[0]), max(costs), capture, self.limits.batch_tokens)
-        for batch in batches:
-            yield batch, served.generate
 
     def fine_tune(self, jobs: Sequence[FineTuneJob]) -> list[FineTuneResult]:
         """One result for every job, all jobs a step at a time over the shared base.

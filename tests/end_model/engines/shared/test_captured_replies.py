@@ -18,7 +18,8 @@ from ecc_fed.end_model.engines.shared.captured_replies import CapturedReplies, p
 from ecc_fed.end_model.engines.shared.captured_step import as_it_is
 from ecc_fed.end_model.engines.shared.dense_base import dense_bytes, reading_base
 from ecc_fed.end_model.engines.shared.generation import generate_batch
-from ecc_fed.end_model.engines.shared.reply_plan import ReplyPlan
+from ecc_fed.end_model.engines.shared.reply_batches import captured_replies
+from ecc_fed.end_model.engines.shared.reply_plan import ReplyPlan, plan_within
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
 
 from ...drawing import lively
@@ -183,3 +184,21 @@ def test_the_engine_serves_requests_as_its_plan_says(llama, monkeypatch, caplog)
     requests += [ReplyRequest(None, prompts[:2], Decoding(9, sample=False), 0), ReplyRequest(None, (), Decoding(), 0)]
     assert served.reply(requests) == plain.reply(requests)
     assert served.reply(requests[-2:]) == plain.reply(requests[-2:]) and served.reply([]) == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_captured_on_a_gpu(family):
+    gpu = torch.device("cuda")
+    base = take_apart(build_model(family).eval().to(gpu), gpu)
+    adapters = adapters_of(base, [2, 4, 3])
+    rows, own = rows_of(3, 8)
+    expected = generate_batch(base, adapters, rows, own, MARKS)
+    plan = plan_within(base, 80, 256, 2**30)
+    for _ in range(2):
+        served = captured_replies(base, plan, adapters, len(rows), 80, 256)
+        same(served.generate(rows, own, MARKS), expected, 1e-3)
+        held = torch.cuda.memory_allocated()
+        same(served.generate(rows, own, MARKS), expected, 1e-3)  # by steps captured before
+        assert torch.cuda.memory_allocated() == held
