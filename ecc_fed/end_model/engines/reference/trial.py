@@ -90,6 +90,12 @@ def _alike(found: Tensor, expected: Tensor) -> bool:
     return bool((found - expected).norm() <= tolerance * spread)
 
 
+def try_adapter(model: Any, device: torch.device) -> None:
+    """Serves a few tokens with a fresh adapter on; raises what peft or the base raises."""
+    with torch.inference_mode():
+        label_logits(model, [EncodedExample([1, 2, 3], 1), EncodedExample([1, 2], 1)], device)
+
+
 def try_prefix(model: Any, way: Way, device: torch.device) -> None:
     """Trains and serves a few tokens behind peft's prefix; raises what peft or the base raises."""
     with torch.inference_mode():

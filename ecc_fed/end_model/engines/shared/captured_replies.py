@@ -1,7 +1,7 @@
 """Replies over a static cache: rows at addresses that never change, so that a step can be captured once and replayed.
 
-A step is captured for a number of rows and of places looked at, both rounded up, so that a few steps serve a call. Rows
-beyond those at work compute what nobody reads. Rows that are done leave by the others moving up.
+A step is captured for a number of rows and of places looked at, both rounded up, and serves fewer of both, too: a few
+steps serve a call. Rows beyond those at work compute what nobody reads. Rows that are done leave: others move up.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from ecc_fed.end_model.engines.shared.packed_base import PackedBase
 from ecc_fed.end_model.engines.shared.row_products import EveryRow
 
 _FEWEST_PLACES = 128
+_SPARE_ROWS = 4
+_SPARE_PLACES = 2
 
 
 class CapturedReplies:
@@ -59,7 +61,14 @@ class CapturedReplies:
 
     def step(self, rows: int, longest: int) -> Tensor:
         """Logits (rows, vocabulary) behind `tokens` of the first rows, none of which has more than `longest` places."""
-        key = min(row_bucket(rows), len(self.tokens)), min(place_bucket(longest), self.cache.room)
+        wanted = min(row_bucket(rows), len(self.tokens)), min(place_bucket(longest), self.cache.room)
+        # A step that is a few times larger costs less than capturing another.
+        fitting = [
+            (many, seen)
+            for many, seen in self._steps
+            if rows <= many <= _SPARE_ROWS * wanted[0] and longest <= seen <= _SPARE_PLACES * wanted[1]
+        ]
+        key = min(fitting, default=wanted)
         if key not in self._steps:
             self._steps[key] = self._capture(partial(self._compute, *key))
         return self._steps[key]()[:rows]

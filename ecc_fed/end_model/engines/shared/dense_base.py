@@ -37,9 +37,11 @@ def reading_base(base: PackedBase, dtype: torch.dtype, dense: bool) -> PackedBas
 
     def matrix(old: FrozenMatrix) -> FrozenMatrix:
         bias = None if old.bias is None else old.bias.to(dtype)
-        if dense or old.dense is not None:
-            return FrozenMatrix(old.weight().to(dtype), (), bias, dtype)
-        return FrozenMatrix(None, old.quantized, bias, dtype)
+        if old.dense is not None:
+            return replace(old, dense=old.dense.to(dtype), bias=bias, dtype=dtype)
+        if dense:
+            return FrozenMatrix(old.weight().to(dtype, copy=True), (), bias, dtype)
+        return replace(old, bias=bias, dtype=dtype)
 
     def stack(old: Stack) -> Stack:
         return replace(old, matrix=matrix(old.matrix))

@@ -15,12 +15,12 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_packed_pass_equals_transformers_on_every_sequence(family):
     model = build_model(family).eval()
-    sequences = [list(range(5, 5 + length)) for length in (3, 40, 4, 17, 40, 1)]
+    sequences = [list(range(5, 5 + length)) for length in (3, 40, 4, 17, 40, 1, 8, 10, 7)]
     with torch.no_grad():
         expected = torch.cat([model(torch.tensor([s])).logits[0] for s in sequences])
     base = take_apart(model, CPU)
     wanted = [range(len(s)) for s in sequences]
-    packed = pack(sequences, wanted, [2, 4], [0, 1], CPU)
+    packed = pack(sequences, wanted, [2, 7], [0, 1], CPU)
     with torch.no_grad():
         logits = base.logits(forward_packed(base, packed, None))
     torch.testing.assert_close(logits, expected, atol=2e-5, rtol=1e-4)
