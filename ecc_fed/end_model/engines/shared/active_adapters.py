@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout, StackSpan, StackViews, stack_views
 from ecc_fed.end_model.engines.shared.dropout import Dropout
-from ecc_fed.end_model.engines.shared.row_products import RowProducts
+from ecc_fed.end_model.engines.shared.groups import Groups
 
 
 class ActiveAdapters:
@@ -52,7 +52,7 @@ class StackAdapters:
     span: StackSpan
     weights: StackViews
     gradients: StackViews | None
-    groups: RowProducts
+    groups: Groups
     scale: Tensor  # (N, 1)
     rank: int
     masks: Sequence[Tensor] | None  # for every projection (N, d_in) int8; 1 / (1 - p) is part of the scale
@@ -60,7 +60,7 @@ class StackAdapters:
 
 
 def stack_adapters(
-    adapters: ActiveAdapters | None, layer: int, index: int, groups: RowProducts, scale: Tensor | None, training: bool
+    adapters: ActiveAdapters | None, layer: int, index: int, groups: Groups, scale: Tensor | None, training: bool
 ) -> StackAdapters | None:
     """What one stack's product needs; draws its dropout masks."""
     if adapters is None or scale is None:

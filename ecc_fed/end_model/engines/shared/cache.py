@@ -11,9 +11,9 @@ from torch import Tensor
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.attention import Angles, rotate
 from ecc_fed.end_model.engines.shared.forward import forward_packed, run_layers
+from ecc_fed.end_model.engines.shared.groups import Groups
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
 from ecc_fed.end_model.engines.shared.packing import Bucket, pack
-from ecc_fed.end_model.engines.shared.row_products import RowProducts
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ def read_prompts(
 
 
 def next_token(
-    base: PackedBase, adapters: ActiveAdapters | None, groups: RowProducts, cache: Cache, tokens: Tensor, seen: int
+    base: PackedBase, adapters: ActiveAdapters | None, groups: Groups, cache: Cache, tokens: Tensor, seen: int
 ) -> Tensor:
     """Logits (rows, vocabulary) behind one more token (rows,) of every row.
 

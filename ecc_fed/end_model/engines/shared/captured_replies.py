@@ -18,8 +18,8 @@ from ecc_fed.end_model.engines.sampling import Row
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.cache import empty_cache, next_token, read_prompts
 from ecc_fed.end_model.engines.shared.captured_step import Capture, Step
+from ecc_fed.end_model.engines.shared.every_row import EveryRow
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
-from ecc_fed.end_model.engines.shared.row_products import EveryRow
 
 _FEWEST_PLACES = 128
 _SPARE_ROWS = 4

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters, StackAdapters, stack_adapters
 from ecc_fed.end_model.engines.shared.attention import Angles, attend_packed
+from ecc_fed.end_model.engines.shared.groups import Groups
 from ecc_fed.end_model.engines.shared.lora_product import apply_stack
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase, Stack
 from ecc_fed.end_model.engines.shared.packing import Bucket, Packed
 from ecc_fed.end_model.engines.shared.row_functions import rms_norm, take_rows
-from ecc_fed.end_model.engines.shared.row_products import RowProducts
 
 LayerSink = Callable[[int, Bucket, Tensor, Tensor], None]
 
@@ -23,9 +23,9 @@ def run_layers(
     base: PackedBase,
     x: Tensor,
     adapters: ActiveAdapters | None,
-    groups: RowProducts,
+    groups: Groups,
     attend: Callable[[int, Tensor], Tensor],
-    narrow: tuple[Tensor, RowProducts] | None = None,
+    narrow: tuple[Tensor, Groups] | None = None,
     training: bool = False,
 ) -> Tensor:
     """The decoder's blocks and last norm over packed rows x (N, hidden).
