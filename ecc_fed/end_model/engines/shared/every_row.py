@@ -1,4 +1,4 @@
-"""Products of rows with adapters that they look up: of the same shapes whichever these are, as a captured step needs."""
+"""Products of rows with adapters that they look up, of the same shapes whichever these are, as captured steps need."""
 
 from __future__ import annotations
 
