@@ -94,6 +94,13 @@ def _vector(norm: Any, offset: float, dtype: torch.dtype) -> Any:
     return weight if not offset else weight + offset
 
 
+def _bias(module: Any, dtype: torch.dtype) -> torch.Tensor:
+    if module.bias is None:
+        return torch.zeros(module.out_features, dtype=dtype, device=module.weight.device)
+    bias: torch.Tensor = module.bias.detach().to(dtype)
+    return bias
+
+
 def _stack(
     parent: Any, prefix: str, names: Sequence[str], dtype: torch.dtype, product_dtype: torch.dtype | None
 ) -> Stack:
@@ -102,8 +109,9 @@ def _stack(
     for name, module in zip(names, modules, strict=True):
         projections.append(Projection(f"{prefix}.{name}", start, start + module.out_features))
         start += module.out_features
-    biases = [module.bias for module in modules]
-    bias = None if any(b is None for b in biases) else torch.cat([b.detach().to(dtype) for b in biases])
+    bias = None
+    if any(module.bias is not None for module in modules):
+        bias = torch.cat([_bias(module, dtype) for module in modules])
     d_in = modules[0].in_features
     if all(type(module) is torch.nn.Linear for module in modules):
         weights = [module.weight.detach() for module in modules]

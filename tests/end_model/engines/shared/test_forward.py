@@ -12,9 +12,17 @@ from ...tiny_models import FAMILIES, build_model
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+def one_bias():
+    """A base with a bias on one of the projections that share an input."""
+    model = build_model("llama").eval()
+    attention = model.model.layers[1].self_attn
+    attention.k_proj.bias = torch.nn.Parameter(torch.linspace(-1, 1, attention.k_proj.out_features))
+    return model
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "a bias"])
 def test_a_packed_pass_equals_transformers_on_every_sequence(family):
-    model = build_model(family).eval()
+    model = build_model(family).eval() if family in FAMILIES else one_bias()
     sequences = [list(range(5, 5 + length)) for length in (3, 40, 4, 17, 40, 1, 8, 10, 7)]
     with torch.no_grad():
         expected = torch.cat([model(torch.tensor([s])).logits[0] for s in sequences])
