@@ -84,7 +84,7 @@ def free_gpu_bytes(device: torch.device) -> int:
     index = device.index or 0
     free, total = torch.cuda.mem_get_info(index)
     reserved, allocated = torch.cuda.memory_reserved(index), torch.cuda.memory_allocated(index)
-    # Releases before 2.8 do not tell the cap: an allocation beyond it fails, and the host takes smaller batches.
+    # Older releases do not tell the cap: an allocation beyond it fails, and the host takes smaller batches.
     told = getattr(torch.cuda, "get_per_process_memory_fraction", lambda index: 1.0)
     cap = int(told(index) * total)
     return min(cap - allocated, free + reserved - allocated)
