@@ -7,6 +7,7 @@ captured with. A replay allocates nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,8 @@ class GraphCapture:
     def __call__(self, step: Step) -> Step:
         """The step, captured; its result is overwritten by the next run."""
         # What libraries set up at their first use must lie behind, and on another stream than the default one.
-        side = torch.cuda.Stream()
+        stream: Any = torch.cuda.Stream
+        side = stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(2):
