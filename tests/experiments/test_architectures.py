@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def test_architectures_are_served_or_say_why_not(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n", encoding="utf-8")
-    found = architectures.main(["--only", "gemma3_text", "opt", "mixtral", "mamba", "git", "--into", str(page)])
+    found = architectures.main(["--only", "gemma3_text", "opt", "mixtral", "mamba", "fuyu", "--into", str(page)])
     assert found[:2] == [
         Outcome("gemma3_text", "shared", "replies equal"),
         Outcome("opt", "reference, batched", "replies equal"),
