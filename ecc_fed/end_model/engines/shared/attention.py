@@ -73,16 +73,16 @@ class _Attention(torch.autograd.Function):
         ctx.base, ctx.angles, ctx.buckets, ctx.kept = base, angles, buckets, []
         for bucket in buckets:
             x = qkv[bucket.gather].view(-1, bucket.length, *qkv.shape[1:])
-            parts = x.split_with_sizes([heads, base.kv_heads, base.kv_heads], 2)
+            q, k, v = x.split_with_sizes([heads, base.kv_heads, base.kv_heads], 2)
             if sink is not None:
-                sink(bucket, *parts[1:])
+                sink(bucket, k, v)
             if train:
                 with torch.enable_grad():
-                    parts = tuple(part.detach().requires_grad_() for part in parts)
-                    o = _attend(base, *parts, window)
-                ctx.kept.append((parts, o))
+                    q, k, v = (part.detach().requires_grad_() for part in (q, k, v))
+                    o = _attend(base, q, k, v, window)
+                ctx.kept.append(((q, k, v), o))
             else:
-                o = _attend(base, *parts, window)
+                o = _attend(base, q, k, v, window)
             flat = o.detach().reshape(-1, heads * base.head_dim)
             out[bucket.tokens] = flat if bucket.places is None else flat[bucket.places]
         return out
