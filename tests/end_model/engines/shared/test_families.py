@@ -146,3 +146,11 @@ def test_parameters_that_would_be_left_out_are_named():
     del model.model.layers[0].mlp.up_proj
     with pytest.raises(UnsupportedBase, match=r"^its layer 0 lacks mlp.up_proj.weight"):
         check_parts(model)
+
+
+def test_an_engine_looks_at_the_parameters_before_it_takes_them(bases):
+    base = load_base(bases["llama"], device="cpu")
+    base.model.model.layers[0].self_attn.sinks = torch.nn.Parameter(torch.zeros(4))
+    with pytest.raises(UnsupportedBase, match="self_attn.sinks"):
+        SharedEngine(base, Lora(4))
+    assert base.model.lm_head.weight is not None  # for the engine that is left with it
