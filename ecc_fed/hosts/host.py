@@ -38,11 +38,14 @@ from ecc_fed.hosts.settings import HostSettings
 from ecc_fed.hosts.threads import start_threads
 
 
-def _one_by_one(device: Device) -> str:
-    """Why the end model serves a batch's shops one after another all the same; empty where it does not."""
+def _end_models_way(device: Device) -> str:
+    """What the end model does otherwise than serving a batch's shops together, each step as it comes; often nothing."""
     end_model = device.services.end_model if isinstance(device, BatchedDevice) else None
     why = getattr(end_model, "fallback_reason", None)
-    return f"; the end model serves them one after another: {why}" if why else ""
+    if why:
+        return f"; the end model serves them one after another: {why}"
+    way = getattr(end_model, "reply_way", None)
+    return f"; {way}" if way else ""
 
 
 def _replied(jobs: Sequence[Job], finished: frozenset[str]) -> bool:
@@ -89,8 +92,8 @@ class ShopHost:
         self._peak_gpu_bytes = peak_gpu_bytes()  # a trial starts the count again
         size = choose_batch_size(device, settings.shops_per_batch, meter, kept)
         limit_host(settings.host_memory_gib, threads=size.size + 1)
-        one_by_one = _one_by_one(device)  # a reason that was kept ends with it
-        self._batch_reason = size.reason if one_by_one in size.reason else size.reason + one_by_one
+        way = _end_models_way(device)  # a reason that was kept ends with it
+        self._batch_reason = size.reason if way in size.reason else size.reason + way
         self._busy_seconds = 0.0
         self._batches = Batches(size.size)
         self._rendezvous = Rendezvous(self._batches.execute)

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from .tiny_models import save_base
+from .tiny_models import FAMILIES, save_base
 
 
 @pytest.fixture(scope="session")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Model folders by family."""
     root = tmp_path_factory.mktemp("bases")
-    return {family: save_base(root / family, family) for family in ("llama", "qwen2", "qwen3", "glm")}
+    return {family: save_base(root / family, family) for family in FAMILIES}
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,9 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "tiny.gguf"
 
 
-@pytest.mark.parametrize(("family", "kind"), [("llama", "Q8_0"), ("qwen2", "F16"), ("qwen3", "Q8_0")])
+@pytest.mark.parametrize(
+    ("family", "kind"), [("llama", "Q8_0"), ("qwen2", "F16"), ("qwen3", "Q8_0"), ("gemma3", "Q8_0")]
+)
 def test_replies_are_what_the_source_generates(file: Path, family: str, kind: str) -> None:
     source, tokenizer = TinyFile(family, kind).write(file), build_tokenizer()
     expected = []

@@ -1,20 +1,12 @@
-"""Tiny random bases of four families, with a byte-level tokenizer built here."""
+"""Tiny random bases of the shared engine's families, with a byte-level tokenizer built here."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
+import transformers as hf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import (
-    GlmConfig,
-    GlmForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import PreTrainedTokenizerFast
 
 SPECIALS = ["<|pad|>", "<|end|>", "<|user|>", "<|agent|>"]
 CHAT_TEMPLATE = (
@@ -54,25 +46,67 @@ SHAPE = {
 }
 
 
-def build_model(family: str) -> torch.nn.Module:
+# Small enough that sequences of a test reach over windows, into layers of every kind and beyond half a head.
+FAMILIES = {
+    "llama": (hf.LlamaForCausalLM, hf.LlamaConfig, {"tie_word_embeddings": True}),
+    "qwen2": (hf.Qwen2ForCausalLM, hf.Qwen2Config, {}),
+    "qwen3": (hf.Qwen3ForCausalLM, hf.Qwen3Config, {"head_dim": 12}),
+    "glm": (hf.GlmForCausalLM, hf.GlmConfig, {"head_dim": 8, "attention_bias": True}),
+    "mistral": (hf.MistralForCausalLM, hf.MistralConfig, {"head_dim": 12, "sliding_window": 7}),
+    "phi3": (
+        hf.Phi3ForCausalLM,
+        hf.Phi3Config,
+        {
+            "sliding_window": 9,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5},
+        },
+    ),
+    "smollm3": (
+        hf.SmolLM3ForCausalLM,
+        hf.SmolLM3Config,
+        {
+            "num_hidden_layers": 3,
+            "no_rope_layers": [1, 0, 1],
+            "use_sliding_window": True,
+            "sliding_window": 6,
+            "attention_bias": True,
+        },
+    ),
+    "gemma3": (
+        hf.Gemma3ForCausalLM,
+        hf.Gemma3TextConfig,
+        {
+            "num_hidden_layers": 3,
+            "head_dim": 12,
+            "query_pre_attn_scalar": 20,
+            "sliding_window": 7,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            "rope_parameters": {
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e2},
+                "full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4},
+            },
+            "final_logit_softcapping": 5.0,
+            "attn_logit_softcapping": None,
+        },
+    ),
+}
+
+
+def build_model(family: str, **changed: Any) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        if family == "llama":
-            model = LlamaForCausalLM(LlamaConfig(**SHAPE, tie_word_embeddings=True))
-        elif family == "qwen2":
-            model = Qwen2ForCausalLM(Qwen2Config(**SHAPE))
-        elif family == "qwen3":
-            model = Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=12))
-        else:
-            model = GlmForCausalLM(GlmConfig(**SHAPE, head_dim=8, attention_bias=True))
+        kind, config, own = FAMILIES[family]
+        model = kind(config(**{**SHAPE, **own, **changed}))
         # Livelier than the default 0.02, so that differences show.
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=0.15)
+            elif family not in ("llama", "qwen2", "qwen3", "glm"):
+                torch.nn.init.normal_(parameter, mean=0.0 if "bias" in name or family == "gemma3" else 1.0, std=0.3)
     return model
 
 
-def save_base(folder: Path, family: str, chat_template: str | None = CHAT_TEMPLATE) -> str:
-    build_model(family).save_pretrained(folder)
+def save_base(folder: Path, family: str, chat_template: str | None = CHAT_TEMPLATE, **changed: Any) -> str:
+    build_model(family, **changed).save_pretrained(folder)
     build_tokenizer(chat_template).save_pretrained(folder)
     return str(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.benchmarks import gpu
+from experiments.benchmarks import gpu, gpu_replies
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,6 +60,29 @@ def test_without_a_gpu_it_says_so(capsys):
         return
     try:
         gpu.main([])
+    except SystemExit as stop:
+        assert stop.code == 2
+    assert "device=cuda of the end model, but torch sees no GPU here" in capsys.readouterr().err
+
+
+def test_the_dry_run_of_replies_measures_every_way(tmp_path, capsys):
+    file = tmp_path / "rows.json"
+    gpu_replies.main(["--device", "cpu", "--dry-run", "--repeats", "1", "--json", str(file)])
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert [(row["shops"], row["way"]) for row in rows] == [
+        (1, "generate"),
+        *((count, way) for count in (1, 3) for way in gpu_replies.WAYS),
+    ]
+    assert all(row["tokens_per_second"] > 0 for row in rows) and rows[0]["ratio_to_generate"] == 1.0
+    assert [row["equal_to_the_first"] for row in rows[1:]] == [1] * 3 + [3] * 3
+    assert "CPU: transformers' generate" in capsys.readouterr().out
+
+
+def test_without_a_gpu_replies_are_not_measured(capsys):
+    if torch.cuda.is_available():
+        return
+    try:
+        gpu_replies.main([])
     except SystemExit as stop:
         assert stop.code == 2
     assert "device=cuda of the end model, but torch sees no GPU here" in capsys.readouterr().err

@@ -34,6 +34,7 @@ from ecc_fed.evolution.settings import Services
 from ecc_fed.evolution.shop_state import ShopState, load_state
 from ecc_fed.federation.plan import FederationPlan
 from ecc_fed.federation.results import FederationResult, as_json
+from ecc_fed.hosts.batch_size import BatchSize
 from ecc_fed.hosts.host import ShopHost
 from ecc_fed.hosts.in_process import InProcessHosts
 from ecc_fed.hosts.jobs import Job
@@ -163,6 +164,25 @@ def test_batches_that_a_dead_host_left_unfinished_are_done_again_by_all_their_sh
     replies = [finished.shop_id for finished in host.run(again, frozenset("abc"))]
     assert (replies, [sorted(wave) for wave in waves]) == (["d", "e"], [["c", "d"], ["e"]])
     assert host._device._ahead == {}
+
+
+def test_the_end_models_way_stands_in_the_record_once(tmp_path):
+    """Also where the reason was kept of a run that goes on."""
+
+    class Captured(fakes.CountingModel):
+        reply_way = "replies by captured steps"
+
+    class Alone(fakes.CountingModel):
+        fallback_reason, reply_way = "its kind", None
+
+    for model, said in ((Captured(), "; replies by captured steps"), (Alone(), "; the end model serves them one")):
+        host = ShopHost()
+        factory = partial(device_of, tmp_path, replace(fakes.services(), end_model=model))
+        host.open(factory, tuple(NAMES), HostSettings())
+        first = host.report()
+        assert first.batch_reason.count(said) == 1
+        host.open(factory, tuple(NAMES), HostSettings(), kept=BatchSize(first.shops_per_batch, first.batch_reason))
+        assert host.report().batch_reason.count(said) == 1
 
 
 def warm_label(name: str) -> tuple[PseudoLabel, ...]:

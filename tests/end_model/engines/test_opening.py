@@ -15,6 +15,7 @@ from ecc_fed.end_model.engines import opening
 from ecc_fed.end_model.engines.opening import open_engine
 from ecc_fed.end_model.engines.reference.engine import PeftEngine
 from ecc_fed.end_model.engines.shared.engine import SharedEngine
+from ecc_fed.end_model.engines.shared.families import FAMILIES
 from ecc_fed.end_model.settings import EndModelSettings
 
 from ..opening import peft_engine
@@ -84,7 +85,7 @@ def test_another_family_is_left_to_peft_with_the_reason(tmp_path, loads, caplog)
         engine.reply([ReplyRequest(result.adapter, PROMPTS, GREEDY, 0)])
         engine.likelihood([LikelihoodRequest(result.adapter, EXAMPLES)])
     assert len(loads) == 1 and len(said(caplog)) == 2
-    assert engine.fallback_reason == "its model type is gpt2, not one of llama, qwen2, qwen3, glm"
+    assert engine.fallback_reason == f"its model type is gpt2, not one of {', '.join(FAMILIES)}"
     assert len(result.losses) == 3
 
 

@@ -38,7 +38,7 @@ from ecc_fed.end_model.engines.reference.frozen_adapter import fill_frozen
 from ecc_fed.end_model.engines.reference.generation import generate
 from ecc_fed.end_model.engines.reference.peft_words import peft_config
 from ecc_fed.end_model.engines.reference.training import label_logits, train
-from ecc_fed.end_model.engines.reference.trial import choose_way, require_linear, room_of, try_prefix
+from ecc_fed.end_model.engines.reference.trial import choose_way, require_linear, room_of, try_adapter, try_prefix
 from ecc_fed.end_model.engines.sampling import make_rows
 from ecc_fed.end_model.limits import TokenLimits, shortened
 from ecc_fed.end_model.text.decoding import decode_reply
@@ -119,9 +119,11 @@ class PeftEngine:
             _LOG.warning("%s is %s", base.path, slowly)
             if self.fallback_reason is not None:  # it stands in the run's own record
                 self.fallback_reason = f"{self.fallback_reason}; it is {slowly}"
-        if virtual:
-            with refusing(_ROLE, base.path, f"cannot bear a {self.settings.method} adapter", _ADAPTER_REMEDY):
+        with refusing(_ROLE, base.path, f"cannot bear a {self.settings.method} adapter", _ADAPTER_REMEDY):
+            if virtual:
                 try_prefix(self.model, self.way, base.device)
+            else:
+                try_adapter(self.model, base.device)
 
     def new_adapter(self, seed: int) -> AdapterState:
         """A fresh adapter from `seed` and the base alone.

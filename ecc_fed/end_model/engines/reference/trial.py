@@ -90,6 +90,12 @@ def _alike(found: Tensor, expected: Tensor) -> bool:
     return bool((found - expected).norm() <= tolerance * spread)
 
 
+def try_adapter(model: Any, device: torch.device) -> None:
+    """Serves a few tokens with a fresh adapter on; raises what peft or the base raises."""
+    with torch.inference_mode():
+        label_logits(model, [EncodedExample([1, 2, 3], 1), EncodedExample([1, 2], 1)], device)
+
+
 def try_prefix(model: Any, way: Way, device: torch.device) -> None:
     """Trains and serves a few tokens behind peft's prefix; raises what peft or the base raises."""
     with torch.inference_mode():
@@ -102,20 +108,23 @@ def try_prefix(model: Any, way: Way, device: torch.device) -> None:
 def require_linear(shapes: Shapes, settings: AdapterSettings, path: str) -> None:
     """Refuses an adapter of which a tensor would not be trained, saved or aggregated as a pair's A or B is.
 
-    peft has pairs of other names beside embeddings, and of more dimensions beside convolutions.
+    peft has pairs of other names beside embeddings, of more dimensions beside convolutions, and, beside the experts of
+    a mixture, of all experts' ranks in one.
 
     Raises:
         ModelError: names the first such module.
     """
+    own_rank = settings.peft_words().get("r")
     for name, shape in shapes.items():
         pair = ".lora_A." in name or ".lora_B." in name
-        if not (pair and len(shape) == 2) and not name.endswith(MAGNITUDE) and not name.startswith(f"{ENCODER}."):
+        linear = pair and len(shape) == 2 and own_rank == shape[0 if ".lora_A." in name else 1]
+        if not linear and not name.endswith(MAGNITUDE) and not name.startswith(f"{ENCODER}."):
             module = name.removeprefix("base_model.model.").split(".lora_")[0]
             raise refusal(
                 _ROLE,
                 path,
                 f"cannot bear a {settings.method} adapter on {module}, which is no linear layer",
-                "name linear layers alone in adapter.target_modules, such as q_proj and v_proj, or take all-linear",
+                "name linear layers alone in adapter.target_modules, such as q_proj and v_proj",
             )
 
 

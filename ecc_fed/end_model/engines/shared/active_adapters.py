@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout, StackSpan, StackViews, stack_views
@@ -27,6 +28,7 @@ class ActiveAdapters:
         gradients: Tensor | None = None,
         dropout: Dropout | None = None,
     ) -> None:
+        self._layout, self._flat = layout, flat
         self.spans = layout.spans
         self.weights = [[stack_views(flat, span, layout.rank) for span in spans] for spans in layout.spans]
         self.gradients = (
@@ -37,6 +39,10 @@ class ActiveAdapters:
         self.scale = scale
         self.dropout = dropout
         self.rank = layout.rank
+
+    def served_in(self, dtype: torch.dtype) -> ActiveAdapters:
+        """The same adapters in another dtype, not for training."""
+        return ActiveAdapters(self._layout, self._flat.to(dtype), self.scale)
 
 
 @dataclass(slots=True)

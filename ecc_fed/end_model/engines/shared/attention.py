@@ -32,15 +32,22 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool) -> None:
     first.copy_(turned)
 
 
-def _attend(base: PackedBase, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention of (S, L, heads, head_dim), q with more heads than k and v."""
+def _attend(base: PackedBase, q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
+    """Causal attention of (S, L, heads, head_dim), q with more heads than k and v, at most `window` tokens back."""
     fast = plan_for(q.device).attention_in_product_dtype and base.dtype != torch.float64
     product = base.head.dtype if fast else q.dtype
     q, k, v = (part.to(product).transpose(1, 2) for part in (q, k, v))
+    seen = None if window is None or q.shape[2] <= window else _window(q.shape[2], window, q.device)
     out = torch.nn.functional.scaled_dot_product_attention(
-        q, k, v, is_causal=True, enable_gqa=base.heads != base.kv_heads
+        q, k, v, seen, is_causal=seen is None, scale=base.score_scale, enable_gqa=base.heads != base.kv_heads
     )
     return out.transpose(1, 2).to(base.dtype)
+
+
+def _window(length: int, window: int, device: torch.device) -> Tensor:
+    """Which keys every query sees (length, length): itself and the `window` - 1 before it."""
+    every = torch.ones(length, length, dtype=torch.bool, device=device)
+    return every.tril_().triu_(1 - window)
 
 
 class _Attention(torch.autograd.Function):
@@ -48,26 +55,34 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, qkv: Tensor, base: PackedBase, angles: Angles, buckets: list[Bucket], sink: Any, train: bool
+        ctx: Any,
+        qkv: Tensor,
+        base: PackedBase,
+        angles: Angles | None,
+        buckets: list[Bucket],
+        sink: Any,
+        train: bool,
+        window: int | None,
     ) -> Tensor:
         heads, rotated = base.heads, base.heads + base.kv_heads
         # Nobody keeps `qkv` for a backward pass, nor needs it again.
         qkv = qkv.detach().view(len(qkv), rotated + base.kv_heads, base.head_dim)
-        rotate(qkv[:, :rotated], *angles, base.interleaved)
+        if angles is not None:
+            rotate(qkv[:, :rotated], *angles, base.interleaved)
         out = qkv.new_empty(len(qkv), heads * base.head_dim)
         ctx.base, ctx.angles, ctx.buckets, ctx.kept = base, angles, buckets, []
         for bucket in buckets:
             x = qkv[bucket.gather].view(-1, bucket.length, *qkv.shape[1:])
-            parts = x.split_with_sizes([heads, base.kv_heads, base.kv_heads], 2)
+            q, k, v = x.split_with_sizes([heads, base.kv_heads, base.kv_heads], 2)
             if sink is not None:
-                sink(bucket, *parts[1:])
+                sink(bucket, k, v)
             if train:
                 with torch.enable_grad():
-                    parts = tuple(part.detach().requires_grad_() for part in parts)
-                    o = _attend(base, *parts)
-                ctx.kept.append((parts, o))
+                    q, k, v = (part.detach().requires_grad_() for part in (q, k, v))
+                    o = _attend(base, q, k, v, window)
+                ctx.kept.append(((q, k, v), o))
             else:
-                o = _attend(base, *parts)
+                o = _attend(base, q, k, v, window)
             flat = o.detach().reshape(-1, heads * base.head_dim)
             out[bucket.tokens] = flat if bucket.places is None else flat[bucket.places]
         return out
@@ -90,16 +105,26 @@ class _Attention(torch.autograd.Function):
             else:
                 flat = torch.cat(gradients, 2).flatten(0, 1)
                 dqkv[bucket.tokens] = flat if bucket.places is None else flat[bucket.places]
-        cos, sin = ctx.angles
-        rotate(dqkv[:, :rotated], cos, -sin, base.interleaved)
+        if ctx.angles is not None:
+            cos, sin = ctx.angles
+            rotate(dqkv[:, :rotated], cos, -sin, base.interleaved)
         ctx.kept = []
-        return dqkv.flatten(1), None, None, None, None, None
+        return dqkv.flatten(1), *[None] * 6
 
 
 def attend_packed(
-    base: PackedBase, qkv: Tensor, angles: Angles, buckets: list[Bucket], sink: Sink | None, training: bool
+    base: PackedBase,
+    qkv: Tensor,
+    angles: Angles | None,
+    buckets: list[Bucket],
+    sink: Sink | None,
+    training: bool,
+    window: int | None = None,
 ) -> Tensor:
-    """Attention over qkv (N, (heads + 2 kv_heads) head_dim), which it rotates in place: (N, heads head_dim)."""
+    """Attention over qkv (N, (heads + 2 kv_heads) head_dim), which it rotates in place: (N, heads head_dim).
+
+    A token sees itself and what came before, or only the last `window` of these. `angles` None: no rotary embedding.
+    """
     function: Any = _Attention.apply
-    out: Tensor = function(qkv, base, angles, buckets, sink, training)
+    out: Tensor = function(qkv, base, angles, buckets, sink, training, window)
     return out

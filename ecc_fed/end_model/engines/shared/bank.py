@@ -50,6 +50,9 @@ class AdapterLayout:
         self.size = 0
         for layer in base.layers:
             self.spans.append([self._place(stack, target_modules) for stack in layer.stacks])
+        # As peft lists them: not every family's modules stand in the order in which they are used.
+        place = {f"base_model.model.{name}": index for index, name in enumerate(base.module_order)}
+        self.entries.sort(key=lambda entry: place[entry.name])
 
     def _place(self, stack: Stack, target_modules: str | Sequence[str]) -> StackSpan:
         chosen = [

@@ -23,6 +23,8 @@ class ComputePlan:
     quantized_products: torch.dtype | None
     # Attention in the dtype of the base's products, which has the fast kernels; else in that of the activations.
     attention_in_product_dtype: bool
+    # Replies by captured steps over a static cache, in the dtype of the base's products; else each step as it comes.
+    captured_replies: bool
 
     def loops_over(self, groups: int, rows: int) -> bool:
         """Whether products of `rows` rows with a matrix for each group are a loop over the groups."""
@@ -36,6 +38,7 @@ CPU = ComputePlan(
     masks_on_device=False,
     quantized_products=None,
     attention_in_product_dtype=False,
+    captured_replies=False,
 )
 GPU = ComputePlan(
     loop_from_rows=None,
@@ -44,6 +47,7 @@ GPU = ComputePlan(
     masks_on_device=True,
     quantized_products=torch.bfloat16,
     attention_in_product_dtype=True,
+    captured_replies=True,
 )
 
 

@@ -7,6 +7,7 @@ draw other masks, and here a shop's masks are its own whoever shares the batch.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -30,9 +31,10 @@ from ecc_fed.end_model.base import Base
 from ecc_fed.end_model.engines.batching import split_by_length
 from ecc_fed.end_model.engines.sampling import Row, make_rows
 from ecc_fed.end_model.engines.shared.adapter_banks import AdapterBanks, read_results
-from ecc_fed.end_model.engines.shared.generation import generate_batch
 from ecc_fed.end_model.engines.shared.likelihood import label_losses
-from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_supported
+from ecc_fed.end_model.engines.shared.reply_batches import reply_batches
+from ecc_fed.end_model.engines.shared.reply_plan import plan_replies
+from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_parts, check_supported
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
 from ecc_fed.end_model.engines.shared.training import train_batch
 from ecc_fed.end_model.limits import TokenLimits
@@ -41,6 +43,8 @@ from ecc_fed.end_model.text.prompting import encode_prompt
 from ecc_fed.end_model.training.examples import EncodedExample, encode_example
 from ecc_fed.end_model.training.jobs import check_job
 from ecc_fed.models.chat_ids import encode_text
+
+_LOG = logging.getLogger(__name__)
 
 
 class SharedEngine:
@@ -52,8 +56,8 @@ class SharedEngine:
     weights away and is of no use afterwards, unless the base is not supported.
 
     Raises:
-        UnsupportedBase: a base of another family than Llama, Qwen2, Qwen3 or GLM, or an adapter that
-            is more than low-rank pairs.
+        UnsupportedBase: a base of another family than those of `families`, one with parts that are computed
+            nowhere here, or an adapter that is more than low-rank pairs.
         ConfigError: unknown `base_products`.
     """
 
@@ -67,15 +71,25 @@ class SharedEngine:
             raise ConfigError(f"base_products={base_products!r} is unknown; take same or bf16")
         if not isinstance(settings, Lora) or not settings.pairs_alone:
             raise UnsupportedBase(f"a {settings.method} adapter is more than pairs of low-rank matrices")
-        check_supported(base.model.config, settings.target_modules)
-        self.settings = settings
         self.limits = limits or TokenLimits()
+        planned = self.limits.max_prompt_tokens + self.limits.max_reply_tokens
+        check_supported(base.model.config, settings.target_modules, planned)
+        check_parts(base.model)
+        self.settings, self.path = settings, base.path
         self.tokenizer, self.end_marks, self.device = base.tokenizer, base.end_marks, base.device
         self.system = base.system
         product_dtype = torch.bfloat16 if base_products == "bf16" else None
         self.packed_base = take_apart(base.model, base.device, product_dtype)
+        self.reply_plan = plan_replies(self.packed_base, planned, self.limits.batch_tokens)
+        if self.reply_plan is not None:
+            _LOG.info("%s: %s", base.path, self.reply_plan.reason)
         self.banks = AdapterBanks(self.packed_base, settings)
         self.shapes = self.banks.layout(settings.rank).shapes()
+
+    @property
+    def reply_way(self) -> str | None:
+        """How replies are made and why so, for the run's record; None: batch by batch, each step as it comes."""
+        return None if self.reply_plan is None else self.reply_plan.reason
 
     def new_adapter(self, seed: int) -> AdapterState:
         """A fresh adapter from `seed` alone; B = 0 leaves the base's output unchanged."""
@@ -107,12 +121,15 @@ class SharedEngine:
             ]
             for index, row in enumerate(make_rows(prompts, request.decoding, request.seed)):
                 rows.append((row, bank_rows[number], number, index))
+        self._require_positions(max((row.total_tokens for row, *_ in rows), default=0))
         replies = [[MeasuredReply("", 0.0)] * len(request.prompts) for request in requests]
-        for batch in split_by_length([row.total_tokens for row, *_ in rows], self.limits.batch_tokens):
+        costs = [row.total_tokens for row, *_ in rows]
+        for batch, generate in reply_batches(
+            self.packed_base, self.reply_plan, adapters, costs, self.limits.batch_tokens
+        ):
             chosen = sorted((rows[index] for index in batch), key=lambda entry: entry[1:])
             own, banks = [row for row, *_ in chosen], [bank for _, bank, *_ in chosen]
-            generated = generate_batch(self.packed_base, adapters, own, banks, self.end_marks)
-            for (_, _, number, index), drawn in zip(chosen, generated, strict=True):
+            for (_, _, number, index), drawn in zip(chosen, generate(own, banks, self.end_marks), strict=True):
                 replies[number][index] = MeasuredReply(decode_reply(self.tokenizer, drawn.ids), drawn.margin)
         return replies
 
@@ -159,6 +176,14 @@ class SharedEngine:
                 each = tuple(nll.tolist())
                 results[number][index] = Likelihood(float(nll.sum()), example.label_tokens, characters, each)
         return results
+
+    def _require_positions(self, tokens: int) -> None:
+        positions = self.packed_base.positions
+        if positions is not None and tokens > positions:
+            raise ConfigError(
+                f"the end model {self.path} has rotary frequencies for {positions} positions, and a prompt with its "
+                f"longest reply takes {tokens}: lower end_model.max_prompt_tokens or decoding.max_new_tokens"
+            )
 
     def _encode(self, example: Example) -> EncodedExample:
         limits = self.limits

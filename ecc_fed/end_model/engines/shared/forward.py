@@ -8,13 +8,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters, stack_adapters
-from ecc_fed.end_model.engines.shared.attention import attend_packed
+from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters, StackAdapters, stack_adapters
+from ecc_fed.end_model.engines.shared.attention import Angles, attend_packed
 from ecc_fed.end_model.engines.shared.groups import Groups
 from ecc_fed.end_model.engines.shared.lora_product import apply_stack
-from ecc_fed.end_model.engines.shared.packed_base import PackedBase
+from ecc_fed.end_model.engines.shared.packed_base import PackedBase, Stack
 from ecc_fed.end_model.engines.shared.packing import Bucket, Packed
-from ecc_fed.end_model.engines.shared.row_functions import rms_norm, swiglu, take_rows
+from ecc_fed.end_model.engines.shared.row_functions import rms_norm, take_rows
 
 LayerSink = Callable[[int, Bucket, Tensor, Tensor], None]
 
@@ -43,17 +43,26 @@ def run_layers(
             x, o, groups = take_rows(x, narrow[0]), take_rows(o, narrow[0]), narrow[1]
             scale = groups.expand(adapters.scale) if adapters is not None else None
         lora = stack_adapters(adapters, index, 1, groups, scale, training)
-        x = apply_stack(layer.attention_out, o, lora, residual=x)
+        x = _add(base, layer.attention_out, layer.behind_attention, o, lora, x)
         h = rms_norm(x, layer.mlp_norm, base.epsilon)
         lora = stack_adapters(adapters, index, 2, groups, scale, training)
-        h = swiglu(apply_stack(layer.mlp_in, h, lora))
+        h = base.gated(apply_stack(layer.mlp_in, h, lora))
         lora = stack_adapters(adapters, index, 3, groups, scale, training)
-        x = apply_stack(layer.mlp_out, h, lora, residual=x)
+        x = _add(base, layer.mlp_out, layer.behind_mlp, h, lora, x)
     return rms_norm(x, base.norm, base.epsilon)
 
 
+def _add(
+    base: PackedBase, stack: Stack, behind: Tensor | None, h: Tensor, lora: StackAdapters | None, x: Tensor
+) -> Tensor:
+    """x plus the stack's product with h, normed by `behind` if there is such a norm."""
+    if behind is None:
+        return apply_stack(stack, h, lora, residual=x)
+    return x + rms_norm(apply_stack(stack, h, lora), behind, base.epsilon)
+
+
 def head_norms(base: PackedBase, index: int, qkv: Tensor) -> Tensor:
-    """Qwen3's norm of every query and key head; the rest as it is."""
+    """The norm of every query and key head, where a family has one; the rest as it is."""
     layer = base.layers[index]
     if layer.query_norm is None or layer.key_norm is None:
         return qkv
@@ -72,16 +81,20 @@ def forward_packed(
     sink: LayerSink | None = None,
 ) -> Tensor:
     """Last hidden states (W, hidden) of the wanted rows; `sink` receives every layer's keys and values."""
-    x = base.embedding[packed.ids].to(base.dtype)
+    x = base.embed(packed.ids)
     if training:
         # The embedding is frozen, yet autograd must walk down to the first layer's adapters.
         x.requires_grad_()
 
-    cos, sin = (part[packed.positions][:, None] for part in base.angles(packed.longest))
+    angles: dict[str | None, Angles | None] = {None: None}
+    for rope in base.rotary:
+        cos, sin = (part[packed.positions][:, None] for part in base.angles(packed.longest, rope))
+        angles[rope] = cos, sin
 
     def attend(index: int, qkv: Tensor) -> Tensor:
         into = None if sink is None else partial(sink, index)
-        return attend_packed(base, qkv, (cos, sin), packed.buckets, into, training)
+        layer = base.layers[index]
+        return attend_packed(base, qkv, angles[layer.rope], packed.buckets, into, training, layer.window)
 
     narrow = (packed.wanted, packed.wanted_groups)
     return run_layers(base, x, adapters, packed.groups, attend, narrow, training)

@@ -24,5 +24,6 @@ def label_losses(
     """-log p of each example's labels, (label tokens,) in fp64; example i meets bank row `bank_rows[i]` (ascending)."""
     groups = sorted(set(bank_rows))
     packed, targets = pack_examples(examples, [bank_rows.count(row) for row in groups], groups, base.device)
-    losses = label_nll(forward_packed(base, packed, adapters), base.head, targets).double()
+    hidden = forward_packed(base, packed, adapters)
+    losses = label_nll(hidden, base.head, targets, cap=base.logit_cap).double()
     return list(losses.split_with_sizes([example.label_tokens for example in examples]))

@@ -5,13 +5,16 @@ Projections that read the same input (q, k, v; gate, up) are one matrix, so that
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ecc_fed.end_model.engines.shared.frozen_matrix import FrozenMatrix
+
+# A value of the wanted dtype and device, positions (1, length) -> cos and sin (1, length, rotary dims).
+Rotary = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,13 @@ class Stack:
 
 @dataclass(slots=True)
 class Layer:
-    """One decoder block."""
+    """One decoder block.
+
+    Attributes:
+        window: how many tokens back a token sees, itself included; None: all.
+        rope: the name of the rotary frequencies; None: no rotary.
+        behind_attention, behind_mlp: norms of what is then added to the residual; None: none.
+    """
 
     attention_norm: Tensor
     attention_in: Stack
@@ -44,6 +53,10 @@ class Layer:
     mlp_norm: Tensor
     mlp_in: Stack
     mlp_out: Stack
+    window: int | None = None
+    rope: str | None = ""
+    behind_attention: Tensor | None = None
+    behind_mlp: Tensor | None = None
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
@@ -53,7 +66,17 @@ class Layer:
 
 @dataclass(slots=True)
 class PackedBase:
-    """A frozen decoder: `layers` between an embedding and a head."""
+    """A frozen decoder: `layers` between an embedding and a head.
+
+    Attributes:
+        rotary: transformers' own rotary embedding, by the name of its frequencies.
+        module_order: the names of the layers' projections in the order of the model's modules.
+        gated: the MLP's activation, [gate | up] (N, 2 F) -> (N, F).
+        embedding_scale: what an embedding is multiplied by; None: nothing.
+        score_scale: what attention scores are multiplied by; None: head_dim^-1/2.
+        logit_cap: logits are bounded to +-cap by cap tanh(x / cap); None: they are not.
+        positions: up to how many tokens the rotary frequencies hold; None: for any length.
+    """
 
     embedding: Tensor
     layers: list[Layer]
@@ -63,18 +86,41 @@ class PackedBase:
     heads: int
     kv_heads: int
     head_dim: int
-    rotary: Any
+    rotary: Mapping[str, Rotary]
     interleaved: bool
     dtype: torch.dtype
     device: torch.device
-    _angles: tuple[Tensor, Tensor] | None = field(default=None)
+    module_order: Sequence[str]
+    gated: Callable[[Tensor], Tensor]
+    embedding_scale: float | None = None
+    score_scale: float | None = None
+    logit_cap: float | None = None
+    positions: int | None = None
+    _angles: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
-    def angles(self, length: int) -> tuple[Tensor, Tensor]:
+    def angles(self, length: int, rope: str = "") -> tuple[Tensor, Tensor]:
         """cos and sin (length, rotary dims / 2) of positions 0 to length - 1."""
-        if self._angles is None or self._angles[0].shape[0] < length:
+        if rope not in self._angles or self._angles[rope][0].shape[0] < length:
+            # More than are wanted now, but none beyond which the frequencies would be others.
+            made = max(length, 512 if self.positions is None else min(512, self.positions))
             with torch.inference_mode(False), torch.no_grad():
-                positions = torch.arange(max(length, 512), device=self.device)[None]
-                cos, sin = self.rotary(torch.zeros((), dtype=self.dtype, device=self.device), positions)
+                positions = torch.arange(made, device=self.device)[None]
+                cos, sin = self.rotary[rope](torch.zeros((), dtype=self.dtype, device=self.device), positions)
             half = cos.shape[-1] // 2
-            self._angles = cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
-        return self._angles[0][:length], self._angles[1][:length]
+            self._angles[rope] = cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
+        cos, sin = self._angles[rope]
+        return cos[:length], sin[:length]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Embeddings (N, hidden) of token ids (N,)."""
+        x = self.embedding[ids].to(self.dtype)
+        return x if self.embedding_scale is None else x * self.embedding_scale
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (N, vocabulary) of last hidden states (N, hidden)."""
+        return cap_logits(self.head.product(hidden), self.logit_cap)
+
+
+def cap_logits(logits: Tensor, cap: float | None) -> Tensor:
+    """cap tanh(logits / cap), in place; logits as they are for None."""
+    return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)

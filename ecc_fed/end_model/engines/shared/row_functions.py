@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,17 +12,19 @@ from torch import Tensor
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        inverse = x.pow(2).mean(-1, keepdim=True).add_(epsilon).rsqrt_()
+        wide = x.to(weight.dtype)  # rows in bf16 are normed in the precision of the weights
+        inverse = wide.pow(2).mean(-1, keepdim=True).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight, inverse)
-        return (x * inverse).mul_(weight)
+        return (wide * inverse).mul_(weight).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, inverse = ctx.saved_tensors
+        dtype, x = x.dtype, x.to(weight.dtype)
         dx = dy * weight
         # d/dx of x r with r = (mean x^2 + eps)^-1/2: r (g - x r^2 mean(g x)).
         projection = (dx * x).mean(-1, keepdim=True).mul_(inverse.square())
-        return dx.addcmul_(x, projection, value=-1).mul_(inverse), None, None
+        return dx.addcmul_(x, projection, value=-1).mul_(inverse).to(dtype), None, None
 
 
 class _SwiGlu(torch.autograd.Function):
@@ -41,6 +44,24 @@ class _SwiGlu(torch.autograd.Function):
         dgate, dup = dpacked.chunk(2, -1)
         torch.mul(dy, torch.nn.functional.silu(gate), out=dup)
         torch.ops.aten.silu_backward.grad_input(dy * up, gate, grad_input=dgate)
+        return dpacked
+
+
+class _GeGlu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor) -> Tensor:
+        gate, up = packed.chunk(2, -1)
+        ctx.save_for_backward(packed)
+        return torch.nn.functional.gelu(gate, approximate="tanh").mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
+        (packed,) = ctx.saved_tensors
+        gate, up = packed.chunk(2, -1)
+        dpacked = torch.empty_like(packed)
+        dgate, dup = dpacked.chunk(2, -1)
+        torch.mul(dy, torch.nn.functional.gelu(gate, approximate="tanh"), out=dup)
+        dgate.copy_(torch.ops.aten.gelu_backward(dy * up, gate, approximate="tanh"))
         return dpacked
 
 
@@ -71,6 +92,17 @@ def swiglu(packed: Tensor) -> Tensor:
     function: Any = _SwiGlu.apply
     y: Tensor = function(packed)
     return y
+
+
+def geglu(packed: Tensor) -> Tensor:
+    """gelu(gate) * up, gelu by its tanh form, for packed [gate | up] (N, 2 F) -> (N, F)."""
+    function: Any = _GeGlu.apply
+    y: Tensor = function(packed)
+    return y
+
+
+# By transformers' name of the gate's activation.
+GATED: Mapping[str, Callable[[Tensor], Tensor]] = {"silu": swiglu, "gelu_pytorch_tanh": geglu}
 
 
 def take_rows(x: Tensor, index: Tensor) -> Tensor:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
 from ecc_fed.end_model.engines.shared.compute_plan import plan_for
+from ecc_fed.end_model.engines.shared.families import FAMILIES, ropes, windows
 from ecc_fed.end_model.engines.shared.frozen_matrix import FrozenMatrix
 from ecc_fed.end_model.engines.shared.packed_base import Layer, PackedBase, Projection, Stack
+from ecc_fed.end_model.engines.shared.row_functions import GATED
+from ecc_fed.end_model.engines.shared.support import longest_sequence
 
 
 def take_apart(model: Any, device: torch.device, product_dtype: torch.dtype | None = None) -> PackedBase:
@@ -19,58 +24,94 @@ def take_apart(model: Any, device: torch.device, product_dtype: torch.dtype | No
     CPU, bf16 on a GPU).
     """
     config, decoder = model.config, model.model
+    family = FAMILIES[config.model_type]
     dtype = torch.float64 if decoder.norm.weight.dtype == torch.float64 else torch.float32
+
+    def vector(parent: Any, name: str | None) -> Any:
+        norm = None if name is None else getattr(parent, name, None)
+        return None if norm is None else _vector(norm, family.norm_offset, dtype)
+
+    def stack(parent: Any, prefix: str, names: Sequence[str]) -> Stack:
+        return _stack(parent, prefix, names, dtype, product_dtype)
+
+    module_order = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in family.projections]
     layers = []
-    for index, block in enumerate(decoder.layers):
+    for index, (block, window, rope) in enumerate(
+        zip(decoder.layers, windows(config, family), ropes(config, family), strict=True)
+    ):
         attention, mlp = block.self_attn, block.mlp
-        mlp_in = ["gate_up_proj"] if config.model_type == "glm" else ["gate_proj", "up_proj"]
         prefix = f"model.layers.{index}"
         layers.append(
             Layer(
-                attention_norm=_vector(block.input_layernorm, dtype),
-                attention_in=_stack(
-                    attention, f"{prefix}.self_attn", ["q_proj", "k_proj", "v_proj"], dtype, product_dtype
-                ),
-                query_norm=_vector(getattr(attention, "q_norm", None), dtype),
-                key_norm=_vector(getattr(attention, "k_norm", None), dtype),
-                attention_out=_stack(attention, f"{prefix}.self_attn", ["o_proj"], dtype, product_dtype),
-                mlp_norm=_vector(block.post_attention_layernorm, dtype),
-                mlp_in=_stack(mlp, f"{prefix}.mlp", mlp_in, dtype, product_dtype),
-                mlp_out=_stack(mlp, f"{prefix}.mlp", ["down_proj"], dtype, product_dtype),
+                attention_norm=vector(block, "input_layernorm"),
+                attention_in=stack(attention, f"{prefix}.self_attn", family.query_key_value),
+                query_norm=vector(attention, "q_norm"),
+                key_norm=vector(attention, "k_norm"),
+                attention_out=stack(attention, f"{prefix}.self_attn", ["o_proj"]),
+                mlp_norm=vector(block, family.before_mlp),
+                mlp_in=stack(mlp, f"{prefix}.mlp", family.gate_up),
+                mlp_out=stack(mlp, f"{prefix}.mlp", ["down_proj"]),
+                window=window,
+                rope=rope,
+                behind_attention=vector(block, family.behind_attention),
+                behind_mlp=vector(block, family.behind_mlp),
             )
         )
-    head = _stack(model, "", ["lm_head"], dtype, product_dtype).matrix
+    head = stack(model, "", ["lm_head"]).matrix
     embedding = decoder.embed_tokens.weight.detach()
+    embedding_scale = getattr(decoder.embed_tokens, "embed_scale", None)
     if config.tie_word_embeddings and head.dense is not None and head.dtype == embedding.dtype:
         embedding = head.dense
+    names = {rope for rope in ropes(config, family) if rope is not None}
     return PackedBase(
         embedding=embedding,
         layers=layers,
-        norm=_vector(decoder.norm, dtype),
+        norm=vector(decoder, "norm"),
         head=head,
-        epsilon=decoder.norm.variance_epsilon,
+        epsilon=config.rms_norm_eps,
         heads=config.num_attention_heads,
         kv_heads=config.num_key_value_heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
-        rotary=decoder.rotary_emb,
-        interleaved=config.model_type == "glm",
+        rotary={
+            name: partial(decoder.rotary_emb, layer_type=name) if family.rope_by_layer_type else decoder.rotary_emb
+            for name in names
+        },
+        interleaved=family.interleaved,
         dtype=dtype,
         device=device,
+        module_order=module_order,
+        gated=GATED[getattr(config, family.activation)],
+        # In the dtype of the weights, as transformers has it.
+        embedding_scale=None if embedding_scale is None else float(embedding_scale.to(embedding.dtype)),
+        score_scale=None if family.score_scalar is None else getattr(config, family.score_scalar) ** -0.5,
+        logit_cap=getattr(config, "final_logit_softcapping", None),
+        positions=longest_sequence(config),
     )
 
 
-def _vector(norm: Any, dtype: torch.dtype) -> Any:
-    return None if norm is None else norm.weight.detach().to(dtype)
+def _vector(norm: Any, offset: float, dtype: torch.dtype) -> Any:
+    weight = norm.weight.detach().to(dtype)
+    return weight if not offset else weight + offset
 
 
-def _stack(parent: Any, prefix: str, names: list[str], dtype: torch.dtype, product_dtype: torch.dtype | None) -> Stack:
+def _bias(module: Any, dtype: torch.dtype) -> torch.Tensor:
+    if module.bias is None:
+        return torch.zeros(module.out_features, dtype=dtype, device=module.weight.device)
+    bias: torch.Tensor = module.bias.detach().to(dtype)
+    return bias
+
+
+def _stack(
+    parent: Any, prefix: str, names: Sequence[str], dtype: torch.dtype, product_dtype: torch.dtype | None
+) -> Stack:
     modules = [getattr(parent, name) for name in names]
     projections, start = [], 0
     for name, module in zip(names, modules, strict=True):
         projections.append(Projection(f"{prefix}.{name}", start, start + module.out_features))
         start += module.out_features
-    biases = [module.bias for module in modules]
-    bias = None if any(b is None for b in biases) else torch.cat([b.detach().to(dtype) for b in biases])
+    bias = None
+    if any(module.bias is not None for module in modules):
+        bias = torch.cat([_bias(module, dtype) for module in modules])
     d_in = modules[0].in_features
     if all(type(module) is torch.nn.Linear for module in modules):
         weights = [module.weight.detach() for module in modules]

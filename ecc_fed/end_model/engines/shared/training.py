@@ -150,7 +150,7 @@ def backward(
     counts = torch.tensor(packed.wanted_groups.sizes, device=base.device)
     weights = counts.to(base.dtype).reciprocal().repeat_interleave(counts, output_size=len(targets))
     hidden = forward_packed(base, packed, adapters, training=True)
-    total, losses = label_loss(hidden, base.head, targets, weights)
+    total, losses = label_loss(hidden, base.head, targets, weights, cap=base.logit_cap)
     torch.autograd.backward(total)
     parts = torch.split(losses * weights, packed.wanted_groups.sizes)
     return [float(loss) for loss in torch.stack([part.sum() for part in parts]).tolist()]

@@ -153,3 +153,25 @@ def test_adapters_on_the_head_learn(bases) -> None:
     job = FineTuneJob(engine.new_adapter(0), None, (Example(PROMPTS[0], "好"),), FineTuneSettings(steps=3), 0)
     result = engine.fine_tune([job])[0]
     assert all(abs(tensor).max() > 0 for tensor in result.adapter.values())
+
+
+def test_adapters_on_experts_are_refused_before_training(tmp_path) -> None:
+    config = hf.Qwen3MoeConfig(
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=24,
+        head_dim=8,
+        **SIZES,
+    )
+    path = save(tmp_path, hf.Qwen3MoeForCausalLM(config))
+    said = (
+        rf"^the end model {tmp_path} cannot bear a lora adapter on model.layers.0.mlp.experts.base_layer, which is no"
+    )
+    everywhere = Lora(2, lora_dropout=0.0)
+    for make in (lambda: peft_engine(path, everywhere), lambda: adapter_shapes(path, everywhere)):
+        with pytest.raises(ModelError, match=said):
+            make()
+    engine = peft_engine(path, Lora(2, lora_dropout=0.0, target_modules=["q_proj", "v_proj"]))
+    assert engine.reply([ReplyRequest(None, PROMPTS, GREEDY, 0)])[0] == generated(engine, path)

@@ -28,9 +28,9 @@ from ecc_fed.end_model.training.jobs import learning_rate
 
 from ...drawing import lively
 from ...opening import peft_engine, shared_engine
+from ...tiny_models import FAMILIES
 
 CPU = torch.device("cpu")
-FAMILIES = ("llama", "qwen2", "qwen3", "glm")
 LORA_ALPHA = 16.0
 
 
@@ -44,7 +44,11 @@ def make_examples(count, seed):
 
 def exact_rms_norm(self, x):
     """transformers' norm without its detour through fp32."""
-    return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+    if hasattr(self, "variance_epsilon"):
+        weight, epsilon = self.weight, self.variance_epsilon
+    else:
+        weight, epsilon = 1 + self.weight, self.eps  # Gemma's
+    return weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon))
 
 
 def plain_model(model, rank):
