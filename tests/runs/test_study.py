@@ -27,8 +27,30 @@ from ecc_fed.runs.study import finished_runs, plan_study, run_study, studies
 
 @pytest.mark.parametrize("name", sorted(studies()))
 def test_every_study_composes_all_its_runs(name: str) -> None:
-    runs = plan_study(name, ["study.seeds=[0]"], allowed=["experiments"])  # all seeds compose alike
+    own = (
+        ["corpus.path=somewhere", "end_model.path=embedded"] if name in ("real_jddc", "real_ecd", "real_rates") else []
+    )
+    own += ["end_model.path=embedded"] if name == "real_english" else []
+    runs = plan_study(name, ["study.seeds=[0]", *own], allowed=["experiments"])  # all seeds compose alike
     assert len({run.name for run in runs}) == len(runs)
+
+
+def test_a_study_of_real_dialogues_names_the_file_that_it_lacks() -> None:
+    with pytest.raises(ConfigError, match=r"corpus\.path has no value\. Set corpus\.path=VALUE"):
+        plan_study("real_ecd", ["study.seeds=[0]"], allowed=["experiments"])
+
+
+def test_studies_of_real_dialogues_ask_no_teacher_and_aggregate_before_the_last_rounds() -> None:
+    for name in ("real_jddc", "real_ecd"):
+        given = ["study.seeds=[0]", "corpus.path=somewhere", "end_model.path=embedded"]
+        runs = {run.name: run.config for run in plan_study(name, given, allowed=["experiments"])}
+        assert len(runs) == 7
+        for config in runs.values():
+            assert (config.evolution.reference, config.evolution.reference_rate) == ("sampled", 0.0)
+            assert (config.evolution.pseudo_share, config.evolution.human_share) == (0.0, 1.0)
+            assert config.arm["evaluates_base"] is False
+        personalized = runs["personalized_seed0"]
+        assert 0 < personalized.arm["personal_rounds"] < personalized.evolution.server_rounds
 
 
 def test_a_study_of_the_users_own_is_a_file_beside_the_shipped_ones(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a small real model learns from real dialogues."""
