@@ -8,6 +8,7 @@ draw other masks, and here a shop's masks are its own whoever shares the batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import torch
 
@@ -43,6 +44,11 @@ from ecc_fed.end_model.training.jobs import check_job
 from ecc_fed.models.chat_ids import encode_text
 
 
+def serves(settings: AdapterSettings) -> TypeGuard[Lora]:
+    """Whether adapters of that kind are low-rank pairs and no more."""
+    return isinstance(settings, Lora) and settings.pairs_alone
+
+
 class SharedEngine:
     """An `EndModel` that serves and trains any number of adapters over one frozen base.
 
@@ -65,7 +71,7 @@ class SharedEngine:
     ) -> None:
         if base_products not in ("same", "bf16"):
             raise ConfigError(f"base_products={base_products!r} is unknown; take same or bf16")
-        if not isinstance(settings, Lora) or not settings.pairs_alone:
+        if not serves(settings):
             raise UnsupportedBase(f"a {settings.method} adapter is more than pairs of low-rank matrices")
         check_supported(base.model.config, settings.target_modules)
         self.settings = settings
