@@ -43,7 +43,7 @@ def open_hosts(config: RunConfig, at_least: int = 1) -> Iterator[Hosts]:
 
 
 def model_modules(config: RunConfig) -> tuple[str, ...]:
-    """What takes a host seconds to import, before it loads its models. The embedded ones need no transformers' models."""
+    """What takes a host seconds to import, before it loads its models. The embedded ones are plain."""
     embedded = config.end_model.path == "embedded"
     return ("torch", "transformers") if embedded else ("torch", "transformers.modeling_utils")
 

@@ -1,9 +1,9 @@
 """BERT (Devlin et al., 2019) as an encoder, and with a classifier on its first token; equal to transformers'.
 
-    symbol   shape                 meaning
-    x        (texts, tokens, d)    LayerNorm(word + kind + position), then layer after layer
-    a        (texts, tokens, d)    LayerNorm(x + W_o softmax(q k' / sqrt(d / heads)) v), over tokens that are no padding
-    x        (texts, tokens, d)    LayerNorm(a + W_2 gelu(W_1 a))
+symbol   shape                 meaning
+x        (texts, tokens, d)    LayerNorm(word + kind + position), then layer after layer
+a        (texts, tokens, d)    LayerNorm(x + W_o softmax(q k' / sqrt(d / heads)) v), over tokens that are no padding
+x        (texts, tokens, d)    LayerNorm(a + W_2 gelu(W_1 a))
 """
 
 from __future__ import annotations

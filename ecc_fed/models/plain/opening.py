@@ -42,7 +42,7 @@ class PlainConfig(SimpleNamespace):
 
 
 def table(rows: int, width: int) -> torch.nn.Embedding:
-    """An embedding that draws no numbers to begin with: on the device "meta" that alone would import torch's compiler."""
+    """An embedding that draws no numbers to begin with: on the device "meta" that would import torch's compiler."""
     return torch.nn.Embedding.from_pretrained(torch.empty(rows, width))
 
 
@@ -93,9 +93,7 @@ def open_plain(
     return OpenedModel(model.eval().requires_grad_(False), opened, device, role, path, missing)
 
 
-def _read(
-    file: Path, model: torch.nn.Module, device: torch.device, dtype: torch.dtype
-) -> dict[str, torch.Tensor]:
+def _read(file: Path, model: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """All tensors of a file, each of which the model has in that shape."""
     shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     with safe_open(file, "pt") as content:

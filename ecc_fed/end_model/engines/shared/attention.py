@@ -44,7 +44,7 @@ def _attend(base: PackedBase, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class _Given(torch.autograd.Function):
-    """A number whose gradient is given: `autograd.grad`, asked with one, would import sympy, half a second for nothing."""
+    """A number whose gradient is given: asked with one, `autograd.grad` would import sympy, half a second long."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gradient: Tensor) -> Tensor:
