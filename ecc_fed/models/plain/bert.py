@@ -9,6 +9,7 @@ x        (texts, tokens, d)    LayerNorm(a + W_2 gelu(W_1 a))
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,10 @@ class _Embeddings(nn.Module):
 
 
 class _Attention(nn.Module):
+    query: Any
+    key: Any
+    value: Any
+
     def __init__(self, config: PlainConfig) -> None:
         super().__init__()
         self.head_dim = config.hidden_size // config.num_attention_heads
@@ -62,6 +67,9 @@ class _Added(nn.Module):
 
 
 class _Layer(nn.Module):
+    attention: Any
+    intermediate: Any
+
     def __init__(self, config: PlainConfig) -> None:
         super().__init__()
         # Named as in checkpoints: attention.self, attention.output, intermediate.dense, output.
@@ -83,6 +91,9 @@ class Bert(nn.Module):
     Raises:
         Unusual: a decoder, or another activation.
     """
+
+    encoder: Any
+    pooler: Any
 
     def __init__(self, config: PlainConfig, architecture: str = "BertModel") -> None:
         super().__init__()
@@ -117,6 +128,8 @@ class BertClassifier(nn.Module):
     Raises:
         Unusual: as for `Bert`.
     """
+
+    bert: Any
 
     def __init__(self, config: PlainConfig) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,8 @@ class LlamaWeights(nn.Module):
     Raises:
         Unusual: biases, untied output, or positions other than plain rotary ones.
     """
+
+    model: Any
 
     def __init__(self, config: PlainConfig) -> None:
         super().__init__()

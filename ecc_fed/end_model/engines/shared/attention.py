@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -87,7 +87,7 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, do: Tensor) -> tuple[Tensor | None, ...]:
-        base: PackedBase = ctx.base
+        base, given = ctx.base, cast(Any, _Given.apply)
         rotated = base.heads + base.kv_heads
         dqkv = do.new_empty(len(do), rotated + base.kv_heads, base.head_dim)
         for bucket, (parts, o) in zip(ctx.buckets, ctx.kept, strict=True):
@@ -98,7 +98,7 @@ class _Attention(torch.autograd.Function):
                 wanted = do.new_zeros(o.shape[0] * o.shape[1], do.shape[1])
                 wanted[bucket.places] = do[bucket.tokens]
             with torch.enable_grad():
-                end = _Given.apply(o, wanted.view_as(o))
+                end = given(o, wanted.view_as(o))
             gradients = torch.autograd.grad(end, parts)
             if isinstance(bucket.tokens, slice):
                 torch.cat(gradients, 2, out=dqkv[None, bucket.tokens])
