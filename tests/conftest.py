@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import Phase, settings
 
 with suppress(ImportError):
@@ -29,6 +30,11 @@ def _caches() -> Iterator[Any]:
                 for part in (value, *(vars(value).values() if isinstance(value, type) else ())):
                     if hasattr(part, "cache_clear"):
                         yield part
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take long come first, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_runtest_setup() -> None:

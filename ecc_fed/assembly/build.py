@@ -14,6 +14,7 @@ from ecc_fed.assembly.federation import build_arm, build_masking, build_transfor
 from ecc_fed.assembly.language import prompt_layout, system_text, why_withheld
 from ecc_fed.assembly.privacy import build_private_training, check_budgets
 from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.assembly.spent import count_spent
 from ecc_fed.assembly.targets import accepts, instantiate
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import (
@@ -43,7 +44,6 @@ from ecc_fed.evolution.device import ShopDevices
 from ecc_fed.evolution.scoring import Scoring
 from ecc_fed.evolution.settings import LoopSettings, Services
 from ecc_fed.evolution.shop_state import WriteAdapter
-from ecc_fed.evolution.spending import spent_by, spent_on_base
 from ecc_fed.evolution.uplink import Uplink
 from ecc_fed.evolution.warm_start import own_rows, shared_rows
 from ecc_fed.judging.final_score import FinalScoreJudge
@@ -328,9 +328,7 @@ def build_devices(
     services = build_services(config, budget_share=len(shops) / len(shop_ids))
     if isinstance(services.gateway, Gateway):
         services.gateway.budget.keep_for_final(kept_for_final(config, shops))
-        # What a former process spent on these shops is spent.
-        folders = [directory.shop(shop.shop_id) for shop in shops]
-        services.gateway.budget.restore(spent_by(folders), spent_on_base(folders))
+    count_spent(services.gateway, directory, [shop.shop_id for shop in shops])  # by a former process, too
     keep_texts(config, services.gateway, directory.shop)
     return ShopDevices(
         shops,

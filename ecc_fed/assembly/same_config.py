@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from ecc_fed.core.errors import ConfigError
-from ecc_fed.core.plain_yaml import check_plain
+from ecc_fed.core.plain_yaml import LOADER, check_plain
 
 _SHOWN = 10
 _ABSENT = "not set"
@@ -23,7 +23,7 @@ _ABSENT = "not set"
 def _loaded(text: str) -> Any:
     try:
         check_plain(text)
-        found = yaml.safe_load(text)
+        found = yaml.load(text, Loader=LOADER)
     except yaml.YAMLError as error:
         raise ConfigError(f"The config that a run left cannot be read: {error}") from error
     return {name: value for name, value in found.items() if name != "study"} if isinstance(found, dict) else found

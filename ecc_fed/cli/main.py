@@ -18,6 +18,7 @@ from ecc_fed.cli.stopping import Stop, stopping
 from ecc_fed.cli.streams import lasting_output, to_nowhere
 from ecc_fed.core.cpus import limit_threads
 from ecc_fed.core.errors import EccError, UserError
+from ecc_fed.core.importing import collector_paused
 from ecc_fed.core.outside_text import cut
 from ecc_fed.core.platforms import check_platform
 
@@ -195,7 +196,9 @@ def _main(given: list[str], stop: Stop) -> int:
     limit_threads()
     try:
         check_platform()
-        code = load()(rest)
+        with collector_paused():
+            run = load()
+        code = run(rest)
         return code if stop.number is None else stop.exit_code
     except EccError as error:
         console.print("Error:", end=" ", style="red")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import yaml
 
 _MAX_DEPTH = 50
+# The same values by libyaml, where PyYAML was built with it: ten times as fast.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check_plain(text: str) -> None:
@@ -16,7 +18,7 @@ def check_plain(text: str) -> None:
         yaml.YAMLError: either, or no YAML at all.
     """
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=LOADER):
         if isinstance(event, yaml.AliasEvent):
             raise _refusal(event, "references are not read here")
         if isinstance(event, yaml.CollectionStartEvent):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from ecc_fed.core.errors import ModelError
 from ecc_fed.end_model.engines.replies import EndMarks
@@ -15,6 +14,7 @@ from ecc_fed.end_model.text.prompting import check_template, turn_of
 from ecc_fed.models.device import choose_device
 from ecc_fed.models.gguf.cache import require_sha256
 from ecc_fed.models.opening import OpenedModel, open_model
+from ecc_fed.models.plain.llama import LlamaWeights, open_llama
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class Base:
         """The tokens that end a reply."""
         return self.end_marks.ids
 
+    @property
+    def weights_alone(self) -> bool:
+        """Whether the model computes nothing itself."""
+        return isinstance(self.model, LlamaWeights)
+
 
 def load_base(
     path: str,
@@ -41,8 +46,11 @@ def load_base(
     device: str = "auto",
     system: str | None = None,
     sha256: str | None = None,
+    weights_alone: bool = False,
 ) -> Base:
     """Loads the base at `path`, frozen and in evaluation mode; `system` is said before every dialogue.
+
+    With `weights_alone` the model may be a `LlamaWeights`, which starts sooner and computes nothing itself.
 
     Raises:
         ModelError: nothing usable lies at `path`, or a file of another SHA-256; names it, the lack and the remedy.
@@ -50,7 +58,14 @@ def load_base(
     """
     target = choose_device(device, "end model")
     require_sha256(path, sha256, "end model")
-    opened = open_model(path, AutoModelForCausalLM, "end model", target, **loading_arguments(quantization, target))
+    loading = loading_arguments(quantization, target)
+    opened = None
+    if weights_alone and set(loading) == {"dtype"}:
+        opened = open_llama(path, "end model", target, loading["dtype"])
+    if opened is None:
+        from transformers import AutoModelForCausalLM  # seconds that a plain base spares
+
+        opened = open_model(path, AutoModelForCausalLM, "end model", target, **loading)
     opened.require_weights()
     keep_weights(opened.model)
     with opened.refusing("its config.json, weights and tokenizer must belong together and be complete"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -14,6 +14,7 @@ from ecc_fed.core.heartbeat import beat
 from ecc_fed.core.ranges import require
 from ecc_fed.models.device import choose_device
 from ecc_fed.models.opening import OpenedModel, open_model
+from ecc_fed.models.plain.bert import open_classifier, open_encoder
 
 # What to do where a model opens and cannot be asked.
 OTHER_MODEL = "take a model of this kind, such as those of the settings that come with the package"
@@ -49,14 +50,21 @@ def _minilm_folder() -> str:
     return str(Path(found.origin).parent / "model")
 
 
-def open_judge(auto_class: Any, path: str, role: str, device: str) -> OpenedModel:
+def open_judge(kind: Literal["encoder", "classifier"], path: str, role: str, device: str) -> OpenedModel:
     """The fp32 model behind `path`, a folder or a hub id.
 
     Raises:
         ModelError: nothing at `path`, parts missing, or another kind of model; names the folder and the remedy.
         ConfigError: not a device name, or CUDA asked for and absent.
     """
-    opened = open_model(path, auto_class, role, choose_device(device, role), dtype=torch.float32)
+    target = choose_device(device, role)
+    plain = open_encoder if kind == "encoder" else open_classifier
+    opened = plain(path, role, target)
+    if opened is None:
+        import transformers  # whose classes take seconds to import
+
+        auto_class = transformers.AutoModel if kind == "encoder" else transformers.AutoModelForSequenceClassification
+        opened = open_model(path, auto_class, role, target, dtype=torch.float32)
     if opened.tokenizer.pad_token_id is None:
         raise opened.refusal("has a tokenizer without padding token", "set pad_token in its config")
     return opened

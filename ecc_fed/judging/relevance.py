@@ -11,7 +11,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-import transformers
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Array
@@ -59,7 +58,7 @@ class CrossEncoderRelevance:
         self.activation: Activation = activation
         self.batch_size, self.max_tokens = batch_size, max_tokens
         folder = resolve_folder(path, "relevance")
-        opened = open_judge(transformers.AutoModelForSequenceClassification, folder, "relevance model", device)
+        opened = open_judge("classifier", folder, "relevance model", device)
         opened.require_weights(
             "it is no trained cross encoder; take a sequence classifier trained on (query, reply) pairs"
         )

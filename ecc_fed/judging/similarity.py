@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-import transformers
 
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Array
@@ -96,12 +95,12 @@ class EncoderSimilarity:
         self.cosine_low, self.cosine_high = cosine_low, cosine_high
         self.batch_size, self.max_tokens, self.prefix = batch_size, max_tokens, prefix
         folder = resolve_folder(path, "similarity")
-        opened = open_judge(transformers.AutoModel, folder, "similarity model", device)
+        opened = open_judge("encoder", folder, "similarity model", device)
         if pooling in ("cls_dense", "pooler_tanh"):
             remedy = "take a complete checkpoint, or set pooling to cls or mean"
+            opened.require_weights(remedy)
             if getattr(opened.model, "pooler", None) is None:
                 raise opened.refusal(f"has no pooler, which pooling={pooling} needs", remedy)
-            opened.require_weights(remedy)
         else:
             opened.require_weights(besides="pooler.")
         self.device, self._model, self._tokenizer = opened.device, opened.model, opened.tokenizer

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from ecc_fed.core.errors import EccError, ModelError
@@ -90,6 +89,8 @@ def open_model(path: str, auto_class: Any, role: str, device: torch.device, **lo
         ModelError: nothing usable at `path`: its parts are missing, broken or of different models. Weights
             that the checkpoint lacks are the caller's to refuse (`OpenedModel.require_weights`).
     """
+    from transformers import AutoTokenizer  # with hundreds of models, which take a second
+
     folder = find_folder(path, role)
     belong = "config.json, weights and tokenizer must belong together and be complete"
     with refusing(role, folder, f"cannot be loaded as {auto_class.__name__}", belong), quiet():

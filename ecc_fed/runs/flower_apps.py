@@ -16,6 +16,7 @@ from flwr.app import Context
 
 from ecc_fed.assembly.flower import ELSEWHERE, config_from_run_config, config_text, run_directory, run_id_of
 from ecc_fed.assembly.flower_device import device_from_run_config, plan_without_base
+from ecc_fed.assembly.spent import count_spent
 from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.protocols import Device
 from ecc_fed.federation.checkpoint import load_checkpoint, save_checkpoint
@@ -23,6 +24,7 @@ from ecc_fed.federation.flower.client_app import client_app
 from ecc_fed.federation.flower.plain_errors import FLOWER_LOG, log_errors_plainly
 from ecc_fed.federation.flower.server_app import ServerFolder, server_app
 from ecc_fed.federation.plan import FederationPlan
+from ecc_fed.hosts.batch_size import BatchedDevice
 from ecc_fed.runs.flower_end import write_flower_run
 from ecc_fed.runs.run_folder import new_run, resumed_run
 
@@ -31,7 +33,7 @@ _log = logging.getLogger(FLOWER_LOG)
 
 @cache
 def _device(run_config: str, node_config: str, run_id: str) -> Device:
-    """Built once for each node of this process, and kept: it knows what is left of its budget."""
+    """Built once for each node of this process, and kept."""
     return device_from_run_config(json.loads(run_config), json.loads(node_config), run_id)
 
 
@@ -47,6 +49,9 @@ def device_of(context: Context) -> tuple[Device, str]:
         json.dumps(dict(each), sort_keys=True) for each in (context.run_config, context.node_config)
     )
     device = _device(run_config, node_config, run_id_of(context.run_config, context.run_id))
+    # In a simulation the next message of a node may come to another process, which spends of the same budget.
+    if isinstance(device, BatchedDevice):
+        count_spent(device.services.gateway, run_directory(context.run_config), device.shop_ids)
     return device, device.shop_ids[0]
 
 

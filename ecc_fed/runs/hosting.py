@@ -22,8 +22,6 @@ from ecc_fed.federation.plan import pools
 from ecc_fed.hosts.choosing import run_hosts
 from ecc_fed.hosts.jobs import Hosts
 
-# What takes a host seconds to import, before it loads its models.
-_MODEL_MODULES = ("torch", "transformers.modeling_utils")
 # Of this process's last run: open, and so locked, until the next one or the end of its hosts.
 _joined: IO[str] | None = None
 
@@ -38,10 +36,16 @@ def open_hosts(config: RunConfig, at_least: int = 1) -> Iterator[Hosts]:
         check_local_models(config)
         convert_local_models(config)
     try:
-        with run_hosts(config.runtime, _MODEL_MODULES, at_least) as hosts:
+        with run_hosts(config.runtime, model_modules(config), at_least) as hosts:
             yield hosts
     finally:
         _leave()
+
+
+def model_modules(config: RunConfig) -> tuple[str, ...]:
+    """What takes a host seconds to import, before it loads its models. The embedded ones are plain."""
+    embedded = config.end_model.path == "embedded"
+    return ("torch", "transformers") if embedded else ("torch", "transformers.modeling_utils")
 
 
 def _leave() -> None:

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,27 @@ from flwr.serverapp import ServerApp
 from flwr.supercore.object_ref import validate
 
 from ecc_fed.assembly import flower_device
-from ecc_fed.core.errors import ConfigError, UserError
+from ecc_fed.core.errors import BudgetExceeded, ConfigError, UserError
+from ecc_fed.core.rows import CloudCalls
 from ecc_fed.core.run_claim import read_claim
 from ecc_fed.core.run_directory import RunDirectory, read_json
 from ecc_fed.core.seeding import derive_rng
+from ecc_fed.evolution.evaluation_files import save_evaluation
+from ecc_fed.evolution.owner import owner_of
 from ecc_fed.federation.flower.nodes import shop_of
 from ecc_fed.federation.flower.server_app import ServerFolder, server_app
 from ecc_fed.federation.results import Checkpoint
 from ecc_fed.hosts.grid import HostGrid
 from ecc_fed.hosts.in_process import InProcessHosts
+from ecc_fed.privacy.ledger import MemoryLedger
+from ecc_fed.privacy.redaction import NoRedaction
 from ecc_fed.runs import flower_apps
+from ecc_fed.teacher.gateway.budget import Spending
+from ecc_fed.teacher.gateway.gateway import Gateway
+from ecc_fed.teacher.gateway.settings import GatewaySettings
+from tests.evolution import fakes
 from tests.federation.fakes import SHAPES, FakeDevice, personalized
+from tests.teacher.fakes import ScriptedTeacher
 
 ROOT = Path(__file__).parents[2]
 FLOWER = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["flwr"]["app"]
@@ -85,6 +96,34 @@ def test_nodes_of_one_process_have_a_device_each_built_once(built: list[Any]) ->
 def test_a_node_without_a_shop_says_why(built: list[Any]) -> None:
     with pytest.raises(ConfigError, match="partition-id=3, but the corpus has 3 shops"):
         flower_apps.device_of(context({"partition-id": 3}))
+
+
+class Asking(FakeDevice):
+    """It asks a cloud."""
+
+    def __init__(self, shop_ids: tuple[str, ...]) -> None:
+        super().__init__(shop_ids)
+        gateway = Gateway(ScriptedTeacher(), MemoryLedger(), NoRedaction(), GatewaySettings(max_requests=9))
+        self.services = SimpleNamespace(gateway=gateway)
+
+    trial_job = side_by_side = read_ahead = FakeDevice.train  # never called
+
+
+def test_what_another_process_has_spent_on_a_shop_is_spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flower_apps, "device_from_run_config", lambda *_: Asking(("b",)))
+    flower_apps._device.cache_clear()
+    run_config = {"run-dir": str(tmp_path)}
+    device, _ = flower_apps.device_of(context({"partition-id": 1}, **run_config))
+    budget = device.services.gateway.budget  # type: ignore[attr-defined]
+    assert budget.spent == Spending()
+    folder, owner, spent = RunDirectory(tmp_path).shop("b"), owner_of(fakes.shop("b"), "run"), Spending(4, 40, 0.5)
+    save_evaluation(folder, "base", 0, owner, (), (), spent, CloudCalls())  # type: ignore[arg-type]
+    again, _ = flower_apps.device_of(context({"partition-id": 1}, **run_config))
+    assert again is device and budget.spent == spent
+    budget.reserve(Spending(5, 0, 0.0))
+    with pytest.raises(BudgetExceeded):
+        budget.reserve(Spending(1, 0, 0.0))
+    flower_apps._device.cache_clear()
 
 
 class Stopped(Exception):

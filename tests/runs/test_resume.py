@@ -94,16 +94,27 @@ def small_models(monkeypatch: pytest.MonkeyPatch, asked: Path) -> None:
     monkeypatch.setattr("ecc_fed.runs.written.adapter_writer", lambda config: fakes.write_adapter)
 
 
+@pytest.fixture(autouse=True)
+def no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed process has written is there; waiting for the disk is for machines that lose power."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
 @functools.cache
 def small(*overrides: str) -> DictConfig:
     """Composed once, since every test here starts several runs of the same settings."""
     return compose_run([*SMALL, *overrides])
 
 
+@functools.cache
+def written(*overrides: str) -> str:
+    return to_yaml(small(*overrides))
+
+
 def start(root: Path, *overrides: str) -> None:
     composed = small(*overrides)
     directory = RunDirectory(root)
-    with new_run(directory, to_yaml(composed), "x") as run_id:
+    with new_run(directory, written(*overrides), "x") as run_id:
         simulate(to_run_config(composed), directory, InProcessHosts(), lambda *_: None, run_id)
         write_summary(root)
 
@@ -111,7 +122,7 @@ def start(root: Path, *overrides: str) -> None:
 def go_on(root: Path, *overrides: str) -> None:
     composed = small(*overrides)
     directory = RunDirectory(root)
-    with resumed_run(directory, to_yaml(composed)) as run_id:
+    with resumed_run(directory, written(*overrides)) as run_id:
         if not directory.run.is_file():
             simulate(to_run_config(composed), directory, InProcessHosts(), lambda *_: None, run_id)
         write_summary(root)
@@ -223,7 +234,7 @@ def stop_in_round(root: Path, server_round: int, *overrides: str) -> None:
         if stage.startswith(f"round {server_round} of"):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), new_run(directory, to_yaml(composed), "x") as run_id:
+    with pytest.raises(KeyboardInterrupt), new_run(directory, written(*overrides), "x") as run_id:
         simulate(to_run_config(composed), directory, InProcessHosts(), on_progress, run_id)
     for thread in threading.enumerate():  # a process that ends takes them along
         if thread.name.startswith("shop-"):

@@ -8,7 +8,7 @@ from typing import Literal
 from ecc_fed.core.protocols import EndModel
 from ecc_fed.end_model.adapters.settings import AdapterSettings
 from ecc_fed.end_model.base import load_base
-from ecc_fed.end_model.engines.shared.engine import SharedEngine
+from ecc_fed.end_model.engines.shared.engine import SharedEngine, serves
 from ecc_fed.end_model.engines.shared.support import UnsupportedBase
 from ecc_fed.end_model.settings import EndModelSettings
 
@@ -35,7 +35,8 @@ def open_engine(
         ModelError: the base cannot be loaded, or cannot bear the adapter.
         ConfigError: a quantization or device that this machine lacks.
     """
-    base = load_base(settings.path, settings.quantization, settings.device, system, settings.sha256)
+    given = settings.path, settings.quantization, settings.device, system, settings.sha256
+    base = load_base(*given, engine == "shared" and serves(adapter))
     fallback_reason = None
     if engine == "shared":
         try:
@@ -43,6 +44,8 @@ def open_engine(
         except UnsupportedBase as reason:
             fallback_reason = str(reason)
             _LOG.warning("%s is served by the peft engine, one job after another: %s", settings.path, reason)
+    if base.weights_alone:
+        base = load_base(*given)
     from ecc_fed.end_model.engines.reference.engine import PeftEngine  # seconds that the shared engine spares
 
     return PeftEngine(base, adapter, settings, fallback_reason)

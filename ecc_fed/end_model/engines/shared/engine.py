@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import torch
 
@@ -47,6 +48,11 @@ from ecc_fed.models.chat_ids import encode_text
 _LOG = logging.getLogger(__name__)
 
 
+def serves(settings: AdapterSettings) -> TypeGuard[Lora]:
+    """Whether adapters of that kind are low-rank pairs and no more."""
+    return isinstance(settings, Lora) and settings.pairs_alone
+
+
 class SharedEngine:
     """An `EndModel` that serves and trains any number of adapters over one frozen base.
 
@@ -69,7 +75,7 @@ class SharedEngine:
     ) -> None:
         if base_products not in ("same", "bf16"):
             raise ConfigError(f"base_products={base_products!r} is unknown; take same or bf16")
-        if not isinstance(settings, Lora) or not settings.pairs_alone:
+        if not serves(settings):
             raise UnsupportedBase(f"a {settings.method} adapter is more than pairs of low-rank matrices")
         self.limits = limits or TokenLimits()
         planned = self.limits.max_prompt_tokens + self.limits.max_reply_tokens
