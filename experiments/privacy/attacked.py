@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.core.rows import AttackRow, AttackTarget, read_rows
+from ecc_fed.core.shipped import choice_name
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.attacks import AttackFigure, attack_figures
 from ecc_fed.reporting.counts import TRAFFIC_KEYS, traffic
@@ -49,20 +51,28 @@ class Attacked:
         return next((one for one in self.figures if (one.attack, one.target, one.kind) == (name, target, kind)), None)
 
 
-def defence_of(group: Group) -> str:
-    """What the shops did about it."""
+def defence_of(config: RunConfig) -> str:
+    """What the shops did about it, by the settings that say so."""
     told = [
-        setting
-        for setting in group.settings(lambda name: not is_of_the_server(name))
-        if setting[1] not in ("null", "none")
+        ("redaction", choice_name(str(config.redaction["_target_"]))),
+        ("mask_training", "true" if config.privacy.mask_training else "none"),
+        ("epsilon", "none" if config.privacy.epsilon is None else f"{config.privacy.epsilon:g}"),
     ]
-    return settings_text(told) or UNDEFENDED
+    return settings_text([setting for setting in told if setting[1] != "none"]) or UNDEFENDED
 
 
 def method_of(group: Group) -> str:
-    """The arm and the way to aggregate."""
-    server = group.settings(is_of_the_server) if group.aggregates else ()
-    return f"{group.arm} ({settings_text(server)})" if server else group.arm
+    """The arm and the way to train and aggregate, as far as it differs from what is usual in the study."""
+    told = [
+        setting
+        for setting in group.settings(lambda name: _is_of_the_method(name, group.aggregates))
+        if setting not in group.usual and setting[1] != "null"
+    ]
+    return f"{group.arm} ({settings_text(told)})" if told else group.arm
+
+
+def _is_of_the_method(name: str, aggregates: bool) -> bool:
+    return name.split(".")[0] not in ("redaction", "privacy") and (aggregates or not is_of_the_server(name))
 
 
 def attacked(group: Group, candidates: int) -> Attacked:
@@ -77,7 +87,7 @@ def attacked(group: Group, candidates: int) -> Attacked:
     known = [each for each in told if each is not None]
     return Attacked(
         method_of(group),
-        defence_of(group),
+        defence_of(open_run(group.runs[0].directory.root).config),
         attack_figures(rows),
         {name: group.final[name] for name in WORTH},
         _costs(group),

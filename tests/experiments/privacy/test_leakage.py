@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.core.errors import ConfigError, UserError
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.attacks import AttackFigure
-from experiments.privacy.attacked import WORTH, Attacked, Costs
+from experiments.privacy.attacked import WORTH, Attacked, Costs, defence_of
 from experiments.privacy.findings_file import as_csv, read_found
 from experiments.privacy.leakage import Leakage, joined, main, write_page
 from tests.cli.test_cross import finish
@@ -50,6 +51,25 @@ def test_every_run_is_attacked_once_and_stands_beside_what_it_is_worth(tmp_path:
     before = [(run.attacks / "rows.jsonl").stat().st_mtime_ns for run in runs]
     Leakage(candidates=16).write(tmp_path / "runs", tmp_path)
     assert [(run.attacks / "rows.jsonl").stat().st_mtime_ns for run in runs] == before
+
+
+def test_a_defence_is_named_though_all_runs_have_it(tmp_path: Path) -> None:
+    masked = ["redaction=patterns", "privacy.mask_training=true"]
+    finish(tmp_path / "runs" / "masked", "arm=local", *masked, *PLANTED)
+    _, table, _ = Leakage(candidates=16).write(tmp_path / "runs", tmp_path)
+    assert [one.defence for one in read_found(table)] == ["redaction=patterns, mask_training=true"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], "as it is"),
+        (["privacy=record_dp", "privacy.epsilon=2.5"], "epsilon=2.5"),
+        (["redaction=order_record", "privacy=record_dp"], "redaction=order_record, epsilon=8"),
+    ],
+)
+def test_defences_are_named_as_they_are_set(overrides: list[str], expected: str) -> None:
+    assert defence_of(to_run_config(compose_run(overrides))) == expected
 
 
 def test_nothing_to_attack_and_a_bad_number_are_said(tmp_path: Path) -> None:
