@@ -16,7 +16,6 @@ from ecc_fed.assembly.build import build_tracker
 from ecc_fed.assembly.compose import (
     compose_job,
     compose_run,
-    conf_dir,
     hydra_setting,
     load_config,
     to_run_config,
@@ -37,6 +36,7 @@ from ecc_fed.core.errors import EccError, UserError
 from ecc_fed.core.outside_text import cut
 from ecc_fed.core.run_claim import refuse_taken, reserved
 from ecc_fed.core.run_directory import RunDirectory
+from ecc_fed.core.shipped import conf_dir
 from ecc_fed.runs.cloud import ended
 from ecc_fed.runs.conclusion import conclude
 from ecc_fed.runs.hosting import open_hosts
