@@ -35,8 +35,27 @@ def test_replies_and_losses_that_are_wrong_are_shouted(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_forty_architectures_and_more_reply_as_generate_does():
-    found = architectures.main([])
-    served = [outcome for outcome in found if outcome.said.startswith("replies equal")]
-    assert len(served) >= 40
-    assert not [outcome for outcome in found if "DIFFER" in outcome.said or outcome.served == "FAILED"]
+def test_those_that_people_take_reply_as_generate_does():
+    """docs/models.md has all of them; the command there takes minutes."""
+    names = [
+        ,
+        ,
+    ]  # fmt: skip
+        "llama",
+        "qwen2",
+        "qwen3",
+        "mistral",
+        "phi3",
+        "smollm3",
+        "glm4",
+        "gemma2",
+        "gpt2",
+        "gpt_neox",
+        "bloom",
+        "falcon",
+        "olmo2",
+        "starcoder2",
+    ]
+    found = architectures.main(["--only", *names])
+    assert {outcome.model_type for outcome in found} == set(names)
+    assert not [outcome for outcome in found if not outcome.said.startswith("replies equal")]

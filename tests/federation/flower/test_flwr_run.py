@@ -21,7 +21,6 @@ from tests.federation.fakes import aggregated, build_fake, personalized
 
 ROOT = Path(__file__).parents[3]
 TOY_APP = Path(__file__).parent / "toy_app"
-SUPERNODE = Path(__file__).parent / "supernode_soon_given_up.py"
 PROGRAMS = Path(sys.executable).parent
 WAIT_SECONDS = 240  # every message starts a process of its own on a SuperNode
 
@@ -78,11 +77,11 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def submit(home: Path, states: Path, port: int, plan: FederationPlan, *options: str, overrides: str = "") -> dict:
+def submit(home: Path, port: int, plan: FederationPlan, *options: str, overrides: str = "") -> dict:
     """`flwr run` on the toy app; returns what its ServerApp wrote."""
-    content = read_when_there(home, start(home, states, port, plan, *options, overrides=overrides))
+    content = read_when_there(home, start(home, port, plan, *options, overrides=overrides))
     # What a shop counts before an answer leaves is what the server counts when it has come, through Flower's own link.
-    wrote = traffic_bytes(tuple(entry for shop_id in ("a", "bb") for entry in read_sent(states / shop_id)))
+    wrote = traffic_bytes(tuple(entry for shop_id in ("a", "bb") for entry in read_sent(home / shop_id)))
     assert wrote == {name: size for name, size in content["traffic_bytes"].items() if name.endswith("_up")}
     return comparable(content)
 
@@ -92,16 +91,17 @@ def read_when_there(home: Path, result_path: Path, seconds: float = WAIT_SECONDS
     return json.loads(result_path.read_text(encoding="utf-8"))
 
 
-def start(home: Path, states: Path, port: int, plan: FederationPlan, *options: str, overrides: str = "") -> Path:
-    """Returns where the result will be: in `states`, a folder for this run alone, as its shops' states are."""
+def start(home: Path, port: int, plan: FederationPlan, *options: str, overrides: str = "") -> Path:
+    """Returns where the result will be."""
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "here"\n[superlink.here]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
     )
-    result_path = states / "result.json"
+    result_path = home / "result.json"
+    result_path.unlink(missing_ok=True)
     settings = {
         "arm": plan.arm.name,
         "overrides": overrides,
-        "state-dir": str(states),
+        "state-dir": str(home),
         "result-path": str(result_path),
     }
     run_config = " ".join(f'{key}="{value}"' for key, value in settings.items())
@@ -145,47 +145,37 @@ def test_flwr_run_simulates_what_our_own_engine_simulates(tmp_path):
     with process(command, tmp_path):
         wait_for("the SuperLink", tmp_path, lambda: listens(port))
         plan = personalized(3, 1)
-        assert submit(tmp_path, tmp_path, port, plan, "--federation-config", "num-supernodes=2") == expected(plan)
+        assert submit(tmp_path, port, plan, "--federation-config", "num-supernodes=2") == expected(plan)
 
 
 def supernode(shop_id: str, port: int) -> list[str]:
-    node = [sys.executable, str(SUPERNODE), "--insecure", "--superlink", f"127.0.0.1:{port}"]
+    node = ["flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{port}"]
     return [*node, "--port", str(free_ports(1)[0]), "--node-config", f'shop-id="{shop_id}"']
 
 
-class TwoNodes:
-    """A SuperLink at `port` with a SuperNode for each of two shops; `home` is Flower's folder, and has their logs."""
-
-    def __init__(self, home: Path, stack: ExitStack) -> None:
-        self.home, self._stack = home, stack
-        command, self.port = superlink()
-        stack.enter_context(process(command, home))
-        wait_for("the SuperLink", home, lambda: listens(self.port))
-        self.processes = {shop_id: self.start(shop_id) for shop_id in ("a", "bb")}
-
-    def start(self, shop_id: str) -> subprocess.Popen[bytes]:
-        return self._stack.enter_context(process(supernode(shop_id, self.port), self.home))
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
-    """Their start takes longer than a run."""
+@contextmanager
+def two_nodes(home: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A SuperLink with a SuperNode for each shop: its port, and the process of the second."""
+    command, port = superlink()
     with ExitStack() as stack:
-        yield TwoNodes(tmp_path_factory.mktemp("flower"), stack)
+        stack.enter_context(process(command, home))
+        wait_for("the SuperLink", home, lambda: listens(port))
+        nodes = [stack.enter_context(process(supernode(shop_id, port), home)) for shop_id in ("a", "bb")]
+        yield port, nodes[1]
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("supernodes")
-def test_supernodes_that_know_their_own_shop_alone_give_the_same(nodes, tmp_path):
-    plan = aggregated(1)
-    assert submit(nodes.home, tmp_path, nodes.port, plan) == expected(plan)
+def test_supernodes_that_know_their_own_shop_alone_give_the_same(tmp_path):
+    with two_nodes(tmp_path) as (port, _):
+        plan = aggregated(1)
+        assert submit(tmp_path, port, plan) == expected(plan)
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("supernodes")
-def test_supernodes_hide_their_updates_from_the_server(nodes, tmp_path):
-    overrides = "secure_aggregation=secagg_plus secure_aggregation.min_shops=2"
-    found = submit(nodes.home, tmp_path, nodes.port, aggregated(1), overrides=overrides)
+def test_supernodes_hide_their_updates_from_the_server(tmp_path):
+    with two_nodes(tmp_path) as (port, _):
+        overrides = "secure_aggregation=secagg_plus secure_aggregation.min_shops=2"
+        found = submit(tmp_path, port, aggregated(1), overrides=overrides)
     assert (found["failures"], found["skipped_rounds"]) == ([], [])
     assert found["aggregate_sha256"] is not None
     assert {shop["num_examples"] for shop in found["rounds"][0]["shops"].values()} == {None}
@@ -193,18 +183,19 @@ def test_supernodes_hide_their_updates_from_the_server(nodes, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("supernodes")
-def test_a_run_goes_on_without_a_supernode_that_died_and_the_next_has_it_again(nodes, tmp_path):
-    first, again = tmp_path / "first", tmp_path / "again"
-    first.mkdir()
-    again.mkdir()
-    result_path = start(nodes.home, first, nodes.port, aggregated(3))
-    wait_for("the first round", nodes.home, (first / "bb.1.npz").exists)
-    nodes.processes["bb"].kill()
-    found = read_when_there(nodes.home, result_path, 2 * WAIT_SECONDS)
-    assert [each["server_round"] for each in found["rounds"]] == [1, 2, 3]
-    assert {failure["shop_id"] for failure in found["failures"]} == {"bb"}
-    assert found["failures"][-1]["phase"] == "final" and set(found["final"]) == {"a"}
-    assert set(found["rounds"][2]["shops"]) == {"a"}
-    nodes.processes["bb"] = nodes.start("bb")
-    assert submit(nodes.home, again, nodes.port, aggregated(1)) == expected(aggregated(1))
+def test_a_run_goes_on_without_a_supernode_that_died_and_the_next_has_it_again(tmp_path):
+    with two_nodes(tmp_path) as (port, second):
+        result_path = start(tmp_path, port, aggregated(3))
+        wait_for("the first round", tmp_path, (tmp_path / "bb.1.npz").exists)
+        second.kill()
+        # Flower gives a node up that was not heard of for a minute.
+        found = read_when_there(tmp_path, result_path, 2 * WAIT_SECONDS)
+        assert [each["server_round"] for each in found["rounds"]] == [1, 2, 3]
+        assert {failure["shop_id"] for failure in found["failures"]} == {"bb"}
+        assert found["failures"][-1]["phase"] == "final" and set(found["final"]) == {"a"}
+        assert set(found["rounds"][2]["shops"]) == {"a"}
+        for path in (*tmp_path.glob("*.npz"), *tmp_path.glob("*/sent.jsonl")):
+            path.unlink()
+        with process(supernode("bb", port), tmp_path):
+            again = submit(tmp_path, port, aggregated(1))
+    assert again == expected(aggregated(1))

@@ -118,6 +118,9 @@ def build_model(family: str, *, tied: bool = False) -> Any:
             model = Gemma3ForCausalLM(Gemma3TextConfig(**(shape | {"tie_word_embeddings": True}), **own))
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.15)
+        if family == "gemma3":
+            # Scaled up by its width and tied, the embedding of the last token would decide the next alone.
+            torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.005)
     return model.eval()
 
 
