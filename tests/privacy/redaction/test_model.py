@@ -160,6 +160,22 @@ def test_the_order_record_comes_first_the_model_then_and_patterns_last(classifie
     assert sent(ModelRedaction(str(classifier)).redact(texts, RECORD))[1] == "单号[订单号1]，[姓名2]再见"
 
 
+def test_labels_of_one_class_do_not_compete_and_a_span_scores_its_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = opened(save_classifier(tmp_path, {"王": "B-name", "伟": "I-name"}))
+    chances = {("name", True): (0.35, 0.1), ("name", False): (0.25, 0.8), (None, False): (0.4, 0.1)}
+    rows = np.array([[chances[tag.kind, tag.begins][token] for tag in found._tags] for token in (0, 1)])
+    monkeypatch.setattr(TokenClassifier, "_probabilities", lambda self, ids: rows)
+    assert found.spans("王伟") == (Span("name", 0, 2, pytest.approx(0.75)),)
+
+
+def test_labels_stand_by_their_numbers_whatever_their_order(classifier: Path, tmp_path: Path) -> None:
+    named = json.loads((classifier / "config.json").read_text())["id2label"]
+    path = changed(classifier, tmp_path, id2label=dict(reversed(named.items())))
+    assert read_tags(path, {}) == read_tags(str(classifier), {})
+
+
 def test_what_the_model_calls_it_counts_where_patterns_say_otherwise(classifier: Path) -> None:
     redaction = ModelRedaction(str(classifier), labels={"private_phone": "account"})
     assert taken(redaction.redact(said("打13800001111"), None)) == [("account", "13800001111")]
