@@ -7,10 +7,10 @@ import dataclasses
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 from ecc_fed.core.errors import UserError
-from ecc_fed.core.rows import AttackName
+from ecc_fed.core.rows import AttackName, AttackTarget
 from ecc_fed.core.statistics import Estimate
 from ecc_fed.reporting.attacks import AttackFigure
 from experiments.privacy.attacked import WORTH, Attacked, Costs
@@ -43,7 +43,7 @@ def _lines(one: Attacked) -> Iterator[list[object]]:
     for name in WORTH:
         estimate = one.worth[name]
         if estimate is not None:
-            yield [name, "", "", *_bounds(estimate), estimate.n, "", "", ""]
+            yield [name, "", "", *_bounds(estimate), estimate.n or "", "", "", ""]
     for name in _COSTS:
         if (value := getattr(one.costs, name)) is not None:
             yield [name, "", "", _text(value), *[""] * 6]
@@ -96,8 +96,8 @@ def _attacked(method: str, defence: str, rows: Sequence[dict[str, str]]) -> Atta
 
 def _figure(row: dict[str, str]) -> AttackFigure:
     return AttackFigure(
-        row["figure"],  # type: ignore[arg-type]
-        row["target"],  # type: ignore[arg-type]
+        cast(AttackName, row["figure"]),
+        cast(AttackTarget, row["target"]),
         row["kind"],
         _estimate(row),
         int(row["members"]),
@@ -109,7 +109,7 @@ def _figure(row: dict[str, str]) -> AttackFigure:
 
 def _estimate(row: dict[str, str]) -> Estimate:
     return Estimate(
-        float(row["mean"]), _number(row["ci95_low"]), _number(row["ci95_high"]), int(row["members"]), None, 0
+        float(row["mean"]), _number(row["ci95_low"]), _number(row["ci95_high"]), int(row["members"] or 0), None, 0
     )
 
 
