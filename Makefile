@@ -11,10 +11,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-com
 # Empty: whatever that index has.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check claims docs mutants install lock help
+.PHONY: demo test test-gpu check claims docs mutants install lock help
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 install: $(PACKAGE) ## Make .venv and install the package with its pinned dependencies, without those of the tests
 
@@ -47,6 +47,9 @@ check: $(STAMP) ## Lint, format, types, rooms
 
 test: check ## All checks and all tests
 	$(BIN)/pytest -n 2 --dist loadgroup --durations=25
+
+test-gpu: $(STAMP) ## What needs an NVIDIA GPU; skipped with a reason where there is none
+	$(BIN)/pytest -m gpu -rs
 
 claims: $(STAMP) ## Rerun the cheap commands behind README's figures, and compare
 	$(BIN)/python -m experiments.claims

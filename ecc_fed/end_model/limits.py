@@ -9,6 +9,8 @@ from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.ranges import require
 
 _LOG = logging.getLogger(__name__)
+# Of a pass, where the settings leave it open.
+BATCH_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,8 @@ class TokenLimits:
     """Bounds in tokens.
 
     Prompts keep their last `max_prompt_tokens`, replies their first `max_reply_tokens`. A pass over
-    the base holds at most `batch_tokens`, or one row that alone exceeds it.
+    the base holds at most `batch_tokens`, or one row that alone exceeds it; None is `BATCH_TOKENS`, but for
+    fine-tuning on a GPU, whose passes a host sizes by measured memory.
 
     Raises:
         ConfigError: a limit below 1.
@@ -24,11 +27,18 @@ class TokenLimits:
 
     max_prompt_tokens: int = 256
     max_reply_tokens: int = 512
-    batch_tokens: int = 4096
+    batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_prompt_tokens", "max_reply_tokens", "batch_tokens"):
+        for name in ("max_prompt_tokens", "max_reply_tokens"):
             require(getattr(self, name) >= 1, f"end_model.{name}", getattr(self, name), "1 or more")
+        tokens = self.batch_tokens
+        require(tokens is None or tokens >= 1, "end_model.batch_tokens", tokens, "1 or more, or null")
+
+    @property
+    def pass_tokens(self) -> int:
+        """Tokens of a pass, where nothing is measured."""
+        return BATCH_TOKENS if self.batch_tokens is None else self.batch_tokens
 
 
 def shortened(limits: TokenLimits, positions: int, path: str) -> TokenLimits:

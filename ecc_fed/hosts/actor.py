@@ -169,6 +169,8 @@ class ActorHost:
             size //= 2
             restart = replace(restart, reason=f"{restart.reason} again, so from then on {size} shops are side by side")
         self._lost = replace(self._lost, restarts=(*before, restart))
+        if self._kept is None and self._lost.pass_tokens is not None:
+            self._kept = BatchSize(size, self._lost.batch_reason, self._lost.pass_tokens)
         try:
             self.prepare()
             self._wait_for_room()

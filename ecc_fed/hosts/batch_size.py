@@ -12,6 +12,7 @@ from ecc_fed.core.records import AdapterState, FineTuneJob
 from ecc_fed.evolution.settings import Services
 from ecc_fed.hosts.memory import GIB, OutOfMemory, free_caches, is_out_of_memory
 from ecc_fed.hosts.meters import Meter
+from ecc_fed.hosts.pass_size import measure_passes, measured_passes
 
 # More shops than this only wait for each other: a pass over the base is full long before.
 MOST_SHOPS = 128
@@ -51,10 +52,11 @@ class BatchedDevice(Device, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchSize:
-    """Shops side by side in one host, and why so many."""
+    """Shops side by side in one host, and why so many; tokens of a pass of fine-tuning, where they were measured."""
 
     size: int
     reason: str
+    pass_tokens: int | None = None
 
 
 def choose_batch_size(
@@ -64,11 +66,12 @@ def choose_batch_size(
 
     The trial runs one step of the longest rows for one shop and for a few; the difference is what
     a shop takes. Sizes below the number of shops are powers of two, so that small differences of
-    free memory between two runs do not change the batches, and with them the last bits.
+    free memory between two runs do not change the batches, and with them the last bits. An end model
+    whose passes can be measured (`pass_size`) has them sized as well.
 
     Args:
         device: the host's shops.
-        shops_per_batch: a size given by the user, which needs no trial.
+        shops_per_batch: a size given by the user.
         meter: measures, and holds the budget.
         kept: what this host's place had when the run started, which is not measured anew.
 
@@ -83,15 +86,23 @@ def choose_batch_size(
                 "so they would run one after another. Give it trial_job, side_by_side and read_ahead, or no services."
             )
         return BatchSize(1, "one shop after another: this device's shops share no services")
+    end_model = device.services.end_model
+    passes = measured_passes(end_model, meter)
+    pass_tokens = None if kept is None else kept.pass_tokens
+    if passes is not None:
+        passes.training_tokens = pass_tokens  # an end model outlives a run
+        if kept is None and (job := device.trial_job()) is not None:
+            found = measure_passes(passes, job, meter, min(shops, MOST_SHOPS), shops_per_batch, _REMEDY)
+            passes.training_tokens = found.tokens
+            return BatchSize(found.shops, found.reason, found.tokens)
     if shops_per_batch is not None:
-        return BatchSize(min(shops_per_batch, max(shops, 1)), f"runtime.shops_per_batch={shops_per_batch}")
+        return BatchSize(min(shops_per_batch, max(shops, 1)), f"runtime.shops_per_batch={shops_per_batch}", pass_tokens)
     if kept is not None:
-        return BatchSize(min(kept.size, max(shops, 1)), f"{_KEPT}{kept.reason.removeprefix(_KEPT)}")
+        return BatchSize(min(kept.size, max(shops, 1)), f"{_KEPT}{kept.reason.removeprefix(_KEPT)}", pass_tokens)
     most = max(1, min(shops, MOST_SHOPS))
     job = device.trial_job()
     if most == 1 or job is None:
         return BatchSize(most, "nothing is fine-tuned: no trial" if job is None else "the host has one shop")
-    end_model = device.services.end_model
     try:
         alone = meter.peak_bytes(lambda: end_model.fine_tune([job]))
     except Exception as error:

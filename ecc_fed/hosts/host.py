@@ -65,6 +65,7 @@ class ShopHost:
         self._app = client_app(self._device_of)
         self._contexts: dict[str, Context] = {}
         self._batch_reason = ""
+        self._pass_tokens: int | None = None
         self._batches = Batches(1)
         self._rendezvous = Rendezvous(self._batches.execute)
         self._peak_gpu_bytes = 0
@@ -92,6 +93,7 @@ class ShopHost:
         self._peak_gpu_bytes = peak_gpu_bytes()  # a trial starts the count again
         size = choose_batch_size(device, settings.shops_per_batch, meter, kept)
         limit_host(settings.host_memory_gib, threads=size.size + 1)
+        self._pass_tokens = size.pass_tokens
         way = _end_models_way(device)  # a reason that was kept ends with it
         self._batch_reason = size.reason if way in size.reason else size.reason + way
         self._busy_seconds = 0.0
@@ -190,6 +192,7 @@ class ShopHost:
             halvings=tuple(self._batches.halvings),
             busy_seconds=self._busy_seconds,
             service_seconds=dict(self._batches.service_seconds),
+            pass_tokens=self._pass_tokens,
         )
 
     def progress(self) -> int:

@@ -21,6 +21,8 @@ class Meter(Protocol):
 
     budget_bytes: int
     budget_reason: str
+    # Whether it counts what is allocated, so that the difference of two calls is what the one took more.
+    exact: bool
 
     def peak_bytes(self, call: Callable[[], object]) -> int:
         """The most that this process uses while `call` runs."""
@@ -29,6 +31,8 @@ class Meter(Protocol):
 
 class HostMeter:
     """Resident memory. `budget_gib=None` plans with a share of what is free now, for one of `hosts_here`."""
+
+    exact = False
 
     def __init__(self, budget_gib: float | None, hosts_here: int) -> None:
         if budget_gib is not None:
@@ -65,6 +69,8 @@ def _sampled_peak() -> Iterator[list[int]]:
 
 class GpuMeter:
     """Memory of this process's GPU under `limit_gpu`."""
+
+    exact = True
 
     def __init__(self, limit_bytes: int) -> None:
         self.budget_bytes = int(limit_bytes * _USABLE_SHARE)

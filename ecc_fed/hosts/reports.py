@@ -30,7 +30,8 @@ class HostReport:
     """What a host used, those that it took the place of included.
 
     `base_loads` counts loads of this run's base, restarts included; `shops_per_batch` is how many shops it
-    runs side by side (after the last halving) and `batch_reason` why; `busy_seconds` is the time
+    runs side by side (after the last halving), `pass_tokens` the tokens of a pass of fine-tuning if they were
+    measured, and `batch_reason` why; `busy_seconds` is the time
     from getting a round's jobs to the last reply, and `service_seconds` the part of it spent in each
     service, the rest being the meetings, the shops' own code and their files. What a host used of a round
     in which it died is not known.
@@ -45,6 +46,7 @@ class HostReport:
     busy_seconds: float = 0.0
     service_seconds: Mapping[str, float] = field(default_factory=dict)
     restarts: tuple[HostRestarted, ...] = ()
+    pass_tokens: int | None = None
 
     def after(self, earlier: HostReport) -> HostReport:
         """Together with the process that this one took the place of."""
@@ -56,6 +58,7 @@ class HostReport:
             peak_gpu_bytes=max(earlier.peak_gpu_bytes, self.peak_gpu_bytes),
             shops_per_batch=self.shops_per_batch if self.batch_reason else earlier.shops_per_batch,
             batch_reason=earlier.batch_reason or self.batch_reason,  # a restart measures nothing anew
+            pass_tokens=self.pass_tokens if self.pass_tokens is not None else earlier.pass_tokens,
             halvings=(*earlier.halvings, *self.halvings),
             busy_seconds=earlier.busy_seconds + self.busy_seconds,
             service_seconds={

@@ -17,7 +17,7 @@ from ecc_fed.hosts.reports import HostReport
 
 @dataclass(frozen=True, slots=True)
 class HostsRecord:
-    """`server/hosts.json`: of every host with a shop, in their order, how many shops it ran side by side, and why."""
+    """`server/hosts.json`: of every host with a shop, in their order, how many shops shared its passes, and why."""
 
     schema: int
     hosts: tuple[BatchSize, ...]
@@ -34,7 +34,7 @@ def keep_hosts(directory: RunDirectory, reports: Sequence[HostReport]) -> None:
         WriteError: the file cannot be written.
     """
     if not _path(directory).is_file():
-        sizes = tuple(BatchSize(report.shops_per_batch, report.batch_reason) for report in reports)
+        sizes = tuple(BatchSize(report.shops_per_batch, report.batch_reason, report.pass_tokens) for report in reports)
         write_record(_path(directory), HostsRecord(SCHEMA, sizes))
 
 

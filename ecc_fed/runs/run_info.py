@@ -141,6 +141,7 @@ def _runtime(
         base_loads=sum(host.base_loads for host in hosts),
         peak_rss_bytes=max((host.peak_rss_bytes for host in hosts), default=0),
         peak_gpu_bytes=max((host.peak_gpu_bytes for host in hosts), default=0),
+        pass_tokens=largest.pass_tokens if largest is not None else None,
     )
 
 

@@ -5,18 +5,18 @@
 
 The weights are random: shapes and lengths decide speed, not values. Every shop trains an adapter of its own (as in the
 paper: rank 8 on q, k and v, dropout 0.1, batches of one) on examples as long as the E-commerce Dialogue Corpus has
-them. The card is held to 24 GiB; a pass of a step takes at most `--batch-tokens` tokens, and a step as many passes as
-its shops need. Prints client-steps a wall second, against one shop at a time over the same engine and over peft, peak
-memory, the share of the card's measured bf16 product peak, and three ways to compute the adapters' products. Writes a
-row for every number of shops to FILE. Needs neither Ray nor Flower; the dry run needs no GPU.
+them. The card is held to 24 GiB; passes of a step are sized by measured memory, as a run sizes them, and a step takes
+as many as its shops need. Prints client-steps a wall second, against one shop at a time over the same engine and over
+peft, peak memory, the share of the card's bf16 product peak, where a step's time goes, and three ways to compute the
+adapters' products, all on one card in one run. Writes a row for every number of shops to FILE. Needs neither Ray nor
+Flower; the dry run needs no GPU, and takes a GPU's way by its plain forms.
 """
 
 from __future__ import annotations
 
 import gc
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from importlib.metadata import version
 from statistics import median
 from typing import Any
 
@@ -26,18 +26,23 @@ from torch import Tensor
 from transformers import GlmConfig, GlmForCausalLM
 
 from ecc_fed.core.errors import ConfigError, EccError
+from ecc_fed.core.records import FineTuneJob
 from ecc_fed.end_model.engines.reference.training import train
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout
-from ecc_fed.end_model.engines.shared.groups import Groups
+from ecc_fed.end_model.engines.shared.compute_plan import GPU_PLAIN
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
 from ecc_fed.end_model.engines.shared.training import train_batch
 from ecc_fed.end_model.engines.shared.training_bank import TrainingBank
+from ecc_fed.end_model.engines.shared.trial import trial_examples
+from ecc_fed.end_model.limits import BATCH_TOKENS
 from ecc_fed.end_model.training.examples import EncodedExample
 from ecc_fed.hosts.caps import limit_gpu
 from ecc_fed.hosts.memory import GIB, is_out_of_memory
 from ecc_fed.hosts.meters import GpuMeter, HostMeter, Meter
+from ecc_fed.hosts.pass_size import measure_passes
 from ecc_fed.models.device import choose_device
+from experiments.benchmarks.adapter_ways import adapter_seconds, median_seconds, wall_seconds
 from experiments.benchmarks.load import (
     job,
     lora_config,
@@ -48,6 +53,7 @@ from experiments.benchmarks.load import (
     write_figures,
 )
 from experiments.benchmarks.shops import LORA_ALPHA, RANK, settings
+from experiments.benchmarks.step_parts import PARTS, step_clock
 
 CHATGLM3_6B: dict[str, Any] = {
     "vocab_size": 65024,
@@ -68,7 +74,9 @@ DRY_RUN: dict[str, Any] = {
     "head_dim": 32,
 }
 ATTENTION = ("q_proj", "k_proj", "v_proj")
-SHOPS = (1, 2, 4, 8, 16, 24, 32, 48, 64)
+SHOPS = (1, 16, 64)
+# Of the product whose rate is the peak.
+PEAK_ROWS = 4096
 
 # Tokens of a prompt (all turns so far) and of a reply in the E-commerce Dialogue Corpus, at these quantiles: the form
 # measured on 77 of its true pairs, which have longer contexts than most, brought to the published means of 5.51 turns a
@@ -138,23 +146,6 @@ def random_base(shape: dict[str, Any], device: torch.device) -> Any:
     return model
 
 
-def wall_seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Until the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def median_seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """After one call that does not count."""
-    work()
-    return median(wall_seconds(work, device) for _ in range(repeats))
-
-
 def product_peak(base: PackedBase, rows: int, repeats: int) -> float:
     """FLOP a second of the base's largest product, its weight already dequantized."""
     weight = base.layers[0].mlp_in.matrix.weight()
@@ -186,86 +177,59 @@ def peft_rate(
     return rate
 
 
-def grouped_mm() -> Callable[..., Tensor] | None:
-    """torch's product of packed rows with a matrix a group, under the name this release has for it."""
-    return getattr(torch.nn.functional, "grouped_mm", None) or getattr(torch, "_grouped_mm", None)
+class Measured:
+    """What `measure_passes` asks of an end model, for these examples."""
+
+    measures_passes = True
+
+    def __init__(self, base: PackedBase, examples: Sequence[Sequence[EncodedExample]], dropout: float) -> None:
+        self.training_tokens: int | None = None
+        self._base, self._dropout = base, dropout
+        self._longest = max(len(example.ids) for own in examples for example in own)
+
+    def job_tokens(self, job: FineTuneJob) -> int:
+        """Of the longest example: batches are of one."""
+        return self._longest
+
+    def trial_pass(self, job: FineTuneJob, shops: int, tokens: int) -> None:
+        """One step, in one pass."""
+        examples = trial_examples(shops, tokens, per_example=False)
+        bank = new_bank(self._base, AdapterLayout(self._base, RANK, ATTENTION), shops)
+        train_batch(self._base, bank, shop_jobs(examples, settings(1, len(examples[0]))), self._dropout, tokens)
 
 
-class GroupedProduct:
-    """`Groups` by torch's grouped product: one launch, no padding."""
-
-    def __init__(self, sizes: Sequence[int], device: torch.device) -> None:
-        function = grouped_mm()
-        assert function is not None
-        self._product = function
-        self._ends = torch.tensor(np.cumsum(sizes), dtype=torch.int32, device=device)
-
-    def project(self, x: Tensor, w: Tensor) -> Tensor:
-        """x_g w_g^T: x (N, d), w (groups, e, d) -> (N, e)."""
-        return self._product(x, w.transpose(1, 2), offs=self._ends)
-
-    def add_back(self, x: Tensor, h: Tensor, w: Tensor) -> None:
-        """x_g += h_g w_g in place: x (N, d), h (N, e), w (groups, e, d)."""
-        x += self._product(h, w, offs=self._ends)
-
-    def outer(self, h: Tensor, x: Tensor, out: Tensor) -> None:
-        """out_g = h_g^T x_g: h (N, e), x (N, d) -> out (groups, e, d)."""
-        out.copy_(self._product(h.t(), x, offs=self._ends))
-
-
-def adapter_ways(sizes: Sequence[int], device: torch.device) -> dict[str, Groups | GroupedProduct]:
-    """The ways to compute the adapters' products for groups of these sizes."""
-    rows = range(len(sizes))
-    ways: dict[str, Groups | GroupedProduct] = {
-        "segments": Groups(rows, sizes, device, loop=True),
-        "padded": Groups(rows, sizes, device, loop=False),
-    }
-    if grouped_mm() is not None:
-        ways["grouped"] = GroupedProduct(sizes, device)
-    return ways
-
-
-def adapter_seconds(
-    sizes: Sequence[int], width: int, device: torch.device, dtype: torch.dtype, repeats: int
-) -> dict[str, float | None]:
-    """Each way's seconds for one projection's three kinds of products; None where torch refuses the dtype here."""
-    generator = torch.Generator(device).manual_seed(0)
-    x, h, w = (
-        torch.randn(*size, device=device, generator=generator).to(dtype)
-        for size in ((sum(sizes), width), (sum(sizes), RANK), (len(sizes), RANK, width))
-    )
-    out = torch.empty_like(w)
-
-    def work(way: Groups | GroupedProduct) -> None:
-        way.project(x, w)
-        way.add_back(x, h, w)
-        way.outer(h, x, out)
-
-    seconds: dict[str, float | None] = {}
-    for name, way in adapter_ways(sizes, device).items():
-        try:
-            seconds[name] = median_seconds(partial(work, way), device, repeats)
-        except (RuntimeError, NotImplementedError):
-            seconds[name] = None
-    return seconds
+def pass_tokens(base: PackedBase, examples: list[list[EncodedExample]], meter: Meter, chosen: Any) -> int:
+    """Of a pass of these shops: as the user wants, or as memory has it; on a CPU it is not measured."""
+    if chosen.batch_tokens is not None or not meter.exact:
+        return chosen.batch_tokens or BATCH_TOKENS
+    measured = Measured(base, examples, chosen.dropout)
+    one = job(examples[0], settings(1, 1), 0)
+    return measure_passes(measured, one, meter, len(examples), len(examples), "Fewer shops may fit.").tokens
 
 
 def measure(
     base: PackedBase, examples: list[list[EncodedExample]], meter: Meter, peak: float, steps: int, chosen: Any
 ) -> dict[str, Any]:
-    """One row: these shops, `steps` steps each, twice; the second time counts."""
+    """One row: these shops, `steps` steps each; of `repeats` times the median counts. Then once more by parts."""
     layout = AdapterLayout(base, RANK, ATTENTION)
     shops = len(examples)
+    try:
+        tokens_of_a_pass = pass_tokens(base, examples, meter, chosen)
+    except ConfigError as error:
+        return {"shops": shops, "fits": False, "reason": str(error)}
 
     def work() -> None:
         jobs = shop_jobs(examples, settings(steps, 1))
-        train_batch(base, new_bank(base, layout, shops), jobs, chosen.dropout, chosen.batch_tokens)
+        train_batch(base, new_bank(base, layout, shops), jobs, chosen.dropout, tokens_of_a_pass)
 
     tokens = [sum(len(example.ids) for example in own) for own in examples]
     labels = [sum(example.label_tokens for example in own) for own in examples]
     try:
         peak_bytes = meter.peak_bytes(work)
-        seconds = wall_seconds(work, base.device)
+        seconds = median(wall_seconds(work, base.device) for _ in range(min(chosen.repeats, 3)))
+        with step_clock(base.device) as clock:
+            whole = wall_seconds(work, base.device)
+        parts = clock.seconds()
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -278,9 +242,15 @@ def measure(
         "shops": shops,
         "fits": True,
         "client_steps_per_second": shops * steps / seconds,
+        "tokens_per_second": sum(tokens) / seconds,
         "tokens_per_client_step": sum(tokens) / (shops * steps),
+        "pass_tokens": tokens_of_a_pass,
         "peak_gib": peak_bytes / GIB,
         "fraction_of_peak": flops / seconds / peak,
+        "parts": {
+            **{part: taken / whole for part, taken in parts.items()},
+            "elsewhere": 1 - sum(parts.values()) / whole,
+        },
         **{
             f"adapter_product_seconds_{name}": adapter_seconds(sizes, width, base.device, dtype, chosen.repeats)
             for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
@@ -288,8 +258,8 @@ def measure(
     }
 
 
-def run(chosen: Any) -> list[dict[str, Any]]:
-    """All rows, printed on the way."""
+def run(chosen: Any) -> dict[str, Any]:
+    """The machine, the peft loop, and all rows, printed on the way."""
     device = choose_device(chosen.device, "end model")
     meter: Meter = HostMeter(None, 1) if device.type == "cpu" else GpuMeter(limit_gpu(chosen.memory_gib))
     shape, counts, steps = (
@@ -298,12 +268,19 @@ def run(chosen: Any) -> list[dict[str, Any]]:
     examples = ecd_examples(max(counts), steps, shape["vocab_size"])
     model = random_base(shape, device)
     one_by_one = peft_rate(model, examples[0], steps, chosen.dropout, device)
-    base = take_apart(model, device)
+    base = take_apart(model, device, plan=GPU_PLAIN if device.type == "cpu" else None)
     del model
     gc.collect()
-    peak = product_peak(base, chosen.batch_tokens, chosen.repeats)
-    where = torch.cuda.get_device_name(0) if device.type == "cuda" else "CPU"
-    print(f"{where}: product peak {peak / 1e12:.3g} TFLOP/s; a plain peft loop {one_by_one:.3g} client-steps/s")
+    peak = product_peak(base, 64 if chosen.dry_run else PEAK_ROWS, chosen.repeats)
+    machine = {
+        "card": torch.cuda.get_device_name(0) if device.type == "cuda" else "CPU",
+        **{name: version(name) for name in ("torch", "bitsandbytes", "peft")},
+        "memory_gib": chosen.memory_gib if device.type == "cuda" else None,
+        "product_peak_tflops": peak / 1e12,
+        "peft_client_steps_per_second": one_by_one,
+    }
+    for name, value in machine.items():
+        print(f"{name.replace('_', ' ')}: {value:.3g}" if isinstance(value, float) else f"{name}: {value}")
     rows: list[dict[str, Any]] = []
     for count in counts:
         row = measure(base, examples[:count], meter, peak, steps, chosen)
@@ -314,7 +291,7 @@ def run(chosen: Any) -> list[dict[str, Any]]:
         rows.append(row)
         if not row["fits"]:
             break
-    return rows
+    return {"machine": machine, "rows": rows}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -325,31 +302,38 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--memory-gib", type=float, default=24.0, help="hard cap on the GPU's memory")
     parser.add_argument("--shops", type=int, nargs="+", default=list(SHOPS))
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--batch-tokens", type=int, default=1024)
+    parser.add_argument("--batch-tokens", type=int, help="of a pass; as measured memory has it if not given")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args(arguments)
     chosen.dry_run |= chosen.quick
     try:
-        rows = run(chosen)
+        figures = run(chosen)
     except EccError as error:
         parser.exit(2, f"{error}\n")
     columns = (
         "client_steps_per_second",
         "ratio_to_one_at_a_time",
         "ratio_to_peft_loop",
+        "pass_tokens",
         "peak_gib",
         "fraction_of_peak",
     )
+    rows = figures["rows"]
     fitting = [row for row in rows if row["fits"]]
     print_table(
-        ["shops", "client-steps/s", "to one at a time", "to peft", "peak GiB", "of the peak"],
+        ["shops", "client-steps/s", "to one at a time", "to peft", "tokens a pass", "peak GiB", "of the peak"],
         [[row["shops"], *(row[name] for name in columns)] for row in fitting],
     )
     for row in rows[len(fitting) :]:
         print(f"{row['shops']} shops do not fit: {row['reason']}")
     if fitting:
         print(f"most shops at once: {fitting[-1]['shops']}" + ("" if len(fitting) < len(rows) else " or more"))
+    print("\nof a step's time")
+    print_table(
+        ["shops", *PARTS, "elsewhere"],
+        [[row["shops"], *(row["parts"][name] for name in (*PARTS, "elsewhere"))] for row in fitting],
+    )
     print("\nmilliseconds for one projection's adapter products")
     ways = [(kind, name) for kind in ("fp32", "bf16") for name in ("segments", "padded", "grouped")]
     print_table(
@@ -359,7 +343,7 @@ def main(arguments: list[str] | None = None) -> None:
             for row in fitting
         ],
     )
-    write_figures(chosen.json, rows)
+    write_figures(chosen.json, figures)
 
 
 def _milliseconds(seconds: float | None) -> float | str:

@@ -35,12 +35,12 @@ from ecc_fed.hosts.caps import limit_gpu
 from ecc_fed.hosts.memory import GIB, is_out_of_memory
 from ecc_fed.hosts.meters import GpuMeter, HostMeter, Meter
 from ecc_fed.models.device import choose_device
+from experiments.benchmarks.adapter_ways import median_seconds
 from experiments.benchmarks.gpu import (
     ATTENTION,
     CHATGLM3_6B,
     DRY_RUN,
     ecd_examples,
-    median_seconds,
     new_bank,
     random_base,
 )

@@ -3,11 +3,17 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 import torch
 
+from ecc_fed.core.errors import ConfigError
 from experiments.benchmarks import gpu, gpu_replies
+from experiments.benchmarks.adapter_ways import adapter_ways
+from experiments.benchmarks.step_parts import PARTS, step_clock
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,13 +28,18 @@ def test_the_dry_run_needs_no_gpu_no_ray_and_no_flower(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "most shops at once: 3 or more" in done.stdout
-    rows = json.loads(file.read_text(encoding="utf-8"))
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    machine, rows = figures["machine"], figures["rows"]
+    assert machine["card"] == "CPU" and machine["torch"] == version("torch") and machine["bitsandbytes"]
+    assert machine["product_peak_tflops"] > 0 and machine["peft_client_steps_per_second"] > 0
     assert [row["shops"] for row in rows] == [1, 2, 3]
     assert rows[0]["ratio_to_one_at_a_time"] == 1.0
     for row in rows:
         assert row["fits"] and row["client_steps_per_second"] > 0 and row["peak_gib"] > 0
         assert row["fraction_of_peak"] > 0  # a busy machine measures its peak too low: no bound above
-        assert set(row["adapter_product_seconds_fp32"]) >= {"segments", "padded"}
+        assert set(row["adapter_product_seconds_fp32"]) == {"segments", "padded", "grouped"}
+        assert set(row["parts"]) == {*PARTS, "elsewhere"} and sum(row["parts"].values()) == pytest.approx(1)
+        assert all(row["parts"][part] > 0 for part in PARTS)
 
 
 def test_all_ways_give_the_same_adapter_products():
@@ -36,7 +47,7 @@ def test_all_ways_give_the_same_adapter_products():
     sizes = [5, 1, 7]
     x, h, w = (torch.randn(*size, generator=generator) for size in ((13, 32), (13, 8), (3, 8, 32)))
     found = []
-    for way in gpu.adapter_ways(sizes, torch.device("cpu")).values():
+    for way in adapter_ways(sizes, torch.device("cpu")).values():
         added, out = x.clone(), torch.empty_like(w)
         way.add_back(added, h, w)
         way.outer(h, x, out)
@@ -53,6 +64,35 @@ def test_lengths_are_those_published():
     assert abs(sum(prompts) / len(prompts) - (6 + 5.51 * 11.02)) < 3
     # 7.02 words and the end.
     assert abs(sum(replies) / len(replies) - 8.02) < 1
+
+
+def test_the_clock_of_parts_leaves_the_engine_as_it_was():
+    from ecc_fed.end_model.engines.shared import lora_product
+    from ecc_fed.end_model.engines.shared.frozen_matrix import FrozenMatrix
+
+    before = FrozenMatrix.product, lora_product.lora_product
+    with step_clock(torch.device("cpu")) as clock:
+        matrix = FrozenMatrix(torch.ones(3, 2), (), None, torch.float32)
+        matrix.product(torch.ones(4, 2))
+    assert (FrozenMatrix.product, lora_product.lora_product) == before
+    assert [(part, around) for part, around, _, _ in clock.intervals] == [("products", None), ("dequantization", 0)]
+    seconds, (_, _, start, stop) = clock.seconds(), clock.intervals[0]
+    assert seconds["products"] + seconds["dequantization"] == pytest.approx(stop - start)
+
+
+def test_what_does_not_fit_is_a_row_with_its_reason(monkeypatch):
+    """Passes are sized before anything is trained."""
+
+    def refuse(*given):
+        raise ConfigError("Not even one shop fits")
+
+    monkeypatch.setattr(gpu, "measure_passes", refuse)
+    exact = SimpleNamespace(exact=True)
+    base = SimpleNamespace(layers=[])
+    monkeypatch.setattr(gpu, "AdapterLayout", lambda *given: None)
+    chosen = SimpleNamespace(batch_tokens=None, dropout=0.1)
+    row = gpu.measure(base, gpu.ecd_examples(2, 1, 99), exact, 1.0, 1, chosen)
+    assert row == {"shops": 2, "fits": False, "reason": "Not even one shop fits"}
 
 
 def test_without_a_gpu_it_says_so(capsys):

@@ -23,6 +23,7 @@ class Meter:
     """Counts `FIXED + ROW` bytes a job instead of measuring; out of memory beyond the budget if `hard`."""
 
     budget_reason = "of a test"
+    exact = False
 
     def __init__(self, model: "Watched", budget_bytes: int, hard: bool = False) -> None:
         self.model, self.budget_bytes, self.hard = model, budget_bytes, hard

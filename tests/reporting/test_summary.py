@@ -37,7 +37,7 @@ def test_schema(make_run):
     assert set(summary["teacher"]) == {"requests", "cached", "failed", "input_tokens", "output_tokens", "cost_usd"}
     assert set(summary["runtime"]) == {
         "wall_seconds", "client_steps", "client_steps_per_second", "hosts", "shops_per_batch", "batch_reason",
-        "service_seconds", "base_loads", "peak_rss_bytes", "peak_gpu_bytes",
+        "service_seconds", "base_loads", "peak_rss_bytes", "peak_gpu_bytes", "pass_tokens",
     }  # fmt: skip
     assert set(summary["privacy"]) == {
         "redaction", "epsilon", "delta", "secagg", "attacks", "shop_epsilon", "shop_delta",

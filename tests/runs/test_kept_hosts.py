@@ -1,5 +1,6 @@
 """What the hosts chose at a run's start stays, whatever they would choose later."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ def test_the_first_choice_is_kept(tmp_path: Path) -> None:
     keep_hosts(directory, _reports(4, 3))
     keep_hosts(directory, _reports(1))
     assert kept_hosts(directory) == (BatchSize(4, "chose 4"), BatchSize(3, "chose 3"))
+
+
+def test_a_measured_pass_is_kept_and_an_older_file_has_none(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    keep_hosts(directory, [HostReport(1, 0, 0, 4, "chose 4", pass_tokens=2048)])
+    assert kept_hosts(directory) == (BatchSize(4, "chose 4", 2048),)
+    (path,) = directory.server.iterdir()
+    found = json.loads(path.read_text())
+    del found["hosts"][0]["pass_tokens"]
+    path.write_text(json.dumps(found))
+    assert kept_hosts(directory) == (BatchSize(4, "chose 4", None),)
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ class Runtime:
     """What the run took.
 
     `base_loads`, `service_seconds`: of all hosts together; the peaks: of the host that took most;
-    `shops_per_batch` is the most shops side by side in a host, `batch_reason` why no more.
+    `shops_per_batch` is the most shops side by side in a host, `pass_tokens` the tokens of its passes of fine-tuning
+    where they were measured (None elsewhere, and in older files), `batch_reason` why no more.
     """
 
     wall_seconds: float
@@ -29,6 +30,7 @@ class Runtime:
     base_loads: int
     peak_rss_bytes: int
     peak_gpu_bytes: int
+    pass_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

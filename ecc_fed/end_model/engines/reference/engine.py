@@ -178,7 +178,7 @@ class PeftEngine:
                     f"reply takes {longest}: lower end_model.max_prompt_tokens or decoding.max_new_tokens"
                 )
             costs = [row.total_tokens + self.settings.virtual_tokens * prefixed for row in rows]
-            for batch in split_by_length(costs, self.limits.batch_tokens):
+            for batch in split_by_length(costs, self.limits.pass_tokens):
                 chosen = [rows[index] for index in batch]
                 generated = generate(self.model, chosen, self.base.end_marks, self.base.device, prefixed, self.way)
                 for index, drawn in zip(batch, generated, strict=True):
@@ -197,7 +197,7 @@ class PeftEngine:
         results: list[Likelihood] = [Likelihood(0.0, 0, 0)] * len(examples)
         with self._adapter(request.adapter, request.lora_alpha):
             costs = [len(example.ids) + self.settings.virtual_tokens for example in examples]
-            for batch in split_by_length(costs, self.limits.batch_tokens):
+            for batch in split_by_length(costs, self.limits.pass_tokens):
                 beat()
                 logits, targets = label_logits(self.model, [examples[index] for index in batch], self.base.device)
                 losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none").double()

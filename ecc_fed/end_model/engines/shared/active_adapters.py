@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ecc_fed.end_model.engines.shared.bank import AdapterLayout, StackSpan, StackViews, stack_views
-from ecc_fed.end_model.engines.shared.dropout import Dropout
+from ecc_fed.end_model.engines.shared.dropout import Dropout, Masks
 from ecc_fed.end_model.engines.shared.groups import Groups
 
 
@@ -31,14 +30,16 @@ class ActiveAdapters:
         self._layout, self._flat = layout, flat
         self.spans = layout.spans
         self.weights = [[stack_views(flat, span, layout.rank) for span in spans] for spans in layout.spans]
-        self.gradients = (
-            None
-            if gradients is None
-            else [[stack_views(gradients, span, layout.rank) for span in spans] for spans in layout.spans]
-        )
         self.scale = scale
         self.dropout = dropout
         self.rank = layout.rank
+        self.gradients: list[list[StackViews]] | None = None
+        if gradients is not None:
+            self.take_gradients(gradients)
+
+    def take_gradients(self, gradients: Tensor) -> None:
+        """From now on gradients go here (groups, size)."""
+        self.gradients = [[stack_views(gradients, span, self.rank) for span in spans] for spans in self.spans]
 
     def served_in(self, dtype: torch.dtype) -> ActiveAdapters:
         """The same adapters in another dtype, not for training."""
@@ -55,20 +56,20 @@ class StackAdapters:
     groups: Groups
     scale: Tensor  # (N, 1)
     rank: int
-    masks: Sequence[Tensor] | None  # for every projection (N, d_in) int8; 1 / (1 - p) is part of the scale
+    masks: Masks | None  # 1 / (1 - p) is part of the scale
     input_gradient: bool
 
 
 def stack_adapters(
     adapters: ActiveAdapters | None, layer: int, index: int, groups: Groups, scale: Tensor | None, training: bool
 ) -> StackAdapters | None:
-    """What one stack's product needs; draws its dropout masks."""
+    """What one stack's product needs, its dropout masks included."""
     if adapters is None or scale is None:
         return None
     span = adapters.spans[layer][index]
     masks = None
-    if training and adapters.dropout is not None:
-        masks = adapters.dropout.masks(groups.sizes, span.d_in, len(span.outputs))
+    if training and adapters.dropout is not None and span.outputs:
+        masks = adapters.dropout.masks(groups, layer, index, span.d_in, len(span.outputs))
         scale = scale * adapters.dropout.keep_scale
     return StackAdapters(
         span,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ecc_fed.end_model.engines.shared.compute_plan import plan_for
 from ecc_fed.end_model.engines.shared.training_bank import ShopJob, TrainingBank
+from ecc_fed.end_model.engines.shared.uploads import upload
 from ecc_fed.end_model.training.jobs import learning_rate
 
 
@@ -21,7 +22,7 @@ def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step:
     flat, first, second, gradient = bank.flat[:rows], bank.first[:rows], bank.second[:rows], gradients[:rows]
 
     def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64).to(flat.device, flat.dtype)[:, None]
+        return upload(torch.tensor(values, dtype=torch.float64).to(flat.dtype).numpy(), flat.device)[:, None]
 
     settings = [job.settings for job in jobs]
     taken = [job.start + step for job in jobs]
@@ -35,7 +36,7 @@ def update(bank: TrainingBank, gradients: Tensor, jobs: Sequence[ShopJob], step:
     epsilon = column([one.epsilon for one in settings])
     rate = column([rate / c for rate, c in zip(rates, correction1, strict=True)])
     at_once = plan_for(flat.device).update_slice
-    width = flat.shape[1] if at_once is None else max(1, at_once // rows)
+    width = max(1, at_once // rows)
     scratch = torch.empty_like(flat[:, :width])
     for start in range(0, flat.shape[1], width):
         w, g, m, v = (part[:, start : start + width] for part in (flat, gradient, first, second))

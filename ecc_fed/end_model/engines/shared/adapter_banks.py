@@ -81,8 +81,10 @@ class AdapterBanks:
         return adapter_rank(state, self._settings.rank)
 
     def _layout_of(self, states: Sequence[AdapterState | None], ranks: Sequence[int]) -> AdapterLayout:
-        """Room for all of them, frozen parts included."""
-        return self.layout(max(rank + frozen_rank(state or {}) for state, rank in zip(states, ranks, strict=True)))
+        """Room for all of them, frozen parts included; padded to what the device's products take."""
+        widest = max(rank + frozen_rank(state or {}) for state, rank in zip(states, ranks, strict=True))
+        multiple = self._base.plan.rank_multiple
+        return self.layout(-(-widest // multiple) * multiple)
 
     def _whole(
         self, state: AdapterState, rank: int, layout: AdapterLayout, lora_alpha: float | None = None

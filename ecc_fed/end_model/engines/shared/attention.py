@@ -1,4 +1,7 @@
-"""Rotary embedding (Su et al. 2021) and causal attention of every packed sequence by itself."""
+"""Rotary embedding (Su et al. 2021) and causal attention of every packed sequence by itself.
+
+`attend_packed` goes bucket by bucket, `attend_at_once` takes all sequences in one launch.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +11,26 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ecc_fed.end_model.engines.shared.compute_plan import plan_for
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
-from ecc_fed.end_model.engines.shared.packing import Bucket
+from ecc_fed.end_model.engines.shared.packing import Bucket, Packed
+from ecc_fed.end_model.engines.shared.rotary import rotate as rotate
 
 Angles = tuple[Tensor, Tensor]
 # Receives every bucket's keys and values.
 Sink = Callable[[Bucket, Tensor, Tensor], None]
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool) -> None:
-    """Rotary embedding (Su et al. 2021) in place over the first dims of x (..., heads, head_dim).
-
-    cos, sin broadcast to (..., 1, dims / 2); the backward pass is the same with -sin.
-    """
-    half = cos.shape[-1]
-    if interleaved:
-        first, second = x[..., 0 : 2 * half : 2], x[..., 1 : 2 * half : 2]
-    else:
-        first, second = x[..., :half], x[..., half : 2 * half]
-    turned = (first * cos).addcmul_(second, sin, value=-1)
-    second.mul_(cos).addcmul_(first, sin)
-    first.copy_(turned)
-
-
 def _attend(base: PackedBase, q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
     """Causal attention of (S, L, heads, head_dim), q with more heads than k and v, at most `window` tokens back."""
-    fast = plan_for(q.device).attention_in_product_dtype and base.dtype != torch.float64
-    product = base.head.dtype if fast else q.dtype
+    dtype = q.dtype
+    fast = base.plan.attention_in_product_dtype and base.dtype != torch.float64
+    product = base.head.dtype if fast else dtype
     q, k, v = (part.to(product).transpose(1, 2) for part in (q, k, v))
     seen = None if window is None or q.shape[2] <= window else _window(q.shape[2], window, q.device)
     out = torch.nn.functional.scaled_dot_product_attention(
         q, k, v, seen, is_causal=seen is None, scale=base.score_scale, enable_gqa=base.heads != base.kv_heads
     )
-    return out.transpose(1, 2).to(base.dtype)
+    return out.transpose(1, 2).to(dtype)
 
 
 def _window(length: int, window: int, device: torch.device) -> Tensor:
@@ -142,4 +131,41 @@ def attend_packed(
     """
     function: Any = _Attention.apply
     out: Tensor = function(qkv, base, angles, buckets, sink, training, window)
+    return out
+
+
+class _AttentionAtOnce(torch.autograd.Function):
+    """Keeps rotated queries, keys and values alone: their attention is cheap to compute again."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, base: PackedBase, angles: Angles, packed: Packed) -> Tensor:
+        assert base.varlen is not None
+        heads, rotated = base.heads, base.heads + base.kv_heads
+        qkv = qkv.detach().view(len(qkv), rotated + base.kv_heads, base.head_dim)
+        base.plan.rows.rotate(qkv[:, :rotated], *angles, base.interleaved)
+        ctx.base, ctx.angles, ctx.packed = base, angles, packed
+        ctx.save_for_backward(qkv)
+        q, k, v = qkv.split_with_sizes([heads, base.kv_heads, base.kv_heads], 1)
+        return base.varlen(q, k, v, packed.bounds, packed.longest).flatten(1)
+
+    @staticmethod
+    def backward(ctx: Any, do: Tensor) -> tuple[Tensor | None, ...]:
+        base: PackedBase = ctx.base
+        assert base.varlen is not None
+        (qkv,) = ctx.saved_tensors
+        heads, rotated = base.heads, base.heads + base.kv_heads
+        parts = qkv.split_with_sizes([heads, base.kv_heads, base.kv_heads], 1)
+        with torch.enable_grad():
+            q, k, v = (part.detach().requires_grad_() for part in parts)
+            out = base.varlen(q, k, v, ctx.packed.bounds, ctx.packed.longest)
+        dqkv = torch.cat(torch.autograd.grad(out, (q, k, v), do.view_as(out)), 1)
+        cos, sin = ctx.angles
+        base.plan.rows.rotate(dqkv[:, :rotated], cos, -sin, base.interleaved)
+        return dqkv.flatten(1), None, None, None
+
+
+def attend_at_once(base: PackedBase, qkv: Tensor, angles: Angles, packed: Packed) -> Tensor:
+    """`attend_packed` in training, by `base.varlen`: one launch for all sequences, nothing padded."""
+    function: Any = _AttentionAtOnce.apply
+    out: Tensor = function(qkv, base, angles, packed)
     return out

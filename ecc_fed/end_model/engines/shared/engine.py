@@ -32,18 +32,21 @@ from ecc_fed.end_model.base import Base
 from ecc_fed.end_model.engines.batching import split_by_length
 from ecc_fed.end_model.engines.sampling import Row, make_rows
 from ecc_fed.end_model.engines.shared.adapter_banks import AdapterBanks, read_results
+from ecc_fed.end_model.engines.shared.compute_plan import ComputePlan
 from ecc_fed.end_model.engines.shared.likelihood import label_losses
 from ecc_fed.end_model.engines.shared.reply_batches import reply_batches
 from ecc_fed.end_model.engines.shared.reply_plan import plan_replies
 from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_parts, check_supported
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
 from ecc_fed.end_model.engines.shared.training import train_batch
+from ecc_fed.end_model.engines.shared.trial import trial_examples, trial_job
 from ecc_fed.end_model.limits import TokenLimits
 from ecc_fed.end_model.text.decoding import decode_reply
 from ecc_fed.end_model.text.prompting import encode_prompt
 from ecc_fed.end_model.training.examples import EncodedExample, encode_example
 from ecc_fed.end_model.training.jobs import check_job
 from ecc_fed.models.chat_ids import encode_text
+from ecc_fed.models.opening import refusing
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,8 +61,8 @@ class SharedEngine:
 
     Adapters may differ in rank; the settings' rank is that of new ones, and every adapter is scaled
     by its own. With `base_products="bf16"` the frozen matrices are kept and multiplied in bf16, all
-    else in fp32: about three times as fast on a CPU with such units. The base's model gives its
-    weights away and is of no use afterwards, unless the base is not supported.
+    else in fp32: about three times as fast on a CPU with such units. `plan` is how passes are computed; None takes the
+    device's. The base's model gives its weights away and is of no use afterwards, unless the base is not supported.
 
     Raises:
         UnsupportedBase: a base of another family than those of `families`, one with parts that are computed
@@ -71,7 +74,12 @@ class SharedEngine:
     fallback_reason: str | None = None
 
     def __init__(
-        self, base: Base, settings: AdapterSettings, limits: TokenLimits | None = None, base_products: str = "same"
+        self,
+        base: Base,
+        settings: AdapterSettings,
+        limits: TokenLimits | None = None,
+        base_products: str = "same",
+        plan: ComputePlan | None = None,
     ) -> None:
         if base_products not in ("same", "bf16"):
             raise ConfigError(f"base_products={base_products!r} is unknown; take same or bf16")
@@ -85,12 +93,15 @@ class SharedEngine:
         self.tokenizer, self.end_marks, self.device = base.tokenizer, base.end_marks, base.device
         self.system = base.system
         product_dtype = torch.bfloat16 if base_products == "bf16" else None
-        self.packed_base = take_apart(base.model, base.device, product_dtype)
-        self.reply_plan = plan_replies(self.packed_base, planned, self.limits.batch_tokens)
+        with refusing("end model", base.path, "cannot be taken apart", "take another base"):
+            self.packed_base = take_apart(base.model, base.device, product_dtype, plan)
+        self.reply_plan = plan_replies(self.packed_base, planned, self.limits.pass_tokens)
         if self.reply_plan is not None:
             _LOG.info("%s: %s", base.path, self.reply_plan.reason)
         self.banks = AdapterBanks(self.packed_base, settings)
         self.shapes = self.banks.layout(settings.rank).shapes()
+        # Of a pass of fine-tuning, as a host has measured; None: as the limits say.
+        self.training_tokens: int | None = None
 
     @property
     def reply_way(self) -> str | None:
@@ -131,7 +142,7 @@ class SharedEngine:
         replies = [[MeasuredReply("", 0.0)] * len(request.prompts) for request in requests]
         costs = [row.total_tokens for row, *_ in rows]
         for batch, generate in reply_batches(
-            self.packed_base, self.reply_plan, adapters, costs, self.limits.batch_tokens
+            self.packed_base, self.reply_plan, adapters, costs, self.limits.pass_tokens
         ):
             chosen = sorted((rows[index] for index in batch), key=lambda entry: entry[1:])
             own, banks = [row for row, *_ in chosen], [bank for _, bank, *_ in chosen]
@@ -158,9 +169,27 @@ class SharedEngine:
         chosen = [jobs[index] for index in order]
         examples = [[self._encode(example) for example in job.examples] for job in chosen]
         shop_jobs, bank = self.banks.train(chosen, examples)
-        train_batch(self.packed_base, bank, shop_jobs, self.settings.lora_dropout, self.limits.batch_tokens)
+        tokens = self.training_tokens or self.limits.pass_tokens
+        train_batch(self.packed_base, bank, shop_jobs, self.settings.lora_dropout, tokens)
         results = dict(zip(order, read_results(bank, shop_jobs), strict=True))
         return [results[index] for index in range(len(jobs))]
+
+    @property
+    def measures_passes(self) -> bool:
+        """Whether a host may size the passes of fine-tuning by measured memory (`training_tokens`)."""
+        return self.limits.batch_tokens is None and self.packed_base.plan.measured_passes
+
+    def job_tokens(self, job: FineTuneJob) -> int:
+        """Tokens of all examples of a job, as they are read."""
+        return sum(len(self._encode(example).ids) for example in job.examples)
+
+    def trial_pass(self, job: FineTuneJob, shops: int, tokens: int) -> None:
+        """One step for `shops` shops with the job's adapter, in one pass of `tokens` tokens, which leaves nothing."""
+        examples = trial_examples(shops, tokens, job.rule.per_example)
+        jobs = [trial_job(job, own) for own in examples]
+        shop_jobs, bank = self.banks.train(jobs, examples)
+        train_batch(self.packed_base, bank, shop_jobs, self.settings.lora_dropout, tokens)
+        read_results(bank, shop_jobs)
 
     def likelihood(self, requests: Sequence[LikelihoodRequest]) -> list[list[Likelihood]]:
         """Teacher-forced likelihood of every example of every request, all in shared batches."""
@@ -173,7 +202,7 @@ class SharedEngine:
             for index, example in enumerate(request.examples)
         ]
         results = [[Likelihood(0.0, 0, 0)] * len(request.examples) for request in requests]
-        for batch in split_by_length([len(row[3].ids) for row in rows], self.limits.batch_tokens):
+        for batch in split_by_length([len(row[3].ids) for row in rows], self.limits.pass_tokens):
             beat()
             chosen = sorted((rows[index] for index in batch), key=lambda row: row[:3])
             losses = label_losses(self.packed_base, adapters, [row[3] for row in chosen], [row[0] for row in chosen])

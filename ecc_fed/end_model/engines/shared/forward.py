@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters, StackAdapters, stack_adapters
-from ecc_fed.end_model.engines.shared.attention import Angles, attend_packed
+from ecc_fed.end_model.engines.shared.attention import Angles, attend_at_once, attend_packed
 from ecc_fed.end_model.engines.shared.groups import Groups
 from ecc_fed.end_model.engines.shared.lora_product import apply_stack
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase, Stack
 from ecc_fed.end_model.engines.shared.packing import Bucket, Packed
-from ecc_fed.end_model.engines.shared.row_functions import rms_norm, take_rows
+from ecc_fed.end_model.engines.shared.row_functions import take_rows
 
 LayerSink = Callable[[int, Bucket, Tensor, Tensor], None]
 
@@ -34,6 +34,7 @@ def run_layers(
     after the last attention.
     """
     scale = groups.expand(adapters.scale) if adapters is not None else None
+    rms_norm = base.plan.rows.rms_norm
     last = len(base.layers) - 1
     for index, layer in enumerate(base.layers):
         h = rms_norm(x, layer.attention_norm, base.epsilon)
@@ -58,7 +59,7 @@ def _add(
     """x plus the stack's product with h, normed by `behind` if there is such a norm."""
     if behind is None:
         return apply_stack(stack, h, lora, residual=x)
-    return x + rms_norm(apply_stack(stack, h, lora), behind, base.epsilon)
+    return x + base.plan.rows.rms_norm(apply_stack(stack, h, lora), behind, base.epsilon)
 
 
 def head_norms(base: PackedBase, index: int, qkv: Tensor) -> Tensor:
@@ -68,6 +69,7 @@ def head_norms(base: PackedBase, index: int, qkv: Tensor) -> Tensor:
         return qkv
     d_q, d_kv = base.heads * base.head_dim, base.kv_heads * base.head_dim
     q, k, v = torch.split(qkv, [d_q, d_kv, d_kv], -1)
+    rms_norm = base.plan.rows.rms_norm
     q = rms_norm(q.reshape(len(qkv), -1, base.head_dim), layer.query_norm, base.epsilon)
     k = rms_norm(k.reshape(len(qkv), -1, base.head_dim), layer.key_norm, base.epsilon)
     return torch.cat([q.flatten(1), k.flatten(1), v], -1)
@@ -81,7 +83,7 @@ def forward_packed(
     sink: LayerSink | None = None,
 ) -> Tensor:
     """Last hidden states (W, hidden) of the wanted rows; `sink` receives every layer's keys and values."""
-    x = base.embed(packed.ids)
+    x = base.embed(packed.ids, base.training_dtype if training else base.dtype)
     if training:
         # The embedding is frozen, yet autograd must walk down to the first layer's adapters.
         x.requires_grad_()
@@ -92,9 +94,14 @@ def forward_packed(
         angles[rope] = cos, sin
 
     def attend(index: int, qkv: Tensor) -> Tensor:
-        into = None if sink is None else partial(sink, index)
         layer = base.layers[index]
-        return attend_packed(base, qkv, angles[layer.rope], packed.buckets, into, training, layer.window)
+        turns = angles[layer.rope]
+        # One launch for all sequences knows neither windows nor other scales.
+        whole = layer.window is None or packed.longest <= layer.window
+        if training and base.varlen is not None and whole and turns is not None and base.score_scale is None:
+            return attend_at_once(base, qkv, turns, packed)
+        into = None if sink is None else partial(sink, index)
+        return attend_packed(base, qkv, turns, packed.buckets, into, training, layer.window)
 
     narrow = (packed.wanted, packed.wanted_groups)
     return run_layers(base, x, adapters, packed.groups, attend, narrow, training)

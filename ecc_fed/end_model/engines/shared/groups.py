@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ecc_fed.end_model.engines.shared.compute_plan import plan_for
+from ecc_fed.end_model.engines.shared.uploads import upload
 
 
 class Groups:
@@ -33,17 +34,17 @@ class Groups:
         self.total = sum(sizes)
         self.loop = plan_for(device).loops_over(len(sizes), self.total) if loop is None else loop
         self.prefix = self.rows == list(range(len(self.rows)))
-        self.index = torch.tensor(self.rows, device=device)
+        self.index = upload(self.rows, device)
+        self.counts = upload(self.sizes, device)
         self.longest = max(sizes)
         self.equal = min(sizes) == self.longest
         if not self.loop and not self.equal:
             places = [g * self.longest + i for g, size in enumerate(sizes) for i in range(size)]
-            self.places = torch.tensor(places, device=device)
+            self.places = upload(places, device)
 
     def expand(self, values: Tensor) -> Tensor:
         """values (bank rows,) -> (packed rows, 1): the value of every row's group."""
-        sizes = torch.tensor(self.sizes, device=values.device)
-        return values[self.index].repeat_interleave(sizes, output_size=self.total)[:, None]
+        return values[self.index].repeat_interleave(self.counts, output_size=self.total)[:, None]
 
     def project(self, x: Tensor, w: Tensor) -> Tensor:
         """x_g w_g^T: x (N, d), w (bank rows, e, d) -> (N, e)."""
@@ -63,6 +64,12 @@ class Groups:
         for part, small, matrix in zip(self._parts(x), self._parts(h), self._matrices(w), strict=True):
             part.addmm_(small, matrix)
 
+    def back(self, h: Tensor, w: Tensor) -> Tensor:
+        """h_g w_g: h (N, e), w (bank rows, e, d) -> (N, d)."""
+        x = h.new_zeros(self.total, w.shape[2])
+        self.add_back(x, h, w)
+        return x
+
     def outer(self, h: Tensor, x: Tensor, out: Tensor) -> None:
         """out_g = h_g^T x_g: h (N, e), x (N, d) -> out (groups, e, d)."""
         if not self.loop:
@@ -70,6 +77,10 @@ class Groups:
             return
         for small, part, product in zip(self._columns(h.t()), self._parts(x), out.unbind(), strict=True):
             torch.mm(small, part, out=product)
+
+    def new_hidden(self, like: Tensor, width: int) -> Tensor:
+        """Room for (N, width) numbers, columns contiguous, as the loop reads them."""
+        return like.new_empty(width, self.total).t()
 
     # All views of one kind come from one call: one call a view takes as long as the products.
     def _parts(self, x: Tensor) -> tuple[Tensor, ...]:

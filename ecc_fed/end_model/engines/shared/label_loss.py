@@ -26,11 +26,11 @@ class _LabelLoss(torch.autograd.Function):
         slice_rows: int,
         cap: float | None,
     ) -> tuple[Tensor, Tensor]:
-        losses = x.new_empty(len(x))
+        losses = weights.new_empty(len(x))  # x may be narrower
         dx = torch.empty_like(x)
         for start in range(0, len(x), slice_rows):
             part = slice(start, start + slice_rows)
-            logits = cap_logits(head.product(x[part]), cap)
+            logits = cap_logits(head.product(x[part]).to(weights.dtype), cap)
             # d/dz of cap tanh(z / cap), by its value.
             slope = None if cap is None else 1 - (logits / cap).square_()
             wanted = targets[part, None]

@@ -30,9 +30,9 @@ def lora_product(
         h = groups.project(x, adapters.weights.a).mul_(adapters.scale)
         hidden = [h[:, i * rank : (i + 1) * rank] for i in range(len(adapters.span.outputs))]
     else:
-        for index, mask in enumerate(adapters.masks):
+        for index in range(len(adapters.span.outputs)):
             a = adapters.weights.a[:, index * rank : (index + 1) * rank]
-            hidden.append(groups.project(x * mask.to(x.dtype), a).mul_(adapters.scale))
+            hidden.append(groups.project(adapters.masks.drop(index, x), a).mul_(adapters.scale))
     for (start, stop), b, h in zip(adapters.span.outputs, adapters.weights.b, hidden, strict=True):
         groups.add_back(y[:, start:stop], h, b)
     return y, hidden
@@ -45,15 +45,16 @@ class _LoraProduct(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, residual: Tensor | None, matrix: FrozenMatrix, adapters: StackAdapters) -> Tensor:
         y, hidden = lora_product(x, matrix, adapters, residual)
         ctx.matrix, ctx.adapters, ctx.hidden = matrix, adapters, hidden
-        ctx.save_for_backward(x)
+        # The frozen product's own gradient needs no input.
+        ctx.save_for_backward(*([x] if hidden else []))
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        (x,) = ctx.saved_tensors
         adapters: StackAdapters = ctx.adapters
         dx = ctx.matrix.transposed(dy) if adapters.input_gradient else None
-        if adapters.span.outputs:
+        if ctx.hidden:
+            (x,) = ctx.saved_tensors
             _adapter_backward(adapters, x, dy, ctx.hidden, dx)
         return dx, dy if ctx.needs_input_grad[1] else None, None, None
 
@@ -65,7 +66,7 @@ def _adapter_backward(
     assert adapters.gradients is not None
     groups, rank = adapters.groups, adapters.rank
     weights, gradients = adapters.weights, adapters.gradients
-    stacked = x.new_empty(rank * len(hidden), len(x)).t()
+    stacked = groups.new_hidden(x, rank * len(hidden))
     for index, ((start, stop), h) in enumerate(zip(adapters.span.outputs, hidden, strict=True)):
         out = dy[:, start:stop]
         groups.outer(h, out, gradients.b[index])
@@ -76,13 +77,11 @@ def _adapter_backward(
         if dx is not None:
             groups.add_back(dx, stacked, weights.a)
         return
-    for index, mask in enumerate(adapters.masks):
+    for index in range(len(hidden)):
         part = slice(index * rank, (index + 1) * rank)
-        groups.outer(stacked[:, part], x * mask.to(x.dtype), gradients.a[:, part])
+        groups.outer(stacked[:, part], adapters.masks.drop(index, x), gradients.a[:, part])
         if dx is not None:
-            through = torch.zeros_like(x)
-            groups.add_back(through, stacked[:, part], weights.a[:, part])
-            dx += through.mul_(mask.to(x.dtype))
+            adapters.masks.add_dropped(index, dx, groups.back(stacked[:, part], weights.a[:, part]))
 
 
 def apply_stack(stack: Stack, x: Tensor, adapters: StackAdapters | None, residual: Tensor | None = None) -> Tensor:

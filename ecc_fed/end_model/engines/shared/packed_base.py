@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ecc_fed.end_model.engines.shared.compute_plan import CPU, ComputePlan
 from ecc_fed.end_model.engines.shared.frozen_matrix import FrozenMatrix
+from ecc_fed.end_model.engines.shared.grouped_rows import GroupedRows
+from ecc_fed.end_model.engines.shared.groups import Groups
+from ecc_fed.end_model.engines.shared.varlen import Varlen
 
 # A value of the wanted dtype and device, positions (1, length) -> cos and sin (1, length, rotary dims).
 Rotary = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -68,6 +72,8 @@ class Layer:
 class PackedBase:
     """A frozen decoder: `layers` between an embedding and a head.
 
+    `dtype` is that of adapters, norms and losses; `plan` says how passes are computed.
+
     Attributes:
         rotary: transformers' own rotary embedding, by the name of its frequencies.
         module_order: the names of the layers' projections in the order of the model's modules.
@@ -96,7 +102,24 @@ class PackedBase:
     score_scale: float | None = None
     logit_cap: float | None = None
     positions: int | None = None
+    plan: ComputePlan = field(default=CPU)
     _angles: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    @property
+    def training_dtype(self) -> torch.dtype:
+        """Of activations in training."""
+        return self.layers[0].attention_in.matrix.dtype if self.plan.narrow_training else self.dtype
+
+    @property
+    def varlen(self) -> Varlen | None:
+        """Attention of all sequences in one launch, in training; None: bucket by bucket."""
+        return self.plan.varlen if self.training_dtype in self.plan.one_launch else None
+
+    def training_groups(self, rows: Sequence[int], sizes: Sequence[int]) -> Groups:
+        """Packed rows in groups, for training: each group's bank row, and how many packed rows it has."""
+        if self.plan.grouped is not None and self.training_dtype in self.plan.one_launch:
+            return GroupedRows(rows, sizes, self.device, self.plan.grouped)
+        return Groups(rows, sizes, self.device, self.plan.loops_over(len(sizes), sum(sizes)))
 
     def angles(self, length: int, rope: str = "") -> tuple[Tensor, Tensor]:
         """cos and sin (length, rotary dims / 2) of positions 0 to length - 1."""
@@ -111,9 +134,9 @@ class PackedBase:
         cos, sin = self._angles[rope]
         return cos[:length], sin[:length]
 
-    def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings (N, hidden) of token ids (N,)."""
-        x = self.embedding[ids].to(self.dtype)
+    def embed(self, ids: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Embeddings (N, hidden) of token ids (N,), in `dtype` or in the base's."""
+        x = self.embedding[ids].to(dtype or self.dtype)
         return x if self.embedding_scale is None else x * self.embedding_scale
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from ecc_fed.end_model.engines.shared.compute_plan import plan_for
 from ecc_fed.end_model.engines.shared.groups import Groups
+from ecc_fed.end_model.engines.shared.uploads import upload
 from ecc_fed.end_model.training.examples import EncodedExample
 
 
@@ -26,17 +29,35 @@ class Bucket:
     tokens: Tensor | slice  # the packed rows behind the real places
 
 
-@dataclass(slots=True)
+# From every group's bank row and how many packed rows it has.
+MakeGroups = Callable[[Sequence[int], Sequence[int]], Groups]
+
+
+@dataclass
 class Packed:
     """Sequences one after the other, split into adapter groups; `wanted` are the rows whose outputs count."""
 
     ids: Tensor  # (N,)
     positions: Tensor  # (N,), from 0 in every sequence
-    buckets: list[Bucket]
-    longest: int
+    lengths: list[int]
     groups: Groups
     wanted: Tensor  # (W,) ascending
     wanted_groups: Groups
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(self.lengths)
+
+    @cached_property
+    def buckets(self) -> list[Bucket]:
+        """The sequences in buckets of similar length."""
+        return _buckets(self.lengths, np.concatenate([[0], np.cumsum(self.lengths)]), self.ids.device)
+
+    @cached_property
+    def bounds(self) -> Tensor:
+        """Where sequences start and end in the packed rows (sequences + 1,), int32."""
+        return upload([0, *itertools.accumulate(self.lengths)], self.ids.device, torch.int32)
 
 
 def pack(
@@ -45,6 +66,7 @@ def pack(
     group_sizes: Sequence[int],
     rows: Sequence[int],
     device: torch.device,
+    make_groups: MakeGroups | None = None,
 ) -> Packed:
     """Packs sequences.
 
@@ -53,10 +75,13 @@ def pack(
         wanted: the positions of each whose outputs are wanted, at least one.
         group_sizes: how many successive sequences each adapter group has.
         rows: each group's bank row.
+        device: where the packed rows are wanted.
+        make_groups: None makes plain `Groups`.
     """
+    make_groups = make_groups or partial(Groups, device=device)
     lengths = [len(sequence) for sequence in sequences]
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    ids = torch.from_numpy(np.concatenate([np.asarray(s, np.int64) for s in sequences])).to(device)
+    ids = upload(np.concatenate([np.asarray(s, np.int64) for s in sequences]), device)
     rows_wanted = np.concatenate([start + np.asarray(w, np.int64) for start, w in zip(starts, wanted, strict=False)])
     token_sizes, wanted_sizes, first = [], [], 0
     for size in group_sizes:
@@ -65,23 +90,26 @@ def pack(
         first += size
     return Packed(
         ids,
-        torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])).to(device),
-        _buckets(lengths, starts, device),
-        max(lengths),
-        Groups(rows, token_sizes, device),
-        torch.from_numpy(rows_wanted).to(device),
-        Groups(rows, wanted_sizes, device),
+        upload(np.concatenate([np.arange(length) for length in lengths]), device),
+        lengths,
+        make_groups(rows, token_sizes),
+        upload(rows_wanted, device),
+        make_groups(rows, wanted_sizes),
     )
 
 
 def pack_examples(
-    examples: Sequence[EncodedExample], group_sizes: Sequence[int], rows: Sequence[int], device: torch.device
+    examples: Sequence[EncodedExample],
+    group_sizes: Sequence[int],
+    rows: Sequence[int],
+    device: torch.device,
+    make_groups: MakeGroups | None = None,
 ) -> tuple[Packed, Tensor]:
     """Packs examples; also the targets (W,) of the wanted outputs, of which that at position i predicts token i + 1."""
     wanted = [range(example.prompt_length - 1, len(example.ids) - 1) for example in examples]
-    packed = pack([example.ids for example in examples], wanted, group_sizes, rows, device)
+    packed = pack([example.ids for example in examples], wanted, group_sizes, rows, device, make_groups)
     labels = [token for example in examples for token in example.ids[example.prompt_length :]]
-    return packed, torch.tensor(labels, device=device)
+    return packed, upload(labels, device)
 
 
 def _buckets(lengths: Sequence[int], starts: Any, device: torch.device) -> list[Bucket]:

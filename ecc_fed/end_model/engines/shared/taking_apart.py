@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 
-from ecc_fed.end_model.engines.shared.compute_plan import plan_for
+from ecc_fed.end_model.engines.shared.compute_plan import ComputePlan, plan_for
 from ecc_fed.end_model.engines.shared.families import FAMILIES, ropes, windows
-from ecc_fed.end_model.engines.shared.frozen_matrix import FrozenMatrix
+from ecc_fed.end_model.engines.shared.frozen_matrix import Buffers, FrozenMatrix
 from ecc_fed.end_model.engines.shared.packed_base import Layer, PackedBase, Projection, Stack
 from ecc_fed.end_model.engines.shared.row_functions import GATED
 from ecc_fed.end_model.engines.shared.support import longest_sequence
 
+_LOG = logging.getLogger(__name__)
 
-def take_apart(model: Any, device: torch.device, product_dtype: torch.dtype | None = None) -> PackedBase:
+
+def take_apart(
+    model: Any, device: torch.device, product_dtype: torch.dtype | None = None, plan: ComputePlan | None = None
+) -> PackedBase:
     """Moves a causal LM's weights into a `PackedBase`.
 
-    Activations are fp32 (fp64 for an fp64 model). `product_dtype` is the dtype of products with
-    frozen matrices; None keeps the weights' own (a quantized base: that of the activations on a
-    CPU, bf16 on a GPU).
+    Adapters, norms and losses are fp32 (fp64 for an fp64 model). `product_dtype` is the dtype of products with frozen
+    matrices; None keeps the weights' own (a quantized base: that of the activations on a CPU, bf16 on a GPU). `plan` is
+    how passes are computed; None takes the device's.
     """
+    plan = plan or plan_for(device)
     config, decoder = model.config, model.model
     family = FAMILIES[config.model_type]
     dtype = torch.float64 if decoder.norm.weight.dtype == torch.float64 else torch.float32
+    buffers: Buffers = {}
+    quantized_products = product_dtype or plan.quantized_products
 
     def vector(parent: Any, name: str | None) -> Any:
         norm = None if name is None else getattr(parent, name, None)
         return None if norm is None else _vector(norm, family.norm_offset, dtype)
 
     def stack(parent: Any, prefix: str, names: Sequence[str]) -> Stack:
-        return _stack(parent, prefix, names, dtype, product_dtype)
+        return _stack(parent, prefix, names, dtype, quantized_products, product_dtype, buffers)
 
     module_order = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in family.projections]
     layers = []
@@ -57,11 +66,15 @@ def take_apart(model: Any, device: torch.device, product_dtype: torch.dtype | No
                 behind_mlp=vector(block, family.behind_mlp),
             )
         )
+    if plan.grouped is not None and not all(_by_16_bytes(each) for layer in layers for each in layer.stacks):
+        _LOG.warning("adapter products are padded, which is slower: a width of this base is no multiple of 8")
+        plan = replace(plan, grouped=None)
     head = stack(model, "", ["lm_head"]).matrix
     embedding = decoder.embed_tokens.weight.detach()
     embedding_scale = getattr(decoder.embed_tokens, "embed_scale", None)
     if config.tie_word_embeddings and head.dense is not None and head.dtype == embedding.dtype:
         embedding = head.dense
+    activation = getattr(config, family.activation)
     names = {rope for rope in ropes(config, family) if rope is not None}
     return PackedBase(
         embedding=embedding,
@@ -80,13 +93,19 @@ def take_apart(model: Any, device: torch.device, product_dtype: torch.dtype | No
         dtype=dtype,
         device=device,
         module_order=module_order,
-        gated=GATED[getattr(config, family.activation)],
+        gated=plan.rows.swiglu if activation == "silu" else GATED[activation],
         # In the dtype of the weights, as transformers has it.
         embedding_scale=None if embedding_scale is None else float(embedding_scale.to(embedding.dtype)),
         score_scale=None if family.score_scalar is None else getattr(config, family.score_scalar) ** -0.5,
         logit_cap=getattr(config, "final_logit_softcapping", None),
         positions=longest_sequence(config),
+        plan=plan,
     )
+
+
+def _by_16_bytes(stack: Stack) -> bool:
+    """Whether rows of bf16 numbers, and every projection's part of them, can be read 16 bytes at a time."""
+    return all(width % 8 == 0 for width in (stack.d_in, *(each.stop for each in stack.projections)))
 
 
 def _vector(norm: Any, offset: float, dtype: torch.dtype) -> Any:
@@ -102,7 +121,13 @@ def _bias(module: Any, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _stack(
-    parent: Any, prefix: str, names: Sequence[str], dtype: torch.dtype, product_dtype: torch.dtype | None
+    parent: Any,
+    prefix: str,
+    names: Sequence[str],
+    dtype: torch.dtype,
+    quantized_products: torch.dtype | None,
+    product_dtype: torch.dtype | None,
+    buffers: Buffers,
 ) -> Stack:
     modules = [getattr(parent, name) for name in names]
     projections, start = [], 0
@@ -122,6 +147,5 @@ def _stack(
             module.weight = None  # Freed at once: two copies of a large base may not fit.
         matrix = FrozenMatrix(dense, (), bias, wanted)
     else:
-        wanted = product_dtype or plan_for(modules[0].weight.device).quantized_products or dtype
-        matrix = FrozenMatrix(None, tuple(modules), bias, wanted)
+        matrix = FrozenMatrix(None, tuple(modules), bias, quantized_products or dtype, buffers)
     return Stack(matrix, d_in, tuple(projections))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from ecc_fed.core.gradient_rule import GradientRule
 from ecc_fed.core.heartbeat import beat
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.adamw import update
-from ecc_fed.end_model.engines.shared.dropout import Dropout
+from ecc_fed.end_model.engines.shared.dropout import CountedDropout, Dropout, StreamDropout
 from ecc_fed.end_model.engines.shared.forward import forward_packed
 from ecc_fed.end_model.engines.shared.label_loss import label_loss
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
@@ -39,12 +40,15 @@ def train_batch(
     assert all(a.settings.steps >= b.settings.steps for a, b in itertools.pairwise(jobs))
     rules = [JobGradients(job.job, bank.layout.shapes(job.rank)) for job in jobs]
     gradients = torch.zeros_like(bank.flat)
-    dropout = Dropout(lora_dropout, [job.job.seed for job in jobs], base.device) if lora_dropout > 0 else None
+    dropout = _dropout(base, lora_dropout, jobs)
+    told: list[_Pass] = []
     for step in range(max((job.settings.steps for job in jobs), default=0)):
         active = sum(job.settings.steps > step for job in jobs)
         batches = [rules[shop].next_batch(jobs[shop].examples) for shop in range(active)]
+        weights = bank.flat[:active].to(base.training_dtype)
         for shops in _passes(batches, batch_tokens):
-            _accumulate(base, bank, jobs, rules, batches, shops, gradients, dropout)
+            adapters = ActiveAdapters(bank.layout, weights, bank.scale, dropout=dropout)
+            told.append(_accumulate(base, bank, adapters, rules, batches, shops, gradients, step))
         for shop in range(active):
             _finish(bank, rules[shop], shop, gradients[shop])
         if bank.correction is not None:
@@ -55,30 +59,61 @@ def train_batch(
             gradients[:active].addcmul_(bank.pull.mu[:active], way)
         update(bank, gradients, jobs[:active], step)
         beat()
+    for each in told:
+        each.tell(jobs, rules)
+
+
+def _dropout(base: PackedBase, probability: float, jobs: Sequence[ShopJob]) -> Dropout | None:
+    if probability == 0:
+        return None
+    seeds = [job.job.seed for job in jobs]
+    if base.plan.counted_dropout:
+        return CountedDropout(probability, seeds, base.device, base.plan.rows)
+    return StreamDropout(probability, seeds, base.device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What a pass has to tell of its shops: losses stay on the device until all work is under way.
+
+    `losses` (groups,) are shop after shop, each of which has `counts` of them.
+    """
+
+    shops: range
+    counts: Sequence[int]
+    losses: Tensor
+    label_tokens: Sequence[int]
+
+    def tell(self, jobs: Sequence[ShopJob], rules: Sequence[JobGradients]) -> None:
+        """Writes losses and counts into the jobs."""
+        own = _split(self.losses.tolist(), self.counts)
+        for shop, losses, label_tokens in zip(self.shops, own, self.label_tokens, strict=True):
+            jobs[shop].losses.append(sum(losses) / rules[shop].divisor)
+            jobs[shop].label_tokens += label_tokens
 
 
 def _accumulate(
     base: PackedBase,
     bank: TrainingBank,
-    jobs: Sequence[ShopJob],
+    adapters: ActiveAdapters,
     rules: Sequence[JobGradients],
     batches: Sequence[Sequence[EncodedExample]],
     shops: range,
     gradients: Tensor,
-    dropout: Dropout | None,
-) -> None:
-    """One pass: each shop's sum over its groups, by its rule, in its gradient row; and its loss."""
+    step: int,
+) -> _Pass:
+    """One pass: each shop's sum over its groups, by its rule, in its gradient row."""
     groups = [rules[shop].groups(batches[shop]) for shop in shops]
     counts = [len(own) for own in groups]
     rows = [shop for shop, own in zip(shops, groups, strict=True) for _ in own]
     # With one group for every shop, the shops' own rows take the gradients.
     in_place = rows == list(shops)
     part = gradients[shops.start : shops.stop] if in_place else gradients.new_empty(len(rows), gradients.shape[1])
-    losses: list[float] = []
+    losses = gradients.new_empty(0)
     if rows:
-        adapters = ActiveAdapters(bank.layout, bank.flat, bank.scale, part, dropout)
-        if dropout is not None:
-            dropout.select(rows)
+        adapters.take_gradients(part)
+        if adapters.dropout is not None:
+            adapters.dropout.select(rows, step)
         losses = backward(base, adapters, [group for own in groups for group in own], rows)
         if bank.trained is not None:
             part *= bank.trained[rows]
@@ -90,9 +125,7 @@ def _accumulate(
             shops, part.split_with_sizes(counts), factors.split_with_sizes(counts), strict=True
         ):
             gradients[shop] = weights @ own
-    for shop, own_losses in zip(shops, _split(losses, counts), strict=True):
-        jobs[shop].losses.append(sum(own_losses) / rules[shop].divisor)
-        jobs[shop].label_tokens += sum(example.label_tokens for example in batches[shop])
+    return _Pass(shops, counts, losses, [sum(example.label_tokens for example in batches[shop]) for shop in shops])
 
 
 def _factors(rules: Sequence[GradientRule], norms: Tensor) -> Tensor:
@@ -139,18 +172,19 @@ def backward(
     adapters: ActiveAdapters,
     batches: Sequence[Sequence[EncodedExample]],
     rows: Sequence[int],
-) -> list[float]:
-    """Writes group g's gradient of its mean loss into gradient row g; returns the losses.
+) -> Tensor:
+    """Writes group g's gradient of its mean loss into gradient row g; returns the losses (groups,).
 
     Group g's batch meets bank row `rows[g]`. One group for each shop gives shops' gradients; one for
     each example, with the shops' rows repeated, gives per-example gradients.
     """
     examples = [example for batch in batches for example in batch]
-    packed, targets = pack_examples(examples, [len(batch) for batch in batches], rows, base.device)
-    counts = torch.tensor(packed.wanted_groups.sizes, device=base.device)
+    sizes = [len(batch) for batch in batches]
+    packed, targets = pack_examples(examples, sizes, rows, base.device, base.training_groups)
+    counts = packed.wanted_groups.counts
     weights = counts.to(base.dtype).reciprocal().repeat_interleave(counts, output_size=len(targets))
     hidden = forward_packed(base, packed, adapters, training=True)
     total, losses = label_loss(hidden, base.head, targets, weights, cap=base.logit_cap)
     torch.autograd.backward(total)
     parts = torch.split(losses * weights, packed.wanted_groups.sizes)
-    return [float(loss) for loss in torch.stack([part.sum() for part in parts]).tolist()]
+    return torch.stack([part.sum() for part in parts])

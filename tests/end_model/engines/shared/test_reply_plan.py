@@ -7,7 +7,7 @@ import torch
 
 from ecc_fed.end_model.base import load_base
 from ecc_fed.end_model.engines.shared import reply_plan
-from ecc_fed.end_model.engines.shared.compute_plan import GPU
+from ecc_fed.end_model.engines.shared.compute_plan import GPU_PLAIN
 from ecc_fed.end_model.engines.shared.dense_base import dense_bytes, pass_bytes, token_bytes
 from ecc_fed.end_model.engines.shared.reply_plan import MOST_ROWS, plan_replies, plan_within
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
@@ -59,7 +59,7 @@ def test_products_in_bf16_are_read_and_cached_in_bf16():
 def test_the_device_chooses(monkeypatch):
     base = take_apart(build_model("llama").eval(), CPU)
     assert plan_replies(base, 100, 256) is None
-    monkeypatch.setattr(reply_plan, "plan_for", lambda device: GPU)
+    monkeypatch.setattr(reply_plan, "plan_for", lambda device: GPU_PLAIN)
     monkeypatch.setattr(reply_plan, "free_gpu_bytes", lambda device: 2**30)
     assert plan_replies(base, 100, 256) == plan_within(base, 100, 256, 2**30)
 
