@@ -313,6 +313,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.exit(2, f"{error}\n")
     columns = (
         "client_steps_per_second",
+        "tokens_per_second",
         "ratio_to_one_at_a_time",
         "ratio_to_peft_loop",
         "pass_tokens",
@@ -322,7 +323,16 @@ def main(arguments: list[str] | None = None) -> None:
     rows = figures["rows"]
     fitting = [row for row in rows if row["fits"]]
     print_table(
-        ["shops", "client-steps/s", "to one at a time", "to peft", "tokens a pass", "peak GiB", "of the peak"],
+        [
+            "shops",
+            "client-steps/s",
+            "tokens/s",
+            "to one at a time",
+            "to peft",
+            "tokens a pass",
+            "peak GiB",
+            "of the peak",
+        ],
         [[row["shops"], *(row[name] for name in columns)] for row in fitting],
     )
     for row in rows[len(fitting) :]:
