@@ -7,11 +7,12 @@ from dataclasses import replace
 from ecc_fed.assembly.schema import RunConfig
 from ecc_fed.assembly.targets import locate
 from ecc_fed.core.completion import Language
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.language import MIXED, OTHER
 from ecc_fed.core.protocols import Corpus
 from ecc_fed.teacher.wording import PromptLayout
 
-_NAMES = {MIXED: "in several languages", OTHER: "in a language that was not recognised"}
+_NAMES = {OTHER: "in a language that was not recognised"}
 
 
 def spoken_in(corpus: Corpus) -> str | None:
@@ -25,10 +26,20 @@ def spoken_in(corpus: Corpus) -> str | None:
 
 
 def with_language(config: RunConfig, spoken: str | None) -> RunConfig:
-    """The config with `corpus.language` as declared or else as `spoken`, and with prompts in it unless they are set."""
+    """The config with `corpus.language` as declared or else as `spoken`, and with prompts in it unless they are set.
+
+    Raises:
+        ConfigError: several are spoken, and none is declared.
+    """
     declared = config.corpus.get("language")
     language = declared if isinstance(declared, str) else spoken
-    prompts: Language = config.gateway.language or ("zh" if language in (None, MIXED, "zh") else "en")
+    if language == MIXED:
+        raise ConfigError(
+            "The dialogues are in several languages, while prompts are worded in one and some judges read one. Set "
+            "corpus.language=CODE (such as zh or en) to have them taken as of one, or keep one language's dialogues in "
+            "the file."
+        )
+    prompts: Language = config.gateway.language or ("zh" if language in (None, "zh") else "en")
     corpus = config.corpus if language is None else {**config.corpus, "language": language}
     return replace(config, corpus=corpus, gateway=replace(config.gateway, language=prompts))
 
@@ -66,7 +77,7 @@ def why_unspoken(config: RunConfig) -> str | None:
     `with_language`.
     """
     language = config.corpus.get("language")
-    if config.end_model.path != "embedded" or language in (None, MIXED, "zh"):
+    if config.end_model.path != "embedded" or language in (None, "zh"):
         return None
     if not getattr(locate(config.answering, "answering"), "asks_model", True):
         return None

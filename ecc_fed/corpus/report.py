@@ -25,6 +25,17 @@ class StepCount:
     kept: int
     dropped: Mapping[str, int] = field(default_factory=dict)
 
+    def reasons(self) -> str:
+        """What was dropped, most first: "near_duplicate 59, no_customer_turn 1"; empty for nothing."""
+        most_first = sorted(self.dropped.items(), key=lambda item: -item[1])
+        return ", ".join(f"{reason} {count}" for reason, count in most_first if count)
+
+    def losses(self) -> str:
+        """What an error says of it where half or more was dropped; else empty."""
+        return f" Of {self.read} read {self.read - self.kept} were dropped: {self.reasons()}." * (
+            2 * self.kept <= self.read
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LengthStats:

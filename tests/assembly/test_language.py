@@ -11,6 +11,7 @@ from ecc_fed.assembly.compose import compose_run, to_run_config
 from ecc_fed.assembly.evaluation_budget import check_evaluation_budget, kept_for_final
 from ecc_fed.assembly.language import spoken_in, why_unspoken, why_withheld, with_language
 from ecc_fed.assembly.schema import RunConfig
+from ecc_fed.core.errors import ConfigError
 from ecc_fed.core.records import Pair, Shop
 from ecc_fed.runs.study import plan_study
 
@@ -66,7 +67,6 @@ def _jsonl(path: Path, dialogues: list[list[tuple[str, str]]]) -> Path:
     [
         ([EN] * 12, "en", "en", "The judge reads zh, and the dialogues are en: every score is withheld"),
         ([ZH] * 12, "zh", "zh", None),
-        ([ZH, EN] * 6, "mixed", "zh", "the dialogues are in several languages"),
     ],
 )
 def test_a_file_tells_its_language(
@@ -81,6 +81,15 @@ def test_a_file_tells_its_language(
     assert why is None if withheld is None else why is not None and withheld in why and "judge=lexical" in why
     for reader in ("lexical", "e5"):
         assert why_withheld(with_language(_config(*given, f"judge={reader}"), spoken)) is None
+
+
+def test_several_languages_are_refused_until_one_is_declared(tmp_path: Path) -> None:
+    given = ["corpus=jsonl", f"corpus.path={_jsonl(tmp_path / 'd.jsonl', [ZH, EN] * 6)}", "corpus.num_shops=1"]
+    given.append("+corpus.near_duplicate_similarity=null")
+    spoken = spoken_in(build_corpus(_config(*given)))
+    with pytest.raises(ConfigError, match=r"several languages.*corpus\.language=CODE"):
+        with_language(_config(*given), spoken)
+    assert with_language(_config(*given, "corpus.language=en"), spoken).corpus["language"] == "en"
 
 
 def test_what_is_declared_goes_before_what_is_told() -> None:

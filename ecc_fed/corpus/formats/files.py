@@ -207,11 +207,9 @@ class FileCorpus(ABC):
         kept = store.select(np.flatnonzero(keep))
         dropped += duplicates
         if len(kept) == 0:
-            why = ", ".join(f"{reason}: {count}" for reason, count in dropped.items()) or "no session was found"
-            raise CorpusError(
-                f"corpus file {log.path} holds no usable dialogue ({why}). A dialogue needs a customer turn that "
-                "an agent answers."
-            )
+            why = StepCount(num_sessions, 0, dropped).reasons() or "no session was found"
+            needs = "A dialogue needs a customer turn that an agent answers."
+            raise CorpusError(f"corpus file {log.path} holds no usable dialogue ({why}). {needs}")
         language = self.language or told_language(kept)
         report = CorpusReport(
             path=str(log.path),
@@ -240,7 +238,10 @@ class FileCorpus(ABC):
         return self._split(self._place(sessions, report))
 
     def _place(self, sessions: SessionStore, report: CorpusReport) -> _Placed:
-        assignment = self.partition.assign(sessions, self.num_shops, derive_seed(self.seed, "partition"))
+        try:
+            assignment = self.partition.assign(sessions, self.num_shops, derive_seed(self.seed, "partition"))
+        except CorpusError as error:
+            raise CorpusError(f"{error}{report.sessions.losses()}") from None
         members: dict[str, list[int]] = {}
         for i, shop_id in enumerate(assignment.shop_of):
             if shop_id is not None:

@@ -80,6 +80,8 @@ def _read(record: Any, number: int, log: ReadLog, columns: Columns) -> RawSessio
     fields = columns.find(record)
     session = _name(record, fields, "session") or f"line-{number}"
     shop = _name(record, fields, "shop")
+    if shop is None and "shop" in fields:
+        log.notes[f'records say nothing under "{fields["shop"]}", which would name the shop'] += 1
     if "turns" in fields:
         turns = _list(value_at(record, fields["turns"]))
         by_agent, texts = plain_turns(turns) or checked_turns(turns, log.edits)

@@ -70,8 +70,8 @@ def check_header(header: list[str], log: ReadLog, columns: Columns) -> None:
     other = looks_like(log.sample)
     hint = f" It looks like {other.upper()}: use corpus={other}." if other not in (None, "csv", log.format) else ""
     raise CorpusError(
-        f"corpus file {log.path}: its first line should name its columns, and {listed} are not known. Put a header "
-        "there, such as query,reply or session,role,text, or say which column holds what, as with "
+        f"corpus file {log.path}: its first line should name columns that make a dialogue, and holds {listed}. Put "
+        "a header there, such as query,reply or session,role,text, or say which column holds what, as with "
         f"corpus.columns.query=NAME corpus.columns.reply=NAME (fields: {', '.join(FIELDS)}).{hint}"
     )
 

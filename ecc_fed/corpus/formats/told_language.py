@@ -9,8 +9,8 @@ from ecc_fed.corpus.store import SessionStore
 
 _SESSIONS = 1000
 _SEVERAL = (
-    "The dialogues are in several languages, while prompts are worded in one and some judges read one: set "
-    "corpus.language=CODE to have them taken as of one, or keep one language's dialogues in the file"
+    "The dialogues are in several languages, and no run takes them so: set corpus.language=CODE to have them taken as "
+    "of one, or keep one language's dialogues in the file"
 )
 
 

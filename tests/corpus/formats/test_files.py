@@ -238,7 +238,7 @@ def test_shops_too_small_to_split_are_refused_by_name(corpus):
 def test_a_file_without_an_answer_is_refused(tmp_path):
     path = written(tmp_path, "a\tu\t0\t0\t0\tnan\t在吗\nb\tu\t1\t0\t0\tnan\t在的\n")
     corpus = JddcCorpus(path=str(path), partition=IidPartition(), num_shops=1)
-    with pytest.raises(CorpusError, match=r"holds no usable dialogue .*no_answered_customer_turn: 1"):
+    with pytest.raises(CorpusError, match=r"holds no usable dialogue .*no_answered_customer_turn 1"):
         corpus.shops()
 
 

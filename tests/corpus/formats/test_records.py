@@ -146,6 +146,11 @@ def test_a_shop_that_no_record_names_is_refused_where_it_was_asked_for(shop):
         read(records, shop=shop)
 
 
+def test_a_shop_that_records_leave_open_is_told():
+    records = [{"prompt": "在吗", "response": "在的", "store": "", "shop": name} for name in ("", None, "甲")]
+    assert read(records)[1].notes['records say nothing under "shop", which would name the shop'] == 2
+
+
 def documents():
     records = [{"prompt": query, "response": reply} for query, reply in (exchange(i) for i in range(40))]
     yield json.dumps(records, ensure_ascii=False)

@@ -75,11 +75,11 @@ def test_a_quote_that_is_never_closed_does_not_swallow_the_file(tmp_path):
         (
             "在吗,在的\n有吗,有的\n",
             None,
-            "its first line should name its columns, and '在吗', '在的' are not known. Put a header",
+            "its first line should name columns that make a dialogue, and holds '在吗', '在的'. Put a header",
         ),
         ("query,reply\na,b\n", {"reply": "answer"}, "own.csv has no column 'answer' for corpus.columns.reply"),
         ("query,reply\na,b\n", {"reply": "answer"}, "Its columns: 'query', 'reply'"),
-        ("role,text\nuser,a\n", None, "'role', 'text' are not known"),
+        ("role,text\nuser,a\n", None, "and holds 'role', 'text'"),
         ('{"turns": [{"role": "user", "text": "a"}]}\n', None, "It looks like JSONL: use corpus=jsonl"),
         ("query,reply\n", None, "holds no usable dialogue"),
         (
@@ -96,3 +96,15 @@ def test_a_table_that_cannot_be_read_is_refused_with_a_remedy(tmp_path, text, co
 def test_another_encoding_is_refused_by_name(tmp_path):
     content = table(("问题", "回答"), [("有的吗", "有的是")] * 9).encode("gb18030")
     assert "iconv -f GB18030 -t UTF-8 own.csv" in refused(corpus_of(tmp_path, content))
+
+
+def test_too_few_dialogues_say_what_was_dropped(tmp_path):
+    alike = [("我的包裹什么时候能到呢，已经等了三天", "亲，今天下午就会送到您那里的哦")] * 9
+    corpus = corpus_of(tmp_path, table(("query", "reply"), alike))
+    with pytest.raises(
+        CorpusError, match=r"more than the corpus has dialogues \(1\).*Of 9 read 8 were dropped: \w+ 8\."
+    ):
+        corpus.shops()
+    few = corpus_of(tmp_path, table(("query", "reply"), [exchange(i) for i in range(1)]))
+    with pytest.raises(CorpusError, match=r"Ask for fewer shops\.$"):
+        few.shops()

@@ -72,7 +72,10 @@ def furthest(left, right):
 @pytest.mark.parametrize("gradient", [None, RecordPrivacy(0.2, 0.5)], ids=["clipped", "record privacy"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_in_fp64_it_equals_the_cpus_way(family, gradient):
-    """Mixed ranks, several passes a step, sequences beyond a window where a family has one; `read_results` rounds to fp32, which is all that may differ."""
+    """Mixed ranks, several passes a step, sequences beyond a window where a family has one.
+
+    `read_results` rounds to fp32, which is all that may differ.
+    """
     for batch_tokens in (30, 4096):
         both = [
             trained(build_model(family).double(), plan, (2, 4, 9), gradient=gradient, batch_tokens=batch_tokens)
