@@ -19,7 +19,7 @@ class TokenLimits:
 
     Prompts keep their last `max_prompt_tokens`, replies their first `max_reply_tokens`. A pass over
     the base holds at most `batch_tokens`, or one row that alone exceeds it; None is `BATCH_TOKENS`, but for
-    fine-tuning on a GPU, whose passes a host sizes by measured memory.
+    fine-tuning, whose passes are sized by memory: on a GPU by what a host has measured, on a CPU by the base's shape.
 
     Raises:
         ConfigError: a limit below 1.

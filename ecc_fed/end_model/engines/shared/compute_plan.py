@@ -41,6 +41,8 @@ class ComputePlan:
     grouped: GroupedProduct | None
     varlen: Varlen | None
     one_launch: tuple[torch.dtype, ...]
+    # Bytes that a pass of fine-tuning may keep on its way forward where nothing is measured; None: any number.
+    kept_bytes: int | None
     # A host sizes the passes of fine-tuning by what they take of memory, which this device counts exactly.
     measured_passes: bool
     # What happens to every row by itself in training.
@@ -65,6 +67,7 @@ CPU = ComputePlan(
     grouped=None,
     varlen=None,
     one_launch=(),
+    kept_bytes=1 << 31,
     measured_passes=False,
     rows=row_functions.PLAIN,
     captured_replies=False,
@@ -82,6 +85,7 @@ GPU_PLAIN = ComputePlan(
     grouped=grouped_plain,
     varlen=varlen_plain,
     one_launch=(torch.bfloat16, torch.float32, torch.float64),
+    kept_bytes=None,
     measured_passes=True,
     rows=row_functions.PLAIN,
     captured_replies=True,

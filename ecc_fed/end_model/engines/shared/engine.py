@@ -34,6 +34,7 @@ from ecc_fed.end_model.engines.sampling import Row, make_rows
 from ecc_fed.end_model.engines.shared.adapter_banks import AdapterBanks, read_results
 from ecc_fed.end_model.engines.shared.compute_plan import ComputePlan
 from ecc_fed.end_model.engines.shared.likelihood import label_losses
+from ecc_fed.end_model.engines.shared.pass_tokens import training_pass_tokens
 from ecc_fed.end_model.engines.shared.reply_batches import reply_batches
 from ecc_fed.end_model.engines.shared.reply_plan import plan_replies
 from ecc_fed.end_model.engines.shared.support import UnsupportedBase, check_parts, check_supported
@@ -169,7 +170,7 @@ class SharedEngine:
         chosen = [jobs[index] for index in order]
         examples = [[self._encode(example) for example in job.examples] for job in chosen]
         shop_jobs, bank = self.banks.train(chosen, examples)
-        tokens = self.training_tokens or self.limits.pass_tokens
+        tokens = self.training_tokens or training_pass_tokens(self.packed_base, self.limits)
         train_batch(self.packed_base, bank, shop_jobs, self.settings.lora_dropout, tokens)
         results = dict(zip(order, read_results(bank, shop_jobs), strict=True))
         return [results[index] for index in range(len(jobs))]
