@@ -4,13 +4,14 @@
 
 The overrides are those of `ecc-fed run`: base, dialogues, quantization. Texts are the first shop's pairs.
 
-- `replies`: greedy, the base alone, one thread: the engine's batches against transformers' `generate`, one prompt after
-  another. Replies end where they end, so both sides draw the same tokens but for rounding.
+- `replies`: greedy, the base alone, one thread, the same prompts: the engine's batches against transformers'
+  `generate`, one prompt after another. Replies end where they end, so both sides draw the same tokens but for rounding.
 - `steps`: seconds of CPU of an optimizer step, by shops side by side, and what 100 steps of four shops come to on two
   cores, if both had nothing else to do.
 - `memory`: the most that a process holds while it opens the base and trains, by shops side by side.
 
-Prints a table each and writes {"reply_ratio_8", "memory_ratio_8", "minutes_4_shops_100_steps"} to OUT.
+Prints a table each and writes {"reply_ratio_8", "reply_ratio_32", "memory_ratio_8", "minutes_4_shops_100_steps"} to
+OUT.
 """
 
 from __future__ import annotations
@@ -98,28 +99,30 @@ def by_generate(path: str, config: RunConfig, pairs: Sequence[Pair], decoding: D
     return replies, seconds
 
 
-def replies_part(config: RunConfig, batches: Sequence[int], alone: int, new_tokens: int) -> float:
-    """Prints CPU seconds a reply of every batch size and of `generate`; returns the ratio for the batch of 8."""
+def replies_part(config: RunConfig, batches: Sequence[int], count: int, new_tokens: int) -> dict[int, float]:
+    """Prints CPU seconds a reply of the same prompts in batches and by `generate`; returns the ratios by batch size."""
     decoding = Decoding(max_new_tokens=new_tokens, sample=False)
     model, pairs = opened(config)
-    asked = pairs[: max(*batches, alone)]
-    seconds, texts = {}, {}
-    for count in batches:
-        request = ReplyRequest(None, tuple(pair.prompt for pair in asked[:count]), decoding, 0)
-        seconds[f"batch of {count}"] = cpu_seconds(
-            lambda one=request, n=count: texts.update({n: model.reply([one])[0]})
-        )
-    said, taken = by_generate(base_path(config), config, asked[:alone], decoding)
-    equal = sum(one == other for one, other in zip(said, texts[max(batches)], strict=False))
-    print(f"{equal} of {alone} replies are letter for letter those of generate")
-    per = {name: value / count for (name, value), count in zip(seconds.items(), batches, strict=True)}
-    per["generate, one at a time"] = taken / alone
-    slow = per["generate, one at a time"]
+    asked = pairs[:count]
+    seconds, texts = {}, []
+    for size in batches:
+        parts = [asked[start : start + size] for start in range(0, len(asked), size)]
+        requests = [ReplyRequest(None, tuple(pair.prompt for pair in part), decoding, 0) for part in parts]
+        texts.clear()
+        seconds[size] = cpu_seconds(lambda all_=requests: texts.extend(model.reply([one])[0] for one in all_))
+    said, alone = by_generate(base_path(config), config, asked, decoding)
+    drawn = [reply for part in texts for reply in part]
+    equal = sum(one == other for one, other in zip(said, drawn, strict=True))
+    print(f"{equal} of {len(asked)} replies are letter for letter those of generate")
+    ratios = {size: alone / taken for size, taken in seconds.items()}
     print_table(
-        ["replies", f"CPU s a reply, up to {new_tokens} tokens", "ratio"], [[n, v, slow / v] for n, v in per.items()]
+        [f"{len(asked)} replies", f"CPU s a reply, up to {new_tokens} tokens", "ratio"],
+        [
+            *([f"batches of {size}", taken / len(asked), ratios[size]] for size, taken in seconds.items()),
+            ["generate, one at a time", alone / len(asked), 1.0],
+        ],
     )
-    wanted = "batch of 8" if "batch of 8" in per else f"batch of {batches[-1]}"
-    return round(slow / per[wanted], 2)
+    return ratios
 
 
 def steps_part(config: RunConfig, counts: Sequence[int], steps: int, batch_size: int) -> dict[int, float]:
@@ -181,12 +184,13 @@ def main(arguments: list[str] | None = None) -> None:
         started = time.process_time()
         opened(config)
         print(f"opened in {time.process_time() - started:.1f} CPU s; {peak_mib():.0f} MiB at most")
-        batches, alone = ([1, 2], 1) if quick else ([1, 8, 32], 8)
-        figures["reply_ratio_8"] = replies_part(config, batches, alone, 4 if quick else chosen.new_tokens)
+        batches, count = ([1, 2], 2) if quick else ([8, 32], 32)
+        ratios = replies_part(config, batches, count, 4 if quick else chosen.new_tokens)
+        figures.update({f"reply_ratio_{size}": round(ratio, 2) for size, ratio in ratios.items()})
     if "steps" in chosen.parts:
         counts = [1, 2] if quick else [1, 2, 4]
         seconds = steps_part(config, counts, 1 if quick else chosen.steps, chosen.batch_size)
-        figures["minutes_4_shops_100_steps"] = round(100 * seconds[counts[-1]] / _CORES / 60, 1)
+        figures["minutes_4_shops_100_steps"] = round(100 * seconds[counts[-1]] / _CORES / 60, 3)
     if "memory" in chosen.parts:
         held = memory_part(chosen.overrides, [1, 2] if quick else [1, 8], chosen.batch_size)
         figures["memory_ratio_8"] = round(held[max(held)] / held[1], 3)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ecc_fed.end_model.engines.batching import split_in_order
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
 from ecc_fed.end_model.engines.shared.attention import Angles, rotate
 from ecc_fed.end_model.engines.shared.forward import forward_packed, run_layers
@@ -80,6 +81,29 @@ def read_prompts(
         cache.values[layer][rows, :, : bucket.length] = values.transpose(1, 2)
 
     return forward_packed(base, packed, adapters, sink=fill)
+
+
+def read_in_passes(
+    base: PackedBase,
+    adapters: ActiveAdapters | None,
+    cache: Cache,
+    prompts: Sequence[Sequence[int]],
+    bank_rows: Sequence[int],
+    pass_tokens: int,
+) -> Tensor:
+    """`read_prompts` for all rows, at most so many tokens at once (or one prompt)."""
+    hidden = [
+        read_prompts(
+            base,
+            adapters,
+            cache,
+            prompts[part.start : part.stop],
+            bank_rows[part.start : part.stop],
+            part.start,
+        )
+        for part in split_in_order([len(prompt) for prompt in prompts], pass_tokens)
+    ]
+    return torch.cat(hidden)
 
 
 def next_token(

@@ -12,11 +12,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ecc_fed.end_model.engines.batching import split_in_order
 from ecc_fed.end_model.engines.replies import Drawn, EndMarks, draw_replies
 from ecc_fed.end_model.engines.sampling import Row
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
-from ecc_fed.end_model.engines.shared.cache import empty_cache, next_token, read_prompts
+from ecc_fed.end_model.engines.shared.cache import empty_cache, next_token, read_in_passes
 from ecc_fed.end_model.engines.shared.captured_step import Capture, Step
 from ecc_fed.end_model.engines.shared.every_row import EveryRow
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
@@ -93,18 +92,8 @@ class _Batch:
 
     def first(self) -> Tensor:
         room = self.room
-        hidden = [
-            read_prompts(
-                room.base,
-                room.adapters,
-                room.cache,
-                self.prompts[part.start : part.stop],
-                self.own[part.start : part.stop],
-                part.start,
-            )
-            for part in split_in_order([len(prompt) for prompt in self.prompts], room.pass_tokens)
-        ]
-        return room.base.logits(torch.cat(hidden))
+        hidden = read_in_passes(room.base, room.adapters, room.cache, self.prompts, self.own, room.pass_tokens)
+        return room.base.logits(hidden)
 
     def next(self, tokens: Tensor) -> Tensor:
         cache, rows = self.room.cache, len(tokens)

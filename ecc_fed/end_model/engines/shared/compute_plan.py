@@ -41,6 +41,9 @@ class ComputePlan:
     grouped: GroupedProduct | None
     varlen: Varlen | None
     one_launch: tuple[torch.dtype, ...]
+    # Dense fp32 matrices of so many numbers or more are read from memory at every step of replies, which is then what a
+    # step takes: they lie by columns, and more rows share a step. None: none do.
+    uncached_from: int | None
     # Bytes that a pass of fine-tuning may keep on its way forward where nothing is measured; None: any number.
     kept_bytes: int | None
     # A host sizes the passes of fine-tuning by what they take of memory, which this device counts exactly.
@@ -67,6 +70,7 @@ CPU = ComputePlan(
     grouped=None,
     varlen=None,
     one_launch=(),
+    uncached_from=1 << 20,
     kept_bytes=1 << 31,
     measured_passes=False,
     rows=row_functions.PLAIN,
@@ -85,6 +89,7 @@ GPU_PLAIN = ComputePlan(
     grouped=grouped_plain,
     varlen=varlen_plain,
     one_launch=(torch.bfloat16, torch.float32, torch.float64),
+    uncached_from=None,
     kept_bytes=None,
     measured_passes=True,
     rows=row_functions.PLAIN,

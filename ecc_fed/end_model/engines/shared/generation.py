@@ -10,9 +10,10 @@ from torch import Tensor
 from ecc_fed.end_model.engines.replies import Drawn, EndMarks, draw_replies
 from ecc_fed.end_model.engines.sampling import Row
 from ecc_fed.end_model.engines.shared.active_adapters import ActiveAdapters
-from ecc_fed.end_model.engines.shared.cache import Cache, empty_cache, next_token, read_prompts
+from ecc_fed.end_model.engines.shared.cache import Cache, empty_cache, next_token, read_in_passes
 from ecc_fed.end_model.engines.shared.groups import Groups
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
+from ecc_fed.end_model.limits import BATCH_TOKENS
 
 
 @torch.inference_mode()
@@ -22,18 +23,27 @@ def generate_batch(
     rows: Sequence[Row],
     bank_rows: Sequence[int],
     marks: EndMarks,
+    pass_tokens: int = BATCH_TOKENS,
 ) -> list[Drawn]:
-    """What every row draws; row i meets bank row `bank_rows[i]` (ascending)."""
-    return draw_replies(_PackedBatch(base, adapters, rows, bank_rows), rows, marks, base.device)
+    """What every row draws; row i meets bank row `bank_rows[i]` (ascending).
+
+    At most `pass_tokens` of prompts are read at once.
+    """
+    return draw_replies(_PackedBatch(base, adapters, rows, bank_rows, pass_tokens), rows, marks, base.device)
 
 
 class _PackedBatch:
     """Rows with an adapter each, in a cache of their own."""
 
     def __init__(
-        self, base: PackedBase, adapters: ActiveAdapters | None, rows: Sequence[Row], bank_rows: Sequence[int]
+        self,
+        base: PackedBase,
+        adapters: ActiveAdapters | None,
+        rows: Sequence[Row],
+        bank_rows: Sequence[int],
+        pass_tokens: int,
     ) -> None:
-        self.base, self.adapters = base, adapters
+        self.base, self.adapters, self.pass_tokens = base, adapters, pass_tokens
         self.prompts = [row.prompt for row in rows]
         self.bank_rows = list(bank_rows)
         self.cache = empty_cache(base, len(rows), max(row.total_tokens for row in rows))
@@ -42,7 +52,7 @@ class _PackedBatch:
         self._regroup()
 
     def first(self) -> Tensor:
-        hidden = read_prompts(self.base, self.adapters, self.cache, self.prompts, self.bank_rows)
+        hidden = read_in_passes(self.base, self.adapters, self.cache, self.prompts, self.bank_rows, self.pass_tokens)
         return self.base.logits(hidden)
 
     def next(self, tokens: Tensor) -> Tensor:

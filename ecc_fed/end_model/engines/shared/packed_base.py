@@ -111,6 +111,11 @@ class PackedBase:
         return self.layers[0].attention_in.matrix.dtype if self.plan.narrow_training else self.dtype
 
     @property
+    def lies_in_memory(self) -> bool:
+        """Whether a step of replies takes as long as reading its matrices does, however few the rows."""
+        return any(stack.matrix.lies_in_memory(self.plan.uncached_from) for stack in self.layers[0].stacks)
+
+    @property
     def varlen(self) -> Varlen | None:
         """Attention of all sequences in one launch, in training; None: bucket by bucket."""
         return self.plan.varlen if self.training_dtype in self.plan.one_launch else None

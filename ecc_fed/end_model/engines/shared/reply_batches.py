@@ -16,6 +16,8 @@ from ecc_fed.end_model.engines.shared.generation import generate_batch
 from ecc_fed.end_model.engines.shared.packed_base import PackedBase
 from ecc_fed.end_model.engines.shared.reply_plan import ReplyPlan
 
+# Times the tokens of a pass, of a batch whose steps take as long for many rows as for few.
+_MANY = 4
 # Rows, the bank row of each (ascending), and what ends a reply -> what every row draws.
 Generate = Callable[[Sequence[Row], Sequence[int], EndMarks], list[Drawn]]
 
@@ -30,13 +32,15 @@ def reply_batches(
         plan: of captured steps; None: every batch by itself.
         adapters: all rows'.
         costs: tokens of every row, its longest reply included.
-        batch_tokens: of one pass over the base; of one batch, where these are served by themselves.
+        batch_tokens: of one pass over the base; of one batch, where these are served by themselves, or of a quarter of
+            one, where the base lies in memory.
     """
     if not costs:
         return
     if plan is None:
-        for batch in split_by_length(costs, batch_tokens):
-            yield batch, partial(generate_batch, base, adapters)
+        together = batch_tokens * (_MANY if base.lies_in_memory else 1)
+        for batch in split_by_length(costs, together):
+            yield batch, partial(generate_batch, base, adapters, pass_tokens=batch_tokens)
         return
     batches = split_by_rows(costs, plan.rows_at_once(max(costs)))
     served = captured_replies(base, plan, adapters, len(batches[0]), max(costs), batch_tokens)

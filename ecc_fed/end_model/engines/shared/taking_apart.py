@@ -34,14 +34,18 @@ def take_apart(
     family = FAMILIES[config.model_type]
     dtype = torch.float64 if decoder.norm.weight.dtype == torch.float64 else torch.float32
     buffers: Buffers = {}
-    quantized_products = product_dtype or plan.quantized_products
+    quantized_products, uncached_from = product_dtype or plan.quantized_products, plan.uncached_from
 
     def vector(parent: Any, name: str | None) -> Any:
         norm = None if name is None else getattr(parent, name, None)
         return None if norm is None else _vector(norm, family.norm_offset, dtype)
 
     def stack(parent: Any, prefix: str, names: Sequence[str]) -> Stack:
-        return _stack(parent, prefix, names, dtype, quantized_products, product_dtype, buffers)
+        made = _stack(parent, prefix, names, dtype, quantized_products, product_dtype, buffers)
+        if made.matrix.lies_in_memory(uncached_from):
+            # A tied head's rows are read as embeddings, too.
+            made.matrix.by_columns(shared=names == ["lm_head"] and config.tie_word_embeddings)
+        return made
 
     module_order = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in family.projections]
     layers = []
