@@ -45,13 +45,13 @@ class FrozenMatrix:
             and self.dense.numel() >= uncached_from
         )
 
-    def by_columns(self, shared: bool) -> None:
-        """Lays a dense W out so that few rows are multiplied by it as fast as it is read; a shared one stays.
+    def suit_few_rows(self, stays: bool) -> None:
+        """Lays a dense W out by columns, or has one that stays as it is stand left of few rows.
 
-        MKL multiplies three to sixty rows by a W that lies by rows at a third to two thirds of that rate.
+        MKL multiplies three to fifty rows by a W that lies by rows at half to nine tenths of that rate.
         """
         assert self.dense is not None
-        if shared:
+        if stays:
             self.left_for_few = True
         else:
             self.dense = self.dense.t().contiguous().t()

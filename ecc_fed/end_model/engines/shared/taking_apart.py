@@ -43,8 +43,8 @@ def take_apart(
     def stack(parent: Any, prefix: str, names: Sequence[str]) -> Stack:
         made = _stack(parent, prefix, names, dtype, quantized_products, product_dtype, buffers)
         if made.matrix.lies_in_memory(uncached_from):
-            # A tied head's rows are read as embeddings, too.
-            made.matrix.by_columns(shared=names == ["lm_head"] and config.tie_word_embeddings)
+            # Of the head there is no second copy for a moment, and a tied one's rows are read as embeddings, too.
+            made.matrix.suit_few_rows(stays=names == ["lm_head"])
         return made
 
     module_order = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in family.projections]

@@ -7,7 +7,7 @@ import torch
 
 from ecc_fed.core.records import Decoding, FineTuneJob, FineTuneSettings, ReplyRequest, Turn
 from ecc_fed.end_model.adapters.low_rank import Lora
-from ecc_fed.end_model.engines.shared import generation, reply_batches
+from ecc_fed.end_model.engines.shared import cache, generation, reply_batches
 from ecc_fed.end_model.engines.shared.compute_plan import CPU, GPU_PLAIN
 from ecc_fed.end_model.engines.shared.frozen_matrix import FrozenMatrix
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
@@ -28,11 +28,11 @@ def by_columns(matrix):
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_matrices_lie_by_columns_and_a_tied_head_by_rows(tied):
+def test_matrices_lie_by_columns_and_a_head_by_rows(tied):
     base = take_apart(build_model("qwen2", tie_word_embeddings=tied), torch.device("cpu"), plan=IN_MEMORY)
     assert all(by_columns(stack.matrix) for layer in base.layers for stack in layer.stacks)
     assert base.lies_in_memory
-    assert by_columns(base.head) is not tied and base.head.left_for_few is tied
+    assert base.head.dense.is_contiguous() and base.head.left_for_few
     assert base.embedding.is_contiguous()
     assert (base.embedding.data_ptr() == base.head.dense.data_ptr()) is tied
 
@@ -52,11 +52,11 @@ def test_by_size():
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 17, 48, 49])
-def test_a_shared_matrix_stands_left_of_a_few_rows(rows):
+def test_a_matrix_that_stays_stands_left_of_a_few_rows(rows):
     generator = torch.Generator().manual_seed(rows)
     weight, x = torch.randn(40, 24, generator=generator), torch.randn(rows, 24, generator=generator)
     matrix = FrozenMatrix(weight, (), None, torch.float32)
-    matrix.by_columns(shared=True)
+    matrix.suit_few_rows(stays=True)
     assert matrix.dense is weight
     found = matrix.product(x)
     torch.testing.assert_close(found, x @ weight.t())
@@ -83,7 +83,7 @@ def test_more_rows_share_a_step_and_prompts_are_read_in_passes(bases, monkeypatc
     limits = TokenLimits(batch_tokens=60)
     engine = shared_engine(bases["qwen2"], Lora(4), limits=limits, plan=plan)
     whole = shared_engine(bases["qwen2"], Lora(4), plan=plan)
-    passes, rows = [], []
+    passes, rows, tokens = [], [], []
     read = generation.read_in_passes
 
     def reading(base, adapters, cache, prompts, bank_rows, pass_tokens):
@@ -91,9 +91,17 @@ def test_more_rows_share_a_step_and_prompts_are_read_in_passes(bases, monkeypatc
         rows.append(len(prompts))
         return read(base, adapters, cache, prompts, bank_rows, pass_tokens)
 
+    read_one = cache.read_prompts
+
+    def reading_one(base, adapters, kept, prompts, bank_rows, first_row=0):
+        tokens.append(sum(map(len, prompts)))
+        return read_one(base, adapters, kept, prompts, bank_rows, first_row)
+
     monkeypatch.setattr(generation, "read_in_passes", reading)
+    monkeypatch.setattr(cache, "read_prompts", reading_one)
     requests = [ReplyRequest(lively(engine.shapes, 1), PROMPTS, GREEDY, 0)]
     found = engine.reply(requests)
     assert set(passes) == {60} and sum(rows) == len(PROMPTS)
     assert len(rows) == batches and reply_batches._MANY == 4
+    assert max(tokens) <= 60 and len(tokens) >= 2
     assert found == whole.reply(requests)
