@@ -32,7 +32,7 @@ def test_defaults_compose_and_are_in_range() -> None:
 def test_every_yaml_composes(path: object) -> None:
     group, name = path.parent.name, path.stem  # type: ignore[attr-defined]
     needs = [f"{group}.path=somewhere"] if "path: ???" in path.read_text() else []  # type: ignore[attr-defined]
-    needs += ["corpus.path=somewhere"] if name in ("real_jddc", "real_ecd", "real_rates") else []
+    needs += ["corpus.path=somewhere"] if name in ("real_jddc", "real_ecd", "real_rates", "real_teacher") else []
     # Where no adapter travels there is nothing to hide.
     needs += ["arm=aggregated"] if group == "secure_aggregation" else []
     to_run_config(compose_run([f"{group}={name}", *needs]), ["experiments"])

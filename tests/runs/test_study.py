@@ -28,7 +28,9 @@ from ecc_fed.runs.study import finished_runs, plan_study, run_study, studies
 @pytest.mark.parametrize("name", sorted(studies()))
 def test_every_study_composes_all_its_runs(name: str) -> None:
     own = (
-        ["corpus.path=somewhere", "end_model.path=embedded"] if name in ("real_jddc", "real_ecd", "real_rates") else []
+        ["corpus.path=somewhere", "end_model.path=embedded"]
+        if name in ("real_jddc", "real_ecd", "real_rates", "real_teacher")
+        else []
     )
     own += ["end_model.path=embedded"] if name == "real_english" else []
     runs = plan_study(name, ["study.seeds=[0]", *own], allowed=["experiments"])  # all seeds compose alike
