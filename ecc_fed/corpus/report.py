@@ -32,9 +32,9 @@ class StepCount:
 
     def losses(self) -> str:
         """What an error says of it where half or more was dropped; else empty."""
-        return f" Of {self.read} read {self.read - self.kept} were dropped: {self.reasons()}." * (
-            2 * self.kept <= self.read
-        )
+        if 2 * self.kept > self.read:
+            return ""
+        return f" Of {self.read} read {self.read - self.kept} were dropped: {self.reasons()}."
 
 
 @dataclass(frozen=True, slots=True)

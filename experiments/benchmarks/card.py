@@ -58,6 +58,13 @@ PARTS = (
 )
 
 
+SIGNS: Mapping[str, Callable[[float, float], bool]] = {
+    "at least": operator.ge,
+    "at most": operator.le,
+    "below": operator.lt,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Aim:
     """What a part's figures should be.
@@ -66,14 +73,18 @@ class Aim:
         part: by its name.
         words: what is measured.
         read: the figure in what the part has written.
-        holds: of the figure and the bound.
+        sign: how the figure is to stand to the bound, a key of `SIGNS`.
     """
 
     part: str
     words: str
     read: Callable[[Any], float]
-    holds: Callable[[float, float], bool]
+    sign: str
     bound: float
+
+    def holds(self, value: float) -> bool:
+        """Whether the figure is as it should be."""
+        return SIGNS[self.sign](value, self.bound)
 
 
 def _row(figures: Any, shops: int, **wanted: Any) -> Mapping[str, Any]:
@@ -96,7 +107,7 @@ def _most_memory(figures: Any) -> float:
     return max(float(row["peak_gib"]) for row in figures["rows"] if "peak_gib" in row)
 
 
-_AT_LEAST, _AT_MOST, _BELOW = operator.ge, operator.le, operator.lt
+_AT_LEAST, _AT_MOST, _BELOW = SIGNS
 AIMS = (
     Aim("fine_tuning", "client-steps a second, 64 shops", _tuned(64, "client_steps_per_second"), _AT_LEAST, 165),
     Aim("fine_tuning", "share of the product peak, 64 shops", _tuned(64, "fraction_of_peak"), _AT_LEAST, 0.40),
@@ -162,14 +173,13 @@ def aims_table(folder: Path) -> list[str]:
     lines = ["| | found | aim | holds |", "|---|---|---|---|"]
     for aim in AIMS:
         file = folder / f"{aim.part}.json"
-        sign = {_AT_LEAST: "at least", _AT_MOST: "at most", _BELOW: "below"}[aim.holds]  # type: ignore[index]
         try:
             value = aim.read(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, StopIteration, KeyError):
             found, verdict = "-", "not measured"
         else:
-            found, verdict = f"{value:.3g}", "yes" if aim.holds(value, aim.bound) else "**no**"
-        lines.append(f"| {aim.part.replace('_', ' ')}: {aim.words} | {found} | {sign} {aim.bound:g} | {verdict} |")
+            found, verdict = f"{value:.3g}", "yes" if aim.holds(value) else "**no**"
+        lines.append(f"| {aim.part.replace('_', ' ')}: {aim.words} | {found} | {aim.sign} {aim.bound:g} | {verdict} |")
     return lines
 
 
