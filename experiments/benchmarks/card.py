@@ -91,7 +91,7 @@ def _row(figures: Any, shops: int, **wanted: Any) -> Mapping[str, Any]:
     return next(
         row
         for row in figures["rows"]
-        if row["shops"] == shops and row["fits"] and all(row.get(name) == value for name, value in wanted.items())
+        if row["shops"] == shops and all(row.get(name) == value for name, value in wanted.items())
     )
 
 

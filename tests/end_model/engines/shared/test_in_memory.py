@@ -63,6 +63,15 @@ def test_a_matrix_that_stays_stands_left_of_a_few_rows(rows):
     assert found.is_contiguous()
 
 
+def test_what_is_added_to_a_product_is_added_there_too():
+    generator = torch.Generator().manual_seed(0)
+    weight, x, bias, residual = (torch.randn(*s, generator=generator) for s in ((40, 24), (5, 24), (40,), (5, 40)))
+    for added, rest in ((bias, None), (None, residual), (bias, residual)):
+        matrix = FrozenMatrix(weight, (), added, torch.float32, left_for_few=True)
+        expected = x @ weight.t() + sum(part for part in (added, rest) if part is not None)
+        torch.testing.assert_close(matrix.product(x, rest), expected)
+
+
 @pytest.mark.parametrize("family", ["qwen2", "llama", "gemma3", "glm"])
 def test_replies_and_twenty_steps_are_those_of_peft(bases, family):
     settings = Lora(4, lora_dropout=0.0)

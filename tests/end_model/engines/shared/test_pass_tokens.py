@@ -5,13 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ecc_fed.end_model.adapters.low_rank import Lora
 from ecc_fed.end_model.engines.shared.compute_plan import CPU, GPU_PLAIN
 from ecc_fed.end_model.engines.shared.forward import forward_packed
 from ecc_fed.end_model.engines.shared.pass_tokens import kept_bytes, training_pass_tokens
 from ecc_fed.end_model.engines.shared.taking_apart import take_apart
 from ecc_fed.end_model.limits import BATCH_TOKENS, TokenLimits
 
+from ...opening import shared_engine
 from ...tiny_models import build_model
+from .test_gpu_way import jobs_for
 
 
 @pytest.fixture
@@ -35,6 +38,26 @@ def test_settings_go_first_and_a_small_base_has_whole_passes(base):
     assert training_pass_tokens(base, TokenLimits()) == BATCH_TOKENS
     base.plan = replace(GPU_PLAIN)
     assert training_pass_tokens(base, TokenLimits()) == BATCH_TOKENS
+
+
+def test_fine_tuning_takes_such_passes(bases, monkeypatch):
+    from ecc_fed.end_model.engines.shared import engine as module
+
+    engine = shared_engine(bases["qwen2"], Lora(4))
+    taken, train = [], module.train_batch
+
+    def noted(base, bank, jobs, dropout, tokens):
+        taken.append(tokens)
+        return train(base, bank, jobs, dropout, tokens)
+
+    monkeypatch.setattr(module, "train_batch", noted)
+    (job,) = jobs_for(engine, (4,), steps=1)
+    engine.fine_tune([job])
+    bounded(engine.packed_base, 1000)
+    engine.fine_tune([job])
+    engine.training_tokens = 333  # as a host has measured
+    engine.fine_tune([job])
+    assert taken == [BATCH_TOKENS, 768, 333]
 
 
 def test_what_a_token_keeps_is_about_what_autograd_saves(base):
